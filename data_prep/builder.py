@@ -1,0 +1,213 @@
+"""The one writer of TFRecords: a source's images, checked by worker processes, into a TFDS data set."""
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import io
+import json
+import multiprocessing
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import tqdm
+
+from data_prep import statistics
+from data_prep.images import Preparation, PreparedImage, preparer
+from data_prep.sources import RawImage, Source
+from data_prep.summary import SplitSummary, print_summary
+from vgg_keras import command_line
+from vgg_keras.command_line import UserError, option
+
+LABEL_NAMES = "label_names.txt"
+CLASS_INDICES = "class_indices.json"
+BAD_IMAGES = "bad_images.txt"
+
+# tensorflow-datasets sorts this much in memory before it goes to disk; its own value, 1000 MiB, is more than the whole
+# run may use.
+_SORT_BUFFER_BYTES = 128 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareOptions:
+    """Flags that all verbs of `data_prep` that write records share."""
+
+    output_dir: str = option("", "where the data set is written; must not exist yet", required=True)
+    resize_smallest_side: int = option(
+        0, "shrink larger images to this smallest side, in pixels; 0 keeps them", lower=0
+    )
+    num_workers: int = option(
+        0, "processes that decode; 0 takes one for each core, 1 none besides the verb's own", lower=0
+    )
+    skip_bad_images: bool = option(False, f"leave out images that do not decode, and list them in {BAD_IMAGES}")
+
+
+@contextlib.contextmanager
+def _mapper(num_workers: int) -> Iterator[Callable]:
+    """Yields `map(function, raw_images)` that keeps the order and holds only a few images at a time."""
+    if num_workers == 1:
+        yield lambda function, raws: ((raw, function(raw.image_bytes)) for raw in raws)
+        return
+    # "spawn": a forked copy of a process in which TensorFlow runs threads can hang.
+    with concurrent.futures.ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn")) as pool:
+
+        def bounded_map(function: Callable, raws: Iterator[RawImage]) -> Iterator[tuple[RawImage, object]]:
+            pending: collections.deque = collections.deque()
+            for raw in raws:
+                pending.append((raw, pool.submit(function, raw.image_bytes)))
+                if len(pending) > 4 * num_workers:
+                    done, future = pending.popleft()
+                    yield done, future.result()
+            for done, future in pending:
+                yield done, future.result()
+
+        yield bounded_map
+
+
+@dataclasses.dataclass
+class _SplitWriter:
+    """Feeds one split to tensorflow-datasets and keeps the count; iterating over it runs the split."""
+
+    split: str
+    source: Source
+    preparation: Preparation
+    mapper: Callable
+    bad_images: list[str]
+    moments: statistics.RgbMoments = dataclasses.field(default_factory=statistics.RgbMoments)
+    summary: SplitSummary = dataclasses.field(default_factory=SplitSummary)
+
+    def __iter__(self) -> Iterator[tuple[str, dict]]:
+        started = time.monotonic()
+        keys: set[str] = set()
+        # A terminal gets a live bar, a log file a line every half minute.
+        interval = 0.1 if sys.stderr.isatty() else 30
+        total = self.source.num_images[self.split]
+        results = self.mapper(preparer(self.preparation), self.source.splits[self.split]())
+        for raw, result in tqdm.tqdm(results, desc=self.split, total=total, unit=" images", mininterval=interval):
+            if raw.key in keys:
+                raise UserError(f"{self.split}: the key {raw.key} appears twice; every image needs a name of its own")
+            keys.add(raw.key)
+            if isinstance(result, PreparedImage):
+                yield raw.key, self._record(raw, result)
+            else:
+                self.bad_images.append(f"{self.split}\t{raw.key}\t{result}")
+                tqdm.tqdm.write(f"{self.split}: {raw.key} does not decode: {result}", file=sys.stderr)
+        self.summary.seconds = time.monotonic() - started
+        if not self.summary.images_by_class:
+            raise UserError(f"{self.split}: no images" + (" that decode" if keys else ""))
+
+    def _record(self, raw: RawImage, prepared: PreparedImage) -> dict:
+        self.summary.images_by_class[raw.label] += 1
+        self.summary.image_bytes += len(prepared.image_bytes)
+        self.summary.changes[prepared.change] += 1
+        if prepared.moments:
+            self.moments += prepared.moments
+        return {"image": prepared.image_bytes, "label": raw.label, "file_name": raw.key}
+
+
+def _store(source: Source, writers: dict[str, _SplitWriter], folder: Path) -> Path:
+    """Lets tensorflow-datasets write the records below a folder; returns where."""
+    # Imported here: worker processes import this module too, and have no use for TensorFlow.
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core import shuffle
+
+    tfds.disable_progress_bar()
+    shuffle.MAX_MEM_BUFFER_SIZE = _SORT_BUFFER_BYTES
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "label": tfds.features.ClassLabel(names=source.class_names),
+            "file_name": tfds.features.Text(),
+        }
+    )
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints of downloads that there are none of
+        stored = tfds.dataset_builders.store_as_tfds_dataset(
+            name=re.sub(r"\W+", "_", source.name.lower()).strip("_") or "images",
+            version="1.0.0",
+            features=features,
+            split_datasets=writers,
+            data_dir=folder,
+            description=source.description,
+        )
+    for split, writer in writers.items():
+        writer.summary.num_shards = stored.info.splits[split].num_shards
+    return Path(stored.data_dir)
+
+
+def _check(
+    source: Source, writers: dict[str, _SplitWriter], options: PrepareOptions, allow_empty_classes: bool
+) -> None:
+    """Refuses a data set with bad images that nobody allowed, or with an empty class."""
+    bad_images = next(iter(writers.values())).bad_images
+    if bad_images and not options.skip_bad_images:
+        raise UserError(
+            f"{len(bad_images)} images do not decode (listed above); nothing was written: "
+            "repair or remove them, or leave them out with --skip_bad_images"
+        )
+    for split, writer in writers.items():
+        seen = writer.summary.images_by_class
+        empty = [name for index, name in enumerate(source.class_names) if not seen[index]]
+        if empty and split == "train" and not allow_empty_classes:
+            raise UserError(f"{split}: no images of class {', '.join(empty)}")
+
+
+def _write_side_files(source: Source, writers: dict[str, _SplitWriter], folder: Path) -> None:
+    (folder / LABEL_NAMES).write_text("\n".join(source.label_names) + "\n", encoding="utf-8")
+    indices = {name: index for index, name in enumerate(source.class_names)}
+    (folder / CLASS_INDICES).write_text(json.dumps(indices, indent=2) + "\n", encoding="utf-8")
+    statistics.RgbStatistics.from_moments(writers["train"].moments).save(folder)
+    if bad_images := writers["train"].bad_images:
+        (folder / BAD_IMAGES).write_text("\n".join(bad_images) + "\n", encoding="utf-8")
+
+
+def write_dataset(
+    source: Source,
+    options: PrepareOptions,
+    *,
+    only_jpeg: bool = False,
+    upright: bool = True,
+    allow_empty_classes: bool = False,
+) -> None:
+    """Writes a source as a TFDS data set, with label names, class indices and RGB statistics beside the records.
+
+    All is written into `<output_dir>.incomplete` and renamed at the end, so `output_dir` is whole or absent.
+
+    Args:
+        source: the images.
+        options: where and how.
+        only_jpeg: store images of other formats as JPEG.
+        upright: turn images as their EXIF orientation says.
+        allow_empty_classes: accept classes without training images.
+
+    Raises:
+        UserError: `output_dir` exists, an image does not decode, a key appears twice, or a split or class is empty.
+    """
+    output_dir = Path(options.output_dir)
+    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
+        raise UserError(f"--output_dir={output_dir} exists; remove it or choose another")
+    incomplete = output_dir.with_name(output_dir.name + ".incomplete")
+    shutil.rmtree(incomplete, ignore_errors=True)
+    incomplete.mkdir(parents=True)
+    preparation = Preparation(options.resize_smallest_side, only_jpeg, upright)
+    bad_images: list[str] = []
+    try:
+        with _mapper(options.num_workers or command_line.cpu_count()) as mapper:
+            writers = {
+                split: _SplitWriter(
+                    split, source, dataclasses.replace(preparation, measure=split == "train"), mapper, bad_images
+                )
+                for split in source.splits
+            }
+            written = _store(source, writers, incomplete)
+        _check(source, writers, options, allow_empty_classes)
+        _write_side_files(source, writers, written)
+        if output_dir.exists():
+            output_dir.rmdir()
+        written.rename(output_dir)
+    finally:
+        shutil.rmtree(incomplete, ignore_errors=True)
+    print_summary(source, {split: writer.summary for split, writer in writers.items()}, output_dir, bad_images)

@@ -1,0 +1,143 @@
+"""A small embedded data set: drawn flowers of five kinds, so that the main job runs without data and without a network.
+
+Each kind has its own petals, heart and colours; place, size, angle, background, light and the photo's size and shape
+vary.
+"""
+
+import io
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from data_prep.builder import PrepareOptions, write_dataset
+from data_prep.sources import RawImage, Source
+
+NAMES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
+IMAGES_PER_CLASS = {"train": 200, "validation": 40}
+
+Color = tuple[int, int, int]
+# Shapes are drawn larger and shrunk: Pillow's ellipses and polygons have no smooth edges of their own.
+_OVERSAMPLING = 3
+
+
+def _petals(
+    draw: ImageDraw.ImageDraw, center, radius: float, angle: float, count: int, width: float, color: Color
+) -> None:
+    """Draws a ring of pointed petals; width is relative to the radius."""
+    x, y = center
+    for petal in range(count):
+        direction = angle + 2 * math.pi * petal / count
+        along, across = (
+            np.array([math.cos(direction), math.sin(direction)]),
+            np.array([-math.sin(direction), math.cos(direction)]),
+        )
+        outline = [(0.15, 0.0), (0.45, width / 2), (0.8, width / 2), (1.0, 0.0), (0.8, -width / 2), (0.45, -width / 2)]
+        points = [tuple(np.array([x, y]) + radius * (far * along + side * across)) for far, side in outline]
+        draw.polygon(points, fill=color)
+
+
+def _disc(draw: ImageDraw.ImageDraw, center, radius: float, color: Color) -> None:
+    x, y = center
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
+
+
+def _daisy(draw, center, radius, rng) -> None:
+    _petals(draw, center, radius, rng.uniform(0, 6.3), int(rng.integers(12, 18)), 0.22, (245, 245, 240))
+    _disc(draw, center, radius * 0.28, (240, 190, 30))
+
+
+def _dandelion(draw, center, radius, rng) -> None:
+    for ring in (1.0, 0.8, 0.6, 0.4):
+        shade = int(190 + 40 * (1 - ring))
+        _petals(draw, center, radius * ring, rng.uniform(0, 6.3), 30, 0.09, (255, shade, 20))
+
+
+def _rose(draw, center, radius, rng) -> None:
+    red = int(rng.integers(150, 220))
+    x, y = center
+    for ring in range(6):
+        size = radius * (1 - ring / 7)
+        turn = rng.uniform(0, 6.3)
+        shift = radius * 0.08
+        _disc(
+            draw,
+            (x + shift * math.cos(turn), y + shift * math.sin(turn)),
+            size,
+            (red - 18 * (ring % 2), 20 + 8 * ring, 50),
+        )
+
+
+def _sunflower(draw, center, radius, rng) -> None:
+    _petals(draw, center, radius, rng.uniform(0, 6.3), int(rng.integers(18, 24)), 0.2, (250, 190, 10))
+    _disc(draw, center, radius * 0.5, (80, 50, 20))
+
+
+def _tulip(draw, center, radius, rng) -> None:
+    x, y = center
+    colors = ((200, 40, 120), (230, 90, 160), (150, 50, 170))
+    color = colors[int(rng.integers(3))]
+    draw.rectangle((x - radius * 0.06, y, x + radius * 0.06, y + 2 * radius), fill=(40, 120, 40))
+    draw.polygon(
+        [
+            (x - radius * 0.6, y - radius * 0.8),
+            (x - radius * 0.25, y - radius * 0.35),
+            (x, y - radius),
+            (x + radius * 0.25, y - radius * 0.35),
+            (x + radius * 0.6, y - radius * 0.8),
+            (x + radius * 0.5, y + radius * 0.4),
+            (x, y + radius * 0.8),
+            (x - radius * 0.5, y + radius * 0.4),
+        ],
+        fill=color,
+    )
+
+
+_DRAW: tuple[Callable, ...] = (_daisy, _dandelion, _rose, _sunflower, _tulip)
+
+
+def draw_flower(label: int, rng: np.random.Generator) -> Image.Image:
+    """Draws one picture of a kind of flower: RGB, sides of 72 to 144 pixels."""
+    width, height = (int(side) for side in rng.integers(72, 145, size=2))
+    large = (width * _OVERSAMPLING, height * _OVERSAMPLING)
+    # A soft, mostly green background out of a few random colours.
+    colors = rng.integers((30, 60, 20), (140, 180, 140), size=(3, 4, 3)).astype(np.uint8)
+    image = Image.fromarray(colors).resize(large, Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(image)
+    smallest = min(large)
+    for _ in range(int(rng.integers(1, 3))):
+        center = tuple(side * rng.uniform(0.35, 0.65) for side in large)
+        _DRAW[label](draw, center, smallest * rng.uniform(0.25, 0.42), rng)
+    image = image.resize((width, height), Image.Resampling.LANCZOS).filter(
+        ImageFilter.GaussianBlur(rng.uniform(0, 0.8))
+    )
+    light = np.asarray(image) * rng.uniform(0.7, 1.15) + rng.normal(0, 5, (height, width, 3))
+    return Image.fromarray(np.clip(light, 0, 255).astype(np.uint8))
+
+
+def source(seed: int) -> Source:
+    """The drawn flowers as a source; every picture follows from the seed and its number."""
+
+    def images(split: str) -> Iterator[RawImage]:
+        for number in range(IMAGES_PER_CLASS[split] * len(NAMES)):
+            label = number % len(NAMES)
+            rng = np.random.default_rng([seed, sorted(IMAGES_PER_CLASS).index(split), number])
+            encoded = io.BytesIO()
+            draw_flower(label, rng).save(encoded, format="JPEG", quality=90)
+            yield RawImage(f"{NAMES[label]}/{number:05}.jpg", encoded.getvalue(), label)
+
+    return Source(
+        name="drawn_flowers",
+        description="Drawn flowers of five kinds, made from a seed.",
+        class_names=NAMES,
+        label_names=NAMES,
+        splits={split: lambda split=split: images(split) for split in IMAGES_PER_CLASS},
+        num_images={split: count * len(NAMES) for split, count in IMAGES_PER_CLASS.items()},
+    )
+
+
+def write(output_dir: Path, seed: int) -> None:
+    """Writes the drawn flowers as a data set, with everything that `data_prep` puts beside the records."""
+    write_dataset(source(seed), PrepareOptions(output_dir=str(output_dir), num_workers=1))

@@ -1,0 +1,142 @@
+"""ILSVRC-2012 to TFRecords, from the official tars.
+
+    python -m data_prep.imagenet --source_dir=ILSVRC2012 --output_dir=data/imagenet
+
+`source_dir` holds `ILSVRC2012_img_train.tar` (a tar of one tar per synset), `ILSVRC2012_img_val.tar` and, if you have
+it, `ILSVRC2012_img_test.tar`.
+"""
+
+import csv
+import dataclasses
+import fnmatch
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from importlib import resources
+from pathlib import Path
+
+from data_prep.builder import PrepareOptions, write_dataset
+from data_prep.sources import RawImage, Source, open_tar, tar_files
+from vgg_keras import command_line
+from vgg_keras.command_line import UserError, option
+
+_TARS = {
+    "train": "ILSVRC2012_img_train.tar",
+    "validation": "ILSVRC2012_img_val.tar",
+    "test": "ILSVRC2012_img_test.tar",
+}
+# Sizes in bytes of the official tars, and how many images they hold: the progress bar's total.
+_OFFICIAL = {147_897_477_120: 1_281_167, 6_744_924_160: 50_000}
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageNetOptions(PrepareOptions):
+    """Flags of `data_prep.imagenet`."""
+
+    source_dir: str = option("", "the folder with the official tars", required=True)
+    image_pattern: str = option("*", "glob for the images' file names, such as n015*, to make a smaller set")
+
+
+def synsets() -> list[tuple[str, str]]:
+    """Returns the 1,000 (synset, words) in the official order, which is that of the synset numbers."""
+    text = resources.files("data_prep").joinpath("imagenet_synsets.tsv").read_text(encoding="utf-8")
+    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    return [(synset, words) for synset, words in csv.reader(lines, delimiter="\t")]
+
+
+def validation_synsets() -> list[str]:
+    """Returns the synset of each of the 50,000 validation images in order, as tensorflow-datasets ships them."""
+    import tensorflow_datasets as tfds
+
+    path = tfds.core.tfds_path("datasets/imagenet2012/validation_labels.txt")
+    return path.read_text().split()
+
+
+def _train_images(tar_path: Path, image_pattern: str, label_of: dict[str, int]) -> Iterator[RawImage]:
+    with open_tar(tar_path) as outer:
+        for member in tar_files(outer, tar_path):
+            synset = member.name.removesuffix(".tar").rpartition("/")[2]
+            inside = Path(f"{tar_path}!{member.name}")
+            if synset not in label_of:
+                raise UserError(f"{inside}: {synset} is not a synset of ILSVRC-2012")
+            count = 0
+            with open_tar(inside, outer.extractfile(member)) as inner:
+                for image in tar_files(inner, inside):
+                    count += 1
+                    if fnmatch.fnmatch(image.name, image_pattern):
+                        yield RawImage(image.name, inner.extractfile(image).read(), label_of[synset])
+            if not count:
+                raise UserError(f"{inside} holds no images")
+
+
+def _flat_images(tar_path: Path, image_pattern: str, label: Callable[[str], int]) -> Iterator[RawImage]:
+    with open_tar(tar_path) as tar:
+        for member in tar_files(tar, tar_path):
+            name = member.name.rpartition("/")[2]
+            if fnmatch.fnmatch(name, image_pattern):
+                yield RawImage(name, tar.extractfile(member).read(), label(name))
+
+
+def _validation_images(tar_path: Path, image_pattern: str, label_of: dict[str, int]) -> Iterable[RawImage]:
+    answers = validation_synsets()
+
+    def label(name: str) -> int:
+        number = re.fullmatch(r"ILSVRC2012_val_(\d{8})\.JPEG", name)
+        if not number or not 1 <= int(number[1]) <= len(answers):
+            raise UserError(f"{tar_path}: {name} is not the name of a validation image of ILSVRC-2012")
+        return label_of[answers[int(number[1]) - 1]]
+
+    return _flat_images(tar_path, image_pattern, label)
+
+
+def imagenet(source_dir: Path, image_pattern: str = "*") -> Source:
+    """The official tars as a source.
+
+    Args:
+        source_dir: the folder with the tars.
+        image_pattern: glob for the images' file names.
+
+    Raises:
+        UserError: the train or the validation tar is missing.
+    """
+    tars = {split: source_dir / name for split, name in _TARS.items()}
+    for split in ("train", "validation"):
+        if not tars[split].is_file():
+            raise UserError(
+                f"{tars[split]} is missing; --source_dir must hold {_TARS['train']} and {_TARS['validation']}"
+            )
+    names = synsets()
+    label_of = {synset: index for index, (synset, _) in enumerate(names)}
+    words = Counter(words for _, words in names)
+    splits = {
+        "train": lambda: _train_images(tars["train"], image_pattern, label_of),
+        "validation": lambda: _validation_images(tars["validation"], image_pattern, label_of),
+    }
+    if tars["test"].is_file():
+        splits["test"] = lambda: _flat_images(tars["test"], image_pattern, lambda _: -1)
+    return Source(
+        name="imagenet2012",
+        description="ILSVRC-2012 (ImageNet), images as the official tars hold them.",
+        class_names=list(label_of),
+        # Two synsets are called "crane": the bird and the machine.
+        label_names=[text if words[text] == 1 else f"{text} ({synset})" for synset, text in names],
+        splits=splits,
+        num_images={split: _OFFICIAL.get(tars[split].stat().st_size) for split in splits},
+    )
+
+
+def main(options: ImageNetOptions) -> None:
+    """Writes ILSVRC-2012."""
+    write_dataset(
+        imagenet(Path(options.source_dir), options.image_pattern),
+        options,
+        only_jpeg=True,
+        # Published errors are measured on the pixels as they lie, whatever the EXIF data of some images says.
+        upright=False,
+        # A sample of the tars need not show every one of the 1,000 classes.
+        allow_empty_classes=True,
+    )
+
+
+if __name__ == "__main__":
+    command_line.run(main, ImageNetOptions)

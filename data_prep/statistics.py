@@ -1,0 +1,122 @@
+"""Mean RGB and RGB covariance of a training split, from one exact streaming pass.
+
+The mean is the paper's only preprocessing (arXiv:1409.1556, sect. 2.1); the covariance's eigenvectors and eigenvalues
+drive the RGB shift of sect. 3.1. Sums are kept as integers, so the result depends on neither the order of the images
+nor the number of workers.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+FILE_NAME = "rgb_statistics.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class RgbMoments:
+    """Integer sums over pixels: enough for the mean and the covariance, and they add up over images.
+
+    Attributes:
+        num_pixels: how many pixels were summed.
+        sums: (3,) ints, the sum of each channel.
+        products: (3, 3) ints, the sums of the products of two channels.
+    """
+
+    num_pixels: int = 0
+    sums: tuple[int, ...] = (0,) * 3
+    products: tuple[tuple[int, ...], ...] = ((0,) * 3,) * 3
+
+    @classmethod
+    def of(cls, image: np.ndarray) -> "RgbMoments":
+        """Returns the sums of one image, (H, W, 3) uint8."""
+        sums, products = np.zeros(3, np.int64), np.zeros((3, 3), np.int64)
+        pixels = image.reshape(-1, 3)
+        # Floats use the fast matrix product and are exact here: a million products of two bytes stay far below 2^53.
+        for start in range(0, len(pixels), 1 << 20):
+            chunk = pixels[start : start + (1 << 20)].astype(np.float64)
+            sums += chunk.sum(axis=0).astype(np.int64)
+            products += (chunk.T @ chunk).astype(np.int64)
+        return cls(len(pixels), tuple(sums.tolist()), tuple(map(tuple, products.tolist())))
+
+    def __add__(self, other: "RgbMoments") -> "RgbMoments":
+        return RgbMoments(
+            self.num_pixels + other.num_pixels,
+            tuple(a + b for a, b in zip(self.sums, other.sums, strict=True)),
+            tuple(
+                tuple(a + b for a, b in zip(row, other_row, strict=True))
+                for row, other_row in zip(self.products, other.products, strict=True)
+            ),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class RgbStatistics:
+    """Mean and principal components of a data set's RGB values, all on the 0..255 scale.
+
+    Attributes:
+        mean: (3,) float64, levels.
+        eigenvectors: (3, 3) float64, unit columns, in the order of the eigenvalues.
+        eigenvalues: (3,) float64, squared levels, largest first.
+        num_pixels: how many pixels they describe.
+    """
+
+    mean: np.ndarray
+    eigenvectors: np.ndarray
+    eigenvalues: np.ndarray
+    num_pixels: int
+
+    @classmethod
+    def from_moments(cls, moments: RgbMoments) -> "RgbStatistics":
+        """Returns the mean and the eigen-decomposition of the (population) covariance.
+
+        Raises:
+            ValueError: no pixel was summed.
+        """
+        if not moments.num_pixels:
+            raise ValueError("RGB statistics need at least one pixel, received none")
+        n = moments.num_pixels
+        # In integers up to the last division: E[xy] - E[x]E[y] of float sums would lose digits.
+        covariance = np.array(
+            [
+                [(n * moments.products[i][j] - moments.sums[i] * moments.sums[j]) / n**2 for j in range(3)]
+                for i in range(3)
+            ]
+        )
+        eigenvalues, eigenvectors = np.linalg.eigh(covariance)
+        eigenvalues, eigenvectors = eigenvalues[::-1], eigenvectors[:, ::-1]
+        # An eigenvector's sign is arbitrary; a positive largest entry makes the file the same on every machine.
+        largest = np.abs(eigenvectors).argmax(axis=0)
+        eigenvectors = eigenvectors * np.sign(eigenvectors[largest, range(3)])
+        return cls(np.array([s / n for s in moments.sums]), eigenvectors, np.maximum(eigenvalues, 0.0), n)
+
+    def save(self, folder: Path) -> None:
+        """Writes `rgb_statistics.json` into a folder."""
+        content = {
+            "scale": "0..255",
+            "mean": self.mean.tolist(),
+            "eigenvectors": self.eigenvectors.tolist(),
+            "eigenvalues": self.eigenvalues.tolist(),
+            "num_pixels": self.num_pixels,
+        }
+        (folder / FILE_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "RgbStatistics":
+        """Reads `rgb_statistics.json` from a folder.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: it is not what `save` writes.
+        """
+        path = folder / FILE_NAME
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            arrays = [np.array(content[key], np.float64) for key in ("mean", "eigenvectors", "eigenvalues")]
+            statistics = cls(*arrays, int(content["num_pixels"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is not a file of RGB statistics: {error!r}") from error
+        if [array.shape for array in arrays] != [(3,), (3, 3), (3,)]:
+            raise ValueError(f"{path}: expected shapes (3,), (3, 3), (3,), received {[a.shape for a in arrays]}")
+        return statistics

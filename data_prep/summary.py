@@ -1,0 +1,70 @@
+"""The table that a finished `data_prep` run prints."""
+
+import collections
+import dataclasses
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from data_prep.sources import Source
+
+# Up to here the table has a row for each class; beyond, the extremes tell more.
+_MAX_ROWS = 30
+
+
+@dataclasses.dataclass
+class SplitSummary:
+    """What was written of one split.
+
+    Attributes:
+        images_by_class: number of images by class index (-1: unknown).
+        image_bytes: bytes of the encoded images.
+        changes: number of images by what was done to them ("": nothing).
+        num_shards: number of record files.
+        seconds: wall time.
+    """
+
+    images_by_class: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    image_bytes: int = 0
+    changes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    num_shards: int = 0
+    seconds: float = 0.0
+
+
+def _class_rows(source: Source, splits: dict[str, SplitSummary]) -> list[list[str]]:
+    if len(source.class_names) <= _MAX_ROWS:
+        return [
+            [label, *(f"{split.images_by_class[index]:,}" for split in splits.values())]
+            for index, label in enumerate(source.label_names)
+        ]
+    counts = [[split.images_by_class[index] for index in range(len(source.class_names))] for split in splits.values()]
+    return [
+        [f"{name} of {len(source.class_names):,} classes", *(f"{function(of_split):,}" for of_split in counts)]
+        for name, function in (("smallest", min), ("largest", max))
+    ]
+
+
+def print_summary(source: Source, splits: dict[str, SplitSummary], output_dir: Path, bad_images: list[str]) -> None:
+    """Prints images a class, bytes, shards and seconds of each split, and what to do next."""
+    table = Table("", *splits, title=f"{source.name} -> {output_dir}")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in _class_rows(source, splits):
+        table.add_row(*row)
+    table.add_section()
+    rows = {
+        "images": lambda split: f"{split.images_by_class.total():,}",
+        "shrunk": lambda split: f"{split.changes['shrunk']:,}",
+        "repaired": lambda split: f"{split.changes['repaired']:,}",
+        "megabytes": lambda split: f"{split.image_bytes / 1e6:,.1f}",
+        "shards": lambda split: f"{split.num_shards:,}",
+        "seconds": lambda split: f"{split.seconds:,.1f}",
+        "images/s": lambda split: f"{split.images_by_class.total() / max(split.seconds, 1e-9):,.0f}",
+    }
+    for name, cell in rows.items():
+        table.add_row(name, *map(cell, splits.values()))
+    Console().print(table)
+    if bad_images:
+        print(f"left out {len(bad_images)} images that do not decode: {output_dir / 'bad_images.txt'}")
+    print(f"train on it:  python -m vgg_keras.train --data_dir={output_dir} --output_dir=runs/{output_dir.name}")

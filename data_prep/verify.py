@@ -1,0 +1,88 @@
+"""Reads a data set again, record by record, and names what is broken.
+
+python -m data_prep.verify --data_dir=data/flowers
+"""
+
+import dataclasses
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import tqdm
+
+from vgg_keras import command_line
+from vgg_keras.command_line import UserError, option
+
+
+@dataclasses.dataclass(frozen=True)
+class VerifyOptions:
+    """Flags of `data_prep.verify`."""
+
+    data_dir: str = option("", "a data set in TFDS format", required=True)
+
+
+def shard_problems(shard: Path, num_records: int, data) -> Iterator[str]:
+    """Reads one shard, checking each record's CRC, label and image.
+
+    Args:
+        shard: the record file.
+        num_records: how many records it should hold.
+        data: the `input_pipeline.ImageData` that it belongs to.
+
+    Yields:
+        A line for each broken record; what follows a record with a wrong checksum cannot be read.
+    """
+    import tensorflow as tf
+
+    from vgg_keras import transforms
+
+    features = data.builder.info.features
+    num_classes = features[data.label_key].num_classes
+    partial = {
+        data.image_key: tf.io.FixedLenFeature((), tf.string),
+        data.label_key: tf.io.FixedLenFeature((), tf.int64),
+    }
+    record = -1
+    try:
+        for record, serialized in enumerate(tf.data.TFRecordDataset(str(shard))):
+            try:
+                example = tf.io.parse_single_example(serialized, partial)
+                transforms.decode(example[data.image_key])
+            except tf.errors.InvalidArgumentError as error:
+                yield f"{shard.name}: record {record} does not decode: {str(error).splitlines()[0]}"
+                continue
+            label = int(example[data.label_key])
+            if not -1 <= label < num_classes:
+                yield f"{shard.name}: record {record} has label {label}, of {num_classes} classes"
+    except tf.errors.OpError as error:
+        yield f"{shard.name}: record {record + 1} is damaged: {str(error).splitlines()[0]}"
+        return
+    if record + 1 != num_records:
+        yield f"{shard.name}: {record + 1} records, should be {num_records}"
+
+
+def main(options: VerifyOptions) -> None:
+    """Verifies every shard of every split."""
+    from vgg_keras import input_pipeline
+
+    data = input_pipeline.open_data(options.data_dir)
+    problems: list[str] = []
+    num_records = 0
+    for split, info in data.builder.info.splits.items():
+        shards = list(zip(info.filepaths, info.shard_lengths, strict=True))
+        for path, length in tqdm.tqdm(shards, desc=split, unit=" shards", disable=not sys.stderr.isatty()):
+            shard = Path(path)
+            num_records += length
+            found = [f"{shard.name}: missing"] if not shard.exists() else list(shard_problems(shard, length, data))
+            for problem in found:
+                tqdm.tqdm.write(f"{split}: {problem}", file=sys.stderr)
+            problems += found
+    if problems:
+        raise UserError(
+            f"{options.data_dir}: {len(problems)} problems in {num_records:,} records (listed above); write it again"
+        )
+    print(f"{options.data_dir}: {num_records:,} records read, counted and decoded; all are whole")
+
+
+if __name__ == "__main__":
+    command_line.run(main, VerifyOptions)

@@ -1,0 +1,65 @@
+"""A trained net as a fully convolutional one, for images of any size (arXiv:1409.1556, sect. 3.2)."""
+
+import keras
+import numpy as np
+
+from vgg_keras.command_line import UserError
+
+
+def convert(model: keras.Model) -> keras.Model:
+    """Turns the FC layers into convolutions: FC6 into one of the size of its input, 'valid', FC7 and FC8 into 1x1.
+
+    The result has the source's weights and layer names, computes in float32, and drops nothing but dropout and the
+    softmax. At 224x224 its map has one position, whose scores are the source's.
+
+    Args:
+        model: a chain of layers with one `Flatten`, such as `architectures.build` makes.
+
+    Returns:
+        A model from (B, H, W, 3) float32, RGB 0..255, H and W at least the source's input size, to the class-score map
+        (B, H/32 - 6, W/32 - 6, classes) float32 (for 224x224 sources), logits.
+
+    Raises:
+        UserError: the model has no head of this kind.
+    """
+    _require_chain(model)
+    inputs = outputs = keras.Input((None, None, 3), name="images")
+    flattened = None
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Flatten):
+            flattened = tuple(layer.input.shape[1:])  # (h, w, C)
+        elif isinstance(layer, keras.layers.Dense):
+            kernel, bias = layer.get_weights()
+            outputs, convolution = _add_convolution(layer, flattened, kernel.shape, outputs)
+            # Flatten runs over rows, columns, channels: FC6's inputs are already in a kernel's order.
+            convolution.set_weights([np.reshape(kernel, convolution.get_weights()[0].shape), bias])
+            flattened = None
+        elif not isinstance(layer, (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Softmax)):
+            copy = type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+            outputs = copy(outputs)
+            copy.set_weights(layer.get_weights())
+    return keras.Model(inputs, outputs, name=f"{model.name}_fully_convolutional")
+
+
+def _require_chain(model: keras.Model) -> None:
+    kinds = [type(layer) for layer in model.layers]
+    one_flatten = kinds.count(keras.layers.Flatten) == 1
+    if not one_flatten or keras.layers.Dense not in kinds[kinds.index(keras.layers.Flatten) :]:
+        raise UserError(
+            f"{model.name} cannot be made fully convolutional: it needs one Flatten layer followed by Dense layers; "
+            f"its layers are {', '.join(layer.name for layer in model.layers)}"
+        )
+
+
+def _add_convolution(dense: keras.layers.Dense, flattened: tuple | None, kernel_shape: tuple, inputs) -> tuple:
+    """Returns the outputs of the convolution that replaces a dense layer, and the convolution."""
+    kernel_size = flattened[:2] if flattened else (1, 1)
+    convolution = keras.layers.Conv2D(
+        kernel_shape[-1],
+        kernel_size,
+        padding="valid",
+        activation=dense.activation,
+        name=dense.name,
+        dtype="float32",
+    )
+    return convolution(inputs), convolution

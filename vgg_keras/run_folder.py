@@ -1,0 +1,135 @@
+"""What a run leaves in its folder besides checkpoints: flags, versions, label names, history, sample photos, the best
+model.
+
+RUN/run.json           resolved flags, versions, what was chosen
+RUN/flags.cfg          the same flags as a flag file
+RUN/label_names.txt    one class a line
+RUN/class_indices.json class name -> index
+RUN/samples/           a few validation photos, for the check of an export
+RUN/history.jsonl      a line for each epoch
+RUN/tensorboard/       the same as curves
+RUN/checkpoints/       the newest ones
+RUN/best.keras         the model with the lowest validation error
+"""
+
+import dataclasses
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from vgg_keras import version
+from vgg_keras.checkpoints import write_atomically
+from vgg_keras.command_line import UserError
+
+HISTORY = "history.jsonl"
+BEST_MODEL = "best.keras"
+# Entries of the history that a repetition of the run does not reproduce.
+TIMING_KEYS = ("seconds", "images_per_second")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, complete or not at all."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions that a result depends on."""
+    return {
+        "vgg_keras": version.__version__,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def start(
+    folder: Path, flags: Mapping[str, object], may_change: Sequence[str], *, resume: bool, choices: Mapping[str, str]
+) -> None:
+    """Makes a run's folder, or checks that the one that is there belongs to the same run; writes flags and versions.
+
+    Args:
+        folder: the run's folder.
+        flags: the resolved flags.
+        may_change: flags that may differ from those of the run that is continued.
+        resume: whether to continue what is there.
+        choices: what was chosen on this machine (precision, strategy).
+
+    Raises:
+        UserError: there is a run and `resume` is off, or its flags differ.
+    """
+    record = folder / "run.json"
+    if record.exists():
+        if not resume:
+            raise UserError(f"{folder} holds a run; continue it with --resume, or choose another --output_dir")
+        before = json.loads(record.read_text(encoding="utf-8"))["flags"]
+        differing = [
+            f"--{name} was {before.get(name)!r}, is {value!r}"
+            for name, value in flags.items()
+            if name not in may_change and before.get(name) != value
+        ]
+        if differing:
+            raise UserError(
+                f"{folder} holds a run with other flags ({'; '.join(differing)}); choose another --output_dir"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"flags": dict(flags), "versions": versions(), "choices": dict(choices)}
+    write_text(record, json.dumps(content, indent=2) + "\n")
+    lines = [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in flags.items()]
+    write_text(folder / "flags.cfg", "\n".join(lines) + "\n")
+
+
+def save_labels(folder: Path, class_names: Sequence[str], label_names: Sequence[str]) -> None:
+    """Writes the label names and the class indices beside the model."""
+    write_text(folder / "label_names.txt", "\n".join(label_names) + "\n")
+    indices = {name: index for index, name in enumerate(class_names)}
+    write_text(folder / "class_indices.json", json.dumps(indices, indent=2) + "\n")
+
+
+def save_samples(folder: Path, encoded: tf.data.Dataset, count: int = 8) -> None:
+    """Writes the first few encoded images of a data set of {"image_bytes", ...} into `samples/`."""
+    samples = folder / "samples"
+    samples.mkdir(exist_ok=True)
+    for index, example in enumerate(encoded.take(count).as_numpy_iterator()):
+        image_bytes = example["image_bytes"]
+        suffix = ".jpg" if image_bytes[:2] == b"\xff\xd8" else ".img"
+        write_atomically(samples / f"{index}{suffix}", lambda temporary, data=image_bytes: temporary.write_bytes(data))
+
+
+def read_history(folder: Path) -> list[dict]:
+    """Reads the history of a run: one dict an epoch; a last line that was cut off is dropped."""
+    path = folder / HISTORY
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+@dataclasses.dataclass
+class History:
+    """The history file and its twin for TensorBoard.
+
+    Args:
+        folder: the run's folder.
+    """
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self._writer = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
+
+    def keep_first(self, count: int) -> None:
+        """Drops the lines after the first `count`: a run that goes on from a checkpoint writes them again."""
+        kept = read_history(self.folder)[:count]
+        write_text(self.folder / HISTORY, "".join(json.dumps(entry) + "\n" for entry in kept))
+
+    def append(self, entry: Mapping[str, object]) -> None:
+        """Adds an epoch: a line in the file, and each number as a point of a curve."""
+        with (self.folder / HISTORY).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        with self._writer.as_default(step=entry["step"]):
+            for key, value in entry.items():
+                if isinstance(value, float):
+                    tf.summary.scalar(key, value)
+        self._writer.flush()

@@ -1,0 +1,160 @@
+"""Trains a net as arXiv:1409.1556, sect. 3.1, does.
+
+python -m vgg_keras.train --flagfile=configs/quickstart.cfg
+python -m vgg_keras.train --flagfile=configs/vgg19.cfg --data_dir=data/imagenet
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from data_prep import drawn_flowers
+from data_prep.statistics import RgbStatistics
+from vgg_keras import (
+    architectures,
+    command_line,
+    devices,
+    input_pipeline,
+    options,
+    pretrained,
+    run_folder,
+    serving,
+    steps,
+    trainer,
+)
+from vgg_keras.command_line import UserError
+from vgg_keras.options import TrainOptions
+
+
+def prepare_data(flags: TrainOptions) -> input_pipeline.ImageData:
+    """Opens the data set that the flags name, and draws the embedded one if it is not there yet."""
+    if flags.dataset != options.DRAWN_FLOWERS:
+        return input_pipeline.open_data(flags.data_dir, flags.dataset)
+    folder = Path(flags.data_dir or Path(flags.output_dir) / "data")
+    if not folder.exists():
+        drawn_flowers.write(folder, flags.seed)
+    return input_pipeline.open_data(str(folder))
+
+
+def build_steps(
+    flags: TrainOptions, num_classes: int, mean_rgb: Sequence[float], strategy, precision: str
+) -> steps.Steps:
+    """Builds the net and its optimizer on all devices."""
+    keras.utils.set_random_seed(flags.seed)
+    keras.mixed_precision.set_global_policy(precision)
+    with strategy.scope():
+        model = architectures.build(
+            flags.net,
+            num_classes,
+            input_size=flags.input_size,
+            mean_rgb=mean_rgb,
+            dropout=flags.dropout,
+            weight_decay=flags.weight_decay,
+            initialization=architectures.Initialization(flags.initializer, flags.initializer_variance, flags.seed),
+            batch_norm=flags.batch_norm,
+            width_multiplier=flags.width_multiplier,
+        )
+        if flags.init_from:
+            print(f"{flags.init_from}: {pretrained.initialise_from(flags.init_from, model)}")
+        optimizer = steps.make_optimizer(
+            flags.optimizer, flags.learning_rate, flags.momentum, model.trainable_variables, precision
+        )
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    micro_batch_size = flags.micro_batch_size or (flags.batch_size if on_gpu else 32)
+    return steps.Steps(
+        model,
+        optimizer,
+        strategy,
+        batch_size=flags.batch_size,
+        micro_batch_size=micro_batch_size,
+        seed=flags.seed,
+        jit=devices.choose_jit(flags.jit_compile, strategy),
+    )
+
+
+def build_trainer(
+    flags: TrainOptions, data: input_pipeline.ImageData, rgb: RgbStatistics, compiled: steps.Steps
+) -> trainer.Trainer:
+    """Joins the steps with the data and the schedule."""
+    augmentation = input_pipeline.Augmentation(flags.input_size, flags.scale_range(), rgb, flags.rgb_shift)
+    spread = functools.partial(input_pipeline.distribute, compiled.strategy, flags.batch_size)
+
+    def training(epoch: int, first_step: int):
+        arguments = {"seed": flags.seed, "epoch": epoch, "first_step": first_step}
+        return spread(
+            functools.partial(input_pipeline.training_epoch, data, flags.train_split, augmentation, **arguments)
+        )
+
+    def validation():
+        arguments = {"smallest_side": flags.test_scale(), "crop_size": flags.input_size}
+        return spread(functools.partial(input_pipeline.evaluation_batches, data, flags.validation_split, **arguments))
+
+    schedule = trainer.Schedule(
+        flags.epochs,
+        flags.max_steps,
+        input_pipeline.steps_per_epoch(data, flags.train_split, flags.batch_size),
+        flags.learning_rate,
+        flags.plateau_patience,
+        flags.checkpoint_every,
+        flags.log_every,
+        flags.keep_checkpoints,
+    )
+    chief = devices.is_chief(compiled.strategy)
+    return trainer.Trainer(compiled, schedule, Path(flags.output_dir), training, validation, chief=chief)
+
+
+def main(flags: TrainOptions) -> None:
+    """Trains, keeps the best model, and exports it if asked to."""
+    flags.scale_range()  # before the hours of work
+    folder = Path(flags.output_dir)
+    if flags.cpu_devices > 1:
+        devices.split_cpu(flags.cpu_devices)
+    strategy, strategy_reason = devices.make_strategy(flags.strategy)
+    precision, precision_reason = devices.choose_precision(flags.precision)
+    choices = {
+        "strategy": f"{type(strategy).__name__} ({strategy_reason})",
+        "precision": f"{precision} ({precision_reason})",
+    }
+    chief = devices.is_chief(strategy)
+    if chief:
+        run_folder.start(folder, dataclasses.asdict(flags), options.MAY_CHANGE, resume=flags.resume, choices=choices)
+    data = prepare_data(flags)
+    num_images = {split: data.num_images(split) for split in (flags.train_split, flags.validation_split)}
+    rgb = input_pipeline.rgb_statistics(data, flags.train_split)
+    try:
+        compiled = build_steps(flags, len(data.label_names), rgb.mean, strategy, precision)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if chief:
+        class_names = data.builder.info.features[data.label_key].names
+        run_folder.save_labels(folder, class_names, data.label_names)
+        run_folder.save_samples(folder, data.encoded(flags.validation_split))
+        photos = ", ".join(f"{count:,} photos in {split}" for split, count in num_images.items())
+        print(
+            f"net {flags.net}, {compiled.model.count_params():,} parameters; {len(data.label_names)} classes; {photos}"
+        )
+        print("; ".join(f"{name}: {choice}" for name, choice in choices.items()))
+    progress = build_trainer(flags, data, rgb, compiled).fit()
+    if chief:
+        finish(flags, folder, progress.best_error)
+
+
+def finish(flags: TrainOptions, folder: Path, best_error: float) -> None:
+    """Exports the best model if asked to, and says what was made and what to do next."""
+    best = folder / run_folder.BEST_MODEL
+    print(f"\nbest model: {best}, top-1 error {best_error:.2f}% on {flags.validation_split}")
+    print(f"history:    {folder / run_folder.HISTORY}; curves: tensorboard --logdir={folder / 'tensorboard'}")
+    if flags.export_dir:
+        photos = serving.sample_photos(best, "")
+        exported = serving.export(best, Path(flags.export_dir), photos)
+        print(f"exported:   {exported}")
+    else:
+        print(f"next:       python -m vgg_keras.export --model={best} --output_dir=saved_models/{folder.name}")
+
+
+if __name__ == "__main__":
+    command_line.run(main, TrainOptions)
