@@ -6,7 +6,7 @@ vary.
 
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -117,13 +117,18 @@ def draw_flower(label: int, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.clip(light, 0, 255).astype(np.uint8))
 
 
-def source(seed: int) -> Source:
-    """The drawn flowers as a source; every picture follows from the seed and its number."""
+def source(seed: int, images_per_class: Mapping[str, int] = IMAGES_PER_CLASS) -> Source:
+    """The drawn flowers as a source; every picture follows from the seed, its split and its number.
+
+    Args:
+        seed: of the pictures.
+        images_per_class: for each split how many pictures of each kind.
+    """
 
     def images(split: str) -> Iterator[RawImage]:
-        for number in range(IMAGES_PER_CLASS[split] * len(NAMES)):
+        for number in range(images_per_class[split] * len(NAMES)):
             label = number % len(NAMES)
-            rng = np.random.default_rng([seed, sorted(IMAGES_PER_CLASS).index(split), number])
+            rng = np.random.default_rng([seed, sorted(images_per_class).index(split), number])
             encoded = io.BytesIO()
             draw_flower(label, rng).save(encoded, format="JPEG", quality=90)
             yield RawImage(f"{NAMES[label]}/{number:05}.jpg", encoded.getvalue(), label)
@@ -133,8 +138,8 @@ def source(seed: int) -> Source:
         description="Drawn flowers of five kinds, made from a seed.",
         class_names=NAMES,
         label_names=NAMES,
-        splits={split: lambda split=split: images(split) for split in IMAGES_PER_CLASS},
-        num_images={split: count * len(NAMES) for split, count in IMAGES_PER_CLASS.items()},
+        splits={split: lambda split=split: images(split) for split in images_per_class},
+        num_images={split: count * len(NAMES) for split, count in images_per_class.items()},
     )
 
 

@@ -38,26 +38,29 @@ def make_strategy(requested: str) -> tuple[tf.distribute.Strategy, str]:
     Raises:
         UserError: several workers were asked for and `TF_CONFIG` names none.
     """
-    gpus = tf.config.list_logical_devices("GPU")
     for gpu in tf.config.list_physical_devices("GPU"):
         # Otherwise the first process takes all memory of the GPU.
-        if not gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
-    try:
-        workers = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {}).get("worker", [])
-    except (ValueError, AttributeError) as error:
-        raise UserError(f"TF_CONFIG is not the JSON of a cluster: {os.environ['TF_CONFIG']!r}") from error
+        tf.config.experimental.set_memory_growth(gpu, True)
+    workers = _workers()
     if requested == "multi_worker" or (requested == "auto" and len(workers) > 1):
         if not workers:
             raise UserError(
-                '--strategy=multi_worker needs TF_CONFIG={"cluster": {"worker": ["host:port", ...]}, "task": ...}'
+                "--strategy=multi_worker needs the environment variable TF_CONFIG: "
+                '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
             )
+        # Before anything asks for logical devices: that would start TensorFlow, and a cluster is joined at the start.
         return tf.distribute.MultiWorkerMirroredStrategy(), f"{len(workers)} workers in TF_CONFIG"
-    if requested == "mirrored" or (requested == "auto" and len(gpus) > 1):
-        devices = gpus or tf.config.list_logical_devices("CPU")
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if requested == "mirrored" or (requested == "auto" and len(devices) > 1):
         return tf.distribute.MirroredStrategy([device.name for device in devices]), f"{len(devices)} devices"
-    device = (gpus or tf.config.list_logical_devices("CPU"))[0]
-    return tf.distribute.OneDeviceStrategy(device.name), f"one {device.device_type}"
+    return tf.distribute.OneDeviceStrategy(devices[0].name), f"one {devices[0].device_type}"
+
+
+def _workers() -> list[str]:
+    try:
+        return json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {}).get("worker", [])
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"TF_CONFIG is not the JSON of a cluster: {os.environ['TF_CONFIG']!r}") from error
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

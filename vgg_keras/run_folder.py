@@ -1,5 +1,4 @@
-"""What a run leaves in its folder besides checkpoints: flags, versions, label names, history, sample photos, the best
-model.
+"""What a run leaves in its folder.
 
 RUN/run.json           resolved flags, versions, what was chosen
 RUN/flags.cfg          the same flags as a flag file
@@ -7,7 +6,7 @@ RUN/label_names.txt    one class a line
 RUN/class_indices.json class name -> index
 RUN/samples/           a few validation photos, for the check of an export
 RUN/history.jsonl      a line for each epoch
-RUN/tensorboard/       the same as curves
+RUN/tensorboard/       the same as curves, and the loss of the steps
 RUN/checkpoints/       the newest ones
 RUN/best.keras         the model with the lowest validation error
 """
@@ -128,8 +127,14 @@ class History:
         """Adds an epoch: a line in the file, and each number as a point of a curve."""
         with (self.folder / HISTORY).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
-        with self._writer.as_default(step=entry["step"]):
-            for key, value in entry.items():
-                if isinstance(value, float):
-                    tf.summary.scalar(key, value)
+        self._add_points(entry["step"], {key: value for key, value in entry.items() if isinstance(value, float)})
         self._writer.flush()
+
+    def add_step_loss(self, step: int, loss: float) -> None:
+        """Adds the mean loss of the last few steps to the curve "step_loss"."""
+        self._add_points(step, {"step_loss": loss})
+
+    def _add_points(self, step: int, values: Mapping[str, float]) -> None:
+        with self._writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)

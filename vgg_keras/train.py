@@ -30,12 +30,14 @@ from vgg_keras.command_line import UserError
 from vgg_keras.options import TrainOptions
 
 
-def prepare_data(flags: TrainOptions) -> input_pipeline.ImageData:
+def prepare_data(flags: TrainOptions, chief: bool) -> input_pipeline.ImageData:
     """Opens the data set that the flags name, and draws the embedded one if it is not there yet."""
     if flags.dataset != options.DRAWN_FLOWERS:
         return input_pipeline.open_data(flags.data_dir, flags.dataset)
     folder = Path(flags.data_dir or Path(flags.output_dir) / "data")
     if not folder.exists():
+        if not chief:
+            raise UserError(f"{folder} is not there yet: draw the flowers in a run of one process first")
         drawn_flowers.write(folder, flags.seed)
     return input_pipeline.open_data(str(folder))
 
@@ -122,7 +124,7 @@ def main(flags: TrainOptions) -> None:
     chief = devices.is_chief(strategy)
     if chief:
         run_folder.start(folder, dataclasses.asdict(flags), options.MAY_CHANGE, resume=flags.resume, choices=choices)
-    data = prepare_data(flags)
+    data = prepare_data(flags, chief)
     num_images = {split: data.num_images(split) for split in (flags.train_split, flags.validation_split)}
     rgb = input_pipeline.rgb_statistics(data, flags.train_split)
     try:

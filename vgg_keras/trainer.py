@@ -140,7 +140,7 @@ class Trainer:
 
     def _look(self, waiting: list[tf.Tensor], bar: tqdm.tqdm) -> None:
         """Adds the waiting steps' sums to the epoch's, shows them, and stops at a loss that is not a number."""
-        sums = np.array(self._progress.sums)
+        before = sums = np.array(self._progress.sums)
         for step_sums in waiting:
             sums = sums + step_sums.numpy()
         if not math.isfinite(sums[0]):
@@ -149,6 +149,9 @@ class Trainer:
                 "or start from other weights (--initializer, --init_from); "
                 f"the last good checkpoint, if there is one, is in {self._folder / 'checkpoints'}"
             )
+        if self._chief:
+            loss, _, _, images = sums - before
+            self._history.add_step_loss(self._progress.global_step, loss / images)
         bar.update(len(waiting))
         waiting.clear()
         self._progress = dataclasses.replace(self._progress, sums=tuple(sums.tolist()))
