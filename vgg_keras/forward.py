@@ -1,45 +1,58 @@
-"""The training pass of a net: class scores with dropout that depends on the image's place in the batch alone."""
+"""The training pass of a net, with dropout that depends on the seed and the image's place in the batch alone.
+
+Keras's own dropout counts its calls in each replica, so that its masks would depend on the number of devices and on how
+often a run was interrupted. The nets are chains, so their layers can be applied one by one and dropout done here.
+"""
+
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 
-def training_scores(
-    model: keras.Model, images: tf.Tensor, rows: tf.Tensor, batch_size: int, seed: tf.Tensor
-) -> tf.Tensor:
-    """Computes the class scores of a net in training.
+def dropout_masks(model: keras.Model, rows: tf.Tensor, batch_size: int, seed: tf.Tensor) -> list[tf.Tensor]:
+    """Draws which features each dropout layer keeps (arXiv:1409.1556, sect. 3.1).
 
-    The net is a chain, so its layers are applied one by one, and dropout is done here: Keras's own layer counts its
-    calls in each replica, so that masks would depend on the number of devices and on how often a run was interrupted.
-    Here a mask is a function of the seed and of the image's row in the batch of all replicas.
+    Call it outside of what XLA compiles, which has random numbers of its own.
+
+    Args:
+        model: a net of `architectures.build`.
+        rows: (b,) int32, the images' places in the batch of all replicas.
+        batch_size: number of images in the batch of all replicas.
+        seed: (2,) int64, new at each step.
+
+    Returns:
+        For each dropout layer (b, width) bool, true where a feature is kept.
+    """
+    masks = []
+    for index, layer in enumerate(_dropout_layers(model)):
+        layer_seed = tf.random.experimental.stateless_fold_in(seed, index)
+        # Every replica draws the whole batch's numbers and takes its rows: philox is the same on all devices.
+        numbers = tf.random.stateless_uniform((batch_size, layer.input.shape[-1]), layer_seed, alg="philox")
+        masks.append(tf.gather(numbers, rows) >= layer.rate)
+    return masks
+
+
+def training_scores(model: keras.Model, images: tf.Tensor, masks: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Computes the class scores of a net in training.
 
     Args:
         model: a net of `architectures.build`.
         images: (b, S, S, 3) float32, RGB 0..255, this replica's part of the batch.
-        rows: (b,) int32, the images' places in the batch of all replicas.
-        batch_size: number of images in the batch of all replicas.
-        seed: (2,) int32 or int64, new at each step.
+        masks: what `dropout_masks` returns for them.
 
     Returns:
         (b, classes) float32, logits.
     """
     outputs = images
-    num_dropouts = 0
+    masks = iter(masks)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dropout):
-            layer_seed = tf.random.experimental.stateless_fold_in(seed, num_dropouts)
-            outputs = _dropout(outputs, layer.rate, rows, batch_size, layer_seed)
-            num_dropouts += 1
+            outputs = tf.where(next(masks), outputs / (1.0 - layer.rate), tf.zeros_like(outputs))
         elif not isinstance(layer, (keras.layers.InputLayer, keras.layers.Softmax)):
             outputs = layer(outputs, training=True)
     return outputs
 
 
-def _dropout(inputs: tf.Tensor, rate: float, rows: tf.Tensor, batch_size: int, seed: tf.Tensor) -> tf.Tensor:
-    """Sets elements of (b, width) to zero with probability `rate` and scales the others by 1 / (1 - rate)."""
-    if not rate:
-        return inputs
-    # Every replica draws the whole batch's numbers and takes its rows: the philox generator is the same on all devices.
-    numbers = tf.random.stateless_uniform((batch_size, inputs.shape[-1]), seed, alg="philox")
-    kept = tf.gather(numbers, rows) >= rate
-    return tf.where(kept, inputs / (1.0 - rate), tf.zeros_like(inputs))
+def _dropout_layers(model: keras.Model) -> list[keras.layers.Dropout]:
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]

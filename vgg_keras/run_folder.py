@@ -45,38 +45,38 @@ def versions() -> dict[str, str]:
     }
 
 
-def start(
-    folder: Path, flags: Mapping[str, object], may_change: Sequence[str], *, resume: bool, choices: Mapping[str, str]
-) -> None:
-    """Makes a run's folder, or checks that the one that is there belongs to the same run; writes flags and versions.
+def check(folder: Path, flags: Mapping[str, object], may_change: Sequence[str], resume: bool) -> None:
+    """Checks that a run may use a folder: it is empty, or holds the same run and that is to be continued.
 
     Args:
         folder: the run's folder.
         flags: the resolved flags.
         may_change: flags that may differ from those of the run that is continued.
         resume: whether to continue what is there.
-        choices: what was chosen on this machine (precision, strategy).
 
     Raises:
         UserError: there is a run and `resume` is off, or its flags differ.
     """
     record = folder / "run.json"
-    if record.exists():
-        if not resume:
-            raise UserError(f"{folder} holds a run; continue it with --resume, or choose another --output_dir")
-        before = json.loads(record.read_text(encoding="utf-8"))["flags"]
-        differing = [
-            f"--{name} was {before.get(name)!r}, is {value!r}"
-            for name, value in flags.items()
-            if name not in may_change and before.get(name) != value
-        ]
-        if differing:
-            raise UserError(
-                f"{folder} holds a run with other flags ({'; '.join(differing)}); choose another --output_dir"
-            )
+    if not record.exists():
+        return
+    if not resume:
+        raise UserError(f"{folder} holds a run; continue it with --resume, or choose another --output_dir")
+    before = json.loads(record.read_text(encoding="utf-8"))["flags"]
+    differing = [
+        f"--{name} was {before.get(name)!r}, is {value!r}"
+        for name, value in flags.items()
+        if name not in may_change and before.get(name) != value
+    ]
+    if differing:
+        raise UserError(f"{folder} holds a run with other flags ({'; '.join(differing)}); choose another --output_dir")
+
+
+def start(folder: Path, flags: Mapping[str, object], choices: Mapping[str, str]) -> None:
+    """Makes a run's folder and writes the resolved flags, the versions, and what was chosen on this machine."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {"flags": dict(flags), "versions": versions(), "choices": dict(choices)}
-    write_text(record, json.dumps(content, indent=2) + "\n")
+    write_text(folder / "run.json", json.dumps(content, indent=2) + "\n")
     lines = [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in flags.items()]
     write_text(folder / "flags.cfg", "\n".join(lines) + "\n")
 

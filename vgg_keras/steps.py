@@ -1,5 +1,6 @@
 """Training and evaluation steps, the same on one device, several, or several machines (arXiv:1409.1556, sect. 3.3)."""
 
+import functools
 from collections.abc import Iterable
 
 import keras
@@ -48,7 +49,7 @@ class Steps:
         self.batch_size, self._seed = batch_size, seed
         self._num_parts = num_parts(batch_size // self._replicas, micro_batch_size)
         self._gradients = tf.function(self._replica_gradients, jit_compile=jit)
-        self._scores = keras.Model(model.inputs, model.get_layer("fc8").output)
+        self._scores = keras.Model(model.input, model.get_layer("fc8").output)
 
     def train(self, batch, global_step: int) -> tf.Tensor:
         """Does one step; returns the (4,) sums of `score_sums` over the batch of all replicas."""
@@ -61,12 +62,13 @@ class Steps:
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
 
     def _replica_train(self, batch: dict, seed: tf.Tensor) -> tf.Tensor:
-        sums, gradients = self._gradients(batch, seed)
+        masks = forward.dropout_masks(self.model, batch["row"], self.batch_size, seed)
+        sums, gradients = self._gradients({"image": batch["image"], "label": batch["label"], "masks": masks})
         self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
         return sums
 
-    def _replica_gradients(self, batch: dict, seed: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        sums, gradients = self._data_gradients(batch, seed)
+    def _replica_gradients(self, batch: dict) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        sums, gradients = self._data_gradients(batch)
         if not self.model.losses:
             return sums, gradients
         with tf.GradientTape() as tape:
@@ -74,24 +76,24 @@ class Steps:
         penalties = tape.gradient(penalty, self.model.trainable_variables)  # None for biases
         return sums, [data if decay is None else data + decay for data, decay in zip(gradients, penalties, strict=True)]
 
-    def _data_gradients(self, batch: dict, seed: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def _data_gradients(self, batch: dict) -> tuple[tf.Tensor, list[tf.Tensor]]:
         if self._num_parts == 1:
-            return self._part_gradients(batch, seed)
+            return self._part_gradients(batch)
         size = self.batch_size // self._replicas // self._num_parts
         sums = tf.zeros((4,), tf.float64)
         gradients = [tf.zeros(variable.shape, variable.dtype) for variable in self.model.trainable_variables]
         for index in tf.range(self._num_parts):
             # One part after the other: that is what saves the memory.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-            part = {key: value[index * size : (index + 1) * size] for key, value in batch.items()}
-            part_sums, part_gradients = self._part_gradients(part, seed)
+            part = tf.nest.map_structure(functools.partial(_rows, start=index * size, count=size), batch)
+            part_sums, part_gradients = self._part_gradients(part)
             sums += part_sums
             gradients = [total + part for total, part in zip(gradients, part_gradients, strict=True)]
         return sums, gradients
 
-    def _part_gradients(self, part: dict, seed: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def _part_gradients(self, part: dict) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
-            scores = forward.training_scores(self.model, part["image"], part["row"], self.batch_size, seed)
+            scores = forward.training_scores(self.model, part["image"], part["masks"])
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(part["label"], scores)
             loss = self._scaled(tf.reduce_sum(losses) / self.batch_size)
         sums = score_sums(scores, part["label"], tf.ones_like(losses))
@@ -115,6 +117,10 @@ class Steps:
         for batch in batches:
             sums += self._evaluate(batch).numpy()
         return Score.from_sums(sums)
+
+
+def _rows(values: tf.Tensor, start: tf.Tensor, count: int) -> tf.Tensor:
+    return values[start : start + count]
 
 
 def num_parts(per_replica: int, micro_batch_size: int) -> int:

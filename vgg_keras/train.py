@@ -109,37 +109,43 @@ def build_trainer(
     return trainer.Trainer(compiled, schedule, Path(flags.output_dir), training, validation, chief=chief)
 
 
+def start_run(flags: TrainOptions, data: input_pipeline.ImageData, model: keras.Model, choices: dict[str, str]) -> None:
+    """Writes what describes the run into its folder, and says it."""
+    folder = Path(flags.output_dir)
+    run_folder.start(folder, dataclasses.asdict(flags), choices)
+    run_folder.save_labels(folder, data.builder.info.features[data.label_key].names, data.label_names)
+    run_folder.save_samples(folder, data.encoded(flags.validation_split))
+    splits = (flags.train_split, flags.validation_split)
+    photos = ", ".join(f"{data.num_images(split):,} photos in {split}" for split in splits)
+    print(f"net {flags.net}, {model.count_params():,} parameters; {len(data.label_names)} classes; {photos}")
+    print("; ".join(f"{name}: {choice}" for name, choice in choices.items()))
+
+
 def main(flags: TrainOptions) -> None:
     """Trains, keeps the best model, and exports it if asked to."""
-    flags.scale_range()  # before the hours of work
     folder = Path(flags.output_dir)
+    # All that can be refused is refused before the hours of work.
+    flags.scale_range()
+    run_folder.check(folder, dataclasses.asdict(flags), options.MAY_CHANGE, flags.resume)
     if flags.cpu_devices > 1:
         devices.split_cpu(flags.cpu_devices)
     strategy, strategy_reason = devices.make_strategy(flags.strategy)
     precision, precision_reason = devices.choose_precision(flags.precision)
-    choices = {
-        "strategy": f"{type(strategy).__name__} ({strategy_reason})",
-        "precision": f"{precision} ({precision_reason})",
-    }
     chief = devices.is_chief(strategy)
-    if chief:
-        run_folder.start(folder, dataclasses.asdict(flags), options.MAY_CHANGE, resume=flags.resume, choices=choices)
     data = prepare_data(flags, chief)
-    num_images = {split: data.num_images(split) for split in (flags.train_split, flags.validation_split)}
+    for split in (flags.train_split, flags.validation_split):
+        data.num_images(split)
     rgb = input_pipeline.rgb_statistics(data, flags.train_split)
     try:
         compiled = build_steps(flags, len(data.label_names), rgb.mean, strategy, precision)
     except ValueError as error:
         raise UserError(str(error)) from error
     if chief:
-        class_names = data.builder.info.features[data.label_key].names
-        run_folder.save_labels(folder, class_names, data.label_names)
-        run_folder.save_samples(folder, data.encoded(flags.validation_split))
-        photos = ", ".join(f"{count:,} photos in {split}" for split, count in num_images.items())
-        print(
-            f"net {flags.net}, {compiled.model.count_params():,} parameters; {len(data.label_names)} classes; {photos}"
-        )
-        print("; ".join(f"{name}: {choice}" for name, choice in choices.items()))
+        choices = {
+            "strategy": f"{type(strategy).__name__} ({strategy_reason})",
+            "precision": f"{precision} ({precision_reason})",
+        }
+        start_run(flags, data, compiled.model, choices)
     progress = build_trainer(flags, data, rgb, compiled).fit()
     if chief:
         finish(flags, folder, progress.best_error)
