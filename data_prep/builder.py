@@ -29,7 +29,7 @@ BAD_IMAGES = "bad_images.txt"
 
 # tensorflow-datasets sorts this much in memory before it goes to disk; its own value, 1000 MiB, is more than the whole
 # run may use.
-_SORT_BUFFER_BYTES = 128 << 20
+_SORT_BUFFER_BYTES = 64 << 20
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import tqdm
 
 from vgg_keras import command_line
-from vgg_keras.command_line import UserError, option
+from vgg_keras.command_line import UserError, option, reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,13 +49,13 @@ def shard_problems(shard: Path, num_records: int, data) -> Iterator[str]:
                 example = tf.io.parse_single_example(serialized, partial)
                 transforms.decode(example[data.image_key])
             except tf.errors.InvalidArgumentError as error:
-                yield f"{shard.name}: record {record} does not decode: {str(error).splitlines()[0]}"
+                yield f"{shard.name}: record {record} does not decode: {reason(error)}"
                 continue
             label = int(example[data.label_key])
             if not -1 <= label < num_classes:
                 yield f"{shard.name}: record {record} has label {label}, of {num_classes} classes"
     except tf.errors.OpError as error:
-        yield f"{shard.name}: record {record + 1} is damaged: {str(error).splitlines()[0]}"
+        yield f"{shard.name}: record {record + 1} is damaged: {reason(error)}"
         return
     if record + 1 != num_records:
         yield f"{shard.name}: {record + 1} records, should be {num_records}"

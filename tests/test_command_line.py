@@ -140,6 +140,14 @@ def test_bad_input_gives_one_line_and_a_non_zero_exit(run_verb, arguments, messa
     assert "Traceback" not in stderr
 
 
+def test_reasons_leave_tensorflows_names_out():
+    error = ValueError(
+        "{{function_node __wrapped__DecodeImage_device_/job:x/CPU:0}} Unknown format. [Op:DecodeImage]\nmore"
+    )
+    assert command_line.reason(error) == "Unknown format."
+    assert command_line.reason(ValueError()) == "ValueError"
+
+
 def test_the_disk_is_full():
     for error in (OSError(28, "No space left on device"), RuntimeError("x; No space left on device")):
         assert command_line._explain(error).startswith("the disk is full")

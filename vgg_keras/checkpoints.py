@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from vgg_keras.command_line import UserError
+from vgg_keras.command_line import UserError, reason
 from vgg_keras.plateau import Plateau
 
 
@@ -109,7 +109,7 @@ class Checkpoints:
         try:
             self._checkpoint.restore(newest).assert_existing_objects_matched()
         except (ValueError, AssertionError, tf.errors.OpError) as error:
-            raise UserError(f"cannot continue from {newest}: {str(error).splitlines()[0]}") from error
+            raise UserError(f"cannot continue from {newest}: {reason(error)}") from error
         return self._progress.value
 
 
@@ -163,4 +163,4 @@ def load_model(path: Path) -> keras.Model:
     try:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:  # whatever zip, JSON, HDF5 and Keras raise
-        raise UserError(f"{path} is not a Keras model that can be loaded: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{path} is not a Keras model that can be loaded: {reason(error)}") from error

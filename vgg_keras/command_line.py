@@ -7,6 +7,7 @@ A verb declares a frozen dataclass whose fields are made by `option`, writes `ma
 import dataclasses
 import errno
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -129,6 +130,12 @@ def expand_flagfiles(
         lines = shlex.split(path.read_text(encoding="utf-8"), comments=True)
         expanded += expand_flagfiles(lines, path.parent, (*_open_files, path))
     return expanded
+
+
+def reason(error: Exception) -> str:
+    """Returns the first line of a library's error without TensorFlow's names of graph nodes and ops."""
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    return re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\].*", "", first_line)
 
 
 def _explain(error: Exception) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras import checkpoints, fully_convolutional, transforms
-from vgg_keras.command_line import UserError
+from vgg_keras.command_line import UserError, reason
 
 # Largest difference in posterior between the source model and what is reloaded. Both compute in float32, along
 # different paths; 1e-4 is far above their rounding and far below anything that changes a decision.
@@ -53,10 +53,14 @@ def sample_photos(model_path: Path, check_images: str) -> list[np.ndarray]:
     paths = sorted(path for path in found if path.is_file() and not path.name.startswith("."))
     if not paths:
         raise UserError(f"no photos to check the export on beside {model_path}; name some with --check_images=FOLDER")
+    return [_decode(path) for path in paths]
+
+
+def _decode(path: Path) -> np.ndarray:
     try:
-        return [transforms.decode(path.read_bytes()).numpy() for path in paths]
+        return transforms.decode(path.read_bytes()).numpy()
     except tf.errors.InvalidArgumentError as error:
-        raise UserError(f"a photo in {paths[0].parent} does not decode: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{path} does not decode: {reason(error)}") from error
 
 
 def export(model_path: Path, output_dir: Path, photos: Sequence[np.ndarray]) -> Path:

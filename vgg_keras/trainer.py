@@ -12,7 +12,7 @@ import tensorflow as tf
 import tqdm
 
 from vgg_keras.checkpoints import Checkpoints, Progress, save_model
-from vgg_keras.command_line import UserError
+from vgg_keras.command_line import UserError, reason
 from vgg_keras.plateau import Plateau
 from vgg_keras.run_folder import BEST_MODEL, History
 from vgg_keras.scoring import Score
@@ -97,8 +97,7 @@ class Trainer:
                 validation = self._steps.evaluate(self._validation())
             except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
                 raise UserError(
-                    f"a record cannot be read ({str(error).splitlines()[0]}); "
-                    "python -m data_prep.verify --data_dir=... tells which"
+                    f"a record cannot be read ({reason(error)}); python -m data_prep.verify --data_dir=... tells which"
                 ) from error
             num_images = (self._progress.step - first_step) * self._steps.batch_size
             self._end_epoch(validation, trained - started, num_images)

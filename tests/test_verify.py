@@ -1,0 +1,70 @@
+"""`data_prep.verify` finds what is broken, on real files."""
+
+import shutil
+
+import pytest
+
+from data_prep import verify
+from data_prep.verify import VerifyOptions
+from vgg_keras.command_line import UserError
+
+
+@pytest.fixture
+def data(drawn_data, tmp_path):
+    shutil.copytree(drawn_data, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def shard_of(data, split="train"):
+    return data / f"drawn_flowers-{split}.tfrecord-00000-of-00001"
+
+
+def problems(data, capsys):
+    with pytest.raises(UserError, match=r"problems in 95 records \(listed above\)"):
+        verify.main(VerifyOptions(str(data)))
+    return capsys.readouterr().err
+
+
+def record_starts(content):
+    """Offsets of the records: 8 bytes of length, 4 of its CRC, the data, 4 of the data's CRC."""
+    starts, position = [], 0
+    while position < len(content):
+        starts.append(position)
+        position += 8 + 4 + int.from_bytes(content[position : position + 8], "little") + 4
+    return starts
+
+
+def test_a_whole_data_set(data, capsys):
+    verify.main(VerifyOptions(str(data)))
+    assert "95 records read, counted and decoded; all are whole" in capsys.readouterr().out
+
+
+def test_a_flipped_bit_is_found_in_its_record(data, capsys):
+    content = bytearray(shard_of(data).read_bytes())
+    content[record_starts(content)[17] + 100] ^= 1
+    shard_of(data).write_bytes(content)
+    assert "train: drawn_flowers-train.tfrecord-00000-of-00001: record 17 is damaged" in problems(data, capsys)
+
+
+def test_a_lost_record_is_counted(data, capsys):
+    content = shard_of(data, "validation").read_bytes()
+    shard_of(data, "validation").write_bytes(content[: record_starts(content)[34]])
+    assert "34 records, should be 35" in problems(data, capsys)
+
+
+def test_a_missing_shard(data, capsys):
+    shard_of(data).unlink()
+    assert "drawn_flowers-train.tfrecord-00000-of-00001: missing" in problems(data, capsys)
+
+
+def test_an_image_that_does_not_decode(data, capsys):
+    import tensorflow as tf
+
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(shard_of(data)))]
+    example = tf.train.Example.FromString(records[3])
+    example.features.feature["image"].bytes_list.value[0] = b"not an image"
+    records[3] = example.SerializeToString()
+    with tf.io.TFRecordWriter(str(shard_of(data))) as writer:
+        for record in records:
+            writer.write(record)
+    assert "record 3 does not decode" in problems(data, capsys)
