@@ -92,6 +92,7 @@ def test_parts_change_nothing(batch):
     whole, parts = small(), small()
     for model, micro_batch_size in ((whole, 8), (parts, 2)):
         compiled = make(model, micro_batch_size=micro_batch_size)
+        assert compiled.evaluation_batch_size == micro_batch_size
         for step in range(3):
             sums = compiled.train(batch, step)
     np.testing.assert_allclose(parts.get_weights()[0], whole.get_weights()[0], rtol=1e-5, atol=1e-6)

@@ -27,6 +27,9 @@ class Steps:
         seed: of the dropout.
         jit: whether XLA compiles the gradients.
 
+    Attributes:
+        evaluation_batch_size: images that all replicas together should evaluate at a time.
+
     Raises:
         ValueError: the batch does not divide by the number of replicas.
     """
@@ -48,6 +51,8 @@ class Steps:
         self.model, self.optimizer, self.strategy = model, optimizer, strategy
         self.batch_size, self._seed = batch_size, seed
         self._num_parts = num_parts(batch_size // self._replicas, micro_batch_size)
+        # What fits in training fits in evaluation.
+        self.evaluation_batch_size = batch_size // self._num_parts
         self._gradients = tf.function(self._replica_gradients, jit_compile=jit)
         self._scores = keras.Model(model.input, model.get_layer("fc8").output)
 

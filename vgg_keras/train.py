@@ -83,17 +83,16 @@ def build_trainer(
 ) -> trainer.Trainer:
     """Joins the steps with the data and the schedule."""
     augmentation = input_pipeline.Augmentation(flags.input_size, flags.scale_range(), rgb, flags.rgb_shift)
-    spread = functools.partial(input_pipeline.distribute, compiled.strategy, flags.batch_size)
 
     def training(epoch: int, first_step: int):
         arguments = {"seed": flags.seed, "epoch": epoch, "first_step": first_step}
-        return spread(
-            functools.partial(input_pipeline.training_epoch, data, flags.train_split, augmentation, **arguments)
-        )
+        make = functools.partial(input_pipeline.training_epoch, data, flags.train_split, augmentation, **arguments)
+        return input_pipeline.distribute(compiled.strategy, flags.batch_size, make)
 
     def validation():
         arguments = {"smallest_side": flags.test_scale(), "crop_size": flags.input_size}
-        return spread(functools.partial(input_pipeline.evaluation_batches, data, flags.validation_split, **arguments))
+        make = functools.partial(input_pipeline.evaluation_batches, data, flags.validation_split, **arguments)
+        return input_pipeline.distribute(compiled.strategy, compiled.evaluation_batch_size, make)
 
     schedule = trainer.Schedule(
         flags.epochs,
