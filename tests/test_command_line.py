@@ -150,5 +150,5 @@ def test_reasons_leave_tensorflows_names_out():
 
 def test_the_disk_is_full():
     for error in (OSError(28, "No space left on device"), RuntimeError("x; No space left on device")):
-        assert command_line._explain(error).startswith("the disk is full")
-    assert command_line._explain(RuntimeError("a bug")) is None
+        assert command_line.explain(error).startswith("the disk is full")
+    assert command_line.explain(RuntimeError("a bug")) is None

@@ -3,7 +3,11 @@
 import hashlib
 import io
 import json
+import os
+import signal
+import subprocess
 import tarfile
+import time
 
 import numpy as np
 import pytest
@@ -17,6 +21,8 @@ from data_prep.image_folder import image_folder
 from data_prep.images import BadImage, Preparation, isotropic_size, prepare
 from data_prep.sources import RawImage, Source, split_of
 from data_prep.statistics import RgbMoments, RgbStatistics
+from tests.conftest import start_verb
+from vgg_keras import command_line
 from vgg_keras.command_line import UserError
 
 
@@ -186,6 +192,39 @@ class TestWriter:
         write(make_source([("good", encode()), ("empty", b"")]), tmp_path / "out", skip_bad_images=True)
         assert (tmp_path / "out" / "bad_images.txt").read_text() == "train\tempty\tempty file\n"
         assert list(read(tmp_path / "out", "train")) == ["good"]
+
+    @pytest.mark.multiprocess
+    def test_killed_it_leaves_nothing_under_the_final_name_and_runs_again(self, tmp_path, run_verb):
+        for kind in ("a", "b"):
+            (tmp_path / "photos" / kind).mkdir(parents=True)
+            for number in range(200):
+                (tmp_path / "photos" / kind / f"{number}.jpg").write_bytes(encode((200, 200), seed=number))
+        arguments = ("data_prep.image_folder", "--source_dir=photos", "--output_dir=out", "--num_workers=1")
+        process = start_verb(*arguments, cwd=tmp_path)
+        while not list((tmp_path / "out.incomplete").glob("*/*")):  # the writer is at work
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert not (tmp_path / "out").exists()
+        code, _, stderr = run_verb(*arguments)
+        assert code == 0, stderr
+        assert len(read(tmp_path / "out", "train")) + len(read(tmp_path / "out", "validation")) == 400
+        assert not (tmp_path / "out.incomplete").exists()
+
+    def test_full_disk(self, tmp_path):
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], capture_output=True).returncode:
+            pytest.skip("only root can mount a small disk")
+        try:
+            images = [(f"{seed}", encode((300, 300), seed=seed)) for seed in range(10)]
+            with pytest.raises(Exception, match=r"(?i)no space left on device") as caught:
+                write(make_source(images), disk / "out")
+            assert command_line.explain(caught.value).startswith("the disk is full")
+            assert list(disk.iterdir()) == []
+        finally:
+            subprocess.run(["umount", disk], check=True)
 
     @pytest.mark.parametrize(
         ("images", "message"),

@@ -1,8 +1,11 @@
 """Batches: what is in them, in which order, and that it depends on nothing but the seed and the epoch."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from data_prep.statistics import RgbStatistics
 from vgg_keras import input_pipeline, transforms
@@ -123,6 +126,35 @@ def test_data_that_is_not_there(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
         input_pipeline.open_data(*arguments)
+
+
+def test_a_data_set_of_tfds_by_name(drawn_data, tmp_path):
+    shutil.copytree(drawn_data, tmp_path / "drawn_flowers" / "1.0.0")
+    data = input_pipeline.open_data(str(tmp_path), "drawn_flowers")
+    assert data.num_images("validation") == 35
+    assert list(data.label_names) == ["daisy", "dandelion", "rose", "sunflower", "tulip"]
+
+
+def test_grey_png_images_of_tfds_become_rgb(tmp_path):
+    grey = np.arange(28 * 28, dtype=np.uint8).reshape(28, 28, 1)
+    features = {
+        "image": tfds.features.Image(shape=(28, 28, 1)),
+        "label": tfds.features.ClassLabel(names=["one", "two"]),
+        "id": tfds.features.Text(),
+    }
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="grey",
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={"train": [(0, {"image": grey, "label": 1, "id": "x"})]},
+        data_dir=tmp_path,
+    )
+    data = input_pipeline.open_data(str(tmp_path), "grey")
+    arguments = {"smallest_side": 32, "crop_size": 32, "batch_size": 1}
+    batch = next(iter(input_pipeline.evaluation_batches(data, "train", **arguments)))
+    expected = tf.image.resize(np.repeat(grey, 3, axis=2), (32, 32), antialias=True)
+    np.testing.assert_allclose(batch["image"][0], expected, atol=1e-3)
+    assert int(batch["label"][0]) == 1
 
 
 def test_several_data_sets_in_one_folder(tmp_path):

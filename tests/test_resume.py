@@ -77,6 +77,7 @@ def test_killed_twice_in_the_middle_of_an_epoch_ends_bit_identical(tmp_path, dra
     # A finished run that is started again says so and changes nothing; one without --resume is refused.
     code, stdout, _ = run_verb("vgg_keras.train", *arguments, "--output_dir=killed")
     assert code == 0
+    assert "nothing left to do: the run has ended" in stdout
     assert _history(tmp_path / "killed") == whole
     code, _, stderr = run_verb("vgg_keras.train", *arguments, "--noresume", "--output_dir=killed")
     assert code == 1

@@ -166,6 +166,8 @@ def test_crop_grid_windows(apply):
         (500, 375, 256, (32, 117)),
         (120, 90, 300, (76, 100)),
         (900, 600, 224, (0, 50)),
+        (1, 1, 224, (0, 0)),
+        (2, 60, 224, (3000, 0)),
     ],
 )
 def test_decoded_window_equals_a_crop_of_the_whole(apply, image_format, width, height, side, offset):

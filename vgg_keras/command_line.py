@@ -138,7 +138,7 @@ def reason(error: Exception) -> str:
     return re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\].*", "", first_line)
 
 
-def _explain(error: Exception) -> str | None:
+def explain(error: Exception) -> str | None:
     """Returns the message of an error that a user can mend, or None for one of ours to mend."""
     if isinstance(error, UserError):
         return str(error)
@@ -177,7 +177,7 @@ def run(main: Callable[[Any], None], options_class: type) -> None:
             print("interrupted", file=sys.stderr)
             return 130
         except Exception as error:
-            message = _explain(error)
+            message = explain(error)
             if message is None:
                 raise
             print(f"error: {message}", file=sys.stderr)

@@ -88,7 +88,8 @@ class Trainer:
             UserError: the loss is not a number, or a record is broken.
         """
         if self._progress.global_step:
-            self._say(f"continuing at epoch {self._progress.epoch + 1}, step {self._progress.global_step}")
+            where = f"epoch {self._progress.epoch + 1}, step {self._progress.global_step}"
+            self._say("nothing left to do: the run has ended" if self._finished() else f"continuing at {where}")
         while not self._finished():
             started, first_step = time.monotonic(), self._progress.step
             try:

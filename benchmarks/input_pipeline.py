@@ -1,0 +1,72 @@
+"""How much faster is it to decode only what a crop needs?
+
+    python -m benchmarks.input_pipeline --data_dir=data/imagenet
+
+Decodes and crops the training split in two ways in turn: the whole image is decoded, rescaled and cropped; or
+`transforms.decode_rescaled_window` decodes the window that the crop comes from and resizes that alone. Both give the
+same pixels (tests/test_transforms.py).
+
+RESULTS
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from vgg_keras import command_line, input_pipeline, transforms
+from vgg_keras.command_line import option
+
+_CROP = 224
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkOptions:
+    """Flags of the benchmark."""
+
+    data_dir: str = option("", "a data set written by data_prep", required=True)
+    repeats: int = option(5, "how often each way is timed; the best time counts", lower=1)
+
+
+def whole_image(image_bytes: tf.Tensor, smallest_side: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Decodes all, rescales all, then crops."""
+    return transforms.random_crop(transforms.rescale(transforms.decode(image_bytes), smallest_side), _CROP, seed)
+
+
+def window_only(image_bytes: tf.Tensor, smallest_side: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Decodes and resizes only the window of the crop."""
+    size = transforms.encoded_size(image_bytes)
+    offset = transforms.random_offset(transforms.rescaled_size(size, smallest_side), _CROP, seed)
+    return transforms.decode_rescaled_window(image_bytes, size, smallest_side, offset, _CROP)
+
+
+def images_per_second(encoded: tf.data.Dataset, crop: Callable, scale_range: tuple[int, int]) -> float:
+    """Times one pass over encoded images that lie in memory."""
+
+    def augment(index: tf.Tensor, example: dict) -> tf.Tensor:
+        seed = tf.stack([index, 0])
+        return crop(example["image_bytes"], transforms.random_scale(scale_range, seed), seed)
+
+    dataset = encoded.enumerate().map(augment, tf.data.AUTOTUNE).batch(32).prefetch(2)
+    started = time.perf_counter()
+    count = sum(int(batch.shape[0]) for batch in dataset)
+    return count / (time.perf_counter() - started)
+
+
+def main(options: BenchmarkOptions) -> None:
+    """Prints images/s of both ways, taken in turn, and their ratio."""
+    encoded = input_pipeline.open_data(options.data_dir).encoded("train").cache()
+    for _ in encoded:  # fills the cache
+        pass
+    for scale_range in ((256, 256), (384, 384), (256, 512)):
+        best = {whole_image: 0.0, window_only: 0.0}
+        for _ in range(options.repeats):
+            for crop, fastest in best.items():
+                best[crop] = max(fastest, images_per_second(encoded, crop, scale_range))
+        whole, window = best.values()
+        print(f"S={scale_range}: whole {whole:.0f}, window {window:.0f} images/s; ratio {window / whole:.2f}")
+
+
+if __name__ == "__main__":
+    command_line.run(main, BenchmarkOptions)
