@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from vgg_keras import command_line, input_pipeline, transforms
+from vgg_keras import command_line, datasets, transforms
 from vgg_keras.command_line import option
 
 _CROP = 224
@@ -56,7 +56,7 @@ def images_per_second(encoded: tf.data.Dataset, crop: Callable, scale_range: tup
 
 def main(options: BenchmarkOptions) -> None:
     """Prints images/s of both ways, taken in turn, and their ratio."""
-    encoded = input_pipeline.open_data(options.data_dir).encoded("train").cache()
+    encoded = datasets.open_data(options.data_dir).encoded("train").cache()
     for _ in encoded:  # fills the cache
         pass
     for scale_range in ((256, 256), (384, 384), (256, 512)):

@@ -27,7 +27,7 @@ def shard_problems(shard: Path, num_records: int, data) -> Iterator[str]:
     Args:
         shard: the record file.
         num_records: how many records it should hold.
-        data: the `input_pipeline.ImageData` that it belongs to.
+        data: the `datasets.ImageData` that it belongs to.
 
     Yields:
         A line for each broken record; what follows a record with a wrong checksum cannot be read.
@@ -63,9 +63,9 @@ def shard_problems(shard: Path, num_records: int, data) -> Iterator[str]:
 
 def main(options: VerifyOptions) -> None:
     """Verifies every shard of every split."""
-    from vgg_keras import input_pipeline
+    from vgg_keras import datasets
 
-    data = input_pipeline.open_data(options.data_dir)
+    data = datasets.open_data(options.data_dir)
     problems: list[str] = []
     num_records = 0
     for split, info in data.builder.info.splits.items():

@@ -9,21 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import start_verb
+from tests.conftest import ROOT, start_verb
 from vgg_keras.run_folder import TIMING_KEYS, read_history
 
 pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
 
 _FLAGS = [
-    "--net=A",
-    "--width_multiplier=0.125",
-    "--input_size=32",
-    "--train_scale=32,48",
-    "--batch_size=8",
+    f"--flagfile={ROOT / 'tests' / 'tiny.cfg'}",
     "--epochs=3",
     "--learning_rate=1e-2",
-    "--initializer=glorot",
-    "--log_every=1",
     "--checkpoint_every=3",
     "--plateau_patience=1",
     "--resume",

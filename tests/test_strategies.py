@@ -8,22 +8,16 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.conftest import start_verb
+from tests.conftest import ROOT, start_verb
 
 pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
 
-# Ten steps: with 60 photos and a batch of 8 an epoch has eight, the last one filled up.
+# Ten steps: one epoch of eight, whose last batch is filled up, and two more.
 _FLAGS = [
-    "--net=A",
-    "--width_multiplier=0.125",
-    "--input_size=32",
-    "--train_scale=32,48",
-    "--batch_size=8",
+    f"--flagfile={ROOT / 'tests' / 'tiny.cfg'}",
     "--epochs=2",
     "--max_steps=10",
     "--learning_rate=1e-3",
-    "--initializer=glorot",
-    "--log_every=1",
     "--precision=float32",
 ]
 

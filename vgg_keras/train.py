@@ -17,6 +17,7 @@ from data_prep.statistics import RgbStatistics
 from vgg_keras import (
     architectures,
     command_line,
+    datasets,
     devices,
     input_pipeline,
     options,
@@ -30,16 +31,16 @@ from vgg_keras.command_line import UserError
 from vgg_keras.options import TrainOptions
 
 
-def prepare_data(flags: TrainOptions, chief: bool) -> input_pipeline.ImageData:
+def prepare_data(flags: TrainOptions, chief: bool) -> datasets.ImageData:
     """Opens the data set that the flags name, and draws the embedded one if it is not there yet."""
     if flags.dataset != options.DRAWN_FLOWERS:
-        return input_pipeline.open_data(flags.data_dir, flags.dataset)
+        return datasets.open_data(flags.data_dir, flags.dataset)
     folder = Path(flags.data_dir or Path(flags.output_dir) / "data")
     if not folder.exists():
         if not chief:
             raise UserError(f"{folder} is not there yet: draw the flowers in a run of one process first")
         drawn_flowers.write(folder, flags.seed)
-    return input_pipeline.open_data(str(folder))
+    return datasets.open_data(str(folder))
 
 
 def build_steps(
@@ -79,7 +80,7 @@ def build_steps(
 
 
 def build_trainer(
-    flags: TrainOptions, data: input_pipeline.ImageData, rgb: RgbStatistics, compiled: steps.Steps
+    flags: TrainOptions, data: datasets.ImageData, rgb: RgbStatistics, compiled: steps.Steps
 ) -> trainer.Trainer:
     """Joins the steps with the data and the schedule."""
     augmentation = input_pipeline.Augmentation(flags.input_size, flags.scale_range(), rgb, flags.rgb_shift)
@@ -108,7 +109,7 @@ def build_trainer(
     return trainer.Trainer(compiled, schedule, Path(flags.output_dir), training, validation, chief=chief)
 
 
-def start_run(flags: TrainOptions, data: input_pipeline.ImageData, model: keras.Model, choices: dict[str, str]) -> None:
+def start_run(flags: TrainOptions, data: datasets.ImageData, model: keras.Model, choices: dict[str, str]) -> None:
     """Writes what describes the run into its folder, and says it."""
     folder = Path(flags.output_dir)
     run_folder.start(folder, dataclasses.asdict(flags), choices)
@@ -134,7 +135,7 @@ def main(flags: TrainOptions) -> None:
     data = prepare_data(flags, chief)
     for split in (flags.train_split, flags.validation_split):
         data.num_images(split)
-    rgb = input_pipeline.rgb_statistics(data, flags.train_split)
+    rgb = datasets.rgb_statistics(data, flags.train_split)
     try:
         compiled = build_steps(flags, len(data.label_names), rgb.mean, strategy, precision)
     except ValueError as error:
