@@ -5,7 +5,6 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import io
-import json
 import multiprocessing
 import re
 import shutil
@@ -18,13 +17,12 @@ import tqdm
 
 from data_prep import statistics
 from data_prep.images import Preparation, PreparedImage, preparer
+from data_prep.labels import label_files
 from data_prep.sources import RawImage, Source
 from data_prep.summary import SplitSummary, print_summary
 from vgg_keras import command_line
 from vgg_keras.command_line import UserError, option
 
-LABEL_NAMES = "label_names.txt"
-CLASS_INDICES = "class_indices.json"
 BAD_IMAGES = "bad_images.txt"
 
 # tensorflow-datasets sorts this much in memory before it goes to disk; its own value, 1000 MiB, is more than the whole
@@ -156,9 +154,8 @@ def _check(
 
 
 def _write_side_files(source: Source, writers: dict[str, _SplitWriter], folder: Path) -> None:
-    (folder / LABEL_NAMES).write_text("\n".join(source.label_names) + "\n", encoding="utf-8")
-    indices = {name: index for index, name in enumerate(source.class_names)}
-    (folder / CLASS_INDICES).write_text(json.dumps(indices, indent=2) + "\n", encoding="utf-8")
+    for name, text in label_files(source.class_names, source.label_names).items():
+        (folder / name).write_text(text, encoding="utf-8")
     statistics.RgbStatistics.from_moments(writers["train"].moments).save(folder)
     if bad_images := writers["train"].bad_images:
         (folder / BAD_IMAGES).write_text("\n".join(bad_images) + "\n", encoding="utf-8")

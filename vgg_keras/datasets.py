@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from data_prep.builder import LABEL_NAMES
+from data_prep.labels import LABEL_NAMES
 from data_prep.statistics import RgbMoments, RgbStatistics
 from vgg_keras import transforms
 from vgg_keras.command_line import UserError

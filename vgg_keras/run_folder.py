@@ -20,6 +20,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from data_prep.labels import label_files
 from vgg_keras import version
 from vgg_keras.checkpoints import write_atomically
 from vgg_keras.command_line import UserError
@@ -83,9 +84,8 @@ def start(folder: Path, flags: Mapping[str, object], choices: Mapping[str, str])
 
 def save_labels(folder: Path, class_names: Sequence[str], label_names: Sequence[str]) -> None:
     """Writes the label names and the class indices beside the model."""
-    write_text(folder / "label_names.txt", "\n".join(label_names) + "\n")
-    indices = {name: index for index, name in enumerate(class_names)}
-    write_text(folder / "class_indices.json", json.dumps(indices, indent=2) + "\n")
+    for name, text in label_files(class_names, label_names).items():
+        write_text(folder / name, text)
 
 
 def save_samples(folder: Path, encoded: tf.data.Dataset, count: int = 8) -> None:

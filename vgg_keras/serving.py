@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from data_prep.labels import CLASS_INDICES, LABEL_NAMES
 from vgg_keras import checkpoints, fully_convolutional, transforms
 from vgg_keras.command_line import UserError, reason
 
@@ -98,7 +99,7 @@ def export(model_path: Path, output_dir: Path, photos: Sequence[np.ndarray]) -> 
 
 def _copy_labels(run: Path, extra: Path) -> None:
     extra.mkdir()
-    for name in ("label_names.txt", "class_indices.json"):
+    for name in (LABEL_NAMES, CLASS_INDICES):
         if (run / name).exists():
             shutil.copy(run / name, extra / name)
 

@@ -1,0 +1,18 @@
+"""The two files that name the classes, beside the records, in a run's folder and in an exported model."""
+
+import json
+from collections.abc import Sequence
+
+LABEL_NAMES = "label_names.txt"
+CLASS_INDICES = "class_indices.json"
+
+
+def label_files(class_names: Sequence[str], label_names: Sequence[str]) -> dict[str, str]:
+    """Returns the text of each file by its name.
+
+    Args:
+        class_names: unique names in the order of the class indices.
+        label_names: what people read, in the same order, one a line.
+    """
+    indices = {name: index for index, name in enumerate(class_names)}
+    return {LABEL_NAMES: "\n".join(label_names) + "\n", CLASS_INDICES: json.dumps(indices, indent=2) + "\n"}
