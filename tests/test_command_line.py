@@ -14,8 +14,10 @@ from tests.conftest import ROOT
 from vgg_keras import command_line
 from vgg_keras.architectures import NETS
 from vgg_keras.command_line import UserError, parse
+from vgg_keras.evaluate import EvaluateOptions
 from vgg_keras.export import ExportOptions
 from vgg_keras.options import MAY_CHANGE, TrainOptions
+from vgg_keras.report import ReportOptions
 
 VERBS = {
     "data_prep.flowers": FlowersOptions,
@@ -23,6 +25,8 @@ VERBS = {
     "data_prep.image_folder": ImageFolderOptions,
     "data_prep.verify": VerifyOptions,
     "vgg_keras.train": TrainOptions,
+    "vgg_keras.evaluate": EvaluateOptions,
+    "vgg_keras.report": ReportOptions,
     "vgg_keras.export": ExportOptions,
 }
 CONFIGS = sorted(path.name for path in (ROOT / "configs").glob("*.cfg") if path.name != "base.cfg")

@@ -37,7 +37,8 @@ def option(
     """Returns a dataclass field that is also a flag.
 
     Args:
-        default: the default; its type (bool, int, float, str) is the flag's type.
+        default: the default; its type (bool, int, float, str) is the flag's type. A tuple is a flag of strings that
+            may be given several times, None a bool that may be left open.
         help: one line for `--help` and the README's table.
         choices: the allowed values of a string.
         lower: the smallest allowed number.
@@ -55,8 +56,10 @@ def define_flags(options_class: type, flag_values: flags.FlagValues = flags.FLAG
         # Fields without a value of their own (required ones) are strings.
         default = None if meta["required"] else field.default
         common = {"name": field.name, "default": default, "help": meta["help"], "flag_values": flag_values}
-        if isinstance(field.default, bool):
+        if isinstance(field.default, bool) or field.default is None:
             flags.DEFINE_bool(**common)
+        elif isinstance(field.default, tuple):
+            flags.DEFINE_multi_string(**common)
         elif isinstance(field.default, int):
             flags.DEFINE_integer(**common, lower_bound=meta["lower"], upper_bound=meta["upper"])
         elif isinstance(field.default, float):
@@ -87,7 +90,8 @@ def parse(argv: Sequence[str], options_class: type) -> Any:
 
 
 def _from_flags(options_class: type, flag_values: flags.FlagValues) -> Any:
-    return options_class(**{field.name: flag_values[field.name].value for field in dataclasses.fields(options_class)})
+    values = {field.name: flag_values[field.name].value for field in dataclasses.fields(options_class)}
+    return options_class(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def find_flagfile(name: str, including_folder: Path | None = None) -> Path:

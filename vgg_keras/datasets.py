@@ -1,7 +1,8 @@
 """Data sets in the format of tensorflow-datasets, read without decoding."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -10,10 +11,12 @@ import tensorflow_datasets as tfds
 from data_prep.labels import LABEL_NAMES
 from data_prep.statistics import RgbMoments, RgbStatistics
 from vgg_keras import transforms
-from vgg_keras.command_line import UserError
+from vgg_keras.command_line import UserError, reason
 
 # Undecoded images in memory at a time for shuffling. The records are shuffled on disk already.
 _SHUFFLE_BUFFER = 4096
+# What data_prep and TFDS's ImageNet call it.
+_FILE_NAME = "file_name"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +28,19 @@ class ImageData:
         image_key: name of the image feature.
         label_key: name of the label feature.
         label_names: what people read, in the order of the class indices.
+        name_key: name of the feature that holds the file's name, or "".
     """
 
     builder: tfds.core.DatasetBuilder
     image_key: str
     label_key: str
     label_names: Sequence[str]
+    name_key: str = ""
+
+    @property
+    def class_names(self) -> list[str]:
+        """Unique names of the classes in the order of their indices."""
+        return self.builder.info.features[self.label_key].names
 
     def num_images(self, split: str) -> int:
         """Returns the number of images of a split, such as "train" or "train[:90%]".
@@ -48,7 +58,9 @@ class ImageData:
         return count
 
     def encoded(self, split: str, shuffle_seed: int | None = None) -> tf.data.Dataset:
-        """Reads a split without decoding: {"image_bytes": () string, "label": () int32}, in a reproducible order.
+        """Reads a split without decoding: {"image_bytes": () string, "label": () int32, "name": () string}.
+
+        The order is reproducible; the name is that of the image's file, empty where the data set has none.
 
         Args:
             split: the split.
@@ -60,7 +72,7 @@ class ImageData:
         self.num_images(split)
         shuffled = shuffle_seed is not None
         config = tfds.ReadConfig(shuffle_seed=shuffle_seed, shuffle_reshuffle_each_iteration=False, try_autocache=False)
-        keys = (self.image_key, self.label_key)
+        keys = tuple(key for key in (self.image_key, self.label_key, self.name_key) if key)
         decoders = tfds.decode.PartialDecoding(dict.fromkeys(keys, True), {self.image_key: tfds.decode.SkipDecoding()})
         dataset = self.builder.as_dataset(split, shuffle_files=shuffled, read_config=config, decoders=decoders)
         if shuffled:
@@ -69,6 +81,7 @@ class ImageData:
             lambda example: {
                 "image_bytes": example[self.image_key],
                 "label": tf.cast(example[self.label_key], tf.int32),
+                "name": example[self.name_key] if self.name_key else tf.constant(b""),
             }
         )
 
@@ -119,7 +132,24 @@ def open_data(data_dir: str, dataset: str = "") -> ImageData:
         )
     readable = Path(builder.data_dir) / LABEL_NAMES
     names = readable.read_text(encoding="utf-8").splitlines() if readable.exists() else features[labels[0]].names
-    return ImageData(builder, images[0], labels[0], names)
+    return ImageData(builder, images[0], labels[0], names, _FILE_NAME if _FILE_NAME in features else "")
+
+
+@contextlib.contextmanager
+def broken_records(data: ImageData) -> Iterator[None]:
+    """Turns TensorFlow's errors about records that cannot be read into one that says how to find them.
+
+    Raises:
+        UserError: a record is damaged, missing, or holds no image.
+    """
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        folder = data.builder.data_dir
+        raise UserError(
+            f"{folder}: a record cannot be read ({reason(error)}); "
+            f"python -m data_prep.verify --data_dir={folder} tells which"
+        ) from error
 
 
 def rgb_statistics(data: ImageData, split: str) -> RgbStatistics:

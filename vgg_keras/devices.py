@@ -28,20 +28,23 @@ def split_cpu(num_devices: int) -> None:
         raise UserError(f"--cpu_devices={num_devices} comes too late: {error}") from error
 
 
-def make_strategy(requested: str) -> tuple[tf.distribute.Strategy, str]:
+def make_strategy(requested: str, *, one_process: bool = False) -> tuple[tf.distribute.Strategy, str]:
     """Returns the distribution strategy (arXiv:1409.1556, sect. 3.3) and why it was chosen.
 
     Args:
         requested: one of `STRATEGIES`; "auto" takes several workers where `TF_CONFIG` names them, all GPUs where there
             are several, and else one device.
+        one_process: whether the work is for one process alone.
 
     Raises:
-        UserError: several workers were asked for and `TF_CONFIG` names none.
+        UserError: several workers were asked for and `TF_CONFIG` names none, or it names several for what one does.
     """
     for gpu in tf.config.list_physical_devices("GPU"):
         # Otherwise the first process takes all memory of the GPU.
         tf.config.experimental.set_memory_growth(gpu, True)
     workers = _workers()
+    if one_process and len(workers) > 1:
+        raise UserError(f"TF_CONFIG names {len(workers)} workers, and this runs in one process: unset TF_CONFIG")
     if requested == "multi_worker" or (requested == "auto" and len(workers) > 1):
         if not workers:
             raise UserError(

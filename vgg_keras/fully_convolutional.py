@@ -1,5 +1,7 @@
 """A trained net as a fully convolutional one, for images of any size (arXiv:1409.1556, sect. 3.2)."""
 
+import itertools
+
 import keras
 import numpy as np
 
@@ -22,7 +24,7 @@ def convert(model: keras.Model) -> keras.Model:
     Raises:
         UserError: the model has no head of this kind.
     """
-    _require_chain(model)
+    require_convertible(model)
     inputs = outputs = keras.Input((None, None, 3), name="images")
     flattened = None
     for layer in model.layers:
@@ -41,24 +43,41 @@ def convert(model: keras.Model) -> keras.Model:
     return keras.Model(inputs, outputs, name=f"{model.name}_fully_convolutional")
 
 
-def _require_chain(model: keras.Model) -> None:
+def obstacle(model: keras.Model) -> str | None:
+    """Returns why a model cannot be converted, or None if it can."""
     kinds = [type(layer) for layer in model.layers]
     one_flatten = kinds.count(keras.layers.Flatten) == 1
+    why = f"{model.name} cannot be made fully convolutional"
     if not one_flatten or keras.layers.Dense not in kinds[kinds.index(keras.layers.Flatten) :]:
-        raise UserError(
-            f"{model.name} cannot be made fully convolutional: it needs one Flatten layer followed by Dense layers; "
-            f"its layers are {', '.join(layer.name for layer in model.layers)}"
-        )
+        names = ", ".join(layer.name for layer in model.layers)
+        return f"{why}: it needs one Flatten layer followed by Dense layers; its layers are {names}"
+    for before, layer in itertools.pairwise(model.layers):
+        if layer.input is not before.output:
+            return f"{why}: it must be a chain of layers, and {layer.name} does not follow {before.name} alone"
+    return None
+
+
+def require_convertible(model: keras.Model) -> None:
+    """Checks that a model can be converted.
+
+    Raises:
+        UserError: it cannot.
+    """
+    why = obstacle(model)
+    if why:
+        raise UserError(why)
 
 
 def _add_convolution(dense: keras.layers.Dense, flattened: tuple | None, kernel_shape: tuple, inputs) -> tuple:
     """Returns the outputs of the convolution that replaces a dense layer, and the convolution."""
     kernel_size = flattened[:2] if flattened else (1, 1)
+    # A head may end in Dense(activation="softmax"); the map's scores are what comes before.
+    softmax = dense.activation is keras.activations.softmax
     convolution = keras.layers.Conv2D(
         kernel_shape[-1],
         kernel_size,
         padding="valid",
-        activation=dense.activation,
+        activation=None if softmax else dense.activation,
         name=dense.name,
         dtype="float32",
     )

@@ -132,9 +132,7 @@ def evaluation_batches(
     """
 
     def crop(example: dict) -> dict:
-        size = transforms.encoded_size(example["image_bytes"])
-        offset = transforms.center_offset(transforms.rescaled_size(size, smallest_side), crop_size)
-        image = transforms.decode_rescaled_window(example["image_bytes"], size, smallest_side, offset, crop_size)
+        image = transforms.decode_center(example["image_bytes"], smallest_side, crop_size)
         return {"image": image, "label": example["label"], "weight": tf.ones(())}
 
     per_replica_batch = per_replica_batch or batch_size // share.count

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 
-from vgg_keras import architectures, checkpoints
+from vgg_keras import architectures, checkpoints, run_folder
 from vgg_keras.command_line import UserError
 
 
@@ -70,5 +70,4 @@ def initialise_from(path: str, target: keras.Model) -> Transfer:
     Raises:
         UserError: there is no such model, or nothing in it fits.
     """
-    place = Path(path)
-    return copy_weights(checkpoints.load_model(place / "best.keras" if place.is_dir() else place), target)
+    return copy_weights(checkpoints.load_model(run_folder.model_file(Path(path))), target)

@@ -27,6 +27,7 @@ from vgg_keras.command_line import UserError
 
 HISTORY = "history.jsonl"
 BEST_MODEL = "best.keras"
+RECORD = "run.json"
 # Entries of the history that a repetition of the run does not reproduce.
 TIMING_KEYS = ("seconds", "images_per_second")
 
@@ -58,7 +59,7 @@ def check(folder: Path, flags: Mapping[str, object], may_change: Sequence[str], 
     Raises:
         UserError: there is a run and `resume` is off, or its flags differ.
     """
-    record = folder / "run.json"
+    record = folder / RECORD
     if not record.exists():
         return
     if not resume:
@@ -77,9 +78,32 @@ def start(folder: Path, flags: Mapping[str, object], choices: Mapping[str, str])
     """Makes a run's folder and writes the resolved flags, the versions, and what was chosen on this machine."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {"flags": dict(flags), "versions": versions(), "choices": dict(choices)}
-    write_text(folder / "run.json", json.dumps(content, indent=2) + "\n")
+    write_text(folder / RECORD, json.dumps(content, indent=2) + "\n")
     lines = [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in flags.items()]
     write_text(folder / "flags.cfg", "\n".join(lines) + "\n")
+
+
+def model_file(path: Path) -> Path:
+    """Returns the best model of a run where the path is the run's folder, else the path."""
+    return path / BEST_MODEL if path.is_dir() else path
+
+
+def read_train_scale(folder: Path) -> str:
+    """Returns the training scale of a run as `--train_scale` has it, or "" where no record tells.
+
+    Raises:
+        UserError: the record is damaged.
+    """
+    record = folder / RECORD
+    if not record.exists():
+        return ""
+    try:
+        scales = [
+            int(side) for side in json.loads(record.read_text(encoding="utf-8"))["flags"]["train_scale"].split(",")
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{record} is damaged: it should hold the flags of a run, with train_scale") from error
+    return ",".join(map(str, sorted(scales)))
 
 
 def save_labels(folder: Path, class_names: Sequence[str], label_names: Sequence[str]) -> None:

@@ -113,7 +113,7 @@ def start_run(flags: TrainOptions, data: datasets.ImageData, model: keras.Model,
     """Writes what describes the run into its folder, and says it."""
     folder = Path(flags.output_dir)
     run_folder.start(folder, dataclasses.asdict(flags), choices)
-    run_folder.save_labels(folder, data.builder.info.features[data.label_key].names, data.label_names)
+    run_folder.save_labels(folder, data.class_names, data.label_names)
     run_folder.save_samples(folder, data.encoded(flags.validation_split))
     splits = (flags.train_split, flags.validation_split)
     photos = ", ".join(f"{data.num_images(split):,} photos in {split}" for split in splits)
@@ -135,7 +135,8 @@ def main(flags: TrainOptions) -> None:
     data = prepare_data(flags, chief)
     for split in (flags.train_split, flags.validation_split):
         data.num_images(split)
-    rgb = datasets.rgb_statistics(data, flags.train_split)
+    with datasets.broken_records(data):
+        rgb = datasets.rgb_statistics(data, flags.train_split)
     try:
         compiled = build_steps(flags, len(data.label_names), rgb.mean, strategy, precision)
     except ValueError as error:
@@ -146,7 +147,9 @@ def main(flags: TrainOptions) -> None:
             "precision": f"{precision} ({precision_reason})",
         }
         start_run(flags, data, compiled.model, choices)
-    progress = build_trainer(flags, data, rgb, compiled).fit()
+    training = build_trainer(flags, data, rgb, compiled)
+    with datasets.broken_records(data):
+        progress = training.fit()
     if chief:
         finish(flags, folder, progress.best_error)
 

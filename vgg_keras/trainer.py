@@ -12,7 +12,7 @@ import tensorflow as tf
 import tqdm
 
 from vgg_keras.checkpoints import Checkpoints, Progress, save_model
-from vgg_keras.command_line import UserError, reason
+from vgg_keras.command_line import UserError
 from vgg_keras.plateau import Plateau
 from vgg_keras.run_folder import BEST_MODEL, History
 from vgg_keras.scoring import Score
@@ -85,21 +85,16 @@ class Trainer:
         """Trains to the end of the schedule; returns where it ended.
 
         Raises:
-            UserError: the loss is not a number, or a record is broken.
+            UserError: the loss is not a number.
         """
         if self._progress.global_step:
             where = f"epoch {self._progress.epoch + 1}, step {self._progress.global_step}"
             self._say("nothing left to do: the run has ended" if self._finished() else f"continuing at {where}")
         while not self._finished():
             started, first_step = time.monotonic(), self._progress.step
-            try:
-                self._run_epoch()
-                trained = time.monotonic()
-                validation = self._steps.evaluate(self._validation())
-            except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-                raise UserError(
-                    f"a record cannot be read ({reason(error)}); python -m data_prep.verify --data_dir=... tells which"
-                ) from error
+            self._run_epoch()
+            trained = time.monotonic()
+            validation = self._steps.evaluate(self._validation())
             num_images = (self._progress.step - first_step) * self._steps.batch_size
             self._end_epoch(validation, trained - started, num_images)
         return self._progress

@@ -197,6 +197,13 @@ def decode_rescaled_window(
     return crop[0]
 
 
+def decode_center(image_bytes: tf.Tensor, smallest_side: tf.Tensor, crop_size: int) -> tf.Tensor:
+    """Computes the centre crop of a rescaled image from the encoded one: () string -> (crop, crop, 3) float32."""
+    size = encoded_size(image_bytes)
+    offset = center_offset(rescaled_size(size, smallest_side), crop_size)
+    return decode_rescaled_window(image_bytes, size, smallest_side, offset, crop_size)
+
+
 def encoded_size(image_bytes: tf.Tensor) -> tf.Tensor:
     """Returns (2,) int32, the size of an encoded image; JPEGs are not decoded for it."""
 

@@ -1,0 +1,240 @@
+"""The passes of an evaluation, and what comes of them: errors for each model, scale, method and fusion."""
+
+import dataclasses
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from vgg_keras import fully_convolutional, paper, views
+from vgg_keras.command_line import UserError
+from vgg_keras.datasets import ImageData
+from vgg_keras.paper import BOTH, DENSE, Published
+from vgg_keras.posteriors import PosteriorFunction, PosteriorRows, SavedPosteriors, compute
+from vgg_keras.scoring import Score
+from vgg_keras.tested_models import ModelUnderTest, Protocol
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagesUnderTest:
+    """The images of an evaluation.
+
+    Attributes:
+        data: the data set.
+        split: the split's name.
+        survey: labels and sizes of the images that are tested.
+    """
+
+    data: ImageData
+    split: str
+    survey: views.Survey
+
+    def identity(self) -> dict:
+        """Returns what tells these images from others, as JSON has it."""
+        content = self.survey.labels.tobytes() + self.survey.sizes.tobytes()
+        return {
+            "data_set": self.data.builder.name,
+            "split": self.split,
+            "num_images": len(self.survey),
+            "num_classes": len(self.data.class_names),
+            "labels_and_sizes": hashlib.sha256(content).hexdigest(),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """The errors of one model, or several fused, in one way of testing.
+
+    Attributes:
+        models: the models.
+        method: of `paper.METHODS`.
+        test_scales: Q of each model, pixels.
+        flip: whether mirror images were averaged in.
+        score: loss and errors.
+        seconds: wall time that the nets took for it, reading and decoding included.
+    """
+
+    models: tuple[ModelUnderTest, ...]
+    method: str
+    test_scales: tuple[tuple[int, ...], ...]
+    flip: bool
+    score: Score
+    seconds: float
+
+    def images_per_second(self) -> float:
+        """Returns images a second; 0 where nothing was timed."""
+        return self.score.num_images / self.seconds if self.seconds else 0.0
+
+    def published(self) -> Published | None:
+        """Returns the paper's row for these nets, scales and method, or None; the paper always flips."""
+        rows = paper.rows_of([model.trained for model in self.models], self.method, self.test_scales)
+        return rows[0] if rows and self.flip else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Timed:
+    """Posteriors and the seconds that they took.
+
+    Attributes:
+        posteriors: (N, classes) float32.
+        seconds: wall time.
+    """
+
+    posteriors: np.ndarray
+    seconds: float
+
+    @classmethod
+    def mean(cls, parts: Sequence["Timed"]) -> "Timed":
+        """Returns the mean of several posteriors, and the sum of their seconds."""
+        # One after the other: the posteriors of 50,000 images and 1,000 classes are 200 MB, and there may be many.
+        total = np.zeros(parts[0].posteriors.shape, np.float64)
+        for part in parts:
+            total += part.posteriors
+        return cls((total / len(parts)).astype(np.float32), sum(part.seconds for part in parts))
+
+
+class Evaluator:
+    """Tests models on one split, one after the other, and goes on where a killed process stopped.
+
+    Args:
+        images: the images.
+        protocol: how to test.
+        folder: where the posteriors of each pass are kept while the evaluation lasts.
+        strategy: the devices.
+        batch_size: crops at a time, of all devices together; whole images as many as have the same number of pixels.
+    """
+
+    def __init__(
+        self,
+        images: ImagesUnderTest,
+        protocol: Protocol,
+        folder: Path,
+        strategy: tf.distribute.Strategy,
+        batch_size: int,
+    ):
+        self._images, self._protocol, self._folder = images, protocol, folder
+        self._strategy, self._batch_size = strategy, batch_size
+        self._flip = protocol.flips()
+
+    def check_extents(self, model: ModelUnderTest) -> None:
+        """Refuses images that would not fit into memory before the work begins.
+
+        Raises:
+            UserError: there is one.
+        """
+        if model.saved is None:
+            self._images.survey.check_extents(max(model.test_scales), model.input_size, self._batch_size)
+
+    def test(self, model: ModelUnderTest, place: int) -> tuple[list[Result], dict[str, Timed]]:
+        """Tests one model.
+
+        Args:
+            model: the model.
+            place: its place among the evaluation's models; names its files.
+
+        Returns:
+            Its results in the order in which they are shown, the last one the whole; and for each method the posteriors
+            averaged over the test scales.
+
+        Raises:
+            UserError: a record or the model cannot be used.
+        """
+        if model.saved:
+            results, by_method = [], self._saved(model)
+        else:
+            results, by_method = self._passes(model, place)
+        for method, timed in by_method.items():
+            results.append(self._result((model,), method, timed))
+        if self._protocol.method == BOTH:
+            results.append(self._result((model,), BOTH, Timed.mean(list(by_method.values()))))
+        return results, by_method
+
+    def fuse(self, models: Sequence[ModelUnderTest], by_method: Mapping[str, Timed]) -> list[Result]:
+        """Returns the results of several models together, given the means of their posteriors for each method."""
+        results = [self._result(tuple(models), method, timed) for method, timed in by_method.items()]
+        if self._protocol.method == BOTH:
+            results.append(self._result(tuple(models), BOTH, Timed.mean(list(by_method.values()))))
+        return results
+
+    def _result(self, models: tuple[ModelUnderTest, ...], method: str, timed: Timed, side: int = 0) -> Result:
+        score = Score.of_posteriors(timed.posteriors, self._images.survey.labels)
+        scales = tuple((side,) if side else model.test_scales for model in models)
+        return Result(models, method, scales, self._flip, score, timed.seconds)
+
+    def _saved(self, model: ModelUnderTest) -> dict[str, Timed]:
+        info, identity = model.saved.info, self._images.identity()
+        if info["images"] != identity:
+            raise UserError(f"{model.path} is of other images than these: {info['images']}, not {identity}")
+        return {
+            method: Timed(model.saved.by_method[method], info["seconds"][method])
+            for method in self._protocol.base_methods()
+        }
+
+    def _passes(self, model: ModelUnderTest, place: int) -> tuple[list[Result], dict[str, Timed]]:
+        results, by_method = [], {}
+        for method in self._protocol.base_methods():
+            parts = []
+            for rows, side in self._rows(model, method, place):
+                parts.append(Timed(rows.values(), rows.seconds))
+                if len(model.test_scales) > 1:
+                    results.append(self._result((model,), method, parts[-1], side))
+            by_method[method] = Timed.mean(parts)
+        return results, by_method
+
+    def _rows(self, model: ModelUnderTest, method: str, place: int) -> Iterator[tuple[PosteriorRows, int]]:
+        """Yields the finished posteriors of a method at each test scale; loads the model only if it is needed."""
+        function = None
+        survey, num_classes = self._images.survey, len(self._images.data.class_names)
+        for side in model.test_scales:
+            rows = PosteriorRows(self._folder / f"{place}_{method}_{side}.npy", len(survey), num_classes)
+            pending = rows.pending()
+            if pending.any():
+                function = function or self._function(model, method)
+                rows.start_clock()
+                batches = views.view_batches(
+                    self._images.data,
+                    self._images.split,
+                    survey,
+                    pending,
+                    method=method,
+                    smallest_side=side,
+                    crop_size=model.input_size,
+                    batch_size=self._batch_size,
+                )
+                what = f"{model.trained.net} {method} Q={side}"
+                with _bar(what, len(survey), len(survey) - int(pending.sum())) as bar:
+                    compute(rows, batches, function, num_views=views.NUM_VIEWS[method], bar=bar, what=str(model.path))
+            yield rows, side
+
+    def _function(self, model: ModelUnderTest, method: str) -> PosteriorFunction:
+        keras.backend.clear_session()
+        with self._strategy.scope():
+            source = model.load()
+            net = fully_convolutional.convert(source) if method == DENSE else source
+        return PosteriorFunction(net, self._strategy, average=self._protocol.average, flip=self._flip)
+
+
+def _bar(what: str, total: int, done: int) -> tqdm.tqdm:
+    # In a log file a line every half minute will do.
+    interval = 0.5 if sys.stderr.isatty() else 30.0
+    return tqdm.tqdm(total=total, initial=done, desc=what, unit=" images", mininterval=interval, miniters=1)
+
+
+def saved_posteriors(
+    model: ModelUnderTest, images: ImagesUnderTest, protocol: Protocol, by_method: Mapping[str, Timed]
+) -> SavedPosteriors:
+    """Returns what a later evaluation needs to fuse a model without running it again."""
+    info = {
+        "model": model.identity(),
+        "images": images.identity(),
+        "flip": protocol.flips(),
+        "average": protocol.average,
+        "seconds": {method: timed.seconds for method, timed in by_method.items()},
+    }
+    arrays = {method: timed.posteriors for method, timed in by_method.items()}
+    return SavedPosteriors(arrays, images.survey.labels, info)

@@ -1,0 +1,213 @@
+"""Views -> softmax posteriors of each image, on all devices, kept on disk as they come (arXiv:1409.1556, sect. 3.2)."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from vgg_keras.checkpoints import write_atomically
+from vgg_keras.command_line import UserError
+
+# What is averaged over a class-score map.
+SCORES, POSTERIORS = "scores", "posteriors"
+AVERAGES = (SCORES, POSTERIORS)
+# How often what was computed is brought to the disk. A killed process loses nothing of it, a power cut this much.
+_SECONDS_BETWEEN_FLUSHES = 10.0
+_FLOAT32_SLACK = 1e-3
+
+
+class PosteriorFunction:
+    """A net as a function from views to posteriors, spread over the devices of a strategy.
+
+    Args:
+        model: from images (B, H, W, 3) to posteriors (B, classes), or a fully convolutional one (of
+            `fully_convolutional.convert`) to class-score maps (B, h, w, classes); made in the strategy's scope.
+        strategy: the strategy.
+        average: of a map: SCORES: the softmax of the mean scores; POSTERIORS: the mean of the positions' softmaxes.
+        flip: whether each view is averaged with its mirror image.
+    """
+
+    def __init__(
+        self, model: keras.Model, strategy: tf.distribute.Strategy, *, average: str = SCORES, flip: bool = True
+    ):
+        self._model, self._strategy = model, strategy
+        self._average, self._flip = average, flip
+        self._replicas = strategy.num_replicas_in_sync
+
+    def __call__(self, images: tf.Tensor) -> np.ndarray:
+        """Computes posteriors: (B, H, W, 3) float32, RGB 0..255 -> (B, classes) float32."""
+        count = images.shape[0]
+        per_replica = -(-count // self._replicas)
+        # What fills the last replica's part up is dropped again: every image counts once.
+        padding = per_replica * self._replicas - count
+        images = tf.pad(images, [[0, padding], [0, 0], [0, 0], [0, 0]])
+        parts = tf.reshape(images, (self._replicas, per_replica, *images.shape[1:]))
+        return self._of_parts(parts).numpy()[:count]
+
+    # One trace for all shapes: a real set has hundreds.
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, None, 3), tf.float32)])
+    def _of_parts(self, parts: tf.Tensor) -> tf.Tensor:
+        part = self._strategy.experimental_distribute_values_from_function(
+            lambda context: parts[context.replica_id_in_sync_group]
+        )
+        outputs = self._strategy.run(self._of_replica, args=(part,))
+        return tf.concat(self._strategy.experimental_local_results(outputs), axis=0)
+
+    def _of_replica(self, images: tf.Tensor) -> tf.Tensor:
+        posteriors = self._of_views(images)
+        if self._flip:
+            posteriors = (posteriors + self._of_views(tf.reverse(images, axis=[2]))) / 2
+        return posteriors
+
+    def _of_views(self, images: tf.Tensor) -> tf.Tensor:
+        outputs = self._model(images, training=False)
+        if len(outputs.shape) == 2:
+            return outputs
+        if self._average == POSTERIORS:
+            return tf.reduce_mean(tf.nn.softmax(outputs), axis=(1, 2))
+        return tf.nn.softmax(tf.reduce_mean(outputs, axis=(1, 2)))
+
+
+class PosteriorRows:
+    """The posteriors of one pass over a split, in a file that a killed process leaves usable.
+
+    A row is written in one piece once all views of its image were seen, and is not a number until then.
+
+    Args:
+        path: the `.npy` file; made if it is not there. A `.json` beside it holds the seconds spent.
+        num_images: rows.
+        num_classes: columns.
+    """
+
+    def __init__(self, path: Path, num_images: int, num_classes: int):
+        self._seconds_path = path.with_suffix(".json")
+        shape = (num_images, num_classes)
+        if not path.exists():
+            write_atomically(path, lambda temporary: np.save(temporary, np.full(shape, np.nan, np.float32)))
+            self._seconds_path.unlink(missing_ok=True)
+        try:
+            self._rows = np.lib.format.open_memmap(path, mode="r+")
+        except ValueError as error:
+            raise UserError(f"{path} is damaged ({error}); remove it, and it is computed again") from error
+        if self._rows.shape != shape or self._rows.dtype != np.float32:
+            raise UserError(f"{path} is of another evaluation: {self._rows.shape}, not {shape}; remove it")
+        known = self._seconds_path.exists()
+        self.seconds = json.loads(self._seconds_path.read_text(encoding="utf-8"))["seconds"] if known else 0.0
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        """Lets the seconds count from now."""
+        self._flushed = time.monotonic()
+
+    def pending(self) -> np.ndarray:
+        """Returns (N,) bool, true where the posteriors are still to be computed."""
+        return np.isnan(self._rows).any(axis=1)
+
+    def values(self) -> np.ndarray:
+        """Returns (N, classes) float32."""
+        return np.asarray(self._rows)
+
+    def store(self, index: int, posteriors: np.ndarray) -> None:
+        """Stores an image's posteriors, and from time to time brings all to the disk."""
+        self._rows[index] = posteriors
+        if time.monotonic() - self._flushed > _SECONDS_BETWEEN_FLUSHES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Brings everything to the disk, with the seconds since the last time added to the account."""
+        now = time.monotonic()
+        self.seconds, self._flushed = self.seconds + now - self._flushed, now
+        self._rows.flush()
+        text = json.dumps({"seconds": self.seconds})
+        write_atomically(self._seconds_path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def compute(
+    rows: PosteriorRows,
+    batches: Iterable[Mapping],
+    function: PosteriorFunction,
+    *,
+    num_views: int,
+    bar: tqdm.tqdm,
+    what: str,
+) -> None:
+    """Fills the rows of all images in the batches with the means over their views.
+
+    Args:
+        rows: where the posteriors go.
+        batches: what `views.view_batches` yields.
+        function: the net.
+        num_views: views of each image.
+        bar: counts the finished images.
+        what: the model's name for messages.
+
+    Raises:
+        UserError: the model's outputs are not posteriors, or memory ran out.
+    """
+    unfinished: dict[int, tuple[np.ndarray, int]] = {}
+    for batch in batches:
+        try:
+            posteriors = function(batch["image"])
+        except tf.errors.ResourceExhaustedError as error:
+            raise UserError(f"{what}: out of memory; give a smaller --batch_size, and it goes on from here") from error
+        _check(posteriors, what)
+        for index, row in zip(batch["index"].numpy().tolist(), posteriors.astype(np.float64), strict=True):
+            total, seen = unfinished.pop(index, (0.0, 0))
+            if seen + 1 < num_views:
+                unfinished[index] = total + row, seen + 1
+            else:
+                rows.store(index, (total + row) / num_views)
+                bar.update()
+    rows.flush()
+
+
+def _check(posteriors: np.ndarray, what: str) -> None:
+    """Refuses outputs that are not numbers, or that are class scores without a softmax."""
+    if not np.isfinite(posteriors).all():
+        raise UserError(f"{what} gives outputs that are not numbers: its training diverged")
+    if posteriors.min() < 0 or np.abs(posteriors.sum(axis=1) - 1).max() > _FLOAT32_SLACK:
+        raise UserError(
+            f"{what} does not give posteriors (numbers from 0 to 1 with the sum 1): it must end in a softmax"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedPosteriors:
+    """The posteriors of one model on a split, to be fused later without running the net again.
+
+    Attributes:
+        by_method: for each method (`paper.METHODS` without "both") (N, classes) float32, averaged over the test scales.
+        labels: (N,) int32.
+        info: what they are of: the model, the data and the settings, as JSON has it.
+    """
+
+    by_method: Mapping[str, np.ndarray]
+    labels: np.ndarray
+    info: Mapping[str, object]
+
+    def save(self, path: Path) -> None:
+        """Writes a `.npz` file, complete or not at all."""
+        arrays = {"labels": self.labels, "info": np.array(json.dumps(self.info)), **self.by_method}
+        write_atomically(path, lambda temporary: np.savez(temporary, **arrays))
+
+    @classmethod
+    def load(cls, path: Path) -> "SavedPosteriors":
+        """Reads a file that `save` wrote.
+
+        Raises:
+            UserError: it is missing or of another kind.
+        """
+        try:
+            with np.load(path) as arrays:
+                content = dict(arrays)
+            return cls(labels=content.pop("labels"), info=json.loads(str(content.pop("info"))), by_method=content)
+        except FileNotFoundError as error:
+            raise UserError(f"{path} is missing; evaluate --save_posteriors writes such files") from error
+        except Exception as error:  # whatever zip, NumPy and JSON raise
+            raise UserError(f"{path} does not hold posteriors of an evaluation: {error}") from error
