@@ -14,7 +14,7 @@ import tqdm
 from vgg_keras import fully_convolutional, paper, views
 from vgg_keras.command_line import UserError
 from vgg_keras.datasets import ImageData
-from vgg_keras.paper import BOTH, DENSE, Published
+from vgg_keras.paper import BOTH, CENTER_CROP, DENSE, Published
 from vgg_keras.posteriors import PosteriorFunction, PosteriorRows, SavedPosteriors, compute
 from vgg_keras.scoring import Score
 from vgg_keras.tested_models import ModelUnderTest, Protocol
@@ -127,7 +127,7 @@ class Evaluator:
         Raises:
             UserError: there is one.
         """
-        if model.saved is None:
+        if model.saved is None and self._protocol.method != CENTER_CROP:
             self._images.survey.check_extents(max(model.test_scales), model.input_size, self._batch_size)
 
     def test(self, model: ModelUnderTest, place: int) -> tuple[list[Result], dict[str, Timed]]:
@@ -144,27 +144,31 @@ class Evaluator:
         Raises:
             UserError: a record or the model cannot be used.
         """
-        if model.saved:
-            results, by_method = [], self._saved(model)
-        else:
-            results, by_method = self._passes(model, place)
-        for method, timed in by_method.items():
-            results.append(self._result((model,), method, timed))
-        if self._protocol.method == BOTH:
-            results.append(self._result((model,), BOTH, Timed.mean(list(by_method.values()))))
-        return results, by_method
+        of_scales, by_method = ({}, self._saved(model)) if model.saved else self._passes(model, place)
+        return self._results([model], of_scales, by_method), by_method
 
     def fuse(self, models: Sequence[ModelUnderTest], by_method: Mapping[str, Timed]) -> list[Result]:
         """Returns the results of several models together, given the means of their posteriors for each method."""
-        results = [self._result(tuple(models), method, timed) for method, timed in by_method.items()]
+        return self._results(models, {}, by_method)
+
+    def _results(
+        self,
+        models: Sequence[ModelUnderTest],
+        of_scales: Mapping[str, list[Result]],
+        by_method: Mapping[str, Timed],
+    ) -> list[Result]:
+        """Returns each method's results at single scales, then at all together; the mean of the methods at the end."""
+        results = []
+        for method, timed in by_method.items():
+            results += [*of_scales.get(method, ()), self._result(models, method, timed)]
         if self._protocol.method == BOTH:
-            results.append(self._result(tuple(models), BOTH, Timed.mean(list(by_method.values()))))
+            results.append(self._result(models, BOTH, Timed.mean(list(by_method.values()))))
         return results
 
-    def _result(self, models: tuple[ModelUnderTest, ...], method: str, timed: Timed, side: int = 0) -> Result:
+    def _result(self, models: Sequence[ModelUnderTest], method: str, timed: Timed, side: int = 0) -> Result:
         score = Score.of_posteriors(timed.posteriors, self._images.survey.labels)
         scales = tuple((side,) if side else model.test_scales for model in models)
-        return Result(models, method, scales, self._flip, score, timed.seconds)
+        return Result(tuple(models), method, scales, self._flip, score, timed.seconds)
 
     def _saved(self, model: ModelUnderTest) -> dict[str, Timed]:
         info, identity = model.saved.info, self._images.identity()
@@ -175,16 +179,14 @@ class Evaluator:
             for method in self._protocol.base_methods()
         }
 
-    def _passes(self, model: ModelUnderTest, place: int) -> tuple[list[Result], dict[str, Timed]]:
-        results, by_method = [], {}
+    def _passes(self, model: ModelUnderTest, place: int) -> tuple[dict[str, list[Result]], dict[str, Timed]]:
+        of_scales, by_method = {}, {}
         for method in self._protocol.base_methods():
-            parts = []
-            for rows, side in self._rows(model, method, place):
-                parts.append(Timed(rows.values(), rows.seconds))
-                if len(model.test_scales) > 1:
-                    results.append(self._result((model,), method, parts[-1], side))
-            by_method[method] = Timed.mean(parts)
-        return results, by_method
+            parts = {side: Timed(rows.values(), rows.seconds) for rows, side in self._rows(model, method, place)}
+            if len(parts) > 1:
+                of_scales[method] = [self._result([model], method, timed, side) for side, timed in parts.items()]
+            by_method[method] = Timed.mean(list(parts.values()))
+        return of_scales, by_method
 
     def _rows(self, model: ModelUnderTest, method: str, place: int) -> Iterator[tuple[PosteriorRows, int]]:
         """Yields the finished posteriors of a method at each test scale; loads the model only if it is needed."""

@@ -14,8 +14,8 @@ from vgg_keras.paper import CENTER_CROP, DENSE, MULTI_CROP
 _GRID = 5
 # Views of an image at one scale; each is seen as it is and, with --flip, mirrored.
 NUM_VIEWS = {DENSE: 1, MULTI_CROP: _GRID * _GRID, CENTER_CROP: 1}
-# So many crops' pixels an image may always have, however small the batch.
-_ALWAYS_ALLOWED = 64
+# So many pixels an image may always have, however small the batch: 64 of the paper's crops.
+_ALWAYS_ALLOWED = 64 * 224**2
 _SURVEY_BATCH = 256
 
 
@@ -67,7 +67,7 @@ class Survey:
         Raises:
             UserError: there is one.
         """
-        allowed = max(batch_size, _ALWAYS_ALLOWED) * crop_size**2
+        allowed = max(batch_size * crop_size**2, _ALWAYS_ALLOWED)
         pixels = self.sizes.max(axis=1) / self.sizes.min(axis=1) * float(smallest_side) ** 2
         worst = int(pixels.argmax())
         if pixels[worst] > allowed:
@@ -75,7 +75,7 @@ class Survey:
             need = int(np.ceil(pixels[worst] / crop_size**2))
             raise UserError(
                 f"image {worst} {self.names[worst]} is {width}x{height}: with the smallest side {smallest_side} it has "
-                f"{pixels[worst] / 1e6:,.0f} million pixels; take it out, or give --batch_size={need} and the memory"
+                f"{pixels[worst] / 1e6:,.1f} million pixels; take it out, or give --batch_size={need} and the memory"
             )
 
 
