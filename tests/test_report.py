@@ -1,0 +1,87 @@
+"""Finished evaluations as Tables 3 to 6."""
+
+import json
+
+import pytest
+
+from vgg_keras import report
+from vgg_keras.command_line import UserError, parse
+from vgg_keras.report import ReportOptions
+
+
+def write_record(folder, results, num_images=50_000, data_set="imagenet2012", images="all"):
+    folder.mkdir(parents=True)
+    identity = {
+        "data_set": data_set,
+        "split": "validation",
+        "num_images": num_images,
+        "num_classes": 1000,
+        "labels_and_sizes": images,
+    }
+    (folder / "evaluation.json").write_text(json.dumps({"images": identity, "results": results}))
+
+
+def result(nets, train_scales, test_scales, method, top1, top5, flip=True):
+    return {
+        "nets": nets,
+        "train_scales": train_scales,
+        "test_scales": test_scales,
+        "method": method,
+        "flip": flip,
+        "top1_error": top1,
+        "top5_error": top5,
+    }
+
+
+def run(folder, *flags):
+    report.main(parse([f"--evaluations_dir={folder}", *flags], ReportOptions))
+
+
+def test_results_find_their_cells(tmp_path, capsys):
+    jittered = [256, 384, 512]
+    write_record(tmp_path / "one" / "deep", [result(["D"], ["256,512"], [jittered], "dense", 24.91, 7.62)])
+    write_record(
+        tmp_path / "two",
+        [
+            result(["E"], ["256"], [[256]], "dense", 27.46, 9.04),
+            result(["E"], ["256"], [[256]], "dense", 99.0, 99.0, flip=False),
+            result(["E"], ["256"], [[256]], "center_crop", 98.0, 98.0),
+            result(["E", "D"], ["256,512"] * 2, [jittered] * 2, "both", 23.75, 6.81),
+        ],
+    )
+    run(tmp_path)
+    text = (tmp_path / "tables.md").read_text()
+    filled = [line for line in text.splitlines() if line.startswith("| ") and line.split(" | ")[4].strip()]
+    assert [line for line in filled if "net" not in line and "---" not in line] == [
+        "| E | 256 | 256 | dense | 27.5 | 9.0 | 27.3 | 9.0 |",
+        "| D | [256;512] | 256, 384, 512 | dense | 24.9 | 7.6 | 24.8 | 7.5 |",
+        "| D | [256;512] | 256, 384, 512 | dense | 24.9 | 7.6 | 24.8 | 7.5 |",
+        "| D + E | [256;512] | 256, 384, 512 | multi-crop & dense | 23.8 | 6.8 | 23.7 | 6.8 |",
+    ]
+    assert "| A | 256 | 256 | dense |  |  | 29.6 | 10.4 |" in text
+    assert text.count("\n| ") == 4 + 4 + 12 + 10 + 6 + 4  # heads, rules, rows
+    printed = capsys.readouterr().out
+    assert "2 evaluations; written:" in printed
+    assert "the paper's figures are of the same images" in printed
+
+
+def test_other_images_have_tables_of_their_own(tmp_path, capsys):
+    cell = result(["A"], ["256"], [[256]], "dense", 30.0, 10.0)
+    write_record(tmp_path / "a", [cell])
+    write_record(tmp_path / "b", [{**cell, "top1_error": 5.0}], num_images=366, data_set="flowers", images="few")
+    run(tmp_path, f"--output={tmp_path / 'elsewhere' / 'tables.md'}")
+    text = (tmp_path / "elsewhere" / "tables.md").read_text()
+    assert "## imagenet2012, validation: 50,000 images" in text
+    assert "## flowers, validation: 366 images" in text
+    assert "these are 366 images of flowers" in text
+    assert [line.split(" | ")[4] for line in text.splitlines() if line.startswith("| A |")] == ["30.0", "5.0"]
+
+
+def test_nothing_run_and_bad_input(tmp_path):
+    run(tmp_path)
+    assert "## nothing run" in (tmp_path / "tables.md").read_text()
+    with pytest.raises(UserError, match=r"absent is not a folder; python -m vgg_keras\.evaluate makes evaluations"):
+        run(tmp_path / "absent")
+    (tmp_path / "evaluation.json").write_text("[]")
+    with pytest.raises(UserError, match=r"evaluation\.json is no record of an evaluation"):
+        run(tmp_path)
