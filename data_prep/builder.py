@@ -21,7 +21,7 @@ from data_prep.labels import label_files
 from data_prep.sources import RawImage, Source
 from data_prep.summary import SplitSummary, print_summary
 from vgg_keras import command_line
-from vgg_keras.command_line import UserError, option
+from vgg_keras.command_line import UserError, option, progress_bar
 
 BAD_IMAGES = "bad_images.txt"
 
@@ -81,11 +81,9 @@ class _SplitWriter:
     def __iter__(self) -> Iterator[tuple[str, dict]]:
         started = time.monotonic()
         keys: set[str] = set()
-        # A terminal gets a live bar, a log file a line every half minute.
-        interval = 0.1 if sys.stderr.isatty() else 30
         total = self.source.num_images[self.split]
         results = self.mapper(preparer(self.preparation), self.source.splits[self.split]())
-        for raw, result in tqdm.tqdm(results, desc=self.split, total=total, unit=" images", mininterval=interval):
+        for raw, result in progress_bar(self.split, total, " images", iterable=results):
             if raw.key in keys:
                 raise UserError(f"{self.split}: the key {raw.key} appears twice; every image needs a name of its own")
             keys.add(raw.key)

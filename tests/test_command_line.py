@@ -98,6 +98,15 @@ def test_illegal_values(flag):
         parse(["--output_dir=x", flag], TrainOptions)
 
 
+def test_flags_that_are_repeated_and_flags_that_are_left_open():
+    options = parse(["--model=a", "--output_dir=x", "--model=b,c"], EvaluateOptions)
+    assert (options.model, options.flip) == (("a", "b,c"), None)
+    for flag, expected in (("--flip", True), ("--noflip", False), ("--flip=false", False)):
+        assert parse(["--model=a", "--output_dir=x", flag], EvaluateOptions).flip is expected
+    with pytest.raises(flags.Error, match="--model must have a value"):
+        parse(["--output_dir=x"], EvaluateOptions)
+
+
 @pytest.mark.parametrize("scale", ["", "x", "100", "512,256", "256,384,512"])
 def test_illegal_scales(scale):
     with pytest.raises(UserError, match=f"--train_scale={scale} must be one side, or the smallest and the largest"):

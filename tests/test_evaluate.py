@@ -211,6 +211,15 @@ def test_broken_records(place, tmp_path):
         run(tmp_path, tmp_path / "e")
 
 
+def test_a_missing_file_of_records(place, tmp_path):
+    shutil.copytree(place / "data", tmp_path / "data")
+    (shard,) = (tmp_path / "data").rglob("*validation*tfrecord*")
+    shard.unlink()
+    shutil.copytree(place / "a", tmp_path / "a")
+    with pytest.raises(UserError, match=rf"{shard.name}.*python -m data_prep\.verify --data_dir="):
+        run(tmp_path, tmp_path / "e")
+
+
 def test_an_endless_photo_is_refused_before_the_work(place, tmp_path):
     write_photos([photo(index, size) for index, size in enumerate([(60, 40)] * 6 + [(4000, 2)])], tmp_path / "data")
     shutil.copytree(place / "a", tmp_path / "a")

@@ -16,7 +16,7 @@ def write_record(folder, results, num_images=50_000, data_set="imagenet2012", im
         "split": "validation",
         "num_images": num_images,
         "num_classes": 1000,
-        "labels_and_sizes": images,
+        "sha256_of_classes_labels_sizes": images,
     }
     (folder / "evaluation.json").write_text(json.dumps({"images": identity, "results": results}))
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import tqdm
 from absl import app, flags, logging
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -193,6 +194,19 @@ def run(main: Callable[[Any], None], options_class: type) -> None:
         sys.stdout.reconfigure(line_buffering=True)
     define_flags(options_class)
     app.run(guarded, flags_parser=parse_flags)
+
+
+def progress_bar(what: str, total: int | None, unit: str, **arguments: Any) -> tqdm.tqdm:
+    """Returns a progress bar on stderr: live in a terminal, a line every half minute in a log file.
+
+    Args:
+        what: what stands before the bar.
+        total: how many there are, or None where nobody knows.
+        unit: what is counted, with a leading space.
+        arguments: of tqdm, such as `initial`.
+    """
+    interval = 0.1 if sys.stderr.isatty() else 30.0
+    return tqdm.tqdm(desc=what, total=total, unit=unit, mininterval=interval, **arguments)
 
 
 def cpu_count() -> int:

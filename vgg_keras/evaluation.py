@@ -2,17 +2,15 @@
 
 import dataclasses
 import hashlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from vgg_keras import fully_convolutional, paper, views
-from vgg_keras.command_line import UserError
+from vgg_keras.command_line import UserError, progress_bar
 from vgg_keras.datasets import ImageData
 from vgg_keras.paper import BOTH, CENTER_CROP, DENSE, Published
 from vgg_keras.posteriors import PosteriorFunction, PosteriorRows, SavedPosteriors, compute
@@ -36,13 +34,14 @@ class ImagesUnderTest:
 
     def identity(self) -> dict:
         """Returns what tells these images from others, as JSON has it."""
-        content = self.survey.labels.tobytes() + self.survey.sizes.tobytes()
+        class_names = self.data.class_names
+        content = "\n".join(class_names).encode() + self.survey.labels.tobytes() + self.survey.sizes.tobytes()
         return {
             "data_set": self.data.builder.name,
             "split": self.split,
             "num_images": len(self.survey),
-            "num_classes": len(self.data.class_names),
-            "labels_and_sizes": hashlib.sha256(content).hexdigest(),
+            "num_classes": len(class_names),
+            "sha256_of_classes_labels_sizes": hashlib.sha256(content).hexdigest(),
         }
 
 
@@ -209,7 +208,7 @@ class Evaluator:
                     batch_size=self._batch_size,
                 )
                 what = f"{model.trained.net} {method} Q={side}"
-                with _bar(what, len(survey), len(survey) - int(pending.sum())) as bar:
+                with progress_bar(what, len(survey), " images", initial=len(survey) - int(pending.sum())) as bar:
                     compute(rows, batches, function, num_views=views.NUM_VIEWS[method], bar=bar, what=str(model.path))
             yield rows, side
 
@@ -219,12 +218,6 @@ class Evaluator:
             source = model.load()
             net = fully_convolutional.convert(source) if method == DENSE else source
         return PosteriorFunction(net, self._strategy, average=self._protocol.average, flip=self._flip)
-
-
-def _bar(what: str, total: int, done: int) -> tqdm.tqdm:
-    # In a log file a line every half minute will do.
-    interval = 0.5 if sys.stderr.isatty() else 30.0
-    return tqdm.tqdm(total=total, initial=done, desc=what, unit=" images", mininterval=interval, miniters=1)
 
 
 def saved_posteriors(

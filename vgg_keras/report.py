@@ -57,7 +57,7 @@ def by_images(records: Iterable[dict]) -> dict[str, tuple[dict, dict[Published, 
     found = {}
     for record in records:
         images = record["images"]
-        _, rows = found.setdefault(images["labels_and_sizes"], (images, {}))
+        _, rows = found.setdefault(images["sha256_of_classes_labels_sizes"], (images, {}))
         for result in record["results"]:
             nets = [TrainedNet(*pair) for pair in zip(result["nets"], result["train_scales"], strict=True)]
             if result["flip"]:  # as the paper always does

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tqdm
 
 from vgg_keras.checkpoints import Checkpoints, Progress, save_model
-from vgg_keras.command_line import UserError
+from vgg_keras.command_line import UserError, progress_bar
 from vgg_keras.plateau import Plateau
 from vgg_keras.run_folder import BEST_MODEL, History
 from vgg_keras.scoring import Score
@@ -153,15 +153,13 @@ class Trainer:
         bar.set_postfix_str(f"loss {sums[0] / sums[3]:.4f}, top-1 error {100 * sums[1] / sums[3]:.1f}%")
 
     def _bar(self, total: int) -> tqdm.tqdm:
-        # A terminal gets a live bar, a log file a line now and then.
-        return tqdm.tqdm(
+        return progress_bar(
+            f"epoch {self._progress.epoch + 1}",
+            total,
+            " steps",
             initial=self._progress.step,
-            total=total,
-            desc=f"epoch {self._progress.epoch + 1}",
-            unit=" steps",
             leave=False,
             disable=not self._chief,
-            mininterval=0.1 if sys.stderr.isatty() else 60,
         )
 
     def _end_epoch(self, validation: Score, seconds: float, num_images: int) -> None:

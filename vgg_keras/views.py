@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras import transforms
-from vgg_keras.command_line import UserError
+from vgg_keras.command_line import UserError, progress_bar
 from vgg_keras.datasets import ImageData, broken_records
 from vgg_keras.paper import CENTER_CROP, DENSE, MULTI_CROP
 
@@ -51,8 +51,11 @@ class Survey:
             return example["label"], transforms.encoded_size(example["image_bytes"]), example["name"]
 
         images = data.encoded(split).take(count).map(look, tf.data.AUTOTUNE)
-        with broken_records(data):
-            batches = list(images.batch(_SURVEY_BATCH).as_numpy_iterator())
+        batches = []
+        with broken_records(data), progress_bar("labels and sizes", count, " images", leave=False) as bar:
+            for batch in images.batch(_SURVEY_BATCH).as_numpy_iterator():
+                batches.append(batch)
+                bar.update(len(batch[0]))
         labels, sizes, names = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         if labels.min() < 0:
             raise UserError(f"{data.builder.data_dir}: split {split!r} has no labels, so that nothing can be compared")

@@ -1,0 +1,137 @@
+"""What does dense evaluation cost beside 150 crops, and how much of what the multiply-adds allow is reached?
+
+    python -m benchmarks.dense_evaluation --data_dir=data/imagenet --net=A
+
+Tests the first few images of a split at three scales with mirror images, in turn densely and with 5x5 crops a scale, as
+`vgg_keras.evaluate` does (reading, decoding and rescaling included), and compares the ratio of the times with the ratio
+of the multiply-adds; and the dense times of images of mixed shapes with those of square images of the same cost. The
+weights are random: they do not change the cost.
+"""
+
+import dataclasses
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras import architectures, command_line, datasets, devices, fully_convolutional, views
+from vgg_keras.architectures import NETS
+from vgg_keras.command_line import option
+from vgg_keras.paper import DENSE, MULTI_CROP
+from vgg_keras.posteriors import PosteriorFunction, PosteriorRows, compute
+from vgg_keras.transforms import rescaled_size
+
+_CROP = 224
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkOptions:
+    """Flags of the benchmark."""
+
+    data_dir: str = option("", "a data set written by data_prep", required=True)
+    split: str = option("validation", "the split")
+    net: str = option("A", "the net", choices=tuple(NETS))
+    width_multiplier: float = option(1.0, "scales the channels of every hidden layer", lower=0.0)
+    test_scales: str = option("256,384,512", "test scales")
+    num_images: int = option(8, "images", lower=1)
+    batch_size: int = option(32, "crops at a time", lower=1)
+    repeats: int = option(2, "how often each way is timed; the best time counts", lower=1)
+
+
+def multiply_adds(net: keras.Model, height: int, width: int) -> int:
+    """Returns the multiply-adds of a fully convolutional net on an image of this size."""
+    total = 0
+    for layer in net.layers:
+        if isinstance(layer, keras.layers.MaxPooling2D):
+            height, width = height // 2, width // 2
+        elif isinstance(layer, keras.layers.Conv2D):
+            kernel = layer.get_weights()[0].shape
+            if layer.padding == "valid":
+                height, width = height - kernel[0] + 1, width - kernel[1] + 1
+            total += height * width * int(np.prod(kernel))
+    return total
+
+
+def seconds_of(
+    function: PosteriorFunction, data: datasets.ImageData, survey: views.Survey, method: str, options: BenchmarkOptions
+) -> float:
+    """Times one test of all images at all scales."""
+    started = time.perf_counter()
+    num_classes = len(data.class_names)
+    with tempfile.TemporaryDirectory() as folder:
+        for side in map(int, options.test_scales.split(",")):
+            batches = views.view_batches(
+                data,
+                options.split,
+                survey,
+                np.ones(len(survey), bool),
+                method=method,
+                smallest_side=side,
+                crop_size=_CROP,
+                batch_size=options.batch_size,
+            )
+            rows = PosteriorRows(Path(folder) / f"{side}.npy", len(survey), num_classes)
+            with command_line.progress_bar(f"{method} Q={side}", len(survey), " images") as bar:
+                compute(rows, batches, function, num_views=views.NUM_VIEWS[method], bar=bar, what=options.net)
+    return time.perf_counter() - started
+
+
+def square_rate(function: PosteriorFunction, net: keras.Model, side: int, batch_size: int) -> float:
+    """Returns multiply-adds a second on square images that are in memory, as many pixels as a batch of crops."""
+    count = int(views.images_per_batch(side, side, _CROP, batch_size))
+    images = tf.random.stateless_uniform((count, side, side, 3), (0, side), 0, 255)
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        function(images)
+        seconds.append(time.perf_counter() - started)
+    return 2 * count * multiply_adds(net, side, side) / min(seconds)
+
+
+def main(options: BenchmarkOptions) -> None:
+    """Prints seconds and multiply-adds of both ways, and how the two ratios compare."""
+    strategy, _ = devices.make_strategy("one_device")
+    data = datasets.open_data(options.data_dir)
+    survey = views.Survey.of(data, options.split, options.num_images)
+    glorot = architectures.Initialization("glorot", seed=0)
+    source = architectures.build(
+        options.net, len(data.class_names), width_multiplier=options.width_multiplier, initialization=glorot
+    )
+    net = fully_convolutional.convert(source)
+    functions = {DENSE: PosteriorFunction(net, strategy), MULTI_CROP: PosteriorFunction(source, strategy)}
+    scales = [int(side) for side in options.test_scales.split(",")]
+    # Each view is computed twice, as it is and mirrored.
+    of_scale = {
+        side: 2 * sum(multiply_adds(net, *rescaled_size(size, side).numpy().tolist()) for size in survey.sizes)
+        for side in scales
+    }
+    crops = 2 * views.NUM_VIEWS[MULTI_CROP] * len(scales) * len(survey)
+    cost = {DENSE: sum(of_scale.values()), MULTI_CROP: crops * multiply_adds(net, _CROP, _CROP)}
+    for function in functions.values():  # traced and warm
+        function(tf.zeros((1, _CROP, _CROP, 3)))
+    best = dict.fromkeys(functions, float("inf"))
+    for _ in range(options.repeats):
+        for method, function in functions.items():
+            best[method] = min(best[method], seconds_of(function, data, survey, method, options))
+    as_squares = sum(
+        amount / square_rate(functions[DENSE], net, side, options.batch_size) for side, amount in of_scale.items()
+    )
+    for method in functions:
+        rate = cost[method] / best[method] / 1e9
+        print(f"{method}: {best[method]:.1f} s, {cost[method] / 1e12:.2f}e12 multiply-adds, {rate:.0f}e9 a second")
+    allowed, reached = cost[MULTI_CROP] / cost[DENSE], best[MULTI_CROP] / best[DENSE]
+    print(
+        f"{crops // len(survey)} crops: {allowed:.2f} times the multiply-adds of dense, {reached:.2f} times the time;"
+    )
+    print(f"dense takes {allowed / reached:.2f} times what its multiply-adds allow")
+    shapes = len(set(map(tuple, survey.sizes)))
+    print(
+        f"square images would take {as_squares:.1f} s: {shapes} shapes take {best[DENSE] / as_squares:.2f} times that"
+    )
+
+
+if __name__ == "__main__":
+    command_line.run(main, BenchmarkOptions)
