@@ -32,18 +32,18 @@ def photo(index, size):
     return encoded.getvalue()
 
 
-def write_photos(images, folder, label=None):
+def write_photos(images, folder, label=None, classes=CLASSES):
     """Writes encoded images as a data set's validation split; labels go round the classes unless one is given."""
     raw = [
-        RawImage(f"{index:03}.jpg", image, index % len(CLASSES) if label is None else label)
+        RawImage(f"{index:03}.jpg", image, index % len(classes) if label is None else label)
         for index, image in enumerate(images)
     ]
     splits = {"train": raw[:1], "validation": raw}
     source = Source(
         name="photos",
         description="Test.",
-        class_names=CLASSES,
-        label_names=CLASSES,
+        class_names=classes,
+        label_names=classes,
         splits={name: lambda part=part: part for name, part in splits.items()},
         num_images={name: len(part) for name, part in splits.items()},
     )
