@@ -1,6 +1,8 @@
 """The main job as the README gives it: no data, no network, a model at the end."""
 
 import json
+import re
+import shlex
 
 import pytest
 
@@ -24,3 +26,13 @@ def test_quickstart_learns_exports_and_says_what_is_next(run_verb, tmp_path):
     assert (tmp_path / "saved_models/quickstart/1/saved_model.pb").exists()
     assert "best model: runs/quickstart/best.keras" in stdout
     assert "saved_models/quickstart/1" in stdout.splitlines()[-2] + stdout.splitlines()[-1]
+
+    # The command that it names tests the model that it made.
+    (command,) = re.findall(r"python -m (vgg_keras\.evaluate .*)", stdout)
+    code, stdout, stderr = run_verb(*shlex.split(command), "--test_scales=multi")
+    assert code == 0, stderr
+    evaluated = json.loads((tmp_path / "evaluations/quickstart/evaluation.json").read_text())["results"][-1]
+    assert (evaluated["method"], evaluated["test_scales"]) == ("dense", [[72, 84, 96]])
+    assert evaluated["num_images"] == 200
+    assert evaluated["top1_error"] < 10
+    assert "evaluations/quickstart/report.md" in stdout

@@ -20,6 +20,7 @@ AVERAGES = (SCORES, POSTERIORS)
 # How often what was computed is brought to the disk. A killed process loses nothing of it, a power cut this much.
 _SECONDS_BETWEEN_FLUSHES = 10.0
 _FLOAT32_SLACK = 1e-3
+_INFO_KEYS = {"model", "images", "flip", "average", "seconds"}
 
 
 class PosteriorFunction:
@@ -206,7 +207,12 @@ class SavedPosteriors:
         try:
             with np.load(path) as arrays:
                 content = dict(arrays)
-            return cls(labels=content.pop("labels"), info=json.loads(str(content.pop("info"))), by_method=content)
+            info = json.loads(str(content.pop("info")))
+            if set(info) != _INFO_KEYS:
+                raise UserError(f"{path} was written by another version: it tells {', '.join(info)}")
+            return cls(labels=content.pop("labels"), info=info, by_method=content)
+        except UserError:
+            raise
         except FileNotFoundError as error:
             raise UserError(f"{path} is missing; evaluate --save_posteriors writes such files") from error
         except Exception as error:  # whatever zip, NumPy and JSON raise

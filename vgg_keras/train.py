@@ -6,6 +6,7 @@ python -m vgg_keras.train --flagfile=configs/vgg19.cfg --data_dir=data/imagenet
 
 import dataclasses
 import functools
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -151,13 +152,17 @@ def main(flags: TrainOptions) -> None:
     with datasets.broken_records(data):
         progress = training.fit()
     if chief:
-        finish(flags, folder, progress.best_error)
+        finish(flags, folder, data, progress.best_error)
 
 
-def finish(flags: TrainOptions, folder: Path, best_error: float) -> None:
+def finish(flags: TrainOptions, folder: Path, data: datasets.ImageData, best_error: float) -> None:
     """Exports the best model if asked to, and says what was made and what to do next."""
     best = folder / run_folder.BEST_MODEL
     print(f"\nbest model: {best}, top-1 error {best_error:.2f}% on {flags.validation_split}")
+    print(
+        f"test it:    python -m vgg_keras.evaluate --model={folder} --data_dir={data.builder.data_dir} "
+        f"--split={shlex.quote(flags.validation_split)} --output_dir=evaluations/{folder.name}"
+    )
     print(f"history:    {folder / run_folder.HISTORY}; curves: tensorboard --logdir={folder / 'tensorboard'}")
     if flags.export_dir:
         photos = serving.sample_photos(best, "")
