@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vgg_keras import architectures, checkpoints, pretrained
+from vgg_keras import architectures, checkpoints, weights
 from vgg_keras.architectures import Initialization, build
 from vgg_keras.command_line import UserError
 from vgg_keras.layers import LocalResponseNormalization
@@ -115,26 +115,27 @@ def test_four_convolutions_and_the_fc_layers_of_a_land_by_name(net):
     source = small("A")
     target = small(net, initialization=Initialization("glorot", seed=2))
     before = {layer.name: layer.get_weights() for layer in target.layers}
-    transfer = pretrained.copy_weights(source, target)
+    transfer = weights.copy(weights.of_model(source), target)
     landed = ("block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc6", "fc7", "fc8")
     assert transfer.copied == landed
     for layer in target.layers:
         expected = source.get_layer(layer.name).get_weights() if layer.name in landed else before[layer.name]
         for received, value in zip(layer.get_weights(), expected, strict=True):
             np.testing.assert_array_equal(received, value)
-    assert set(transfer.not_used) == {"block4_conv1", "block4_conv2", "block5_conv1", "block5_conv2"}
+    assert set(transfer.unexpected) == {"block4_conv1", "block4_conv2", "block5_conv1", "block5_conv2"}
 
 
 def test_the_same_net_takes_all_layers_but_a_head_that_does_not_fit():
     source, target = small("C"), build("C", 7, input_size=32, width_multiplier=1 / 16)
-    transfer = pretrained.copy_weights(source, target)
-    assert transfer.not_in_source == ("fc8",)
+    transfer = weights.copy(weights.of_model(source), target)
+    assert transfer.other_shape == (("fc8", (256, 5), (256, 7)),)
+    assert not transfer.complete()
     assert len(transfer.copied) == 15
 
 
 def test_weights_that_fit_nowhere_are_refused():
     with pytest.raises(UserError, match="no layer of vgg_a fits vgg_b: width, input size or names differ"):
-        pretrained.copy_weights(small("A"), small("B", width_multiplier=1 / 8))
+        weights.copy(weights.of_model(small("A")), small("B", width_multiplier=1 / 8))
 
 
 @pytest.mark.parametrize(("name", "stddev"), [("normal", 0.1), ("glorot", (2 / (9 * 16 + 9 * 32)) ** 0.5)])

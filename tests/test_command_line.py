@@ -17,6 +17,7 @@ from vgg_keras.command_line import UserError, parse
 from vgg_keras.evaluate import EvaluateOptions
 from vgg_keras.export import ExportOptions
 from vgg_keras.options import MAY_CHANGE, TrainOptions
+from vgg_keras.pretrained import PretrainedOptions
 from vgg_keras.report import ReportOptions
 
 VERBS = {
@@ -25,6 +26,7 @@ VERBS = {
     "data_prep.image_folder": ImageFolderOptions,
     "data_prep.verify": VerifyOptions,
     "vgg_keras.train": TrainOptions,
+    "vgg_keras.pretrained": PretrainedOptions,
     "vgg_keras.evaluate": EvaluateOptions,
     "vgg_keras.report": ReportOptions,
     "vgg_keras.export": ExportOptions,

@@ -99,7 +99,8 @@ class _Chain:
         arguments = {"padding": "same", "activation": activation, "name": name, **self.weight_arguments()}
         self.add(keras.layers.Conv2D(filters, kernel_size, **arguments))
         if batch_norm:
-            self.add(keras.layers.BatchNormalization(name=f"{name}_bn"))
+            # PyTorch's epsilon; with Keras's 1e-3 the published nets of torchvision would not give their outputs.
+            self.add(keras.layers.BatchNormalization(epsilon=1e-5, name=f"{name}_bn"))
             self.add(keras.layers.ReLU(name=f"{name}_relu"))
 
 

@@ -118,6 +118,21 @@ def latest(folder: Path) -> str | None:
     return tf.train.latest_checkpoint(str(folder))
 
 
+def restore_model(folder: Path, model: keras.Model) -> None:
+    """Restores the model alone from the newest checkpoint in a folder.
+
+    Raises:
+        UserError: there is none, or it is of another model, or damaged.
+    """
+    newest = latest(folder)
+    if newest is None:
+        raise UserError(f"{folder} holds no checkpoint")
+    try:
+        tf.train.Checkpoint(model=model).restore(newest).expect_partial().assert_existing_objects_matched()
+    except (ValueError, AssertionError, tf.errors.OpError) as error:
+        raise UserError(f"{newest} does not fit: {reason(error)}") from error
+
+
 def remove_unfinished(folder: Path) -> None:
     """Deletes what a killed process left half-written in a folder of checkpoints."""
     for unfinished in (*folder.glob("*_temp"), *folder.glob("*.tempstate*")):

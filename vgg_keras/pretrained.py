@@ -1,73 +1,76 @@
-"""Weights from elsewhere: a deeper net's first layers from a trained A (arXiv:1409.1556, sect. 3.1)."""
+"""Makes a model of weights from elsewhere: it takes RGB 0..255 and gives what the source gives.
+
+python -m vgg_keras.pretrained --source=vgg16_weights_tf_dim_ordering_tf_kernels.h5 --output=models/vgg16.keras
+python -m vgg_keras.pretrained --source=keras_applications --net=E --num_classes=5 --output=models/vgg19_flowers.keras
+"""
 
 import dataclasses
 from pathlib import Path
 
 import keras
 
-from vgg_keras import architectures, checkpoints, run_folder
-from vgg_keras.command_line import UserError
+from vgg_keras import architectures, checkpoints, command_line, weight_files, weights
+from vgg_keras.architectures import NETS
+from vgg_keras.command_line import UserError, option
+from vgg_keras.weights import SourceWeights
 
 
 @dataclasses.dataclass(frozen=True)
-class Transfer:
-    """Which layers of a net took their weights from another model.
+class PretrainedOptions:
+    """Flags of `vgg_keras.pretrained`."""
 
-    Attributes:
-        copied: names of the layers that did.
-        not_in_source: names of layers with weights that the source lacks or whose weights have another shape.
-        not_used: names of the source's layers that found no place.
-    """
-
-    copied: tuple[str, ...]
-    not_in_source: tuple[str, ...]
-    not_used: tuple[str, ...]
-
-    def __str__(self) -> str:
-        lines = [f"initialised from it: {', '.join(self.copied)}"]
-        if self.not_in_source:
-            lines.append(f"left as initialised: {', '.join(self.not_in_source)}")
-        if self.not_used:
-            lines.append(f"not used of it: {', '.join(self.not_used)}")
-        return "\n".join(lines)
+    source: str = option(
+        "",
+        "a .keras file or a run's folder, keras.applications' .h5, torchvision's .pth, a KerasHub preset's folder, or "
+        "keras_applications, which downloads",
+        required=True,
+    )
+    net: str = option("", f"the net, one of {', '.join(NETS)}; empty: the source's")
+    num_classes: int = option(0, "number of classes; 0: the source's", lower=0)
+    input_size: int = option(0, "side of the input in pixels; 0: the source's, or 224", lower=0)
+    seed: int = option(0, "of the weights that the source does not have (Glorot)", lower=0)
+    strict: bool = option(False, "fail if a layer is missing, unexpected or of another shape")
+    output: str = option("", "the .keras file to write", required=True)
 
 
-def _layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
-    return {layer.name: layer for layer in model.layers if layer.weights}
-
-
-def copy_weights(source: keras.Model, target: keras.Model) -> Transfer:
-    """Copies weights layer by layer, by name, where the shapes agree.
-
-    Between two different nets only the first four convolutions and the FC layers are copied, as in the paper; between
-    two of the same net, all layers (S=384 starts from S=256, the jittered nets from S=384).
+def build(source: SourceWeights, options: PretrainedOptions) -> keras.Model:
+    """Builds the net that the source's weights go into.
 
     Raises:
-        UserError: nothing fits.
+        UserError: the source does not tell what the flags leave open.
     """
-    same_net = architectures.net_of(source) in (None, architectures.net_of(target))
-    sources, targets = _layers_with_weights(source), _layers_with_weights(target)
-    copied = []
-    for name, layer in targets.items():
-        wanted = same_net or name.removesuffix("_bn") in architectures.PRE_INITIALISED
-        if wanted and name in sources:
-            values = sources[name].get_weights()
-            if [value.shape for value in values] == [value.shape for value in layer.get_weights()]:
-                layer.set_weights(values)
-                copied.append(name)
-    if not copied:
-        raise UserError(
-            f"no layer of {source.name} fits {target.name}: width, input size or names differ "
-            f"(its layers: {', '.join(sources)})"
+    net = options.net or source.net
+    num_classes = options.num_classes or (source.layers["fc8"][0].shape[-1] if "fc8" in source.layers else 0)
+    for value, flag in ((net, "net"), (num_classes, "num_classes")):
+        if not value:
+            raise UserError(f"{source.name} does not tell it: give --{flag}")
+    try:
+        return architectures.build(
+            net,
+            num_classes,
+            input_size=options.input_size or source.input_size or 224,
+            mean_rgb=source.mean_rgb,
+            initialization=architectures.Initialization("glorot", seed=options.seed),
+            batch_norm=source.has_batch_norm(),
+            width_multiplier=source.width_multiplier(),
         )
-    rest = [tuple(name for name in names if name not in copied) for names in (targets, sources)]
-    return Transfer(tuple(copied), *rest)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
-def initialise_from(path: str, target: keras.Model) -> Transfer:
-    """Copies the weights of a `.keras` file, or of the best model in the folder of a run, into a model.
+def main(options: PretrainedOptions) -> None:
+    """Reads, builds, copies, says what went where, and writes the model."""
+    output = Path(options.output)
+    if output.suffix != ".keras":
+        raise UserError(f"--output={output} must end in .keras")
+    source = weight_files.read(options.source, options.net or "D")
+    model = build(source, options)
+    transfer = weights.copy(source, model, strict=options.strict)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    checkpoints.save_model(model, output)
+    print(f"{options.source}: {transfer}")
+    print(f"net {architectures.net_of(model)}, {model.count_params():,} parameters, RGB 0..255 -> posteriors: {output}")
 
-    Raises:
-        UserError: there is no such model, or nothing in it fits.
-    """
-    return copy_weights(checkpoints.load_model(run_folder.model_file(Path(path))), target)
+
+if __name__ == "__main__":
+    command_line.run(main, PretrainedOptions)

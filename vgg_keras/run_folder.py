@@ -28,6 +28,7 @@ from vgg_keras.command_line import UserError
 HISTORY = "history.jsonl"
 BEST_MODEL = "best.keras"
 RECORD = "run.json"
+CHECKPOINTS = "checkpoints"
 # Entries of the history that a repetition of the run does not reproduce.
 TIMING_KEYS = ("seconds", "images_per_second")
 
@@ -64,7 +65,7 @@ def check(folder: Path, flags: Mapping[str, object], may_change: Sequence[str], 
         return
     if not resume:
         raise UserError(f"{folder} holds a run; continue it with --resume, or choose another --output_dir")
-    before = json.loads(record.read_text(encoding="utf-8"))["flags"]
+    before = read_record(folder)["flags"]
     differing = [
         f"--{name} was {before.get(name)!r}, is {value!r}"
         for name, value in flags.items()
@@ -74,10 +75,17 @@ def check(folder: Path, flags: Mapping[str, object], may_change: Sequence[str], 
         raise UserError(f"{folder} holds a run with other flags ({'; '.join(differing)}); choose another --output_dir")
 
 
-def start(folder: Path, flags: Mapping[str, object], choices: Mapping[str, str]) -> None:
-    """Makes a run's folder and writes the resolved flags, the versions, and what was chosen on this machine."""
+def start(folder: Path, flags: Mapping[str, object], choices: Mapping[str, str], model: Mapping[str, object]) -> None:
+    """Makes a run's folder and writes what the run is.
+
+    Args:
+        folder: the run's folder.
+        flags: the resolved flags.
+        choices: what was chosen on this machine, and why.
+        model: what the flags do not tell of the model: "num_classes" and "mean_rgb".
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"flags": dict(flags), "versions": versions(), "choices": dict(choices)}
+    content = {"flags": dict(flags), "versions": versions(), "choices": dict(choices), "model": dict(model)}
     write_text(folder / RECORD, json.dumps(content, indent=2) + "\n")
     lines = [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in flags.items()]
     write_text(folder / "flags.cfg", "\n".join(lines) + "\n")
@@ -88,21 +96,31 @@ def model_file(path: Path) -> Path:
     return path / BEST_MODEL if path.is_dir() else path
 
 
+def read_record(folder: Path) -> dict:
+    """Reads what `start` wrote.
+
+    Raises:
+        UserError: the record is missing or damaged.
+    """
+    record = folder / RECORD
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{record} is missing or damaged: {error}") from error
+
+
 def read_train_scale(folder: Path) -> str:
     """Returns the training scale of a run as `--train_scale` has it, or "" where no record tells.
 
     Raises:
         UserError: the record is damaged.
     """
-    record = folder / RECORD
-    if not record.exists():
+    if not (folder / RECORD).exists():
         return ""
     try:
-        scales = [
-            int(side) for side in json.loads(record.read_text(encoding="utf-8"))["flags"]["train_scale"].split(",")
-        ]
+        scales = {int(side) for side in read_record(folder)["flags"]["train_scale"].split(",")}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{record} is damaged: it should hold the flags of a run, with train_scale") from error
+        raise UserError(f"{folder / RECORD} is damaged: it should hold the flags of a run, with train_scale") from error
     return ",".join(map(str, sorted(scales)))
 
 

@@ -22,11 +22,12 @@ from vgg_keras import (
     devices,
     input_pipeline,
     options,
-    pretrained,
     run_folder,
     serving,
     steps,
     trainer,
+    weight_files,
+    weights,
 )
 from vgg_keras.command_line import UserError
 from vgg_keras.options import TrainOptions
@@ -50,20 +51,22 @@ def build_steps(
     """Builds the net and its optimizer on all devices."""
     keras.utils.set_random_seed(flags.seed)
     keras.mixed_precision.set_global_policy(precision)
+    source = weight_files.read(flags.init_from, flags.net) if flags.init_from else None
     with strategy.scope():
         model = architectures.build(
             flags.net,
             num_classes,
             input_size=flags.input_size,
-            mean_rgb=mean_rgb,
+            # The source's convolutions were trained with the source's mean.
+            mean_rgb=source.mean_rgb if source else mean_rgb,
             dropout=flags.dropout,
             weight_decay=flags.weight_decay,
             initialization=architectures.Initialization(flags.initializer, flags.initializer_variance, flags.seed),
             batch_norm=flags.batch_norm,
             width_multiplier=flags.width_multiplier,
         )
-        if flags.init_from:
-            print(f"{flags.init_from}: {pretrained.initialise_from(flags.init_from, model)}")
+        if source:
+            print(f"{flags.init_from}: {weights.copy(source, model, strict=flags.strict)}")
         optimizer = steps.make_optimizer(
             flags.optimizer, flags.learning_rate, flags.momentum, model.trainable_variables, precision
         )
@@ -113,7 +116,8 @@ def build_trainer(
 def start_run(flags: TrainOptions, data: datasets.ImageData, model: keras.Model, choices: dict[str, str]) -> None:
     """Writes what describes the run into its folder, and says it."""
     folder = Path(flags.output_dir)
-    run_folder.start(folder, dataclasses.asdict(flags), choices)
+    of_model = {"num_classes": len(data.label_names), "mean_rgb": weights.of_model(model).mean_rgb}
+    run_folder.start(folder, dataclasses.asdict(flags), choices, of_model)
     run_folder.save_labels(folder, data.class_names, data.label_names)
     run_folder.save_samples(folder, data.encoded(flags.validation_split))
     splits = (flags.train_split, flags.validation_split)

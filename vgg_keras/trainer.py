@@ -14,7 +14,7 @@ import tqdm
 from vgg_keras.checkpoints import Checkpoints, Progress, save_model
 from vgg_keras.command_line import UserError, progress_bar
 from vgg_keras.plateau import Plateau
-from vgg_keras.run_folder import BEST_MODEL, History
+from vgg_keras.run_folder import BEST_MODEL, CHECKPOINTS, History
 from vgg_keras.scoring import Score
 from vgg_keras.steps import Steps
 
@@ -69,7 +69,7 @@ class Trainer:
         self._steps, self._schedule, self._folder = steps, schedule, folder
         self._training, self._validation, self._chief = training, validation, chief
         self._checkpoints = Checkpoints(
-            folder / "checkpoints",
+            folder / CHECKPOINTS,
             steps.model,
             steps.optimizer,
             Progress(Plateau(schedule.patience)),
