@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from data_prep.builder import PrepareOptions, write_dataset
+from data_prep.images import IMAGE_SUFFIXES
 from data_prep.sources import Listing, RawImage, Source, split_of
 from vgg_keras import command_line
 from vgg_keras.command_line import UserError, option
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
 
 @dataclasses.dataclass(frozen=True)

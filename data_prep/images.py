@@ -3,15 +3,19 @@
 Runs in worker processes, so it imports neither TensorFlow nor TFDS.
 """
 
+import contextlib
 import dataclasses
 import functools
 import io
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from data_prep.statistics import RgbMoments
 
+# What is taken for a photo in a folder.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 # What TensorFlow decodes by itself; anything else that Pillow reads is stored as JPEG.
 _STORED_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
 _JPEG_QUALITY = 95
@@ -77,12 +81,29 @@ def prepare(image_bytes: bytes, preparation: Preparation) -> PreparedImage:
     Raises:
         BadImage: it is empty, truncated, not an image, or of a gigantic size.
     """
+    with _opened(image_bytes) as image:
+        return _prepare(image, image_bytes, preparation)
+
+
+def upright_rgb(image_bytes: bytes) -> Image.Image:
+    """Decodes an image in any format that Pillow reads to RGB, turned as its EXIF orientation says.
+
+    Raises:
+        BadImage: it is empty, truncated, not an image, or of a gigantic size.
+    """
+    with _opened(image_bytes) as image:
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+
+@contextlib.contextmanager
+def _opened(image_bytes: bytes) -> Iterator[Image.Image]:
+    """Opens and decodes an image, of animations the first frame; whatever goes wrong becomes a `BadImage`."""
     if not image_bytes:
         raise BadImage("empty file")
     try:
         with Image.open(io.BytesIO(image_bytes)) as image:
             image.load()
-            return _prepare(image, image_bytes, preparation)
+            yield image
     except Image.UnidentifiedImageError:
         raise BadImage("not an image in a format that Pillow reads") from None
     # Decoders of damaged files raise nearly anything, and every such error means the same here.

@@ -17,6 +17,7 @@ from vgg_keras.command_line import UserError, parse
 from vgg_keras.evaluate import EvaluateOptions
 from vgg_keras.export import ExportOptions
 from vgg_keras.options import MAY_CHANGE, TrainOptions
+from vgg_keras.predict import PredictOptions
 from vgg_keras.pretrained import PretrainedOptions
 from vgg_keras.report import ReportOptions
 
@@ -28,6 +29,7 @@ VERBS = {
     "vgg_keras.train": TrainOptions,
     "vgg_keras.pretrained": PretrainedOptions,
     "vgg_keras.evaluate": EvaluateOptions,
+    "vgg_keras.predict": PredictOptions,
     "vgg_keras.report": ReportOptions,
     "vgg_keras.export": ExportOptions,
 }
@@ -121,10 +123,13 @@ def test_every_flag_is_read_and_is_in_the_readme(verb, field):
         path.read_text() for package in ("vgg_keras", "data_prep") for path in (ROOT / package).glob("*.py")
     )
     assert re.search(rf"\b(flags|options|self)\.{field.name}\b", sources), f"nothing reads --{field.name}"
-    default = "required" if field.metadata["required"] else f"`{field.default}`" if field.default != "" else ""
+    default = (
+        "required" if field.metadata["required"] else f"`{field.default}`" if field.default not in ("", ()) else ""
+    )
     choices = field.metadata["choices"]
     text = f"{field.metadata['help']}{'; one of ' + ', '.join(choices) if choices else ''}"
-    row = f"| `--{field.name}` | {default} | {text} |"
+    name = f"{field.name.upper()}..." if field.metadata["positional"] else f"--{field.name}"
+    row = f"| `{name}` | {default} | {text} |"
     section = (ROOT / "README.md").read_text().partition(f"`python -m {verb}`\n")[2].partition("\n### ")[0]
     shared = (
         (ROOT / "README.md").read_text().partition("all verbs of `data_prep` that write\n")[2].partition("\n### ")[0]

@@ -34,6 +34,7 @@ def option(
     lower: float | None = None,
     upper: float | None = None,
     required: bool = False,
+    positional: bool = False,
 ) -> Any:
     """Returns a dataclass field that is also a flag.
 
@@ -45,8 +46,10 @@ def option(
         lower: the smallest allowed number.
         upper: the largest allowed number.
         required: whether the user must give it.
+        positional: not a flag: a tuple of what stands on the command line without a name.
     """
     metadata = {"help": help, "choices": choices, "lower": lower, "upper": upper, "required": required}
+    metadata["positional"] = positional
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -54,6 +57,8 @@ def define_flags(options_class: type, flag_values: flags.FlagValues = flags.FLAG
     """Defines one absl flag for each field of a dataclass made of `option`s."""
     for field in dataclasses.fields(options_class):
         meta = field.metadata
+        if meta["positional"]:
+            continue
         # Fields without a value of their own (required ones) are strings.
         default = None if meta["required"] else field.default
         common = {"name": field.name, "default": default, "help": meta["help"], "flag_values": flag_values}
@@ -81,17 +86,22 @@ def parse(argv: Sequence[str], options_class: type) -> Any:
         options_class: a dataclass made of `option`s.
 
     Raises:
-        UserError: a flag file is missing.
+        UserError: a flag file is missing, or something stands there without a name.
         absl.flags.Error: a flag is unknown or has an illegal value.
     """
     flag_values = flags.FlagValues()
     define_flags(options_class, flag_values)
-    flag_values(["verb", *expand_flagfiles(argv)])
-    return _from_flags(options_class, flag_values)
+    rest = flag_values(["verb", *expand_flagfiles(argv)])[1:]
+    return _from_flags(options_class, flag_values, rest)
 
 
-def _from_flags(options_class: type, flag_values: flags.FlagValues) -> Any:
-    values = {field.name: flag_values[field.name].value for field in dataclasses.fields(options_class)}
+def _from_flags(options_class: type, flag_values: flags.FlagValues, rest: Sequence[str]) -> Any:
+    fields = dataclasses.fields(options_class)
+    values = {field.name: flag_values[field.name].value for field in fields if not field.metadata["positional"]}
+    positional = [field.name for field in fields if field.metadata["positional"]]
+    if rest and not positional:
+        raise UserError(f"unexpected arguments: {' '.join(rest)}; every option is a flag, --name=value")
+    values |= {name: tuple(rest) for name in positional}
     return options_class(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
@@ -175,9 +185,7 @@ def run(main: Callable[[Any], None], options_class: type) -> None:
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.ERROR)
         try:
-            if argv[1:]:
-                raise UserError(f"unexpected arguments: {' '.join(argv[1:])}; every option is a flag, --name=value")
-            main(_from_flags(options_class, flags.FLAGS))
+            main(_from_flags(options_class, flags.FLAGS, argv[1:]))
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130

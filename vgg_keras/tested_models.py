@@ -100,13 +100,13 @@ class ModelUnderTest:
         }
 
 
-def inspect(path: str, protocol: Protocol, class_names: Sequence[str]) -> ModelUnderTest:
+def inspect(path: str, protocol: Protocol, class_names: Sequence[str] | None = None) -> ModelUnderTest:
     """Looks a model over before the hours of work.
 
     Args:
         path: a `.keras` file, a run's folder, or a file of saved posteriors.
         protocol: how it is to be tested.
-        class_names: of the data set, in the order of the indices.
+        class_names: of the data set, in the order of the indices; None where there is none to compare with.
 
     Raises:
         UserError: it is missing, has other classes, or cannot be tested in this way.
@@ -122,7 +122,7 @@ def inspect(path: str, protocol: Protocol, class_names: Sequence[str]) -> ModelU
     return model
 
 
-def _inspect_keras(path: Path, protocol: Protocol, class_names: Sequence[str]) -> ModelUnderTest:
+def _inspect_keras(path: Path, protocol: Protocol, class_names: Sequence[str] | None) -> ModelUnderTest:
     model = checkpoints.load_model(path)
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[1] is None or shape[1] != shape[2] or shape[3] != 3:
@@ -131,7 +131,8 @@ def _inspect_keras(path: Path, protocol: Protocol, class_names: Sequence[str]) -
         raise UserError(f"{path} gives {model.output_shape}; what is tested gives (batch, classes)")
     if DENSE in protocol.base_methods():
         fully_convolutional.require_convertible(model)
-    _check_classes(path, model.output_shape[-1], class_names)
+    if class_names is not None:
+        _check_classes(path, model.output_shape[-1], class_names)
     trained = TrainedNet(architectures.net_of(model) or model.name, run_folder.read_train_scale(path.parent))
     return ModelUnderTest(path, trained, protocol.scales_of(trained, path), shape[1], _sha256(path))
 

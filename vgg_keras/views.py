@@ -122,7 +122,7 @@ def view_batches(
     if method == DENSE:
         dataset = _whole_images(indexed, survey, smallest_side, crop_size, batch_size)
     else:
-        dataset = _crops(indexed, _CROPPERS[method](smallest_side, crop_size)).batch(batch_size)
+        dataset = _crops(indexed, method, smallest_side, crop_size).batch(batch_size)
     iterator = iter(dataset.prefetch(2))
     while True:
         with broken_records(data):
@@ -146,7 +146,9 @@ def _whole_images(
         return images_per_batch(key // tf.int32.max, key % tf.int32.max, crop_size, batch_size)
 
     def load(index: tf.Tensor, example: dict) -> dict:
-        image = transforms.rescale(transforms.decode(example["image_bytes"]), smallest_side)
+        (image,) = tf.unstack(
+            views_of(transforms.decode(example["image_bytes"]), DENSE, smallest_side, crop_size), num=1
+        )
         return {"image": image, "index": index}
 
     def batched(key: tf.Tensor, window: tf.data.Dataset) -> tf.data.Dataset:
@@ -155,24 +157,30 @@ def _whole_images(
     return indexed.group_by_window(shape_key, batched, window_size_func=batch_of_shape)
 
 
-def _crops(indexed: tf.data.Dataset, crop) -> tf.data.Dataset:
+def views_of(image: tf.Tensor, method: str, smallest_side: int, crop_size: int) -> tf.Tensor:
+    """Returns what a net sees of one decoded image: (H, W, 3) -> (views, h, w, 3) float32, 0..255.
+
+    Args:
+        image: uint8 or float, 0..255.
+        method: DENSE, MULTI_CROP or CENTER_CROP.
+        smallest_side: the test scale Q, at least `crop_size`.
+        crop_size: side of the crops.
+    """
+    whole = transforms.rescale(image, smallest_side)
+    if method == DENSE:
+        return whole[tf.newaxis]
+    if method == MULTI_CROP:
+        return transforms.crop_grid(whole, crop_size, _GRID)
+    return transforms.center_crop(whole, crop_size)[tf.newaxis]
+
+
+def _crops(indexed: tf.data.Dataset, method: str, smallest_side: int, crop_size: int) -> tf.data.Dataset:
     def load(index: tf.Tensor, example: dict) -> dict:
-        crops = crop(example["image_bytes"])
-        return {"image": crops, "index": tf.repeat(index, tf.shape(crops)[0])}
+        image_bytes = example["image_bytes"]
+        if method == CENTER_CROP:  # of the encoded image only the centre needs to be decoded
+            crops = transforms.decode_center(image_bytes, smallest_side, crop_size)[tf.newaxis]
+        else:
+            crops = views_of(transforms.decode(image_bytes), method, smallest_side, crop_size)
+        return {"image": crops, "index": tf.repeat(index, NUM_VIEWS[method])}
 
     return indexed.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).unbatch()
-
-
-def _grid_cropper(smallest_side: int, crop_size: int):
-    def crop(image_bytes: tf.Tensor) -> tf.Tensor:
-        image = transforms.rescale(transforms.decode(image_bytes), smallest_side)
-        return transforms.crop_grid(image, crop_size, _GRID)
-
-    return crop
-
-
-def _center_cropper(smallest_side: int, crop_size: int):
-    return lambda image_bytes: transforms.decode_center(image_bytes, smallest_side, crop_size)[tf.newaxis]
-
-
-_CROPPERS = {MULTI_CROP: _grid_cropper, CENTER_CROP: _center_cropper}
