@@ -34,13 +34,14 @@ def _local_response_normalization(values):
     return values / (2 + 1e-4 * sums) ** 0.75
 
 
-def score_map(weights, mean_rgb, image):
-    """Computes the class-score map of a net of the paper: (H, W, 3) 0..255 -> (h, w, classes).
+def score_map(weights, mean_rgb, image, last="fc8"):
+    """Computes the class-score map of a net of the paper, or an earlier layer's map: (H, W, 3) 0..255 -> (h, w, C).
 
     Args:
         weights: {layer name: (kernel, bias)}, also {"block1_lrn": ()} for A-LRN, in the order of the layers.
         mean_rgb: what is subtracted.
         image: the image.
+        last: the layer whose outputs are wanted.
     """
     values = (image - np.asarray(mean_rgb, np.float32)).astype(np.float32)
     block = 1
@@ -58,6 +59,8 @@ def score_map(weights, mean_rgb, image):
             side = round((kernel.shape[0] / values.shape[-1]) ** 0.5) if name == "fc6" else 1
             values = _convolution(values, kernel.reshape(side, side, values.shape[-1], -1), bias, 0)
             values = values if name == "fc8" else np.maximum(values, 0)
+        if name == last:
+            break
     return values
 
 

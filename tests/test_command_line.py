@@ -16,6 +16,7 @@ from vgg_keras.architectures import NETS
 from vgg_keras.command_line import UserError, parse
 from vgg_keras.evaluate import EvaluateOptions
 from vgg_keras.export import ExportOptions
+from vgg_keras.features import FeaturesOptions
 from vgg_keras.options import MAY_CHANGE, TrainOptions
 from vgg_keras.predict import PredictOptions
 from vgg_keras.pretrained import PretrainedOptions
@@ -30,6 +31,7 @@ VERBS = {
     "vgg_keras.pretrained": PretrainedOptions,
     "vgg_keras.evaluate": EvaluateOptions,
     "vgg_keras.predict": PredictOptions,
+    "vgg_keras.features": FeaturesOptions,
     "vgg_keras.report": ReportOptions,
     "vgg_keras.export": ExportOptions,
 }

@@ -5,9 +5,9 @@ import ast
 from tests.conftest import ROOT
 
 PACKAGES = ("vgg_keras", "data_prep")
-VERBS = {f"vgg_keras.{name}" for name in ("train", "evaluate", "report", "predict", "export", "pretrained")} | {
-    f"data_prep.{name}" for name in ("flowers", "imagenet", "image_folder", "verify")
-}
+VERBS = {
+    f"vgg_keras.{name}" for name in ("train", "evaluate", "report", "predict", "features", "export", "pretrained")
+} | {f"data_prep.{name}" for name in ("flowers", "imagenet", "image_folder", "verify")}
 
 
 def imports():

@@ -17,6 +17,8 @@ from vgg_keras.command_line import UserError
 # What is averaged over a class-score map.
 SCORES, POSTERIORS = "scores", "posteriors"
 AVERAGES = (SCORES, POSTERIORS)
+# Of a map of descriptors: the values themselves.
+VALUES = "values"
 # How often what was computed is brought to the disk. A killed process loses nothing of it, a power cut this much.
 _SECONDS_BETWEEN_FLUSHES = 10.0
 _FLOAT32_SLACK = 1e-3
@@ -30,7 +32,8 @@ class PosteriorFunction:
         model: from images (B, H, W, 3) to posteriors (B, classes), or a fully convolutional one (of
             `fully_convolutional.convert`) to class-score maps (B, h, w, classes); made in the strategy's scope.
         strategy: the strategy.
-        average: of a map: SCORES: the softmax of the mean scores; POSTERIORS: the mean of the positions' softmaxes.
+        average: of a map: SCORES: the softmax of the mean scores; POSTERIORS: the mean of the positions' softmaxes;
+            VALUES: the mean, for maps that are no scores.
         flip: whether each view is averaged with its mirror image.
     """
 
@@ -40,6 +43,11 @@ class PosteriorFunction:
         self._model, self._strategy = model, strategy
         self._average, self._flip = average, flip
         self._replicas = strategy.num_replicas_in_sync
+
+    @property
+    def gives_posteriors(self) -> bool:
+        """Whether what it returns should be numbers from 0 to 1 with the sum 1."""
+        return self._average != VALUES
 
     def __call__(self, images: tf.Tensor) -> np.ndarray:
         """Computes posteriors: (B, H, W, 3) float32, RGB 0..255 -> (B, classes) float32."""
@@ -70,6 +78,8 @@ class PosteriorFunction:
         outputs = self._model(images, training=False)
         if len(outputs.shape) == 2:
             return outputs
+        if self._average == VALUES:
+            return tf.reduce_mean(outputs, axis=(1, 2))
         if self._average == POSTERIORS:
             return tf.reduce_mean(tf.nn.softmax(outputs), axis=(1, 2))
         return tf.nn.softmax(tf.reduce_mean(outputs, axis=(1, 2)))
@@ -157,7 +167,7 @@ def compute(
             posteriors = function(batch["image"])
         except tf.errors.ResourceExhaustedError as error:
             raise UserError(f"{what}: out of memory; give a smaller --batch_size, and it goes on from here") from error
-        _check(posteriors, what)
+        _check(posteriors, what, sum_to_one=function.gives_posteriors)
         for index, row in zip(batch["index"].numpy().tolist(), posteriors.astype(np.float64), strict=True):
             total, seen = unfinished.pop(index, (0.0, 0))
             if seen + 1 < num_views:
@@ -168,10 +178,12 @@ def compute(
     rows.flush()
 
 
-def _check(posteriors: np.ndarray, what: str) -> None:
+def _check(posteriors: np.ndarray, what: str, *, sum_to_one: bool) -> None:
     """Refuses outputs that are not numbers, or that are class scores without a softmax."""
     if not np.isfinite(posteriors).all():
         raise UserError(f"{what} gives outputs that are not numbers: its training diverged")
+    if not sum_to_one:
+        return
     if posteriors.min() < 0 or np.abs(posteriors.sum(axis=1) - 1).max() > _FLOAT32_SLACK:
         raise UserError(
             f"{what} does not give posteriors (numbers from 0 to 1 with the sum 1): it must end in a softmax"
