@@ -6,8 +6,9 @@ from tests.conftest import ROOT
 
 PACKAGES = ("vgg_keras", "data_prep")
 VERBS = {
-    f"vgg_keras.{name}" for name in ("train", "evaluate", "report", "predict", "features", "export", "pretrained")
-} | {f"data_prep.{name}" for name in ("flowers", "imagenet", "image_folder", "verify")}
+    *(f"vgg_keras.{name}" for name in ("train", "evaluate", "report", "predict", "features", "export", "pretrained")),
+    *(f"data_prep.{name}" for name in ("flowers", "imagenet", "image_folder", "verify")),
+}
 
 
 def imports():

@@ -76,7 +76,9 @@ def fit_and_test(
         raise UserError("a linear SVM needs at least two classes with two training images each")
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     # The dual has as many unknowns as images; descriptors are about as long as a small training set.
-    search = GridSearchCV(LinearSVC(random_state=seed, dual="auto"), {"C": _CANDIDATES}, cv=splitter, n_jobs=1)
+    search = GridSearchCV(
+        LinearSVC(random_state=seed, dual="auto", max_iter=20_000), {"C": _CANDIDATES}, cv=splitter, n_jobs=1
+    )
     search.fit(train_features, train_labels)
     predicted = search.predict(test_features)
     return LinearResult(
