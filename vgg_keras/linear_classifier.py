@@ -75,10 +75,8 @@ def fit_and_test(
     if folds < 2 or (counts > 0).sum() < 2:
         raise UserError("a linear SVM needs at least two classes with two training images each")
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    # The dual has as many unknowns as images; descriptors are about as long as a small training set.
-    search = GridSearchCV(
-        LinearSVC(random_state=seed, dual="auto", max_iter=20_000), {"C": _CANDIDATES}, cv=splitter, n_jobs=1
-    )
+    svm = LinearSVC(random_state=seed, dual="auto", max_iter=20_000)
+    search = GridSearchCV(svm, {"C": _CANDIDATES}, cv=splitter)
     search.fit(train_features, train_labels)
     predicted = search.predict(test_features)
     return LinearResult(
