@@ -75,7 +75,8 @@ class PosteriorFunction:
         return posteriors
 
     def _of_views(self, images: tf.Tensor) -> tf.Tensor:
-        outputs = self._model(images, training=False)
+        # A net of crops has to know their size: Keras 3.10's Flatten fails without.
+        outputs = self._model(tf.ensure_shape(images, self._model.input_shape), training=False)
         if len(outputs.shape) == 2:
             return outputs
         if self._average == VALUES:
