@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.test_weight_files import CLASSES, images, torch_forward, torch_save, torch_state
+from tests.test_weight_files import images
+from tests.torch_net import CLASSES, torch_forward, torch_save, torch_state
 from vgg_keras import checkpoints, pretrained
 from vgg_keras.command_line import UserError, parse
 from vgg_keras.pretrained import PretrainedOptions

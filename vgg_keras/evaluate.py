@@ -165,6 +165,7 @@ def main(flags: EvaluateOptions) -> None:
         unsaved = any(model.saved is None for model in models) and not list(folder.glob("posteriors*.npz"))
         if flags.save_posteriors and unsaved:
             raise UserError(f"{folder} holds this evaluation without its posteriors; choose another --output_dir")
+        shutil.rmtree(folder / _PARTIAL, ignore_errors=True)  # of a process that was killed as it finished
         print(f"{folder} holds this evaluation already")
         show(finished, folder)
         return
