@@ -200,7 +200,7 @@ def show(found: Sequence[Prediction]) -> None:
     for prediction in found:
         table.add_row(str(prediction.file), ", ".join(prediction.lines()))
     console = Console()
-    (console if console.is_terminal else Console(width=140)).print(table)
+    (console if console.is_terminal else Console(width=200)).print(table)
 
 
 def main(options: PredictOptions) -> None:

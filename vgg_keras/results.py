@@ -146,4 +146,4 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         table.add_row(*cells)
     # Into a file or a pipe the table goes as wide as it is, not as wide as a terminal that is not there.
     console = Console()
-    (console if console.is_terminal else Console(width=140)).print(table)
+    (console if console.is_terminal else Console(width=200)).print(table)
