@@ -147,7 +147,8 @@ def _check_classes(path: Path, num_classes: int, class_names: Sequence[str]) -> 
     beside = path.parent / CLASS_INDICES
     if beside.exists():
         indices = json.loads(beside.read_text(encoding="utf-8"))
-        differing = [pair for pair in zip(sorted(indices, key=indices.get), class_names) if pair[0] != pair[1]]  # noqa: B905
+        known = sorted(indices, key=indices.get)
+        differing = [pair for pair in zip(known, class_names, strict=False) if pair[0] != pair[1]]
         if differing:
             ours, theirs = differing[0]
             raise UserError(f"{path} knows other classes than the data set: {ours!r} where that has {theirs!r}")

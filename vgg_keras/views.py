@@ -146,10 +146,8 @@ def _whole_images(
         return images_per_batch(key // tf.int32.max, key % tf.int32.max, crop_size, batch_size)
 
     def load(index: tf.Tensor, example: dict) -> dict:
-        (image,) = tf.unstack(
-            views_of(transforms.decode(example["image_bytes"]), DENSE, smallest_side, crop_size), num=1
-        )
-        return {"image": image, "index": index}
+        image = transforms.decode(example["image_bytes"])
+        return {"image": views_of(image, DENSE, smallest_side, crop_size)[0], "index": index}
 
     def batched(key: tf.Tensor, window: tf.data.Dataset) -> tf.data.Dataset:
         return window.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_of_shape(key))
