@@ -39,7 +39,6 @@ def descriptor_net(model: keras.Model, layer: str) -> keras.Model:
     Raises:
         UserError: the model cannot be converted, or has no such layer with a map.
     """
-    fully_convolutional.require_convertible(model)
     converted = fully_convolutional.convert(model)
     names = [one.name for one in converted.layers if len(one.output.shape) == 4]
     if layer not in names:

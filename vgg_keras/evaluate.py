@@ -158,7 +158,7 @@ def main(flags: EvaluateOptions) -> None:
     images = ImagesUnderTest(data, flags.split, Survey.of(data, flags.split, flags.max_images))
     evaluator = Evaluator(images, protocol, folder / _PARTIAL, strategy, flags.batch_size)
     for model in models:
-        evaluator.check_extents(model)
+        evaluator.check(model)
     wanted = identity(models, images, protocol)
     finished = claim(folder, wanted)
     if finished:

@@ -120,13 +120,17 @@ class Evaluator:
         self._strategy, self._batch_size = strategy, batch_size
         self._flip = protocol.flips()
 
-    def check_extents(self, model: ModelUnderTest) -> None:
-        """Refuses images that would not fit into memory before the work begins.
+    def check(self, model: ModelUnderTest) -> None:
+        """Refuses what would fail in the middle of the work.
 
         Raises:
-            UserError: there is one.
+            UserError: saved posteriors are of other images, or an image would not fit into memory.
         """
-        if model.saved is None and self._protocol.method != CENTER_CROP:
+        if model.saved:
+            found, identity = model.saved.info["images"], self._images.identity()
+            if found != identity:
+                raise UserError(f"{model.path} is of other images than these: {found}, not {identity}")
+        elif self._protocol.method != CENTER_CROP:
             self._images.survey.check_extents(max(model.test_scales), model.input_size, self._batch_size)
 
     def test(self, model: ModelUnderTest, place: int) -> tuple[list[Result], dict[str, Timed]]:
@@ -170,11 +174,8 @@ class Evaluator:
         return Result(tuple(models), method, scales, self._flip, score, timed.seconds)
 
     def _saved(self, model: ModelUnderTest) -> dict[str, Timed]:
-        info, identity = model.saved.info, self._images.identity()
-        if info["images"] != identity:
-            raise UserError(f"{model.path} is of other images than these: {info['images']}, not {identity}")
         return {
-            method: Timed(model.saved.by_method[method], info["seconds"][method])
+            method: Timed(model.saved.by_method[method], model.saved.info["seconds"][method])
             for method in self._protocol.base_methods()
         }
 

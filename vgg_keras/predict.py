@@ -104,7 +104,6 @@ class Predictor:
 
     @functools.cached_property
     def _map_net(self) -> keras.Model:
-        fully_convolutional.require_convertible(self._source)
         return fully_convolutional.convert(self._source)
 
     def posteriors(self, photo: np.ndarray) -> np.ndarray:

@@ -116,7 +116,7 @@ def build_trainer(
 def start_run(flags: TrainOptions, data: datasets.ImageData, model: keras.Model, choices: dict[str, str]) -> None:
     """Writes what describes the run into its folder, and says it."""
     folder = Path(flags.output_dir)
-    of_model = {"num_classes": len(data.label_names), "mean_rgb": weights.of_model(model).mean_rgb}
+    of_model = {"num_classes": len(data.label_names), "mean_rgb": weights.mean_rgb_of(model)}
     run_folder.start(folder, dataclasses.asdict(flags), choices, of_model)
     run_folder.save_labels(folder, data.class_names, data.label_names)
     run_folder.save_samples(folder, data.encoded(flags.validation_split))

@@ -124,8 +124,7 @@ def _download(net: str) -> SourceWeights:
         model = getattr(keras.applications, _DOWNLOADS[net])(weights="imagenet")
     except Exception as error:  # the network's and the file system's
         raise UserError(f"keras.applications' {_DOWNLOADS[net]} cannot be downloaded: {error}") from error
-    layers = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
-    return _of_keras_layers(_DOWNLOADS[net], layers, CAFFE)
+    return _of_keras_layers(_DOWNLOADS[net], weights.of_model(model).layers, CAFFE)
 
 
 def _read_hdf5(path: Path) -> dict[str, list[np.ndarray]]:

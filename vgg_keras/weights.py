@@ -76,12 +76,16 @@ def layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
     return {layer.name: layer for layer in model.layers if layer.weights}
 
 
+def mean_rgb_of(model: keras.Model) -> tuple[float, ...]:
+    """Returns what the first layer of a model subtracts, 0..255; zeros where it subtracts nothing."""
+    rescaling = [layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)]
+    return tuple(-float(offset) for offset in np.ravel(rescaling[0].offset)) if rescaling else (0.0,) * 3
+
+
 def of_model(model: keras.Model) -> SourceWeights:
     """Returns the weights of a model of `architectures.build`, or of one whose layers bear the same names."""
-    rescaling = [layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)]
-    mean_rgb = tuple(-float(offset) for offset in np.ravel(rescaling[0].offset)) if rescaling else (0.0,) * 3
     layers = {name: layer.get_weights() for name, layer in layers_with_weights(model).items()}
-    return SourceWeights(model.name, architectures.net_of(model), layers, mean_rgb, model.input_shape[1])
+    return SourceWeights(model.name, architectures.net_of(model), layers, mean_rgb_of(model), model.input_shape[1])
 
 
 def copy(source: SourceWeights, target: keras.Model, *, strict: bool = False) -> Transfer:
