@@ -23,11 +23,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras import architectures, command_line, datasets, devices, fully_convolutional, views
+from vgg_keras import architectures, command_line, datasets, devices, fully_convolutional, passes, views
 from vgg_keras.architectures import NETS
 from vgg_keras.command_line import option
 from vgg_keras.paper import DENSE, MULTI_CROP
-from vgg_keras.posteriors import PosteriorFunction, PosteriorRows, compute
+from vgg_keras.posteriors import PosteriorFunction, PosteriorRows
 from vgg_keras.transforms import rescaled_size
 
 _CROP = 224
@@ -62,26 +62,23 @@ def multiply_adds(net: keras.Model, height: int, width: int) -> int:
 
 
 def seconds_of(
-    function: PosteriorFunction, data: datasets.ImageData, survey: views.Survey, method: str, options: BenchmarkOptions
+    function: PosteriorFunction, images: views.ImagesUnderTest, method: str, options: BenchmarkOptions
 ) -> float:
     """Times one test of all images at all scales."""
     started = time.perf_counter()
-    num_classes = len(data.class_names)
     with tempfile.TemporaryDirectory() as folder:
         for side in map(int, options.test_scales.split(",")):
-            batches = views.view_batches(
-                data,
-                options.split,
-                survey,
-                np.ones(len(survey), bool),
+            passes.fill(
+                PosteriorRows(Path(folder) / f"{side}.npy", len(images.survey), function.width),
+                lambda: function,
+                images,
                 method=method,
                 smallest_side=side,
                 crop_size=_CROP,
                 batch_size=options.batch_size,
+                title=f"{method} Q={side}",
+                what=options.net,
             )
-            rows = PosteriorRows(Path(folder) / f"{side}.npy", len(survey), num_classes)
-            with command_line.progress_bar(f"{method} Q={side}", len(survey), " images") as bar:
-                compute(rows, batches, function, num_views=views.NUM_VIEWS[method], bar=bar, what=options.net)
     return time.perf_counter() - started
 
 
@@ -102,6 +99,7 @@ def main(options: BenchmarkOptions) -> None:
     strategy, _ = devices.make_strategy("one_device")
     data = datasets.open_data(options.data_dir)
     survey = views.Survey.of(data, options.split, options.num_images)
+    images = views.ImagesUnderTest(data, options.split, survey)
     glorot = architectures.Initialization("glorot", seed=0)
     source = architectures.build(
         options.net, len(data.class_names), width_multiplier=options.width_multiplier, initialization=glorot
@@ -121,7 +119,7 @@ def main(options: BenchmarkOptions) -> None:
     best = dict.fromkeys(functions, float("inf"))
     for _ in range(options.repeats):
         for method, function in functions.items():
-            best[method] = min(best[method], seconds_of(function, data, survey, method, options))
+            best[method] = min(best[method], seconds_of(function, images, method, options))
     as_squares = sum(
         amount / square_rate(functions[DENSE], net, side, options.batch_size) for side, amount in of_scale.items()
     )

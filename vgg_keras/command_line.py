@@ -16,10 +16,14 @@ from typing import Any
 
 import tqdm
 from absl import app, flags, logging
+from rich.console import Console
+from rich.table import Table
 
 _PACKAGE = Path(__file__).resolve().parent
 # Where the shipped flag files are: inside an installed package, or beside it in a checkout.
 _SHIPPED_CONFIGS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
+# Columns of a table in a file or a pipe.
+_WIDTH_WITHOUT_TERMINAL = 200
 
 
 class UserError(Exception):
@@ -215,6 +219,12 @@ def progress_bar(what: str, total: int | None, unit: str, **arguments: Any) -> t
     """
     interval = 0.1 if sys.stderr.isatty() else 30.0
     return tqdm.tqdm(desc=what, total=total, unit=unit, mininterval=interval, **arguments)
+
+
+def print_table(table: Table) -> None:
+    """Prints a table, into a file or a pipe as wide as it is, not as wide as a terminal that is not there."""
+    console = Console()
+    (console if console.is_terminal else Console(width=_WIDTH_WITHOUT_TERMINAL)).print(table)
 
 
 def cpu_count() -> int:

@@ -1,7 +1,7 @@
 """The passes of an evaluation, and what comes of them: errors for each model, scale, method and fusion."""
 
 import dataclasses
-import hashlib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -9,40 +9,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras import fully_convolutional, paper, views
-from vgg_keras.command_line import UserError, progress_bar
-from vgg_keras.datasets import ImageData
+from vgg_keras import fully_convolutional, paper, passes
+from vgg_keras.command_line import UserError
 from vgg_keras.paper import BOTH, CENTER_CROP, DENSE, Published
-from vgg_keras.posteriors import PosteriorFunction, PosteriorRows, SavedPosteriors, compute
+from vgg_keras.posteriors import PosteriorFunction, PosteriorRows, SavedPosteriors
 from vgg_keras.scoring import Score
 from vgg_keras.tested_models import ModelUnderTest, Protocol
-
-
-@dataclasses.dataclass(frozen=True)
-class ImagesUnderTest:
-    """The images of an evaluation.
-
-    Attributes:
-        data: the data set.
-        split: the split's name.
-        survey: labels and sizes of the images that are tested.
-    """
-
-    data: ImageData
-    split: str
-    survey: views.Survey
-
-    def identity(self) -> dict:
-        """Returns what tells these images from others, as JSON has it."""
-        class_names = self.data.class_names
-        content = "\n".join(class_names).encode() + self.survey.labels.tobytes() + self.survey.sizes.tobytes()
-        return {
-            "data_set": self.data.builder.name,
-            "split": self.split,
-            "num_images": len(self.survey),
-            "num_classes": len(class_names),
-            "sha256_of_classes_labels_sizes": hashlib.sha256(content).hexdigest(),
-        }
+from vgg_keras.views import ImagesUnderTest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,27 +163,21 @@ class Evaluator:
 
     def _rows(self, model: ModelUnderTest, method: str, place: int) -> Iterator[tuple[PosteriorRows, int]]:
         """Yields the finished posteriors of a method at each test scale; loads the model only if it is needed."""
-        function = None
-        survey, num_classes = self._images.survey, len(self._images.data.class_names)
+        num_images, num_classes = len(self._images.survey), len(self._images.data.class_names)
+        function = functools.cache(lambda: self._function(model, method))
         for side in model.test_scales:
-            rows = PosteriorRows(self._folder / f"{place}_{method}_{side}.npy", len(survey), num_classes)
-            pending = rows.pending()
-            if pending.any():
-                function = function or self._function(model, method)
-                rows.start_clock()
-                batches = views.view_batches(
-                    self._images.data,
-                    self._images.split,
-                    survey,
-                    pending,
-                    method=method,
-                    smallest_side=side,
-                    crop_size=model.input_size,
-                    batch_size=self._batch_size,
-                )
-                what = f"{model.trained.net} {method} Q={side}"
-                with progress_bar(what, len(survey), " images", initial=len(survey) - int(pending.sum())) as bar:
-                    compute(rows, batches, function, num_views=views.NUM_VIEWS[method], bar=bar, what=str(model.path))
+            rows = PosteriorRows(self._folder / f"{place}_{method}_{side}.npy", num_images, num_classes)
+            passes.fill(
+                rows,
+                function,
+                self._images,
+                method=method,
+                smallest_side=side,
+                crop_size=model.input_size,
+                batch_size=self._batch_size,
+                title=f"{model.trained.net} {method} Q={side}",
+                what=str(model.path),
+            )
             yield rows, side
 
     def _function(self, model: ModelUnderTest, method: str) -> PosteriorFunction:

@@ -1,7 +1,7 @@
 """The Markdown report of an evaluation and its pictures."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -45,7 +45,11 @@ class Finished:
 def write(finished: Finished, folder: Path) -> Path:
     """Writes `report.md` and its pictures into a folder; returns the report's path."""
     (folder / _PICTURES).mkdir(exist_ok=True)
-    parts = [_overview(finished), _classes(finished, folder), _mistakes(finished, folder), _maps(finished, folder)]
+    mistakes, mapped = _most_confident_mistakes(finished), _shown_in_maps(finished)
+    # One reading of the records for all pictures.
+    photos = dict(_photos(finished.images, {*mistakes, *mapped}))
+    parts = [_overview(finished), _classes(finished, folder)]
+    parts += [_mistakes(finished, folder, mistakes, photos), _maps(finished, folder, mapped, photos)]
     write_text(folder / REPORT, "\n".join(part for part in parts if part))
     return folder / REPORT
 
@@ -133,26 +137,20 @@ def _caption(finished: Finished, index: int) -> str:
     return "\n".join(lines)
 
 
-def _encoded(images: ImagesUnderTest, chosen: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """Yields (index, encoded image) of some images, in the order of the records."""
+def _photos(images: ImagesUnderTest, chosen: Collection[int]) -> Iterator[tuple[int, tf.Tensor]]:
+    """Yields (index, decoded image) of some images, in the order of the records."""
     wanted = np.zeros(len(images.survey), bool)
     wanted[list(chosen)] = True
     dataset = images.data.encoded(images.split).take(len(wanted)).enumerate()
     with broken_records(images.data):
         for index, example in dataset.filter(lambda index, _: tf.gather(wanted, index)):
-            yield int(index), example["image_bytes"]
+            yield int(index), transforms.decode(example["image_bytes"])
 
 
-def _mistakes(finished: Finished, folder: Path) -> str:
-    chosen = _most_confident_mistakes(finished)
+def _mistakes(finished: Finished, folder: Path, chosen: Sequence[int], photos: Mapping[int, tf.Tensor]) -> str:
     if not chosen:
         return "## Most confident mistakes\n\nThere are no mistakes.\n"
-    thumbnails = {}
-    for index, image_bytes in _encoded(finished.images, chosen):
-        image = transforms.decode(image_bytes)
-        side = min(min(image.shape[:2]), _MAX_PICTURE_SIDE)
-        thumbnails[index] = _uint8(transforms.rescale(image, side))
-    pictures = [Captioned(thumbnails[index], _caption(finished, index)) for index in chosen]
+    pictures = [Captioned(_thumbnail(photos[index]), _caption(finished, index)) for index in chosen]
     figures.save(figures.gallery(pictures), folder / _PICTURES / "mistakes.png")
     return (
         "## Most confident mistakes\n\nIndex, file, true class and predicted class, each with its posterior.\n\n"
@@ -160,12 +158,21 @@ def _mistakes(finished: Finished, folder: Path) -> str:
     )
 
 
-def _uint8(image: tf.Tensor) -> np.ndarray:
-    return np.clip(np.rint(image.numpy()), 0, 255).astype(np.uint8)
+def _thumbnail(photo: tf.Tensor) -> np.ndarray:
+    side = min(*photo.shape[:2], _MAX_PICTURE_SIDE)
+    return transforms.to_uint8(transforms.rescale(photo, side)).numpy()
 
 
-def _maps(finished: Finished, folder: Path) -> str:
-    """Draws class-score maps of the first model that can be run: half mistakes, half images that it is surest of."""
+def _shown_in_maps(finished: Finished) -> list[int]:
+    """Returns images for the class-score maps: half mistakes, half those that it is surest of and right."""
+    right = finished.posteriors.argmax(axis=1) == finished.images.survey.labels
+    surest = np.argsort(-np.where(right, finished.posteriors.max(axis=1), -1.0), kind="stable")[: int(right.sum())]
+    wrong = _most_confident_mistakes(finished)[: _MAX_MAPS // 2]
+    return [*wrong, *surest[: _MAX_MAPS - len(wrong)].tolist()]
+
+
+def _maps(finished: Finished, folder: Path, chosen: Sequence[int], photos: Mapping[int, tf.Tensor]) -> str:
+    """Draws class-score maps of the first model that can be run."""
     model = next((model for model in finished.models if model.saved is None), None)
     if model is None:
         return "## Class-score maps\n\nNot drawn: saved posteriors were evaluated, which hold no maps.\n"
@@ -173,16 +180,9 @@ def _maps(finished: Finished, folder: Path) -> str:
     reason = fully_convolutional.obstacle(source)
     if reason:
         return f"## Class-score maps\n\nNot drawn: {reason}.\n"
-    net = fully_convolutional.convert(source)
-    right = finished.posteriors.argmax(axis=1) == finished.images.survey.labels
-    surest = np.argsort(-np.where(right, finished.posteriors.max(axis=1), -1.0), kind="stable")[: int(right.sum())]
-    wrong = _most_confident_mistakes(finished)[: _MAX_MAPS // 2]
-    chosen = [*wrong, *surest[: _MAX_MAPS - len(wrong)].tolist()]
-    # At the test scales a map has few positions; at twice the net's input it shows where things are.
-    side = max(*model.test_scales, 2 * model.input_size)
-    mapped = {index: _mapped(finished, net, index, data, side) for index, data in _encoded(finished.images, chosen)}
-    figure = figures.class_score_maps([mapped[index] for index in chosen], model.input_size)
-    figures.save(figure, folder / _PICTURES / "class_score_maps.png")
+    net, side = fully_convolutional.convert(source), model.map_scale()
+    mapped = [_mapped(finished, net, index, photos[index], side) for index in chosen]
+    figures.save(figures.class_score_maps(mapped, model.input_size), folder / _PICTURES / "class_score_maps.png")
     window = f"{model.input_size}x{model.input_size}"
     return (
         f"## Class-score maps\n\nNet {model.trained.net} on whole images at Q = {side}: the softmax at each "
@@ -191,10 +191,9 @@ def _maps(finished: Finished, folder: Path) -> str:
     )
 
 
-def _mapped(finished: Finished, net: keras.Model, index: int, image_bytes: bytes, side: int) -> MappedImage:
-    image = transforms.rescale(transforms.decode(image_bytes), side)
-    posteriors = tf.nn.softmax(net(image[tf.newaxis], training=False))[0].numpy()
+def _mapped(finished: Finished, net: keras.Model, index: int, photo: tf.Tensor, side: int) -> MappedImage:
+    image, posteriors = fully_convolutional.posterior_map(net, photo, side)
     names, label = finished.images.data.label_names, int(finished.images.survey.labels[index])
     given = int(finished.posteriors[index].argmax())
     classes = [(shown, names[shown]) for shown in dict.fromkeys((given, label))]
-    return MappedImage(_uint8(image), posteriors, _caption(finished, index), classes)
+    return MappedImage(image, posteriors, _caption(finished, index), classes)

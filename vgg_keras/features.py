@@ -6,8 +6,10 @@ python -m vgg_keras.features --model=models/vgg16.keras --data_dir=data/flowers 
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +17,11 @@ import numpy as np
 from vgg_keras import command_line, datasets, descriptors, devices, linear_classifier, tested_models
 from vgg_keras.checkpoints import write_atomically
 from vgg_keras.command_line import UserError, option
-from vgg_keras.descriptors import AVERAGE, STACK, Description
+from vgg_keras.descriptors import AVERAGE, STACK
 from vgg_keras.paper import DENSE
 from vgg_keras.posteriors import SCORES
 from vgg_keras.tested_models import ModelUnderTest, Protocol
-from vgg_keras.views import Survey
+from vgg_keras.views import ImagesUnderTest, Survey
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,21 +49,41 @@ class FeaturesOptions:
     output: str = option("", "the .npz file to write", required=True)
 
 
-def working_folder(output: Path, models: list[ModelUnderTest], surveys: dict[str, Survey], flags) -> Path:
-    """Returns the folder that a killed run of the same settings has left, or that this one makes."""
+def working_folder(models: Sequence[ModelUnderTest], images: Sequence[ImagesUnderTest], flags: FeaturesOptions) -> Path:
+    """Returns the folder in which a run of these settings keeps what it has, should it be killed."""
     content = {
         "models": [model.identity() for model in models],
-        "images": {
-            split: hashlib.sha256(survey.labels.tobytes() + survey.sizes.tobytes()).hexdigest()
-            for split, survey in surveys.items()
-        },
+        "images": [of_split.identity() for of_split in images],
         "layer": flags.layer,
         "flip": flags.flip,
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-    folder = output.with_name(f"{output.stem}.{digest}.partial")
+    output = Path(flags.output)
+    return output.with_name(f"{output.stem}.{digest}.partial")
+
+
+def describe(
+    models: Sequence[ModelUnderTest], images: Mapping[str, ImagesUnderTest], folder: Path, flags: FeaturesOptions
+) -> dict[str, np.ndarray]:
+    """Returns the descriptors of each split by all nets, stacked: {split: (N, D) float32}."""
+    strategy, _ = devices.make_strategy(flags.strategy, one_process=True)
+    functions = [
+        descriptors.descriptor_function(model, flags.layer, flip=flags.flip, strategy=strategy) for model in models
+    ]
+    for model, of_split in itertools.product(models, images.values()):
+        of_split.survey.check_extents(max(model.test_scales), model.input_size, flags.batch_size)
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    shared = {"combine": flags.combine, "folder": folder, "batch_size": flags.batch_size}
+    return {
+        split: descriptors.combined(
+            [
+                descriptors.describe(function, model, of_split, place=place, **shared)
+                for place, (function, model) in enumerate(zip(functions, models, strict=True))
+            ],
+            STACK,
+        )
+        for split, of_split in images.items()
+    }
 
 
 def main(flags: FeaturesOptions) -> None:
@@ -71,41 +93,23 @@ def main(flags: FeaturesOptions) -> None:
         raise UserError(f"--output={output} must end in .npz")
     if flags.classifier:
         linear_classifier.require_library()
-    strategy, _ = devices.make_strategy(flags.strategy, one_process=True)
     data = datasets.open_data(flags.data_dir, flags.dataset)
     protocol = Protocol(DENSE, flags.test_scales, flags.flip, SCORES)
     models = [tested_models.inspect(path, protocol) for path in flags.model]
     for model in models:
         if model.saved:
             raise UserError(f"{model.path} holds posteriors of an evaluation; descriptors need the model itself")
-        descriptors.descriptor_net(model.load(), flags.layer)
-    surveys = {split: Survey.of(data, split, flags.max_images) for split in (flags.train_split, flags.validation_split)}
-    folder = working_folder(output, models, surveys, flags)
-    described = {
-        split: descriptors.combined(
-            [
-                descriptors.describe(
-                    model,
-                    data,
-                    split,
-                    survey,
-                    Description(flags.layer, flags.flip, flags.combine),
-                    folder=folder,
-                    place=place,
-                    strategy=strategy,
-                    batch_size=flags.batch_size,
-                )
-                for place, model in enumerate(models)
-            ],
-            STACK,
-        )
-        for split, survey in surveys.items()
+    images = {
+        split: ImagesUnderTest(data, split, Survey.of(data, split, flags.max_images))
+        for split in (flags.train_split, flags.validation_split)
     }
+    folder = working_folder(models, list(images.values()), flags)
+    described = describe(models, images, folder, flags)
     arrays = {"label_names": np.array(list(data.label_names))}
     for key, split in (("train", flags.train_split), ("validation", flags.validation_split)):
         arrays[f"features_{key}"] = described[split]
-        arrays[f"labels_{key}"] = surveys[split].labels
-        arrays[f"files_{key}"] = np.array(surveys[split].names)
+        arrays[f"labels_{key}"] = images[split].survey.labels
+        arrays[f"files_{key}"] = np.array(images[split].survey.names)
     write_atomically(output, lambda temporary: np.savez(temporary, **arrays))
     shutil.rmtree(folder)
     for key in ("train", "validation"):

@@ -4,7 +4,9 @@ import itertools
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from vgg_keras import transforms
 from vgg_keras.command_line import UserError
 
 
@@ -41,6 +43,22 @@ def convert(model: keras.Model) -> keras.Model:
             outputs = copy(outputs)
             copy.set_weights(layer.get_weights())
     return keras.Model(inputs, outputs, name=f"{model.name}_fully_convolutional")
+
+
+def posterior_map(net: keras.Model, image: tf.Tensor, smallest_side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Computes what a picture of a class-score map shows.
+
+    Args:
+        net: of `convert`.
+        image: (H, W, 3), 0..255.
+        smallest_side: the scale Q at which the net sees it, pixels.
+
+    Returns:
+        The image as the net saw it, (H', W', 3) uint8, and the softmax at each position, (h, w, classes) float32.
+    """
+    whole = transforms.rescale(image, smallest_side)
+    posteriors = tf.nn.softmax(net(whole[tf.newaxis], training=False))[0]
+    return transforms.to_uint8(whole).numpy(), posteriors.numpy()
 
 
 def obstacle(model: keras.Model) -> str | None:

@@ -3,13 +3,12 @@
 import dataclasses
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from vgg_keras.checkpoints import write_atomically
 from vgg_keras.command_line import UserError
@@ -21,7 +20,6 @@ AVERAGES = (SCORES, POSTERIORS)
 VALUES = "values"
 # How often what was computed is brought to the disk. A killed process loses nothing of it, a power cut this much.
 _SECONDS_BETWEEN_FLUSHES = 10.0
-_FLOAT32_SLACK = 1e-3
 _INFO_KEYS = {"model", "images", "flip", "average", "seconds"}
 
 
@@ -48,6 +46,11 @@ class PosteriorFunction:
     def gives_posteriors(self) -> bool:
         """Whether what it returns should be numbers from 0 to 1 with the sum 1."""
         return self._average != VALUES
+
+    @property
+    def width(self) -> int:
+        """How many numbers it returns for an image."""
+        return self._model.output_shape[-1]
 
     def __call__(self, images: tf.Tensor) -> np.ndarray:
         """Computes posteriors: (B, H, W, 3) float32, RGB 0..255 -> (B, classes) float32."""
@@ -138,57 +141,6 @@ class PosteriorRows:
         self._rows.flush()
         text = json.dumps({"seconds": self.seconds})
         write_atomically(self._seconds_path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def compute(
-    rows: PosteriorRows,
-    batches: Iterable[Mapping],
-    function: PosteriorFunction,
-    *,
-    num_views: int,
-    bar: tqdm.tqdm,
-    what: str,
-) -> None:
-    """Fills the rows of all images in the batches with the means over their views.
-
-    Args:
-        rows: where the posteriors go.
-        batches: what `views.view_batches` yields.
-        function: the net.
-        num_views: views of each image.
-        bar: counts the finished images.
-        what: the model's name for messages.
-
-    Raises:
-        UserError: the model's outputs are not posteriors, or memory ran out.
-    """
-    unfinished: dict[int, tuple[np.ndarray, int]] = {}
-    for batch in batches:
-        try:
-            posteriors = function(batch["image"])
-        except tf.errors.ResourceExhaustedError as error:
-            raise UserError(f"{what}: out of memory; give a smaller --batch_size, and it goes on from here") from error
-        _check(posteriors, what, sum_to_one=function.gives_posteriors)
-        for index, row in zip(batch["index"].numpy().tolist(), posteriors.astype(np.float64), strict=True):
-            total, seen = unfinished.pop(index, (0.0, 0))
-            if seen + 1 < num_views:
-                unfinished[index] = total + row, seen + 1
-            else:
-                rows.store(index, (total + row) / num_views)
-                bar.update()
-    rows.flush()
-
-
-def _check(posteriors: np.ndarray, what: str, *, sum_to_one: bool) -> None:
-    """Refuses outputs that are not numbers, or that are class scores without a softmax."""
-    if not np.isfinite(posteriors).all():
-        raise UserError(f"{what} gives outputs that are not numbers: its training diverged")
-    if not sum_to_one:
-        return
-    if posteriors.min() < 0 or np.abs(posteriors.sum(axis=1) - 1).max() > _FLOAT32_SLACK:
-        raise UserError(
-            f"{what} does not give posteriors (numbers from 0 to 1 with the sum 1): it must end in a softmax"
-        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,9 +14,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.table import Table
 
 from data_prep.images import BadImage
@@ -30,7 +28,6 @@ from vgg_keras import (
     photos,
     run_folder,
     tested_models,
-    transforms,
     views,
 )
 from vgg_keras.command_line import UserError, option
@@ -122,12 +119,9 @@ class Predictor:
             UserError: the model cannot be converted.
         """
         name, index, posterior = label
-        input_size = self._model.input_size
-        whole = transforms.rescale(photo, max(*self._model.test_scales, 2 * input_size))
-        posteriors = tf.nn.softmax(self._map_net(whole[tf.newaxis], training=False))[0].numpy()
-        image = np.clip(np.rint(whole.numpy()), 0, 255).astype(np.uint8)
+        image, posteriors = fully_convolutional.posterior_map(self._map_net, photo, self._model.map_scale())
         mapped = figures.MappedImage(image, posteriors, f"{name} {posterior:.3f}", [(index, name)])
-        return figures.class_score_maps([mapped], input_size)
+        return figures.class_score_maps([mapped], self._model.input_size)
 
 
 def _label_names(folder: Path, num_classes: int) -> list[str]:
@@ -198,8 +192,7 @@ def show(found: Sequence[Prediction]) -> None:
     table = Table("photo", "labels and posteriors")
     for prediction in found:
         table.add_row(str(prediction.file), ", ".join(prediction.lines()))
-    console = Console()
-    (console if console.is_terminal else Console(width=200)).print(table)
+    command_line.print_table(table)
 
 
 def main(options: PredictOptions) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import rich.box
 import tensorflow as tf
-from rich.console import Console
 from rich.table import Table
 
-from vgg_keras import paper
+from vgg_keras import command_line, paper
 from vgg_keras.evaluation import ImagesUnderTest, Result
 from vgg_keras.scoring import mistakes
 
@@ -144,6 +143,4 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     table = Table(*columns, title=title, title_justify="left", box=rich.box.SIMPLE_HEAD)
     for cells in rows:
         table.add_row(*cells)
-    # Into a file or a pipe the table goes as wide as it is, not as wide as a terminal that is not there.
-    console = Console()
-    (console if console.is_terminal else Console(width=200)).print(table)
+    command_line.print_table(table)

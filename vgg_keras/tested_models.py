@@ -1,6 +1,7 @@
 """The models of an evaluation: what each is, how it was trained, at which scales it is tested; wrong ones refused."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import mmap
@@ -74,7 +75,6 @@ class ModelUnderTest:
         trained: its net ("A", or the Keras model's name if it is none of the paper's) and training scale ("": unknown).
         test_scales: Q, pixels.
         input_size: side of its crops, pixels.
-        sha256: of the model's file.
         saved: the contents of the `.npz` file, or None.
     """
 
@@ -82,8 +82,16 @@ class ModelUnderTest:
     trained: TrainedNet
     test_scales: tuple[int, ...]
     input_size: int
-    sha256: str
     saved: SavedPosteriors | None = None
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Of the model's file, also where only what it said is there."""
+        return self.saved.info["model"]["sha256"] if self.saved else _sha256(self.path)
+
+    def map_scale(self) -> int:
+        """Returns the scale at which class-score maps are drawn: at the test scales a map has few positions."""
+        return max(*self.test_scales, 2 * self.input_size)
 
     def load(self) -> keras.Model:
         """Loads the `.keras` file."""
@@ -134,7 +142,7 @@ def _inspect_keras(path: Path, protocol: Protocol, class_names: Sequence[str] | 
     if class_names is not None:
         _check_classes(path, model.output_shape[-1], class_names)
     trained = TrainedNet(architectures.net_of(model) or model.name, run_folder.read_train_scale(path.parent))
-    return ModelUnderTest(path, trained, protocol.scales_of(trained, path), shape[1], _sha256(path))
+    return ModelUnderTest(path, trained, protocol.scales_of(trained, path), shape[1])
 
 
 def _sha256(path: Path) -> str:
@@ -167,7 +175,6 @@ def _inspect_saved(path: Path, protocol: Protocol) -> ModelUnderTest:
         TrainedNet(identity["net"], identity["train_scale"]),
         tuple(identity["test_scales"]),
         identity["input_size"],
-        identity["sha256"],
         saved,
     )
     if protocol.test_scales:

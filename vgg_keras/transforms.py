@@ -62,6 +62,11 @@ def rescale(image: tf.Tensor, smallest_side: tf.Tensor) -> tf.Tensor:
     return tf.image.resize(image, size, antialias=True)
 
 
+def to_uint8(image: tf.Tensor) -> tf.Tensor:
+    """Rounds an image to whole levels: float, 0..255 -> uint8, as pictures are written."""
+    return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
+
+
 def center_offset(size: tf.Tensor, crop_size: int) -> tf.Tensor:
     """Returns (2,) int32, the (top, left) of the centre crop of an image of this size; halves are rounded down."""
     return (size - crop_size) // 2

@@ -1,6 +1,7 @@
 """What a net sees of a test image: the whole of it, a grid of crops, or the centre (arXiv:1409.1556, sect. 3.2)."""
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -80,6 +81,33 @@ class Survey:
                 f"image {worst} {self.names[worst]} is {width}x{height}: with the smallest side {smallest_side} it has "
                 f"{pixels[worst] / 1e6:,.1f} million pixels; take it out, or give --batch_size={need} and the memory"
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagesUnderTest:
+    """Images that nets are shown.
+
+    Attributes:
+        data: the data set.
+        split: the split's name.
+        survey: labels and sizes of the images that are shown.
+    """
+
+    data: ImageData
+    split: str
+    survey: Survey
+
+    def identity(self) -> dict:
+        """Returns what tells these images from others, as JSON has it."""
+        class_names = self.data.class_names
+        content = "\n".join(class_names).encode() + self.survey.labels.tobytes() + self.survey.sizes.tobytes()
+        return {
+            "data_set": self.data.builder.name,
+            "split": self.split,
+            "num_images": len(self.survey),
+            "num_classes": len(class_names),
+            "sha256_of_classes_labels_sizes": hashlib.sha256(content).hexdigest(),
+        }
 
 
 def images_per_batch(height: tf.Tensor, width: tf.Tensor, crop_size: int, batch_size: int) -> tf.Tensor:
