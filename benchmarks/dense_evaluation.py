@@ -27,7 +27,8 @@ from vgg_keras import architectures, command_line, datasets, devices, fully_conv
 from vgg_keras.architectures import NETS
 from vgg_keras.command_line import option
 from vgg_keras.paper import DENSE, MULTI_CROP
-from vgg_keras.posteriors import PosteriorFunction, PosteriorRows
+from vgg_keras.posteriors import PosteriorFunction
+from vgg_keras.rows import Rows
 from vgg_keras.transforms import rescaled_size
 
 _CROP = 224
@@ -69,7 +70,7 @@ def seconds_of(
     with tempfile.TemporaryDirectory() as folder:
         for side in map(int, options.test_scales.split(",")):
             passes.fill(
-                PosteriorRows(Path(folder) / f"{side}.npy", len(images.survey), function.width),
+                Rows(Path(folder) / f"{side}.npy", len(images.survey), function.width),
                 lambda: function,
                 images,
                 method=method,

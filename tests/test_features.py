@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from tests import numpy_net
 from tests.test_evaluation import CLASSES, MEAN_RGB, SIZES, encoded_images, photo, save_net, write_photos
@@ -86,8 +87,54 @@ def test_the_linear_svm(place, tmp_path, capsys):
     # It is tested on what it learned from: far better than chance, 83.3%.
     assert record["top1_error"] < 50
     assert "linear SVM (C = " in capsys.readouterr().out
-    with pytest.raises(UserError, match="needs at least two classes with two training images each"):
+    with pytest.raises(UserError, match="needs at least two classes, and two training images with and without each"):
         linear_classifier.fit_and_test(points[:20], labels[:20], tests, np.zeros(8, int))
+
+
+def test_mean_average_precision_where_images_have_several_labels():
+    rng = np.random.default_rng(0)
+    points = rng.normal(0, 1, (60, 3))
+    # Label 0 where x > 0, label 1 where y > 0; no image that is tested has label 2.
+    labels = (points > 0).astype(np.int32)
+    tests = np.array([[2.0, 4.0, -1], [2.0, 3.0, -1], [-2.0, 2.0, -1], [-2.0, 1.0, -1]])
+    result = linear_classifier.fit_and_test(
+        points, labels, tests, np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]])
+    )
+    # Label 0 is ranked without a mistake. Label 1 has ranks 1 and 3: precisions 1 and 2/3.
+    assert result.mean_average_precision == pytest.approx(100 * (1 + (1 + 2 / 3) / 2) / 2)
+    assert result.top1_error is None
+    assert str(result).endswith("60 images): mAP 91.67% on 4 images")
+    with pytest.raises(UserError, match="two training images with and without each label"):
+        linear_classifier.fit_and_test(points, np.ones_like(labels), tests, np.ones((4, 3), int))
+
+
+def test_images_with_several_labels(place, tmp_path):
+    red, green = (np.full((70, 90, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 255, 0)))
+    patterned = {index: photo(index, (80, 96)) for index in range(8)}
+    # Three labels, each with some: bright, odd, both or none.
+    records = [(index, {"image": patterned[index], "labels": [[], [1], [0], [0, 1]][index % 4]}) for index in range(8)]
+    records += [(8, {"image": red, "labels": []}), (9, {"image": green, "labels": [1, 0]})]
+    features_of_records = {
+        "image": tfds.features.Image(shape=(None, None, 3)),
+        "labels": tfds.features.Sequence(tfds.features.ClassLabel(names=["dark", "odd"])),
+        "labels_no_difficult": tfds.features.Sequence(tfds.features.ClassLabel(names=["dark", "odd"])),
+    }
+    for _, record in records:
+        record["labels_no_difficult"] = []
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="several",
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(features_of_records),
+        split_datasets={"validation": records},
+        data_dir=tmp_path / "data",
+    )
+    arrays = run(place, tmp_path / "f.npz", "--classifier", f"--data_dir={tmp_path / 'data'}")
+    assert sorted(map(tuple, arrays["labels_train"])) == [(0, 0)] * 3 + [(0, 1)] * 2 + [(1, 0)] * 2 + [(1, 1)] * 3
+    record = json.loads((tmp_path / "f.json").read_text())
+    assert record["mean_average_precision"] > 50
+    assert record["top1_error"] is None
+    with pytest.raises(UserError, match="needs one image and one class label a record"):
+        datasets.open_data(str(tmp_path / "data"))
 
 
 def test_a_row_of_zeros_stays_one():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vgg_keras import forward, steps
+from vgg_keras import forward, freezing, optimizers, steps
 from vgg_keras.architectures import Initialization, build
 
 
@@ -24,29 +24,30 @@ def batch():
     }
 
 
-def make(model, learning_rate=1e-3, **arguments):
-    optimizer = steps.make_optimizer("sgd", learning_rate, 0.9, model.trainable_variables)
+def make(model, learning_rate=1e-3, precision="float32", **arguments):
+    layers = freezing.trained_layers(model, arguments.get("frozen_up_to", ""))
+    stepping = optimizers.make_optimizers("sgd", learning_rate, 0.9, layers, precision=precision)
     arguments = {"batch_size": 8, "micro_batch_size": 8, "seed": 0, **arguments}
-    return steps.Steps(model, optimizer, tf.distribute.OneDeviceStrategy("/cpu:0"), **arguments)
+    return steps.Steps(model, stepping, tf.distribute.OneDeviceStrategy("/cpu:0"), **arguments)
 
 
 def test_without_dropout_the_training_pass_equals_the_model(batch):
     model = small(dropout=0.0)
     scores = keras.Model(model.input, model.get_layer("fc8").output)
-    masks = forward.dropout_masks(model, batch["row"], 8, tf.constant([0, 0], tf.int64))
-    received = forward.training_scores(model, batch["image"], masks)
+    masks = forward.dropout_masks(model.layers, batch["row"], 8, tf.constant([0, 0], tf.int64))
+    received = forward.training_scores(model.layers, batch["image"], masks)
     np.testing.assert_allclose(received, scores(batch["image"], training=False), rtol=1e-5, atol=1e-5)
 
 
 def test_dropout_belongs_to_the_row():
     model = small(dropout=0.25)  # layers of 256 features
     seed = tf.constant([1, 2], tf.int64)
-    whole = np.stack(forward.dropout_masks(model, tf.range(640), 640, seed))
+    whole = np.stack(forward.dropout_masks(model.layers, tf.range(640), 640, seed))
     assert whole.shape == (2, 640, 256)
     assert abs(whole.mean() - 0.75) < 0.005
-    part = np.stack(forward.dropout_masks(model, tf.constant([5, 40]), 640, seed))
+    part = np.stack(forward.dropout_masks(model.layers, tf.constant([5, 40]), 640, seed))
     np.testing.assert_array_equal(part, whole[:, [5, 40]])
-    other = np.stack(forward.dropout_masks(model, tf.range(640), 640, tf.constant([1, 3], tf.int64)))
+    other = np.stack(forward.dropout_masks(model.layers, tf.range(640), 640, tf.constant([1, 3], tf.int64)))
     # Another step's and another layer's masks are independent: they differ in 2 * 0.25 * 0.75 of the places.
     assert abs((other != whole).mean() - 0.375) < 0.01
     assert abs((whole[0] != whole[1]).mean() - 0.375) < 0.01
@@ -55,7 +56,7 @@ def test_dropout_belongs_to_the_row():
 def test_dropout_scales_what_it_keeps(batch):
     model = small(dropout=0.25)
     keep_first = [tf.range(256)[tf.newaxis] < 128] * 2
-    received = forward.training_scores(model, batch["image"], keep_first)
+    received = forward.training_scores(model.layers, batch["image"], keep_first)
     half = np.arange(256) < 128
     features = keras.Model(model.input, model.get_layer("flatten").output)(batch["image"]).numpy()
     for name in ("fc6", "fc7"):
@@ -104,11 +105,7 @@ def test_half_precision_learns_like_float32(batch, precision):
     def losses(policy):
         keras.mixed_precision.set_global_policy(policy)
         try:
-            model = small(dropout=0.0)
-            optimizer = steps.make_optimizer("sgd", 0.001, 0.9, model.trainable_variables, policy)
-            strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
-            arguments = {"batch_size": 8, "micro_batch_size": 8, "seed": 0}
-            compiled = steps.Steps(model, optimizer, strategy, **arguments)
+            compiled = make(small(dropout=0.0), precision=policy)
             return [float(compiled.train(batch, step)[0]) / 8 for step in range(5)]
         finally:
             keras.mixed_precision.set_global_policy("float32")
@@ -133,6 +130,38 @@ def test_evaluation_ignores_padding(batch):
     assert score.num_images == 5
 
 
-def test_unknown_optimizer():
-    with pytest.raises(ValueError, match="nonsense"):
-        steps.make_optimizer("nonsense", 0.1, 0.9, [])
+def test_frozen_layers_stay_and_the_others_learn_as_by_hand(batch):
+    model = small(dropout=0.0, weight_decay=5e-4, batch_norm=True)
+    before = {variable.path: variable.numpy() for variable in model.variables}
+    scores = keras.Model(model.input, model.get_layer("fc8").output)
+    trained = [layer for layer in model.layers if layer.name.startswith("fc")]
+    with tf.GradientTape() as tape:
+        logits = scores(batch["image"], training=False)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(batch["label"], logits))
+    variables = [variable for layer in trained for variable in layer.trainable_variables]
+    gradients = dict(zip([variable.path for variable in variables], tape.gradient(loss, variables), strict=True))
+    make(model, learning_rate=0.1, frozen_up_to="block5_pool", micro_batch_size=4).train(batch, 0)
+    for variable in model.variables:
+        old = before[variable.path]
+        decay = 5e-4 * old if variable.path in gradients and variable.name == "kernel" else 0.0
+        # What is frozen has no gradient: its weights, and the statistics of its batch normalisation, stay.
+        expected = old - 0.1 * (gradients.get(variable.path, 0.0) + decay)
+        np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-4, atol=1e-6)
+        assert variable.path in gradients or (variable.numpy() == old).all()
+
+
+@pytest.mark.parametrize("layer", ["block3_pool", "flatten", "fc6"])
+def test_cached_outputs_of_frozen_layers_give_the_same_steps(batch, layer):
+    images, cached = small(), small()
+    arguments = {"frozen_up_to": layer, "micro_batch_size": 4}
+    on_images, on_outputs = make(images, **arguments), make(cached, cached=True, **arguments)
+    outputs = on_outputs.frozen_outputs(batch)
+    assert outputs.shape == (8, *on_outputs.frozen_shape)
+    expected = keras.Model(cached.input, cached.get_layer(layer).output)(batch["image"], training=False)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
+    for step in range(3):
+        sums = on_outputs.train({**batch, "image": tf.constant(outputs)}, step)
+        np.testing.assert_allclose(sums, on_images.train(batch, step), rtol=1e-5)
+    weights = {"weight": tf.ones(8)}
+    score = on_outputs.evaluate([{**batch, **weights, "image": tf.constant(outputs)}])
+    np.testing.assert_allclose(score.loss, on_images.evaluate([{**batch, **weights}]).loss, rtol=1e-5)

@@ -14,7 +14,7 @@ from vgg_keras import checkpoints, run_folder, weight_files, weights
 from vgg_keras.architectures import NETS, Initialization, build
 from vgg_keras.checkpoints import Checkpoints, Progress
 from vgg_keras.command_line import UserError
-from vgg_keras.plateau import Plateau
+from vgg_keras.learning_rate import Plateau
 
 
 def model_of(source, net=None, **arguments):
@@ -172,7 +172,7 @@ def test_a_run_that_has_checkpoints_only(tmp_path):
     optimizer.build(model.trainable_variables)
     flags = {"net": "A", "input_size": 32, "batch_norm": False, "width_multiplier": 1 / 16}
     run_folder.start(tmp_path, flags, {}, {"num_classes": CLASSES, "mean_rgb": (1, 2, 3)})
-    Checkpoints(tmp_path / "checkpoints", model, optimizer, Progress(Plateau(1))).save(Progress(Plateau(1)))
+    Checkpoints(tmp_path / "checkpoints", model, [optimizer], Progress(Plateau(1))).save(Progress(Plateau(1)))
     source = weight_files.read(str(tmp_path), "A")
     assert (source.net, source.mean_rgb) == ("A", (1, 2, 3))
     for name, layer in weights.layers_with_weights(model).items():

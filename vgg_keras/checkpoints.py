@@ -5,14 +5,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from vgg_keras.command_line import UserError, reason
-from vgg_keras.plateau import Plateau
+from vgg_keras.learning_rate import Plateau
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Progress:
         sums: loss, top-1 mistakes, top-5 mistakes and images summed over the steps done of this epoch.
         plateau: the learning rate rule.
         best_error: top-1 error in percent of the best model so far.
+        best_loss: its loss, which decides between equal errors.
+        epochs_since_best: complete epochs since then.
         history_lines: lines of the history that are final.
     """
 
@@ -35,6 +37,8 @@ class Progress:
     global_step: int = 0
     sums: tuple[float, ...] = (0.0,) * 4
     best_error: float = float("inf")
+    best_loss: float = float("inf")
+    epochs_since_best: int = 0
     history_lines: int = 0
 
 
@@ -63,7 +67,7 @@ class Checkpoints:
     Args:
         folder: where they lie; made on the first save.
         model: the model.
-        optimizer: its optimizer, already built.
+        optimizers: its optimizers, already built.
         progress: where a new run starts.
         keep: how many to keep.
         chief: whether this process's files are kept; the other workers of a cluster have to take part in saving, and
@@ -74,7 +78,7 @@ class Checkpoints:
         self,
         folder: Path,
         model: keras.Model,
-        optimizer: keras.optimizers.Optimizer,
+        optimizers: Sequence[keras.optimizers.Optimizer],
         progress: Progress,
         *,
         keep: int = 3,
@@ -82,7 +86,7 @@ class Checkpoints:
     ):
         self._folder, self._chief = folder, chief
         self._progress = _SavedProgress(progress)
-        self._checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer, progress=self._progress)
+        self._checkpoint = tf.train.Checkpoint(model=model, optimizers=list(optimizers), progress=self._progress)
         self._scratch = None if chief else tempfile.TemporaryDirectory()
         place = folder if chief else Path(self._scratch.name)
         if chief:
@@ -90,7 +94,7 @@ class Checkpoints:
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(place), max_to_keep=keep if chief else 1)
 
     def save(self, progress: Progress) -> None:
-        """Writes a checkpoint of the model and the optimizer as they are, with this progress."""
+        """Writes a checkpoint of the model and the optimizers as they are, with this progress."""
         self._progress.value = progress
         self._manager.save(checkpoint_number=progress.global_step)
 

@@ -17,6 +17,8 @@ from vgg_keras.command_line import UserError, reason
 _SHUFFLE_BUFFER = 4096
 # What data_prep and TFDS's ImageNet call it.
 _FILE_NAME = "file_name"
+# What TFDS calls the labels of an image that has several.
+_LABELS = "labels"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,7 @@ class ImageData:
         label_key: name of the label feature.
         label_names: what people read, in the order of the class indices.
         name_key: name of the feature that holds the file's name, or "".
+        multi_label: whether an image has any number of labels.
     """
 
     builder: tfds.core.DatasetBuilder
@@ -36,11 +39,12 @@ class ImageData:
     label_key: str
     label_names: Sequence[str]
     name_key: str = ""
+    multi_label: bool = False
 
     @property
     def class_names(self) -> list[str]:
         """Unique names of the classes in the order of their indices."""
-        return self.builder.info.features[self.label_key].names
+        return _class_label(self.builder.info.features[self.label_key]).names
 
     def num_images(self, split: str) -> int:
         """Returns the number of images of a split, such as "train" or "train[:90%]".
@@ -60,7 +64,8 @@ class ImageData:
     def encoded(self, split: str, shuffle_seed: int | None = None) -> tf.data.Dataset:
         """Reads a split without decoding: {"image_bytes": () string, "label": () int32, "name": () string}.
 
-        The order is reproducible; the name is that of the image's file, empty where the data set has none.
+        The order is reproducible; the name is that of the image's file, empty where the data set has none. With several
+        labels "label" is (classes,) int32, 1 where the image has the label.
 
         Args:
             split: the split.
@@ -80,10 +85,23 @@ class ImageData:
         return dataset.map(
             lambda example: {
                 "image_bytes": example[self.image_key],
-                "label": tf.cast(example[self.label_key], tf.int32),
+                "label": self._label(example[self.label_key]),
                 "name": example[self.name_key] if self.name_key else tf.constant(b""),
             }
         )
+
+    def _label(self, label: tf.Tensor) -> tf.Tensor:
+        if not self.multi_label:
+            return tf.cast(label, tf.int32)
+        given = tf.cast(label, tf.int32)[:, tf.newaxis] == tf.range(len(self.class_names))  # (labels, classes)
+        return tf.cast(tf.reduce_any(given, axis=0), tf.int32)
+
+
+def _class_label(feature: tfds.features.FeatureConnector) -> tfds.features.ClassLabel | None:
+    """Returns the class label that a feature is, or is a sequence of, or None."""
+    if isinstance(feature, tfds.features.Sequence):
+        feature = feature.feature
+    return feature if isinstance(feature, tfds.features.ClassLabel) else None
 
 
 def _find_data_set(data_dir: Path) -> Path:
@@ -100,13 +118,14 @@ def _find_data_set(data_dir: Path) -> Path:
     return found[0]
 
 
-def open_data(data_dir: str, dataset: str = "") -> ImageData:
+def open_data(data_dir: str, dataset: str = "", *, multi_label: bool = False) -> ImageData:
     """Opens a data set.
 
     Args:
         data_dir: a folder in TFDS format (or one with a single such folder somewhere inside); with `dataset`, TFDS's
             root.
         dataset: the name of a TFDS data set such as "tf_flowers", which is prepared first if it is not there yet.
+        multi_label: whether images with several labels will do as well, such as those of TFDS's "voc".
 
     Raises:
         UserError: there is no such data set, or it is not one of image classification.
@@ -126,13 +145,23 @@ def open_data(data_dir: str, dataset: str = "") -> ImageData:
     features = builder.info.features
     images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
     labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
+    several = not labels and multi_label
+    if several:
+        labels = [key for key, feature in features.items() if _class_label(feature)]
+        # VOC has two such features: all labels, and those of objects that are not difficult.
+        labels = [_LABELS] if _LABELS in labels else labels
     if len(images) != 1 or len(labels) != 1:
         raise UserError(
             f"{builder.data_dir}: needs one image and one class label a record, has {dict(features.items())}"
         )
     readable = Path(builder.data_dir) / LABEL_NAMES
-    names = readable.read_text(encoding="utf-8").splitlines() if readable.exists() else features[labels[0]].names
-    return ImageData(builder, images[0], labels[0], names, _FILE_NAME if _FILE_NAME in features else "")
+    names = (
+        readable.read_text(encoding="utf-8").splitlines()
+        if readable.exists()
+        else _class_label(features[labels[0]]).names
+    )
+    file_name = _FILE_NAME if _FILE_NAME in features else ""
+    return ImageData(builder, images[0], labels[0], names, file_name, several)
 
 
 @contextlib.contextmanager

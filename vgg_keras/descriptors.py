@@ -10,7 +10,8 @@ import tensorflow as tf
 from vgg_keras import fully_convolutional, passes
 from vgg_keras.command_line import UserError
 from vgg_keras.paper import DENSE
-from vgg_keras.posteriors import VALUES, PosteriorFunction, PosteriorRows
+from vgg_keras.posteriors import VALUES, PosteriorFunction
+from vgg_keras.rows import Rows
 from vgg_keras.tested_models import ModelUnderTest
 from vgg_keras.views import ImagesUnderTest
 
@@ -85,7 +86,7 @@ def describe(
     """
     of_scales = []
     for side in model.test_scales:
-        rows = PosteriorRows(folder / f"{place}_{images.split}_{side}.npy", len(images.survey), function.width)
+        rows = Rows(folder / f"{place}_{images.split}_{side}.npy", len(images.survey), function.width)
         passes.fill(
             rows,
             lambda: function,

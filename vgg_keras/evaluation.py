@@ -12,7 +12,8 @@ import tensorflow as tf
 from vgg_keras import fully_convolutional, paper, passes
 from vgg_keras.command_line import UserError
 from vgg_keras.paper import BOTH, CENTER_CROP, DENSE, Published
-from vgg_keras.posteriors import PosteriorFunction, PosteriorRows, SavedPosteriors
+from vgg_keras.posteriors import PosteriorFunction, SavedPosteriors
+from vgg_keras.rows import Rows
 from vgg_keras.scoring import Score
 from vgg_keras.tested_models import ModelUnderTest, Protocol
 from vgg_keras.views import ImagesUnderTest
@@ -161,12 +162,12 @@ class Evaluator:
             by_method[method] = Timed.mean(list(parts.values()))
         return of_scales, by_method
 
-    def _rows(self, model: ModelUnderTest, method: str, place: int) -> Iterator[tuple[PosteriorRows, int]]:
+    def _rows(self, model: ModelUnderTest, method: str, place: int) -> Iterator[tuple[Rows, int]]:
         """Yields the finished posteriors of a method at each test scale; loads the model only if it is needed."""
         num_images, num_classes = len(self._images.survey), len(self._images.data.class_names)
         function = functools.cache(lambda: self._function(model, method))
         for side in model.test_scales:
-            rows = PosteriorRows(self._folder / f"{place}_{method}_{side}.npy", num_images, num_classes)
+            rows = Rows(self._folder / f"{place}_{method}_{side}.npy", num_images, num_classes)
             passes.fill(
                 rows,
                 function,

@@ -93,7 +93,7 @@ def main(flags: FeaturesOptions) -> None:
         raise UserError(f"--output={output} must end in .npz")
     if flags.classifier:
         linear_classifier.require_library()
-    data = datasets.open_data(flags.data_dir, flags.dataset)
+    data = datasets.open_data(flags.data_dir, flags.dataset, multi_label=True)
     protocol = Protocol(DENSE, flags.test_scales, flags.flip, SCORES)
     models = [tested_models.inspect(path, protocol) for path in flags.model]
     for model in models:

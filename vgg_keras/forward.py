@@ -10,13 +10,15 @@ import keras
 import tensorflow as tf
 
 
-def dropout_masks(model: keras.Model, rows: tf.Tensor, batch_size: int, seed: tf.Tensor) -> list[tf.Tensor]:
+def dropout_masks(
+    layers: Sequence[keras.layers.Layer], rows: tf.Tensor, batch_size: int, seed: tf.Tensor
+) -> list[tf.Tensor]:
     """Draws which features each dropout layer keeps (arXiv:1409.1556, sect. 3.1).
 
     Call it outside of what XLA compiles, which has random numbers of its own.
 
     Args:
-        model: a net of `architectures.build`.
+        layers: those of a net of `architectures.build`, or the last ones of it.
         rows: (b,) int32, the images' places in the batch of all replicas.
         batch_size: number of images in the batch of all replicas.
         seed: (2,) int64, new at each step.
@@ -25,7 +27,7 @@ def dropout_masks(model: keras.Model, rows: tf.Tensor, batch_size: int, seed: tf
         For each dropout layer (b, width) bool, true where a feature is kept.
     """
     masks = []
-    for index, layer in enumerate(_dropout_layers(model)):
+    for index, layer in enumerate(_dropout_layers(layers)):
         layer_seed = tf.random.experimental.stateless_fold_in(seed, index)
         # Every replica draws the whole batch's numbers and takes its rows: philox is the same on all devices.
         numbers = tf.random.stateless_uniform((batch_size, layer.input.shape[-1]), layer_seed, alg="philox")
@@ -33,20 +35,20 @@ def dropout_masks(model: keras.Model, rows: tf.Tensor, batch_size: int, seed: tf
     return masks
 
 
-def training_scores(model: keras.Model, images: tf.Tensor, masks: Sequence[tf.Tensor]) -> tf.Tensor:
+def training_scores(layers: Sequence[keras.layers.Layer], inputs: tf.Tensor, masks: Sequence[tf.Tensor]) -> tf.Tensor:
     """Computes the class scores of a net in training.
 
     Args:
-        model: a net of `architectures.build`.
-        images: (b, S, S, 3) float32, RGB 0..255, this replica's part of the batch.
+        layers: those of a net of `architectures.build`, or the last ones of it.
+        inputs: what the first of them takes, this replica's part of the batch: (b, S, S, 3) float32, RGB 0..255.
         masks: what `dropout_masks` returns for them.
 
     Returns:
         (b, classes) float32, logits.
     """
-    outputs = images
+    outputs = inputs
     masks = iter(masks)
-    for layer in model.layers:
+    for layer in layers:
         if isinstance(layer, keras.layers.Dropout):
             outputs = tf.where(next(masks), outputs / (1.0 - layer.rate), tf.zeros_like(outputs))
         elif not isinstance(layer, (keras.layers.InputLayer, keras.layers.Softmax)):
@@ -54,5 +56,5 @@ def training_scores(model: keras.Model, images: tf.Tensor, masks: Sequence[tf.Te
     return outputs
 
 
-def _dropout_layers(model: keras.Model) -> list[keras.layers.Dropout]:
-    return [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+def _dropout_layers(layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Dropout]:
+    return [layer for layer in layers if isinstance(layer, keras.layers.Dropout)]

@@ -17,23 +17,28 @@ class LinearResult:
 
     Attributes:
         c: its parameter C, chosen by cross-validation on the training split.
-        mean_class_recall: percent, on the other split: the mean over the classes, as for Caltech.
-        top1_error: percent, on the other split.
         num_training_images: images that it learned from.
-        num_images: images that it was tested on.
+        num_images: images of the other split, on which it was tested.
+        mean_class_recall: percent: the mean over the classes, as for Caltech; None where images have several labels.
+        top1_error: percent; None where images have several labels.
+        mean_average_precision: percent, where images have several labels, as for VOC: the area under the precision
+            against the recall, mean over the classes; else None.
     """
 
     c: float
-    mean_class_recall: float
-    top1_error: float
     num_training_images: int
     num_images: int
+    mean_class_recall: float | None = None
+    top1_error: float | None = None
+    mean_average_precision: float | None = None
 
     def __str__(self) -> str:
-        return (
-            f"linear SVM (C = {self.c:g}, {self.num_training_images:,} images): mean class recall "
-            f"{self.mean_class_recall:.2f}%, top-1 error {self.top1_error:.2f}% on {self.num_images:,} images"
-        )
+        if self.mean_average_precision is None:
+            result = f"mean class recall {self.mean_class_recall:.2f}%, top-1 error {self.top1_error:.2f}%"
+        else:
+            result = f"mAP {self.mean_average_precision:.2f}%"
+        learned = f"C = {self.c:g}, {self.num_training_images:,} images"
+        return f"linear SVM ({learned}): {result} on {self.num_images:,} images"
 
 
 def require_library() -> None:
@@ -58,31 +63,43 @@ def fit_and_test(
 
     Args:
         train_features: (N, D) float32, rows of length 1.
-        train_labels: (N,) int32.
+        train_labels: (N,) int32; where images have several labels (N, classes), 1 for a label that an image has.
         test_features: (M, D).
-        test_labels: (M,).
+        test_labels: (M,), or (M, classes).
         seed: of the folds.
 
     Raises:
         UserError: there are too few images of a class to learn from.
     """
-    from sklearn.metrics import balanced_accuracy_score
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.metrics import average_precision_score, balanced_accuracy_score
+    from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
+    from sklearn.multiclass import OneVsRestClassifier
     from sklearn.svm import LinearSVC
 
-    counts = np.bincount(train_labels)
+    several = train_labels.ndim == 2
+    # Of several labels, each divides the images in two: those with it and those without.
+    counts = np.concatenate([train_labels.sum(0), (1 - train_labels).sum(0)]) if several else np.bincount(train_labels)
     folds = min(_FOLDS, counts[counts > 0].min())
-    if folds < 2 or (counts > 0).sum() < 2:
-        raise UserError("a linear SVM needs at least two classes with two training images each")
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    svm = LinearSVC(random_state=seed, dual="auto", max_iter=20_000)
-    search = GridSearchCV(svm, {"C": _CANDIDATES}, cv=splitter)
+    if folds < 2 or (counts > 0).sum() < 2 or (several and counts.min() < 2):
+        raise UserError("a linear SVM needs at least two classes, and two training images with and without each label")
+    svm = OneVsRestClassifier(LinearSVC(random_state=seed, dual="auto", max_iter=20_000))
+    search = GridSearchCV(
+        svm,
+        {"estimator__C": _CANDIDATES},
+        cv=(KFold if several else StratifiedKFold)(folds, shuffle=True, random_state=seed),
+        scoring="average_precision" if several else "accuracy",
+    )
     search.fit(train_features, train_labels)
+    result = LinearResult(search.best_params_["estimator__C"], len(train_labels), len(test_labels))
+    if several:
+        # A class that no tested image has cannot be found or missed.
+        tested = test_labels.any(axis=0)
+        scores = search.decision_function(test_features)
+        precision = average_precision_score(test_labels[:, tested], scores[:, tested])
+        return dataclasses.replace(result, mean_average_precision=100 * float(precision))
     predicted = search.predict(test_features)
-    return LinearResult(
-        search.best_params_["C"],
-        100 * float(balanced_accuracy_score(test_labels, predicted)),
-        100 * float(np.mean(predicted != test_labels)),
-        len(train_labels),
-        len(test_labels),
+    return dataclasses.replace(
+        result,
+        mean_class_recall=100 * float(balanced_accuracy_score(test_labels, predicted)),
+        top1_error=100 * float(np.mean(predicted != test_labels)),
     )

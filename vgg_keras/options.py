@@ -11,6 +11,8 @@ from vgg_keras.devices import PRECISIONS, STRATEGIES
 
 DRAWN_FLOWERS = "drawn_flowers"
 
+PLATEAU, COSINE = SCHEDULES = ("plateau", "cosine")
+
 # What a run that is continued may change; any other difference makes it another run.
 MAY_CHANGE = (
     "data_dir",
@@ -59,7 +61,15 @@ class TrainOptions:
     width_multiplier: float = option(1.0, "scales the channels of every hidden layer, for small experiments", lower=0.0)
     input_size: int = option(224, f"side of the training crop, a multiple of {TOTAL_STRIDE}", lower=TOTAL_STRIDE)
     rgb_shift: float = option(0.1, "standard deviation of the RGB shift's factors; 0 switches it off", lower=0.0)
+    pretrained_rate: float = option(1.0, "learning-rate multiplier of the layers that --init_from gave", lower=0.0)
+    freeze_up_to: str = option("", "the last layer that is not trained, such as block4_pool; empty: all are trained")
+    cache_views: int = option(
+        0, "compute the frozen layers once, for so many augmented views of each photo; 0: in each step", lower=0
+    )
+    schedule: str = option("plateau", "what becomes of the learning rate; plateau: the paper's rule", choices=SCHEDULES)
+    warm_up_steps: int = option(0, "steps in which the learning rate grows to its initial value", lower=0)
     plateau_patience: int = option(5, "epochs without a better validation error before the rate drops", lower=1)
+    early_stop: int = option(0, "stop after so many epochs without a better model; 0: never", lower=0)
     seed: int = option(0, "everything random follows from it", lower=0)
     precision: str = option("auto", "dtype policy; auto: mixed_bfloat16 where the hardware has it", choices=PRECISIONS)
     jit_compile: str = option("auto", "compile with XLA; auto: on a single GPU", choices=("auto", "true", "false"))
@@ -91,3 +101,15 @@ class TrainOptions:
     def test_scale(self) -> int:
         """Returns the scale Q of validation: S, or the middle of a range of S (arXiv:1409.1556, sect. 4.1)."""
         return sum(self.scale_range()) // 2
+
+    def check_freezing(self) -> None:
+        """Refuses a cache of layers that are trained.
+
+        Raises:
+            UserError: --cache_views without --freeze_up_to.
+        """
+        if self.cache_views and not self.freeze_up_to:
+            raise UserError(
+                f"--cache_views={self.cache_views} keeps the outputs of layers that are not trained: "
+                "name the last of them with --freeze_up_to"
+            )

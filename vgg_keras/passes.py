@@ -8,14 +8,15 @@ import tqdm
 
 from vgg_keras import views
 from vgg_keras.command_line import UserError, progress_bar
-from vgg_keras.posteriors import PosteriorFunction, PosteriorRows
+from vgg_keras.posteriors import PosteriorFunction
+from vgg_keras.rows import Rows
 from vgg_keras.views import ImagesUnderTest
 
 _FLOAT32_SLACK = 1e-3
 
 
 def fill(
-    rows: PosteriorRows,
+    rows: Rows,
     function: Callable[[], PosteriorFunction],
     images: ImagesUnderTest,
     *,
@@ -62,7 +63,7 @@ def fill(
 
 
 def _compute(
-    rows: PosteriorRows,
+    rows: Rows,
     batches: Iterable[Mapping],
     function: PosteriorFunction,
     *,

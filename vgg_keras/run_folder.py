@@ -8,6 +8,7 @@ RUN/samples/           a few validation photos, for the check of an export
 RUN/history.jsonl      a line for each epoch
 RUN/tensorboard/       the same as curves, and the loss of the steps
 RUN/checkpoints/       the newest ones
+RUN/cache/             outputs of the frozen layers, until the run ends
 RUN/best.keras         the model with the lowest validation error
 """
 
@@ -29,6 +30,7 @@ HISTORY = "history.jsonl"
 BEST_MODEL = "best.keras"
 RECORD = "run.json"
 CHECKPOINTS = "checkpoints"
+CACHE = "cache"
 # Entries of the history that a repetition of the run does not reproduce.
 TIMING_KEYS = ("seconds", "images_per_second")
 

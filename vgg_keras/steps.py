@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras import forward
+from vgg_keras import forward, freezing
+from vgg_keras.optimizers import Optimizers
 from vgg_keras.scoring import Score, score_sums
 
 
@@ -19,12 +20,14 @@ class Steps:
 
     Args:
         model: a net of `architectures.build`, made in the strategy's scope.
-        optimizer: the optimizer, made in the strategy's scope.
+        optimizers: of the layers that are trained, made in the strategy's scope.
         strategy: the strategy.
         batch_size: of all replicas together; a multiple of their number.
         micro_batch_size: how many images a replica puts through the net at a time; the gradients of the parts are added
             up, which needs less memory and changes nothing but the rounding (batch normalisation sees only the part).
         seed: of the dropout.
+        frozen_up_to: name of the last layer that is not trained; "": all are. What is frozen works as in evaluation.
+        cached: whether the batches hold the outputs of that layer, of `frozen_outputs`, in place of images.
         jit: whether XLA compiles the gradients.
 
     Attributes:
@@ -37,24 +40,30 @@ class Steps:
     def __init__(
         self,
         model: keras.Model,
-        optimizer: keras.optimizers.Optimizer,
+        optimizers: Optimizers,
         strategy: tf.distribute.Strategy,
         *,
         batch_size: int,
         micro_batch_size: int,
         seed: int,
+        frozen_up_to: str = "",
+        cached: bool = False,
         jit: bool = False,
     ):
         self._replicas = strategy.num_replicas_in_sync
         if batch_size % self._replicas:
             raise ValueError(f"batch_size must be a multiple of the {self._replicas} replicas, received {batch_size}")
-        self.model, self.optimizer, self.strategy = model, optimizer, strategy
+        self.model, self.optimizers, self.strategy = model, optimizers, strategy
         self.batch_size, self._seed = batch_size, seed
         self._num_parts = num_parts(batch_size // self._replicas, micro_batch_size)
         # What fits in training fits in evaluation.
         self.evaluation_batch_size = batch_size // self._num_parts
         self._gradients = tf.function(self._replica_gradients, jit_compile=jit)
-        self._scores = keras.Model(model.input, model.get_layer("fc8").output)
+        self._layers = freezing.trained_layers(model, frozen_up_to)
+        self._variables = [variable for layer in self._layers for variable in layer.trainable_variables]
+        self._frozen = freezing.frozen_part(model, frozen_up_to) if frozen_up_to else None
+        self._cached = cached
+        self._scores = freezing.score_function(model, frozen_up_to if cached else "")
 
     def train(self, batch, global_step: int) -> tf.Tensor:
         """Does one step; returns the (4,) sums of `score_sums` over the batch of all replicas."""
@@ -67,26 +76,28 @@ class Steps:
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
 
     def _replica_train(self, batch: dict, seed: tf.Tensor) -> tf.Tensor:
-        masks = forward.dropout_masks(self.model, batch["row"], self.batch_size, seed)
+        masks = forward.dropout_masks(self._layers, batch["row"], self.batch_size, seed)
         sums, gradients = self._gradients({"image": batch["image"], "label": batch["label"], "masks": masks})
-        self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
+        self.optimizers.apply(gradients, self._variables)
         return sums
 
     def _replica_gradients(self, batch: dict) -> tuple[tf.Tensor, list[tf.Tensor]]:
         sums, gradients = self._data_gradients(batch)
-        if not self.model.losses:
-            return sums, gradients
+        decays = self._penalty_gradients()
+        return sums, [data if decay is None else data + decay for data, decay in zip(gradients, decays, strict=True)]
+
+    def _penalty_gradients(self) -> list[tf.Tensor | None]:
         with tf.GradientTape() as tape:
-            penalty = self._scaled(tf.add_n(self.model.losses) / self._replicas)
-        penalties = tape.gradient(penalty, self.model.trainable_variables)  # None for biases
-        return sums, [data if decay is None else data + decay for data, decay in zip(gradients, penalties, strict=True)]
+            losses = [loss for layer in self._layers for loss in layer.losses]
+            penalty = self.optimizers.scale_loss(tf.add_n(losses) / self._replicas) if losses else tf.zeros(())
+        return tape.gradient(penalty, self._variables)  # None for biases
 
     def _data_gradients(self, batch: dict) -> tuple[tf.Tensor, list[tf.Tensor]]:
         if self._num_parts == 1:
             return self._part_gradients(batch)
         size = self.batch_size // self._replicas // self._num_parts
         sums = tf.zeros((4,), tf.float64)
-        gradients = [tf.zeros(variable.shape, variable.dtype) for variable in self.model.trainable_variables]
+        gradients = [tf.zeros(variable.shape, variable.dtype) for variable in self._variables]
         for index in tf.range(self._num_parts):
             # One part after the other: that is what saves the memory.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
@@ -97,16 +108,38 @@ class Steps:
         return sums, gradients
 
     def _part_gradients(self, part: dict) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        inputs = part["image"] if self._cached or not self._frozen else self._frozen(part["image"], training=False)
         with tf.GradientTape() as tape:
-            scores = forward.training_scores(self.model, part["image"], part["masks"])
+            scores = forward.training_scores(self._layers, inputs, part["masks"])
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(part["label"], scores)
-            loss = self._scaled(tf.reduce_sum(losses) / self.batch_size)
+            loss = self.optimizers.scale_loss(tf.reduce_sum(losses) / self.batch_size)
         sums = score_sums(scores, part["label"], tf.ones_like(losses))
-        return sums, tape.gradient(loss, self.model.trainable_variables)
+        return sums, tape.gradient(loss, self._variables)
 
-    def _scaled(self, loss: tf.Tensor) -> tf.Tensor:
-        # Only mixed_float16 scales; the optimizer divides the gradients again.
-        return self.optimizer.scale_loss(loss)
+    def frozen_outputs(self, batch) -> np.ndarray:
+        """Returns what the frozen layers give for the images of a batch: (B, ...) float32, in the batch's order."""
+        return self.gathered(self._frozen_outputs(batch["image"]))
+
+    def gathered(self, values) -> np.ndarray:
+        """Joins what the replicas of this process hold."""
+        return np.concatenate([part.numpy() for part in self.strategy.experimental_local_results(values)])
+
+    @property
+    def frozen_shape(self) -> tuple[int, ...]:
+        """Shape of the frozen layers' outputs of one image."""
+        return tuple(self._frozen.output.shape[1:])
+
+    @tf.function
+    def _frozen_outputs(self, images):
+        return self.strategy.run(self._replica_frozen_outputs, args=(images,))
+
+    def _replica_frozen_outputs(self, images: tf.Tensor) -> tf.Tensor:
+        def outputs_of(part: tf.Tensor) -> tf.Tensor:
+            return tf.cast(self._frozen(part, training=False), tf.float32)
+
+        parts = tf.reshape(images, (-1, self.evaluation_batch_size // self._replicas, *images.shape[1:]))
+        outputs = tf.map_fn(outputs_of, parts, parallel_iterations=1)
+        return tf.reshape(outputs, (-1, *outputs.shape[2:]))
 
     @tf.function
     def _evaluate(self, batch) -> tf.Tensor:
@@ -135,29 +168,3 @@ def num_parts(per_replica: int, micro_batch_size: int) -> int:
         for parts in range(1, per_replica + 1)
         if per_replica % parts == 0 and per_replica // parts <= micro_batch_size
     )
-
-
-def make_optimizer(
-    name: str, learning_rate: float, momentum: float, variables: list, precision: str = "float32"
-) -> keras.optimizers.Optimizer:
-    """Makes an optimizer, ready for a checkpoint; call in the strategy's scope.
-
-    Args:
-        name: "sgd" (with momentum: arXiv:1409.1556, sect. 3.1), or a class that `keras.optimizers.get` knows, such as
-            "adam".
-        learning_rate: the initial rate.
-        momentum: of "sgd".
-        variables: the model's trainable variables.
-        precision: the dtype policy; "mixed_float16" needs the loss scaled.
-
-    Raises:
-        ValueError: there is no such optimizer.
-    """
-    if name == "sgd":
-        optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
-    else:
-        optimizer = keras.optimizers.get({"class_name": name, "config": {"learning_rate": learning_rate}})
-    if precision == "mixed_float16":
-        optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
-    optimizer.build(variables)
-    return optimizer

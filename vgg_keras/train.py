@@ -7,7 +7,7 @@ python -m vgg_keras.train --flagfile=configs/vgg19.cfg --data_dir=data/imagenet
 import dataclasses
 import functools
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import keras
@@ -20,7 +20,11 @@ from vgg_keras import (
     command_line,
     datasets,
     devices,
+    feature_cache,
+    freezing,
     input_pipeline,
+    learning_rate,
+    optimizers,
     options,
     run_folder,
     serving,
@@ -29,6 +33,7 @@ from vgg_keras import (
     weight_files,
     weights,
 )
+from vgg_keras.checkpoints import Progress
 from vgg_keras.command_line import UserError
 from vgg_keras.options import TrainOptions
 
@@ -65,52 +70,117 @@ def build_steps(
             batch_norm=flags.batch_norm,
             width_multiplier=flags.width_multiplier,
         )
+        pretrained: Collection[str] = ()
         if source:
-            print(f"{flags.init_from}: {weights.copy(source, model, strict=flags.strict)}")
-        optimizer = steps.make_optimizer(
-            flags.optimizer, flags.learning_rate, flags.momentum, model.trainable_variables, precision
+            transfer = weights.copy(source, model, strict=flags.strict)
+            print(f"{flags.init_from}: {transfer}")
+            pretrained = transfer.copied
+        freezing.check(model, flags.freeze_up_to, pretrained)
+        stepping = optimizers.make_optimizers(
+            flags.optimizer,
+            flags.learning_rate,
+            flags.momentum,
+            freezing.trained_layers(model, flags.freeze_up_to),
+            pretrained=pretrained,
+            pretrained_rate=flags.pretrained_rate,
+            precision=precision,
         )
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     micro_batch_size = flags.micro_batch_size or (flags.batch_size if on_gpu else 32)
     return steps.Steps(
         model,
-        optimizer,
+        stepping,
         strategy,
         batch_size=flags.batch_size,
         micro_batch_size=micro_batch_size,
         seed=flags.seed,
+        frozen_up_to=flags.freeze_up_to,
+        cached=bool(flags.cache_views),
         jit=devices.choose_jit(flags.jit_compile, strategy),
     )
 
 
-def build_trainer(
-    flags: TrainOptions, data: datasets.ImageData, rgb: RgbStatistics, compiled: steps.Steps
-) -> trainer.Trainer:
-    """Joins the steps with the data and the schedule."""
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """How a run opens its batches.
+
+    Attributes:
+        training: of an epoch, from a step on.
+        validation: of the validation split.
+    """
+
+    training: Callable[[int, int], Iterable]
+    validation: Callable[[], Iterable]
+
+
+def image_batches(flags: TrainOptions, data: datasets.ImageData, rgb: RgbStatistics, compiled: steps.Steps) -> Batches:
+    """Returns batches of augmented images, and of centre crops for validation."""
     augmentation = input_pipeline.Augmentation(flags.input_size, flags.scale_range(), rgb, flags.rgb_shift)
 
-    def training(epoch: int, first_step: int):
+    def training(epoch: int, first_step: int) -> Iterable:
         arguments = {"seed": flags.seed, "epoch": epoch, "first_step": first_step}
         make = functools.partial(input_pipeline.training_epoch, data, flags.train_split, augmentation, **arguments)
         return input_pipeline.distribute(compiled.strategy, flags.batch_size, make)
 
-    def validation():
+    def validation() -> Iterable:
         arguments = {"smallest_side": flags.test_scale(), "crop_size": flags.input_size}
         make = functools.partial(input_pipeline.evaluation_batches, data, flags.validation_split, **arguments)
         return input_pipeline.distribute(compiled.strategy, compiled.evaluation_batch_size, make)
 
-    schedule = trainer.Schedule(
-        flags.epochs,
-        flags.max_steps,
-        input_pipeline.steps_per_epoch(data, flags.train_split, flags.batch_size),
-        flags.learning_rate,
-        flags.plateau_patience,
-        flags.checkpoint_every,
-        flags.log_every,
-        flags.keep_checkpoints,
+    return Batches(training, validation)
+
+
+def make_cache(
+    flags: TrainOptions, data: datasets.ImageData, images: Batches, compiled: steps.Steps
+) -> feature_cache.FeatureCache:
+    """Returns the cache of the frozen layers' outputs for what `images` opens; it is still to be filled."""
+    in_training = data.num_images(flags.train_split), flags.batch_size
+    in_validation = data.num_images(flags.validation_split), compiled.evaluation_batch_size
+    views = [
+        feature_cache.Source(f"view{view + 1}", functools.partial(images.training, view), *in_training)
+        for view in range(flags.cache_views)
+    ]
+    validation = feature_cache.Source("validation", lambda first_step: images.validation(), *in_validation)
+    folder = Path(flags.output_dir) / run_folder.CACHE
+    return feature_cache.FeatureCache(folder, compiled, views, validation, seed=flags.seed)
+
+
+def make_schedule(flags: TrainOptions, data: datasets.ImageData) -> trainer.Schedule:
+    """Returns how long a run goes on, and at what learning rate."""
+    steps_per_epoch = input_pipeline.steps_per_epoch(data, flags.train_split, flags.batch_size)
+    cosine_steps = flags.epochs * steps_per_epoch if flags.schedule == options.COSINE else 0
+    return trainer.Schedule(
+        epochs=flags.epochs,
+        max_steps=flags.max_steps,
+        steps_per_epoch=steps_per_epoch,
+        learning_rate=learning_rate.LearningRate(flags.learning_rate, flags.warm_up_steps, cosine_steps),
+        patience=flags.plateau_patience,
+        early_stop=flags.early_stop,
+        checkpoint_every=flags.checkpoint_every,
+        log_every=flags.log_every,
+        keep_checkpoints=flags.keep_checkpoints,
     )
-    chief = devices.is_chief(compiled.strategy)
-    return trainer.Trainer(compiled, schedule, Path(flags.output_dir), training, validation, chief=chief)
+
+
+def fit(flags: TrainOptions, data: datasets.ImageData, rgb: RgbStatistics, compiled: steps.Steps) -> Progress:
+    """Trains to the end of the schedule, on images or on the frozen layers' outputs for them."""
+    images = image_batches(flags, data, rgb, compiled)
+    cache = make_cache(flags, data, images, compiled) if flags.cache_views else None
+    batches = Batches(cache.training, cache.validation) if cache else images
+    training = trainer.Trainer(
+        compiled,
+        make_schedule(flags, data),
+        Path(flags.output_dir),
+        batches.training,
+        batches.validation,
+        chief=devices.is_chief(compiled.strategy),
+    )
+    if cache and not training.finished:
+        cache.fill()
+    progress = training.fit()
+    if cache:
+        cache.remove()
+    return progress
 
 
 def start_run(flags: TrainOptions, data: datasets.ImageData, model: keras.Model, choices: dict[str, str]) -> None:
@@ -131,10 +201,11 @@ def main(flags: TrainOptions) -> None:
     folder = Path(flags.output_dir)
     # All that can be refused is refused before the hours of work.
     flags.scale_range()
+    flags.check_freezing()
     run_folder.check(folder, dataclasses.asdict(flags), options.MAY_CHANGE, flags.resume)
     if flags.cpu_devices > 1:
         devices.split_cpu(flags.cpu_devices)
-    strategy, strategy_reason = devices.make_strategy(flags.strategy)
+    strategy, strategy_reason = devices.make_strategy(flags.strategy, one_process=bool(flags.cache_views))
     precision, precision_reason = devices.choose_precision(flags.precision)
     chief = devices.is_chief(strategy)
     data = prepare_data(flags, chief)
@@ -152,9 +223,8 @@ def main(flags: TrainOptions) -> None:
             "precision": f"{precision} ({precision_reason})",
         }
         start_run(flags, data, compiled.model, choices)
-    training = build_trainer(flags, data, rgb, compiled)
     with datasets.broken_records(data):
-        progress = training.fit()
+        progress = fit(flags, data, rgb, compiled)
     if chief:
         finish(flags, folder, data, progress.best_error)
 

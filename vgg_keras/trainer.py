@@ -13,7 +13,7 @@ import tqdm
 
 from vgg_keras.checkpoints import Checkpoints, Progress, save_model
 from vgg_keras.command_line import UserError, progress_bar
-from vgg_keras.plateau import Plateau
+from vgg_keras.learning_rate import LearningRate, Plateau
 from vgg_keras.run_folder import BEST_MODEL, CHECKPOINTS, History
 from vgg_keras.scoring import Score
 from vgg_keras.steps import Steps
@@ -27,8 +27,9 @@ class Schedule:
         epochs: the last epoch.
         max_steps: stop after so many steps in all; 0 for no such limit.
         steps_per_epoch: steps of an epoch.
-        learning_rate: the initial rate.
+        learning_rate: of each step.
         patience: of the plateau rule, in epochs.
+        early_stop: stop after so many epochs without a better model; 0: never.
         checkpoint_every: steps between checkpoints inside an epoch.
         log_every: steps between looks at the loss.
         keep_checkpoints: how many checkpoints to keep.
@@ -37,8 +38,9 @@ class Schedule:
     epochs: int
     max_steps: int
     steps_per_epoch: int
-    learning_rate: float
+    learning_rate: LearningRate
     patience: int
+    early_stop: int = 0
     checkpoint_every: int = 1000
     log_every: int = 20
     keep_checkpoints: int = 3
@@ -71,7 +73,7 @@ class Trainer:
         self._checkpoints = Checkpoints(
             folder / CHECKPOINTS,
             steps.model,
-            steps.optimizer,
+            steps.optimizers.members,
             Progress(Plateau(schedule.patience)),
             keep=schedule.keep_checkpoints,
             chief=chief,
@@ -89,8 +91,8 @@ class Trainer:
         """
         if self._progress.global_step:
             where = f"epoch {self._progress.epoch + 1}, step {self._progress.global_step}"
-            self._say("nothing left to do: the run has ended" if self._finished() else f"continuing at {where}")
-        while not self._finished():
+            self._say("nothing left to do: the run has ended" if self.finished else f"continuing at {where}")
+        while not self.finished:
             started, first_step = time.monotonic(), self._progress.step
             self._run_epoch()
             trained = time.monotonic()
@@ -99,26 +101,34 @@ class Trainer:
             self._end_epoch(validation, trained - started, num_images)
         return self._progress
 
-    def _finished(self) -> bool:
+    @property
+    def finished(self) -> bool:
+        """Whether the schedule has come to its end."""
         progress, schedule = self._progress, self._schedule
         out_of_steps = 0 < schedule.max_steps <= progress.global_step
-        return out_of_steps or progress.epoch >= schedule.epochs or progress.plateau.finished
+        return out_of_steps or progress.epoch >= schedule.epochs or progress.plateau.finished or self._stopped_early()
 
-    def _rate(self) -> float:
-        return self._progress.plateau.rate(self._schedule.learning_rate)
+    def _stopped_early(self) -> bool:
+        return 0 < self._schedule.early_stop <= self._progress.epochs_since_best
+
+    def _rate(self, step: int) -> float:
+        return self._schedule.learning_rate.at(step, self._progress.plateau)
 
     def _run_epoch(self) -> None:
         """Does the steps that are left of the epoch (or of the whole run)."""
         schedule = self._schedule
-        self._steps.optimizer.learning_rate.assign(self._rate())
         batches = iter(self._training(self._progress.epoch, self._progress.step))
         last = schedule.steps_per_epoch
         if schedule.max_steps:
             last = min(last, self._progress.step + schedule.max_steps - self._progress.global_step)
+        rate = None
         with self._bar(last) as bar:
             # The sums stay on the device until somebody looks, so that steps can queue up.
             waiting = []
             for _ in range(self._progress.step, last):
+                before, rate = rate, self._rate(self._progress.global_step)
+                if rate != before:
+                    self._steps.optimizers.set_rate(rate)
                 waiting.append(self._steps.train(next(batches), self._progress.global_step))
                 self._advance(1)
                 save = self._progress.step % schedule.checkpoint_every == 0 and self._progress.step < last
@@ -163,40 +173,56 @@ class Trainer:
         )
 
     def _end_epoch(self, validation: Score, seconds: float, num_images: int) -> None:
-        """Reports, applies the plateau rule, keeps the best model, saves a checkpoint."""
-        progress, rate = self._progress, self._rate()
+        """Reports, keeps the best model, applies the plateau rule, saves a checkpoint."""
+        progress = self._progress
         complete = progress.step == self._schedule.steps_per_epoch
-        training = Score.from_sums(progress.sums)
         if self._chief:
-            self._report(training, validation, seconds, num_images, complete)
-        if validation.top1_error < progress.best_error:
-            progress = dataclasses.replace(progress, best_error=validation.top1_error)
-            if self._chief:
-                save_model(self._steps.model, self._folder / BEST_MODEL)
+            self._report(Score.from_sums(progress.sums), validation, seconds, num_images, complete)
+        better = (validation.top1_error, validation.loss) < (progress.best_error, progress.best_loss)
+        if better and self._chief:
+            save_model(self._steps.model, self._folder / BEST_MODEL)
+        if better:
+            progress = dataclasses.replace(
+                progress, best_error=validation.top1_error, best_loss=validation.loss, epochs_since_best=0
+            )
         if complete:
             progress = dataclasses.replace(
                 progress,
                 epoch=progress.epoch + 1,
                 step=0,
                 sums=(0.0,) * 4,
-                plateau=progress.plateau.update(validation.top1_error),
+                plateau=self._updated(progress.plateau, validation.top1_error),
+                epochs_since_best=0 if better else progress.epochs_since_best + 1,
                 # An unfinished epoch's line is not final: a run that goes on writes a whole one.
                 history_lines=progress.history_lines + 1,
             )
-        self._progress = progress
+        before, self._progress = self._progress, progress
         self._checkpoints.save(progress)
-        if progress.plateau.finished:
+        self._say_what_changed(before)
+
+    def _updated(self, plateau: Plateau, error: float) -> Plateau:
+        """Returns the plateau rule's state after an epoch, if it decides anything."""
+        return plateau if self._schedule.learning_rate.cosine_steps else plateau.update(error)
+
+    def _say_what_changed(self, before: Progress) -> None:
+        after = self._progress
+        if after.plateau.finished:
             self._say("the validation error has stopped improving at the last learning rate: finished")
-        elif self._rate() != rate:
-            self._say(f"the validation error has stopped improving: learning rate {rate:g} -> {self._rate():g}")
+        elif after.plateau.drops > before.plateau.drops:
+            initial = self._schedule.learning_rate.initial
+            rates = " -> ".join(f"{initial * plateau.factor():g}" for plateau in (before.plateau, after.plateau))
+            self._say(f"the validation error has stopped improving: learning rate {rates}")
+        elif self._stopped_early():
+            self._say(f"no better model in {after.epochs_since_best} epochs: finished")
 
     def _report(self, training: Score, validation: Score, seconds: float, num_images: int, complete: bool) -> None:
         progress = self._progress
+        rate = self._rate(max(progress.global_step - 1, 0))  # the last step's
         entry = {
             "epoch": progress.epoch + 1,
             "complete": complete,
             "step": progress.global_step,
-            "learning_rate": self._rate(),
+            "learning_rate": rate,
             "seconds": seconds,
             "images_per_second": num_images / seconds,
         }
@@ -205,7 +231,7 @@ class Trainer:
         self._history.append(entry)
         self._say(
             f"epoch {entry['epoch']}{'' if complete else ' (unfinished)'}, step {progress.global_step}, "
-            f"learning rate {self._rate():g}, {entry['images_per_second']:.1f} images/s\n"
+            f"learning rate {rate:g}, {entry['images_per_second']:.1f} images/s\n"
             f"  training:   {training.num_images:,} photos, {training}\n"
             f"  validation: {validation.num_images:,} photos, {validation}"
         )

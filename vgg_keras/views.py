@@ -25,7 +25,7 @@ class Survey:
     """What is known of a split's images before any is decoded.
 
     Attributes:
-        labels: (N,) int32.
+        labels: (N,) int32; where images have several labels (N, classes) int32, 1 for a label that an image has.
         sizes: (N, 2) int32, heights and widths in pixels.
         names: of the files, empty strings where the data set has none.
     """

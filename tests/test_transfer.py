@@ -1,0 +1,198 @@
+"""A net that starts from another one: frozen layers, their cache, early stop; and the model that comes out."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conftest import ROOT, start_verb
+from vgg_keras import checkpoints, command_line, feature_cache, train, weights
+from vgg_keras.architectures import Initialization, build
+from vgg_keras.command_line import UserError
+from vgg_keras.options import TrainOptions
+from vgg_keras.rows import Rows
+from vgg_keras.run_folder import TIMING_KEYS, read_history
+
+_TINY = [f"--flagfile={ROOT / 'tests' / 'tiny.cfg'}", "--precision=float32"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """A tiny A of ten classes, as from elsewhere: its FC8 does not fit."""
+    path = tmp_path_factory.mktemp("source") / "source.keras"
+    model = build("A", 10, input_size=32, width_multiplier=1 / 8, initialization=Initialization("glorot", seed=3))
+    checkpoints.save_model(model, path)
+    return path
+
+
+def options(drawn_data, folder, *arguments) -> TrainOptions:
+    argv = [*_TINY, f"--data_dir={drawn_data}", f"--output_dir={folder}", *arguments]
+    return command_line.parse(argv, TrainOptions)
+
+
+def history(folder) -> list[dict]:
+    return [{key: value for key, value in entry.items() if key not in TIMING_KEYS} for entry in read_history(folder)]
+
+
+def weights_of(folder) -> dict[str, list[np.ndarray]]:
+    model = checkpoints.load_model(folder / "best.keras")
+    return {layer.name: layer.get_weights() for layer in model.layers}
+
+
+def assert_close(received: list[dict], expected: list[dict]) -> None:
+    assert [sorted(entry) for entry in received] == [sorted(entry) for entry in expected]
+    for ours, theirs in zip(received, expected, strict=True):
+        np.testing.assert_allclose(
+            [ours[key] for key in sorted(ours)], [theirs[key] for key in sorted(theirs)], rtol=1e-4
+        )
+
+
+def test_a_cache_changes_nothing_while_there_is_a_view_for_each_epoch(tmp_path, drawn_data, source, capsys):
+    flags = [f"--init_from={source}", "--freeze_up_to=block4_pool", "--pretrained_rate=0.1", "--learning_rate=1e-2"]
+    flags += ["--epochs=2", "--schedule=cosine", "--warm_up_steps=4"]
+    train.main(options(drawn_data, tmp_path / "images", *flags))
+    train.main(options(drawn_data, tmp_path / "cached", *flags, "--cache_views=2"))
+    assert_close(history(tmp_path / "cached"), history(tmp_path / "images"))
+    # 8 steps an epoch; the cosine ends at 16, and the last step is the 12th of 12 after the warm-up.
+    rates = [entry["learning_rate"] for entry in history(tmp_path / "cached")]
+    np.testing.assert_allclose(rates, [5e-3 * (1 + np.cos(np.pi * step / 12)) for step in (3, 11)])
+    assert not (tmp_path / "cached" / "cache").exists()
+    before, after = checkpoints.load_model(source), weights_of(tmp_path / "cached")
+    for name, layer in weights.layers_with_weights(before).items():
+        pairs = zip(layer.get_weights(), after[name], strict=True)
+        same = all(old.shape == new.shape and (old == new).all() for old, new in pairs)
+        assert same == name.startswith(("block1", "block2", "block3", "block4")), name
+    assert "left as initialised, since the shapes differ: fc8" in capsys.readouterr().out
+
+
+def test_later_epochs_see_each_cached_photo_once_in_another_order(tmp_path):
+    class Steps:  # what FeatureCache asks of the compiled steps
+        frozen_shape = (2,)
+        strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+
+        def frozen_outputs(self, batch):
+            return batch["image"].numpy()
+
+        def gathered(self, values):
+            return values.numpy()
+
+    def batches(first_step, of_view):
+        images = np.arange(20, dtype=np.float32).reshape(10, 2) + 100 * of_view
+        images = np.concatenate([images, images[:2]])  # the last batch is filled up
+        for start in range(4 * first_step, 12, 4):
+            part = images[start : start + 4]
+            yield {"image": tf.constant(part), "label": tf.constant(part[:, 0] % 7, tf.int32)}
+
+    def opened(view):
+        return lambda first_step: batches(first_step, view)
+
+    views = [feature_cache.Source(f"view{view}", opened(view), 10, 4) for view in range(2)]
+    cache = feature_cache.FeatureCache(tmp_path, Steps(), views, views[0], seed=5)
+    cache.fill()
+    seen = [np.concatenate([batch["image"] for batch in cache.training(epoch, 0)]) for epoch in range(5)]
+    np.testing.assert_array_equal(seen[1][:10], np.arange(20).reshape(10, 2) + 100)
+    for epoch, view in ((2, 0), (3, 1), (4, 0)):
+        assert len(seen[epoch]) == 12
+        np.testing.assert_array_equal(sorted(seen[epoch][:10, 0]), np.arange(0, 20, 2) + 100 * view)
+        np.testing.assert_array_equal(seen[epoch][10:], seen[epoch][:2])
+    assert not np.array_equal(seen[0], seen[2])
+    assert not np.array_equal(seen[2], seen[4])
+    late = list(cache.training(2, 2))
+    np.testing.assert_array_equal(late[0]["image"], seen[2][8:])
+    np.testing.assert_array_equal(late[0]["label"], seen[2][8:, 0] % 7)
+    np.testing.assert_array_equal(late[0]["row"], range(4))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--freeze_up_to=block5_pool"],
+            r"would leave random weights as they are \(block1_conv1, .*\): give them with",
+        ),
+        (["--freeze_up_to=block6_pool"], "freeze_up_to=block6_pool is not a layer of vgg_a with layers to train after"),
+        (["--freeze_up_to=fc8"], "freeze_up_to=fc8 is not a layer"),
+        (["--cache_views=1"], "cache_views=1 keeps the outputs of layers that are not trained: name the last"),
+    ],
+)
+def test_what_cannot_be_frozen(tmp_path, drawn_data, flags, message):
+    with pytest.raises(UserError, match=message):
+        train.main(options(drawn_data, tmp_path / "run", *flags))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_without_room_for_the_cache(tmp_path, drawn_data, source, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    flags = [f"--init_from={source}", "--freeze_up_to=block4_pool", "--cache_views=3"]
+    with pytest.raises(UserError, match=r"need 0\.0 GB in .*cache, which has 0\.0 GB left: lower --cache_views"):
+        train.main(options(drawn_data, tmp_path / "run", *flags))
+
+
+def test_early_stop(tmp_path, drawn_data, capsys):
+    # A rate of nearly nothing: the second epoch's model is hardly the better one, and then none is.
+    flags = ["--epochs=50", "--learning_rate=0", "--early_stop=2", "--schedule=cosine"]
+    train.main(options(drawn_data, tmp_path / "run", *flags))
+    assert [entry["epoch"] for entry in history(tmp_path / "run")] == [1, 2, 3]
+    assert "no better model in 2 epochs: finished" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.multiprocess
+def test_killed_while_the_cache_is_filled_and_while_it_is_used(tmp_path, drawn_data, source, run_verb):
+    flags = [*_TINY, f"--data_dir={drawn_data}", f"--init_from={source}", "--freeze_up_to=block4_pool"]
+    flags += ["--cache_views=3", "--epochs=4", "--checkpoint_every=3", "--resume"]
+    code, _, stderr = run_verb("vgg_keras.train", *flags, "--output_dir=whole")
+    assert code == 0, stderr
+
+    def kill_when(condition) -> None:
+        process = start_verb("vgg_keras.train", *flags, "--output_dir=killed", cwd=tmp_path)
+        deadline = time.monotonic() + 300
+        while not condition():
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+
+    cache = tmp_path / "killed" / "cache"
+    kill_when((cache / "view2.npy").exists)
+    # As if the kill had come in the middle of a row.
+    rows = Rows(cache / "view1.npy", 64, 2 + 2 * 2 * 64)
+    rows.values()[40, 100:] = np.nan
+    rows.flush()
+    kill_when(lambda: (tf.train.latest_checkpoint(str(tmp_path / "killed" / "checkpoints")) or "").endswith("-11"))
+    code, stdout, stderr = run_verb("vgg_keras.train", *flags, "--output_dir=killed")
+    assert code == 0, stderr
+    assert "continuing at epoch 2" in stdout
+    assert history(tmp_path / "killed") == history(tmp_path / "whole")
+    assert not cache.exists()
+
+
+_WITHOUT_US = """
+import sys
+sys.modules["vgg_keras"] = sys.modules["data_prep"] = None  # importing them raises ImportError
+import keras, numpy as np
+model = keras.saving.load_model(sys.argv[1])
+assert all(layer.trainable for layer in model.layers)
+np.save(sys.argv[2], model.predict(np.load(sys.argv[3]), verbose=0))
+"""
+
+
+@pytest.mark.multiprocess
+def test_a_fine_tuned_model_loads_where_this_package_cannot_be_imported(tmp_path, drawn_data, source):
+    flags = [f"--init_from={source}", "--freeze_up_to=block5_pool", "--cache_views=1", "--epochs=1"]
+    train.main(options(drawn_data, tmp_path / "run", *flags))
+    best, images = tmp_path / "run" / "best.keras", np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3))
+    np.save(tmp_path / "images.npy", images.astype(np.float32))
+    arguments = [str(path) for path in (best, tmp_path / "posteriors.npy", tmp_path / "images.npy")]
+    subprocess.run([sys.executable, "-c", _WITHOUT_US, *arguments], cwd=tmp_path, check=True)
+    expected = checkpoints.load_model(best)(images)
+    np.testing.assert_allclose(np.load(tmp_path / "posteriors.npy"), expected, atol=1e-6)
