@@ -156,7 +156,7 @@ def test_cached_outputs_of_frozen_layers_give_the_same_steps(batch, layer):
     arguments = {"frozen_up_to": layer, "micro_batch_size": 4}
     on_images, on_outputs = make(images, **arguments), make(cached, cached=True, **arguments)
     outputs = on_outputs.frozen_outputs(batch)
-    assert outputs.shape == (8, *on_outputs.frozen_shape)
+    assert outputs.shape == (8, *on_outputs.frozen_shape(32))
     expected = keras.Model(cached.input, cached.get_layer(layer).output)(batch["image"], training=False)
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
     for step in range(3):

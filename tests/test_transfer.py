@@ -72,42 +72,91 @@ def test_a_cache_changes_nothing_while_there_is_a_view_for_each_epoch(tmp_path, 
     assert "left as initialised, since the shapes differ: fc8" in capsys.readouterr().out
 
 
-def test_later_epochs_see_each_cached_photo_once_in_another_order(tmp_path):
-    class Steps:  # what FeatureCache asks of the compiled steps
-        frozen_shape = (2,)
-        strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+class OutputsAreImages:
+    """What `FeatureCache` asks of the compiled steps, where the frozen layers do nothing."""
 
-        def frozen_outputs(self, batch):
-            return batch["image"].numpy()
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
 
-        def gathered(self, values):
-            return values.numpy()
+    def frozen_outputs(self, batch):
+        return batch["image"].numpy()
 
-    def batches(first_step, of_view):
-        images = np.arange(20, dtype=np.float32).reshape(10, 2) + 100 * of_view
-        images = np.concatenate([images, images[:2]])  # the last batch is filled up
-        for start in range(4 * first_step, 12, 4):
-            part = images[start : start + 4]
-            yield {"image": tf.constant(part), "label": tf.constant(part[:, 0] % 7, tf.int32)}
+    def gathered(self, values):
+        return values.numpy()
 
-    def opened(view):
-        return lambda first_step: batches(first_step, view)
+    def frozen_shape(self, side):
+        return (side, side, 2)
 
-    views = [feature_cache.Source(f"view{view}", opened(view), 10, 4) for view in range(2)]
-    cache = feature_cache.FeatureCache(tmp_path, Steps(), views, views[0], seed=5)
+
+def images_of_view(view: int, side: int = 1) -> np.ndarray:
+    """Ten images whose numbers tell view, image, row and column."""
+    image, row, column, channel = np.indices((10, side, side, 2))
+    return (10000 * view + 1000 * image + 100 * row + 10 * column + channel).astype(np.float32)
+
+
+def cache_of(folder, side: int = 1) -> feature_cache.FeatureCache:
+    def source(view, side):
+        def batches(first_step):
+            images = images_of_view(view, side)
+            images = np.concatenate([images, images[:2]])  # the last batch is filled up
+            for start in range(4 * first_step, 12, 4):
+                part = images[start : start + 4]
+                yield {"image": tf.constant(part), "label": tf.constant(part[:, 0, 0, 0] % 7, tf.int32)}
+
+        return feature_cache.Source(f"view{view}_{side}", batches, 10, 4, side)
+
+    cache = feature_cache.FeatureCache(
+        folder, OutputsAreImages(), [source(view, side) for view in range(2)], source(0, 1 if side == 1 else 2), seed=5
+    )
     cache.fill()
-    seen = [np.concatenate([batch["image"] for batch in cache.training(epoch, 0)]) for epoch in range(5)]
-    np.testing.assert_array_equal(seen[1][:10], np.arange(20).reshape(10, 2) + 100)
+    return cache
+
+
+def epoch_of(cache, epoch) -> np.ndarray:
+    return np.concatenate([batch["image"] for batch in cache.training(epoch, 0)])
+
+
+def test_later_epochs_see_each_cached_photo_once_in_another_order(tmp_path):
+    cache = cache_of(tmp_path)
+    seen = [epoch_of(cache, epoch) for epoch in range(5)]
+    np.testing.assert_array_equal(seen[1][:10], images_of_view(1))
     for epoch, view in ((2, 0), (3, 1), (4, 0)):
         assert len(seen[epoch]) == 12
-        np.testing.assert_array_equal(sorted(seen[epoch][:10, 0]), np.arange(0, 20, 2) + 100 * view)
+        np.testing.assert_array_equal(sorted(seen[epoch][:10, 0, 0, 0]), images_of_view(view)[:, 0, 0, 0])
         np.testing.assert_array_equal(seen[epoch][10:], seen[epoch][:2])
     assert not np.array_equal(seen[0], seen[2])
     assert not np.array_equal(seen[2], seen[4])
     late = list(cache.training(2, 2))
     np.testing.assert_array_equal(late[0]["image"], seen[2][8:])
-    np.testing.assert_array_equal(late[0]["label"], seen[2][8:, 0] % 7)
+    np.testing.assert_array_equal(late[0]["label"], seen[2][8:, 0, 0, 0] % 7)
     np.testing.assert_array_equal(late[0]["row"], range(4))
+
+
+def test_crops_and_mirror_images_of_cached_maps(tmp_path):
+    cache, maps = cache_of(tmp_path, side=3), images_of_view(0, side=3)
+    found = set()
+    for epoch in range(0, 60, 2):  # of view 0
+        for crop in epoch_of(cache, epoch):
+            image = int(crop.min()) // 1000
+            (place,) = [
+                (row, column, mirrored)
+                for row in range(2)
+                for column in range(2)
+                for mirrored in (False, True)
+                if np.array_equal(crop[:, :: -1 if mirrored else 1], maps[image, row : row + 2, column : column + 2])
+            ]
+            found.add(place)
+    assert len(found) == 8
+    np.testing.assert_array_equal(epoch_of(cache, 8), epoch_of(cache, 8))
+    np.testing.assert_array_equal(next(iter(cache.training(8, 1)))["image"], epoch_of(cache, 8)[4:8])
+    # Validation sees the maps of its own images, as they are.
+    validation = np.concatenate([batch["image"] for batch in cache.validation()])
+    np.testing.assert_array_equal(validation[:10], images_of_view(0, side=2))
+
+
+def test_training_on_crops_of_maps(tmp_path, drawn_data, source):
+    flags = [f"--init_from={source}", "--freeze_up_to=block3_pool", "--cache_views=1", "--epochs=2"]
+    train.main(options(drawn_data, tmp_path / "run", *flags, "--train_scale=48", "--cache_side=48"))
+    assert len(history(tmp_path / "run")) == 2
 
 
 @pytest.mark.parametrize(
@@ -119,6 +168,11 @@ def test_later_epochs_see_each_cached_photo_once_in_another_order(tmp_path):
         ),
         (["--freeze_up_to=block6_pool"], "freeze_up_to=block6_pool is not a layer of vgg_a with layers to train after"),
         (["--freeze_up_to=fc8"], "freeze_up_to=fc8 is not a layer"),
+        (
+            ["--cache_views=1", "--cache_side=48", "--freeze_up_to=fc6"],
+            "cache_side=48 needs --cache_views, and must lie",
+        ),
+        (["--cache_side=32"], "cache_side=32 needs --cache_views, and must lie between --input_size=32 and"),
         (["--cache_views=1"], "cache_views=1 keeps the outputs of layers that are not trained: name the last"),
     ],
 )
@@ -126,6 +180,12 @@ def test_what_cannot_be_frozen(tmp_path, drawn_data, flags, message):
     with pytest.raises(UserError, match=message):
         train.main(options(drawn_data, tmp_path / "run", *flags))
     assert not (tmp_path / "run").exists()
+
+
+def test_crops_of_what_is_no_map(tmp_path, drawn_data, source):
+    flags = [f"--init_from={source}", "--freeze_up_to=fc6", "--cache_views=1", "--train_scale=48", "--cache_side=48"]
+    with pytest.raises(UserError, match="cache_side: the outputs of fc6 are no map"):
+        train.main(options(drawn_data, tmp_path / "run", *flags))
 
 
 def test_a_disk_without_room_for_the_cache(tmp_path, drawn_data, source, monkeypatch):

@@ -1,5 +1,6 @@
 """What the machine offers: the strategy that spreads the work, and the precision that suits the hardware."""
 
+import ctypes
 import json
 import os
 import re
@@ -13,6 +14,22 @@ STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # CPU flags of units that multiply bfloat16 natively; without them bfloat16 is emulated and slower than float32.
 _BFLOAT16_CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
+
+# Parameters of glibc's mallopt, with values: freed memory stays in the heap, large blocks come from there as well, and
+# all threads share one heap.
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = (-1, -1), (-4, 0), (-8, 1)
+
+
+def keep_freed_memory() -> None:
+    """Lets the C library keep the memory of freed tensors for the next step, where it is glibc.
+
+    Otherwise every tensor of more than 32 MB, such as those of FC6, comes from the kernel and goes back to it in every
+    step, and the kernel clears it page by page (measured by benchmarks/memory_reuse.py).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        for parameter, value in (_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX):
+            mallopt(parameter, value)
 
 
 def split_cpu(num_devices: int) -> None:
@@ -39,6 +56,7 @@ def make_strategy(requested: str, *, one_process: bool = False) -> tuple[tf.dist
     Raises:
         UserError: several workers were asked for and `TF_CONFIG` names none, or it names several for what one does.
     """
+    keep_freed_memory()
     for gpu in tf.config.list_physical_devices("GPU"):
         # Otherwise the first process takes all memory of the GPU.
         tf.config.experimental.set_memory_growth(gpu, True)

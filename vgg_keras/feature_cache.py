@@ -2,10 +2,15 @@
 
 Epoch e trains on view e modulo the number of views. The first epochs, one for each view, see what they would see
 without a cache, in the same order; later ones see the views again in another order, which follows from the seed.
+
+A view may be larger than the net's input. Then each epoch draws crops and mirror images of its map, which move by whole
+cells. That is not quite the map of a crop or of a mirror image, which sees zeros at its border and filters that are not
+symmetric; but it is much cheaper than another view.
 """
 
 import dataclasses
 import itertools
+import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -13,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras import input_pipeline
+from vgg_keras import input_pipeline, transforms
 from vgg_keras.command_line import UserError, progress_bar
 from vgg_keras.rows import Rows
 from vgg_keras.steps import Steps
@@ -31,12 +36,14 @@ class Source:
         batches: opens the batches, of {"image", "label"} and perhaps "weight", from a step on.
         num_images: how many images they hold; what fills the last batch up comes after them.
         batch_size: images a batch, of all replicas together.
+        side: of the images, in pixels.
     """
 
     name: str
     batches: Callable[[int], Iterable]
     num_images: int
     batch_size: int
+    side: int
 
     @property
     def num_steps(self) -> int:
@@ -56,14 +63,13 @@ class FeatureCache:
         folder: where the outputs are kept meanwhile.
         steps: the steps.
         views: the training split's views.
-        validation: the validation split.
-        seed: of the order of the later epochs.
+        validation: the validation split, images as large as the net's input.
+        seed: of the order of the later epochs, and of crops and mirror images of maps.
     """
 
     def __init__(self, folder: Path, steps: Steps, views: list[Source], validation: Source, *, seed: int):
         self._folder, self._steps, self._seed = folder, steps, seed
         self._views, self._validation = views, validation
-        self._width = _FIRST_OUTPUT + int(np.prod(steps.frozen_shape))
 
     def fill(self) -> None:
         """Computes what is not there yet, with a progress bar; goes on where a killed process stopped.
@@ -73,8 +79,9 @@ class FeatureCache:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         sources = [*self._views, self._validation]
-        rows = sum(source.num_rows for source in sources if not self._path(source).exists())
-        needed, free = rows * self._width * np.dtype(np.float32).itemsize, shutil.disk_usage(self._folder).free
+        missing = [source for source in sources if not self._path(source).exists()]
+        numbers = sum(source.num_rows * self._width(source) for source in missing)
+        needed, free = numbers * np.dtype(np.float32).itemsize, shutil.disk_usage(self._folder).free
         if needed > free:
             raise UserError(
                 f"the outputs of the frozen layers need {needed / 1e9:.1f} GB in {self._folder}, which has "
@@ -94,7 +101,7 @@ class FeatureCache:
         if epoch >= len(self._views):
             shuffled = np.random.default_rng([self._seed, epoch]).permutation(source.num_images)
             order = np.resize(shuffled, source.num_rows)
-        return self._batches(source, order, first_step)
+        return self._batches(source, order, first_step, seed=(self._seed, epoch))
 
     def validation(self) -> Iterable:
         """Opens the batches of the validation split: {"image": outputs, "label", "weight"}."""
@@ -103,8 +110,11 @@ class FeatureCache:
     def _path(self, source: Source) -> Path:
         return self._folder / f"{source.name}.npy"
 
+    def _width(self, source: Source) -> int:
+        return _FIRST_OUTPUT + math.prod(self._steps.frozen_shape(source.side))
+
     def _fill(self, source: Source) -> None:
-        rows = Rows(self._path(source), source.num_rows, self._width)
+        rows = Rows(self._path(source), source.num_rows, self._width(source))
         pending = np.flatnonzero(rows.pending())
         if not len(pending):
             return
@@ -122,33 +132,34 @@ class FeatureCache:
     def _rows_of(self, batch: Mapping) -> np.ndarray:
         """Computes the rows of a batch: (B, width) float32."""
         outputs, labels = self._steps.frozen_outputs(batch), self._steps.gathered(batch["label"])
-        rows = np.ones((len(labels), self._width), np.float32)
-        rows[:, _LABEL] = labels
-        if "weight" in batch:
-            rows[:, _WEIGHT] = self._steps.gathered(batch["weight"])
-        rows[:, _FIRST_OUTPUT:] = outputs.reshape(len(labels), -1)
-        return rows
+        weights = self._steps.gathered(batch["weight"]) if "weight" in batch else np.ones(len(labels))
+        return np.column_stack([labels, weights, outputs.reshape(len(labels), -1)]).astype(np.float32)
 
-    def _batches(self, source: Source, order: np.ndarray, first_step: int) -> Iterable:
-        rows = Rows(self._path(source), source.num_rows, self._width).values()
+    def _batches(self, source: Source, order: np.ndarray, first_step: int, seed: tuple[int, int] = (0, 0)) -> Iterable:
+        rows = Rows(self._path(source), source.num_rows, self._width(source)).values()
+        shape = self._steps.frozen_shape(source.side)
+        wanted = self._steps.frozen_shape(self._validation.side)
 
-        def load(indices: tf.Tensor) -> tf.Tensor:
-            loaded = tf.numpy_function(lambda wanted: rows[wanted], [indices], tf.float32, stateful=False)
-            return tf.ensure_shape(loaded, (None, self._width))
-
-        def example(indices: tf.Tensor, places: tf.Tensor) -> dict:
-            loaded = load(indices)
+        def example(index: tf.Tensor, position: tf.Tensor) -> dict:
+            row = tf.numpy_function(lambda place: rows[place], [index], tf.float32, stateful=False)
+            row = tf.ensure_shape(row, (rows.shape[1],))
+            outputs = tf.reshape(row[_FIRST_OUTPUT:], shape)
+            if shape != wanted:
+                seeds = tf.random.experimental.stateless_fold_in(tf.constant(seed, tf.int64), position)
+                seeds = tf.unstack(tf.random.experimental.stateless_split(seeds, 2))
+                outputs = transforms.random_crop(outputs, wanted[0], seeds[0])
+                outputs = transforms.random_flip(outputs, seeds[1])
             return {
-                "image": tf.reshape(loaded[:, _FIRST_OUTPUT:], (-1, *self._steps.frozen_shape)),
-                "label": tf.cast(loaded[:, _LABEL], tf.int32),
-                "weight": loaded[:, _WEIGHT],
-                "row": tf.cast(places, tf.int32) % source.batch_size,
+                "image": outputs,
+                "label": tf.cast(row[_LABEL], tf.int32),
+                "weight": row[_WEIGHT],
+                "row": tf.cast(position % source.batch_size, tf.int32),
             }
 
         def make(*, batch_size: int, per_replica_batch: int, share: input_pipeline.Share) -> tf.data.Dataset:
             del share  # there is one worker
             places = tf.data.Dataset.from_tensor_slices((order, np.arange(source.num_rows)))
-            places = places.skip(first_step * batch_size).batch(per_replica_batch, drop_remainder=True)
-            return places.map(example).prefetch(tf.data.AUTOTUNE)
+            examples = places.skip(first_step * batch_size).map(example, tf.data.AUTOTUNE, deterministic=True)
+            return examples.batch(per_replica_batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
         return input_pipeline.distribute(self._steps.strategy, source.batch_size, make)

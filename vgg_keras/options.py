@@ -66,6 +66,9 @@ class TrainOptions:
     cache_views: int = option(
         0, "compute the frozen layers once, for so many augmented views of each photo; 0: in each step", lower=0
     )
+    cache_side: int = option(
+        0, "side of these views; larger than --input_size, crops and mirror images are drawn of their maps", lower=0
+    )
     schedule: str = option("plateau", "what becomes of the learning rate; plateau: the paper's rule", choices=SCHEDULES)
     warm_up_steps: int = option(0, "steps in which the learning rate grows to its initial value", lower=0)
     plateau_patience: int = option(5, "epochs without a better validation error before the rate drops", lower=1)
@@ -103,13 +106,25 @@ class TrainOptions:
         return sum(self.scale_range()) // 2
 
     def check_freezing(self) -> None:
-        """Refuses a cache of layers that are trained.
+        """Refuses a cache of layers that are trained, and views that are smaller than the crop or larger than S.
 
         Raises:
-            UserError: --cache_views without --freeze_up_to.
+            UserError: --cache_views without --freeze_up_to, or a --cache_side out of its range.
         """
         if self.cache_views and not self.freeze_up_to:
             raise UserError(
                 f"--cache_views={self.cache_views} keeps the outputs of layers that are not trained: "
                 "name the last of them with --freeze_up_to"
             )
+        if not self.cache_side:
+            return
+        smallest = self.scale_range()[0]
+        if not self.cache_views or not self.input_size <= self.cache_side <= smallest:
+            raise UserError(
+                f"--cache_side={self.cache_side} needs --cache_views, and must lie between "
+                f"--input_size={self.input_size} and the smallest --train_scale={smallest}"
+            )
+
+    def view_side(self) -> int:
+        """Returns the side of what the net, or the frozen part of it, sees of a training photo."""
+        return self.cache_side or self.input_size

@@ -124,10 +124,9 @@ class Steps:
         """Joins what the replicas of this process hold."""
         return np.concatenate([part.numpy() for part in self.strategy.experimental_local_results(values)])
 
-    @property
-    def frozen_shape(self) -> tuple[int, ...]:
-        """Shape of the frozen layers' outputs of one image."""
-        return tuple(self._frozen.output.shape[1:])
+    def frozen_shape(self, side: int) -> tuple[int, ...]:
+        """Returns the shape of the frozen layers' outputs of one image of side by side pixels."""
+        return tuple(self._frozen.compute_output_shape((1, side, side, 3))[1:])
 
     @tf.function
     def _frozen_outputs(self, images):

@@ -50,32 +50,39 @@ def prepare_data(flags: TrainOptions, chief: bool) -> datasets.ImageData:
     return datasets.open_data(str(folder))
 
 
+def build_model(
+    flags: TrainOptions, num_classes: int, mean_rgb: Sequence[float]
+) -> tuple[keras.Model, Collection[str]]:
+    """Builds the net; returns it and the names of the layers whose weights --init_from gave."""
+    source = weight_files.read(flags.init_from, flags.net) if flags.init_from else None
+    model = architectures.build(
+        flags.net,
+        num_classes,
+        input_size=flags.input_size,
+        # The source's convolutions were trained with the source's mean.
+        mean_rgb=source.mean_rgb if source else mean_rgb,
+        dropout=flags.dropout,
+        weight_decay=flags.weight_decay,
+        initialization=architectures.Initialization(flags.initializer, flags.initializer_variance, flags.seed),
+        batch_norm=flags.batch_norm,
+        width_multiplier=flags.width_multiplier,
+    )
+    if not source:
+        return model, ()
+    transfer = weights.copy(source, model, strict=flags.strict)
+    print(f"{flags.init_from}: {transfer}")
+    return model, transfer.copied
+
+
 def build_steps(
     flags: TrainOptions, num_classes: int, mean_rgb: Sequence[float], strategy, precision: str
 ) -> steps.Steps:
-    """Builds the net and its optimizer on all devices."""
+    """Builds the net and its optimizers on all devices."""
     keras.utils.set_random_seed(flags.seed)
     keras.mixed_precision.set_global_policy(precision)
-    source = weight_files.read(flags.init_from, flags.net) if flags.init_from else None
     with strategy.scope():
-        model = architectures.build(
-            flags.net,
-            num_classes,
-            input_size=flags.input_size,
-            # The source's convolutions were trained with the source's mean.
-            mean_rgb=source.mean_rgb if source else mean_rgb,
-            dropout=flags.dropout,
-            weight_decay=flags.weight_decay,
-            initialization=architectures.Initialization(flags.initializer, flags.initializer_variance, flags.seed),
-            batch_norm=flags.batch_norm,
-            width_multiplier=flags.width_multiplier,
-        )
-        pretrained: Collection[str] = ()
-        if source:
-            transfer = weights.copy(source, model, strict=flags.strict)
-            print(f"{flags.init_from}: {transfer}")
-            pretrained = transfer.copied
-        freezing.check(model, flags.freeze_up_to, pretrained)
+        model, pretrained = build_model(flags, num_classes, mean_rgb)
+        freezing.check(model, flags.freeze_up_to, pretrained, as_map=flags.view_side() > flags.input_size)
         stepping = optimizers.make_optimizers(
             flags.optimizer,
             flags.learning_rate,
@@ -115,7 +122,7 @@ class Batches:
 
 def image_batches(flags: TrainOptions, data: datasets.ImageData, rgb: RgbStatistics, compiled: steps.Steps) -> Batches:
     """Returns batches of augmented images, and of centre crops for validation."""
-    augmentation = input_pipeline.Augmentation(flags.input_size, flags.scale_range(), rgb, flags.rgb_shift)
+    augmentation = input_pipeline.Augmentation(flags.view_side(), flags.scale_range(), rgb, flags.rgb_shift)
 
     def training(epoch: int, first_step: int) -> Iterable:
         arguments = {"seed": flags.seed, "epoch": epoch, "first_step": first_step}
@@ -134,8 +141,8 @@ def make_cache(
     flags: TrainOptions, data: datasets.ImageData, images: Batches, compiled: steps.Steps
 ) -> feature_cache.FeatureCache:
     """Returns the cache of the frozen layers' outputs for what `images` opens; it is still to be filled."""
-    in_training = data.num_images(flags.train_split), flags.batch_size
-    in_validation = data.num_images(flags.validation_split), compiled.evaluation_batch_size
+    in_training = data.num_images(flags.train_split), flags.batch_size, flags.view_side()
+    in_validation = data.num_images(flags.validation_split), compiled.evaluation_batch_size, flags.input_size
     views = [
         feature_cache.Source(f"view{view + 1}", functools.partial(images.training, view), *in_training)
         for view in range(flags.cache_views)
