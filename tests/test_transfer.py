@@ -222,13 +222,17 @@ def test_killed_while_the_cache_is_filled_and_while_it_is_used(tmp_path, drawn_d
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
 
+    def spoil(path: Path, count: int) -> None:
+        """Leaves a file as if the kill had come in the middle of a row of the third batch."""
+        rows = Rows(path, count, 2 + 2 * 2 * 64)
+        rows.values()[20, 100:] = np.nan
+        rows.flush()
+
     cache = tmp_path / "killed" / "cache"
     kill_when((cache / "view2.npy").exists)
-    # As if the kill had come in the middle of a row.
-    rows = Rows(cache / "view1.npy", 64, 2 + 2 * 2 * 64)
-    rows.values()[40, 100:] = np.nan
-    rows.flush()
+    spoil(cache / "view1.npy", 64)
     kill_when(lambda: (tf.train.latest_checkpoint(str(tmp_path / "killed" / "checkpoints")) or "").endswith("-11"))
+    spoil(cache / "validation.npy", 40)
     code, stdout, stderr = run_verb("vgg_keras.train", *flags, "--output_dir=killed")
     assert code == 0, stderr
     assert "continuing at epoch 2" in stdout

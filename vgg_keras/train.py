@@ -6,6 +6,7 @@ python -m vgg_keras.train --flagfile=configs/vgg19.cfg --data_dir=data/imagenet
 
 import dataclasses
 import functools
+import itertools
 import shlex
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -147,7 +148,9 @@ def make_cache(
         feature_cache.Source(f"view{view + 1}", functools.partial(images.training, view), *in_training)
         for view in range(flags.cache_views)
     ]
-    validation = feature_cache.Source("validation", lambda first_step: images.validation(), *in_validation)
+    validation = feature_cache.Source(
+        "validation", lambda first_step: itertools.islice(images.validation(), first_step, None), *in_validation
+    )
     folder = Path(flags.output_dir) / run_folder.CACHE
     return feature_cache.FeatureCache(folder, compiled, views, validation, seed=flags.seed)
 
