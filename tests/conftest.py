@@ -1,11 +1,15 @@
 """Fixtures: small data sets, real photos where they are, and processes of the verbs."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from data_prep import drawn_flowers
 from data_prep.builder import PrepareOptions, write_dataset
@@ -46,6 +50,22 @@ def start_verb(module: str, *arguments: str, cwd: Path, env: dict | None = None)
     return subprocess.Popen(
         command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+def kill_when(process: subprocess.Popen, condition: Callable[[], bool]) -> None:
+    """Sends SIGKILL to a verb as soon as a condition holds."""
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def newest_checkpoint_is(folder: Path, step: int) -> bool:
+    """Returns whether the newest checkpoint of a run is that of a step."""
+    return (tf.train.latest_checkpoint(str(folder / "checkpoints")) or "").endswith(f"-{step}")
 
 
 @pytest.fixture

@@ -1,15 +1,13 @@
 """A run that is killed goes on as if nothing had happened."""
 
+import functools
 import json
-import os
-import signal
-import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import ROOT, start_verb
+from tests.conftest import ROOT, kill_when, newest_checkpoint_is, start_verb
 from vgg_keras.run_folder import TIMING_KEYS, read_history
 
 pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
@@ -35,17 +33,6 @@ def _weights(folder):
     return {name: reader.get_tensor(name) for name in names}
 
 
-def _kill_at(folder, process, step):
-    """Sends SIGKILL as soon as the newest checkpoint is that of a step."""
-    deadline = time.monotonic() + 300
-    while not (latest := tf.train.latest_checkpoint(str(folder / "checkpoints"))) or not latest.endswith(f"-{step}"):
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-
-
 def test_killed_twice_in_the_middle_of_an_epoch_ends_bit_identical(tmp_path, drawn_data, run_verb):
     arguments = [*_FLAGS, f"--data_dir={drawn_data}"]
     code, _, stderr = run_verb("vgg_keras.train", *arguments, "--output_dir=whole")
@@ -54,7 +41,7 @@ def test_killed_twice_in_the_middle_of_an_epoch_ends_bit_identical(tmp_path, dra
     # 60 photos, batches of 8: epochs of 8 steps. Steps 3 and 14 are in the middle of the first and the second.
     for step in (3, 14):
         process = start_verb("vgg_keras.train", *arguments, "--output_dir=killed", cwd=tmp_path)
-        _kill_at(tmp_path / "killed", process, step)
+        kill_when(process, functools.partial(newest_checkpoint_is, tmp_path / "killed", step))
     code, stdout, stderr = run_verb("vgg_keras.train", *arguments, "--output_dir=killed")
     assert code == 0, stderr
     assert "continuing at epoch 2" in stdout

@@ -1,18 +1,16 @@
 """A net that starts from another one: frozen layers, their cache, early stop; and the model that comes out."""
 
-import os
+import functools
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import ROOT, start_verb
+from tests.conftest import ROOT, kill_when, newest_checkpoint_is, start_verb
 from vgg_keras import checkpoints, command_line, feature_cache, train, weights
 from vgg_keras.architectures import Initialization, build
 from vgg_keras.command_line import UserError
@@ -212,15 +210,8 @@ def test_killed_while_the_cache_is_filled_and_while_it_is_used(tmp_path, drawn_d
     code, _, stderr = run_verb("vgg_keras.train", *flags, "--output_dir=whole")
     assert code == 0, stderr
 
-    def kill_when(condition) -> None:
-        process = start_verb("vgg_keras.train", *flags, "--output_dir=killed", cwd=tmp_path)
-        deadline = time.monotonic() + 300
-        while not condition():
-            assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+    def start() -> subprocess.Popen:
+        return start_verb("vgg_keras.train", *flags, "--output_dir=killed", cwd=tmp_path)
 
     def spoil(path: Path, count: int) -> None:
         """Leaves a file as if the kill had come in the middle of a row of the third batch."""
@@ -229,9 +220,9 @@ def test_killed_while_the_cache_is_filled_and_while_it_is_used(tmp_path, drawn_d
         rows.flush()
 
     cache = tmp_path / "killed" / "cache"
-    kill_when((cache / "view2.npy").exists)
+    kill_when(start(), (cache / "view2.npy").exists)
     spoil(cache / "view1.npy", 64)
-    kill_when(lambda: (tf.train.latest_checkpoint(str(tmp_path / "killed" / "checkpoints")) or "").endswith("-11"))
+    kill_when(start(), functools.partial(newest_checkpoint_is, tmp_path / "killed", 11))
     spoil(cache / "validation.npy", 40)
     code, stdout, stderr = run_verb("vgg_keras.train", *flags, "--output_dir=killed")
     assert code == 0, stderr

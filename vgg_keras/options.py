@@ -69,7 +69,7 @@ class TrainOptions:
     cache_side: int = option(
         0, "side of these views; larger than --input_size, crops and mirror images are drawn of their maps", lower=0
     )
-    schedule: str = option("plateau", "what becomes of the learning rate; plateau: the paper's rule", choices=SCHEDULES)
+    schedule: str = option(PLATEAU, "what becomes of the learning rate; plateau: the paper's rule", choices=SCHEDULES)
     warm_up_steps: int = option(0, "steps in which the learning rate grows to its initial value", lower=0)
     plateau_patience: int = option(5, "epochs without a better validation error before the rate drops", lower=1)
     early_stop: int = option(0, "stop after so many epochs without a better model; 0: never", lower=0)
