@@ -97,12 +97,12 @@ def evaluate(data, runs, folder, *, method, batch_size=4, strategy=None, **setti
     return results, [{method: timed.posteriors for method, timed in by_method.items()} for _, by_method in tested]
 
 
-def expected_posteriors(model, images, method, scales, *, flip=True, average="scores", crop=64):
+def expected_posteriors(model, images, method, scales, *, flip=True, average="scores", crop=64, mean_rgb=MEAN_RGB):
     """Tests a net of the paper on encoded images in NumPy and Pillow: (N, classes)."""
     weights = numpy_net.of_layers(model)
 
     def of_view(view):
-        score_map = numpy_net.score_map(weights, MEAN_RGB, view)
+        score_map = numpy_net.score_map(weights, mean_rgb, view)
         if average == "posteriors":
             return numpy_net.softmax(score_map).mean(axis=(0, 1))
         return numpy_net.softmax(score_map.mean(axis=(0, 1)))

@@ -1,6 +1,7 @@
 """Dense evaluation and the SavedModel against plain NumPy and the source model."""
 
-import io
+import hashlib
+import json
 import subprocess
 import sys
 
@@ -9,11 +10,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from data_prep.drawn_flowers import draw_flower
-from vgg_keras import checkpoints, fully_convolutional, serving
-from vgg_keras.architectures import NETS, Initialization, build
+from tests.conftest import kill_when, start_verb
+from tests.test_evaluation import expected_posteriors
+from vgg_keras import checkpoints, fully_convolutional, served_model, serving, version_folders
+from vgg_keras.architectures import IMAGENET_MEAN_RGB, NETS, Initialization, build
 from vgg_keras.command_line import UserError
+from vgg_keras.serving import Plan
+from vgg_keras.tested_models import Protocol
 
 
 def small(net="A", input_size=64, **arguments):
@@ -27,13 +33,18 @@ def flower(width, height, label=0):
 
 @pytest.fixture
 def run(tmp_path):
-    """The folder of a finished run: a model, its samples, its labels."""
+    """The folder of a finished run: a model, its samples, its labels, its training scale."""
     folder = tmp_path / "run"
     (folder / "samples").mkdir(parents=True)
     checkpoints.save_model(small(), folder / "best.keras")
     for label, size in enumerate([(100, 70), (64, 64), (50, 200)]):
         Image.fromarray(flower(*size, label)).save(folder / "samples" / f"{label}.jpg")
     (folder / "label_names.txt").write_text("a\nb\nc\nd\ne\n")
+    (folder / "run.json").write_text(
+        '{"flags": {"train_scale": "64", "data_dir": "flowers", "train_split": "train", "net": "A"}}'
+    )
+    history = {"epoch": 3, "validation_top1_error": 12.5, "validation_top5_error": 0.0, "validation_loss": 0.5}
+    (folder / "history.jsonl").write_text(json.dumps({**history, "validation_num_images": 80}) + "\n")
     return folder
 
 
@@ -70,55 +81,124 @@ def test_a_model_without_such_a_head_is_refused():
         fully_convolutional.convert(model)
 
 
-def test_the_exported_model_serves_any_size_without_the_package(run, tmp_path):
+def test_the_exported_model_serves_photos_without_the_package(run, tmp_path):
     photos = serving.sample_photos(run / "best.keras", "")
-    assert [photo.shape for photo in photos] == [(70, 100, 3), (64, 64, 3), (200, 50, 3)]
+    assert photos == [(run / "samples" / f"{index}.jpg").read_bytes() for index in range(3)]
     exported = serving.export(run / "best.keras", tmp_path / "models", photos)
     assert exported == tmp_path / "models" / "1"
-    assert (exported / "assets.extra" / "label_names.txt").read_text() == "a\nb\nc\nd\ne\n"
-    images = np.stack([flower(100, 70), flower(100, 70, 3)]).astype(np.float32)
-    np.save(tmp_path / "images.npy", images)
+    assert (exported / "assets" / "label_names.txt").read_text() == "a\nb\nc\nd\ne\n"
     script = (
         "import sys; sys.modules['vgg_keras'] = sys.modules['keras'] = None\n"
-        "import numpy, tensorflow\n"
+        "import glob, numpy, tensorflow\n"
         "serve = tensorflow.saved_model.load('models/1').signatures['serving_default']\n"
-        "outputs = serve(images=tensorflow.constant(numpy.load('images.npy')))\n"
-        "numpy.savez('outputs.npz', **{name: value.numpy() for name, value in outputs.items()})\n"
+        "photos = [open(path, 'rb').read() for path in sorted(glob.glob('run/samples/*'))]\n"
+        "outputs = serve(image_bytes=tensorflow.constant(photos))\n"
+        "numpy.savez('outputs.npz', **{name: value.numpy().astype('U' if value.dtype == 'string' else None)\n"
+        "                              for name, value in outputs.items()})\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True)
     outputs = np.load(tmp_path / "outputs.npz")
-    score_map = fully_convolutional.convert(checkpoints.load_model(run / "best.keras"))(images).numpy()
-    assert score_map.shape == (2, 1, 2, 5)
-    np.testing.assert_allclose(outputs["class_score_map"], score_map, rtol=1e-4, atol=1e-5)
-    scores = np.exp(score_map.mean(axis=(1, 2)))
-    np.testing.assert_allclose(outputs["posterior"], scores / scores.sum(axis=1, keepdims=True), rtol=1e-4)
+    model = checkpoints.load_model(run / "best.keras")
+    expected = expected_posteriors(model, photos, "dense", (64,), mean_rgb=IMAGENET_MEAN_RGB)
+    np.testing.assert_allclose(outputs["posterior"], expected, atol=1e-4)
+    assert outputs["class_names"][:, 0].tolist() == ["abcde"[index] for index in expected.argmax(axis=1)]
 
 
 def test_versions_count_up_and_nothing_half_written_stays(run, tmp_path, monkeypatch):
     photos = serving.sample_photos(run / "best.keras", "")
+    models = tmp_path / "models"
+    # What a killed process left is in nobody's way.
+    (models / ".1.incomplete" / "variables").mkdir(parents=True)
+    (models / ".7.removed").mkdir()
     for version in (1, 2):
-        assert serving.export(run / "best.keras", tmp_path / "models", photos).name == str(version)
+        assert serving.export(run / "best.keras", models, photos).name == str(version)
 
     # An export that does not agree with its source gets no name: damage a weight on the way.
-    def damaged(model):
-        converted = original(model)
-        kernel, bias = converted.get_layer("fc8").get_weights()
-        converted.get_layer("fc8").set_weights([kernel, bias + np.arange(5)])
-        return converted
+    def damaged(*arguments):
+        served = original(*arguments)
+        bias = served.variables_of_net[-1]
+        bias.assign(bias + np.arange(5, dtype=np.float32))
+        return served
 
-    original = fully_convolutional.convert
-    monkeypatch.setattr(fully_convolutional, "convert", damaged)
+    original = served_model.ServedModel
+    monkeypatch.setattr(serving, "ServedModel", damaged)
     with pytest.raises(UserError, match=r"the exported model differs from vgg_a by 0\.\d+ in posterior; nothing was"):
-        serving.export(run / "best.keras", tmp_path / "models", photos)
-    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["1", "2"]
+        serving.export(run / "best.keras", models, photos)
+    assert sorted(path.name for path in models.iterdir()) == ["1", "2"]
+
+
+def test_old_versions_are_removed(run, tmp_path):
+    for version in (3, 20, 100):
+        (tmp_path / "models" / str(version)).mkdir(parents=True)
+        (tmp_path / "models" / str(version) / "saved_model.pb").touch()
+    (tmp_path / "models" / "notes").mkdir()
+    photos = serving.sample_photos(run / "best.keras", "")
+    assert serving.export(run / "best.keras", tmp_path / "models", photos, Plan(keep=2)).name == "101"
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["100", "101", "notes"]
+
+
+def test_versions_of_another_format_are_left_alone(tmp_path):
+    (tmp_path / "4").mkdir()
+    message = r"4 holds no saved_model\.pb: it is of another format; choose another --output_dir"
+    with pytest.raises(UserError, match=message), version_folders.new_version(tmp_path, "saved_model.pb"):
+        pass
+    with pytest.raises(UserError, match=r"empty holds no version of a model; vgg_keras\.export makes one"):
+        version_folders.newest(tmp_path / "empty")
+
+
+@pytest.mark.multiprocess
+def test_killed_at_any_moment_no_version_is_half_written(run, tmp_path):
+    models = tmp_path / "models"
+    moments = {
+        "before the weights": lambda: list(models.glob(".1.incomplete/variables")),
+        "before the card": lambda: list(models.glob(".1.incomplete/assets.extra/tf_serving_warmup_requests")),
+    }
+    for moment, come in moments.items():
+        process = start_verb("vgg_keras.export", f"--model={run}", "--output_dir=models", cwd=tmp_path)
+        kill_when(process, come)
+        versions = [path for path in models.iterdir() if path.name.isdigit()]
+        assert all((path / "assets.extra" / "model_card.md").exists() for path in versions), moment
+        assert versions == [], moment
+    process = start_verb("vgg_keras.export", f"--model={run}", "--output_dir=models", cwd=tmp_path)
+    _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    assert [path.name for path in models.iterdir()] == ["1"]
+
+
+def test_what_lies_beside_the_graph(run, tmp_path):
+    photos = serving.sample_photos(run / "best.keras", "")
+    plan = Plan(Protocol("dense", "64,96"), top=2, max_megapixels=3)
+    exported = serving.export(run / "best.keras", tmp_path / "flowers", photos, plan)
+    # Read with the protos alone, as TensorFlow Serving does.
+    path = exported / "assets.extra" / "tf_serving_warmup_requests"
+    logs = [PredictionLog.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+    assert [log.WhichOneof("log_type") for log in logs] == ["predict_log"] * 6
+    requests = [log.predict_log.request for log in logs]
+    assert {request.model_spec.name for request in requests} == {"flowers"}
+    assert [request.model_spec.signature_name for request in requests] == [
+        *["serving_default"] * 4, "dense", "features"
+    ]  # fmt: skip
+    assert [list(request.inputs["image_bytes"].string_val) for request in requests[:3]] == [[one] for one in photos]
+    answers = tf.make_ndarray(logs[3].predict_log.response.outputs["posterior"])
+    model = checkpoints.load_model(run / "best.keras")
+    expected = expected_posteriors(model, photos, "dense", (64, 96), mean_rgb=IMAGENET_MEAN_RGB)
+    np.testing.assert_allclose(answers, expected, atol=1e-4)
+
+    card = (exported / "assets.extra" / "model_card.md").read_text()
+    for text in (
+        "# flowers", "| trained on | flowers, train |", "Top-1 error 12.50%, top-5 error 0.00%: 80 images", "--net=A",
+        "Q = 64, 96", "3 million pixels", "3 of 3 photos get the same best class", "`probabilities` (B, 2)",
+        f"SHA-256 {hashlib.sha256((run / 'best.keras').read_bytes()).hexdigest()}", f"tensorflow {tf.__version__}",
+    ):  # fmt: skip
+        assert text in card, text
 
 
 @pytest.mark.multiprocess
 def test_the_verb_and_its_errors(run, run_verb):
-    code, stdout, stderr = run_verb("vgg_keras.export", f"--model={run / 'best.keras'}", "--output_dir=models/a")
+    code, stdout, stderr = run_verb("vgg_keras.export", f"--model={run}", "--output_dir=models/a")
     assert code == 0, stderr
-    assert "agrees with the trained one on 3 photos" in stdout
-    assert "models/a/1" in stdout
+    assert "3 of 3 photos get the same best class; posteriors differ by" in stdout
+    assert "models/a/1/assets.extra/model_card.md" in stdout
     code, _, stderr = run_verb("vgg_keras.export", "--model=absent.keras", "--output_dir=models/b")
     assert code == 1
     assert stderr.splitlines()[-1].startswith("error: ")
@@ -163,9 +243,3 @@ def test_what_a_killed_process_left_of_a_checkpoint_is_removed(tmp_path):
     (tmp_path / "ckpt-3_temp" / "part").touch()
     checkpoints.remove_unfinished(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ckpt-1.data-00000-of-00001", "ckpt-1.index"]
-
-
-def test_samples_are_decoded_whole(run):
-    photo = serving.sample_photos(run / "best.keras", "")[0]
-    expected = np.asarray(Image.open(io.BytesIO((run / "samples" / "0.jpg").read_bytes())))
-    assert np.abs(photo.astype(int) - expected).max() <= 2

@@ -9,15 +9,19 @@ import tensorflow as tf
 from vgg_keras import transforms
 from vgg_keras.command_line import UserError
 
+_FLOAT32_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.BatchNormalization)
 
-def convert(model: keras.Model) -> keras.Model:
+
+def convert(model: keras.Model, dtype: str = "float32") -> keras.Model:
     """Turns the FC layers into convolutions: FC6 into one of the size of its input, 'valid', FC7 and FC8 into 1x1.
 
-    The result has the source's weights and layer names, computes in float32, and drops nothing but dropout and the
-    softmax. At 224x224 its map has one position, whose scores are the source's.
+    The result has the source's weights and layer names, and drops nothing but dropout and the softmax. At 224x224 its
+    map has one position, whose scores are the source's.
 
     Args:
         model: a chain of layers with one `Flatten`, such as `architectures.build` makes.
+        dtype: of weights and outputs; the mean, batch normalisation and the scores are always float32, since half
+            precision has no digits to spare there.
 
     Returns:
         A model from (B, H, W, 3) float32, RGB 0..255, H and W at least the source's input size, to the class-score map
@@ -29,17 +33,20 @@ def convert(model: keras.Model) -> keras.Model:
     require_convertible(model)
     inputs = outputs = keras.Input((None, None, 3), name="images")
     flattened = None
+    scoring = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)][-1]
     for layer in model.layers:
         if isinstance(layer, keras.layers.Flatten):
             flattened = tuple(layer.input.shape[1:])  # (h, w, C)
         elif isinstance(layer, keras.layers.Dense):
             kernel, bias = layer.get_weights()
-            outputs, convolution = _add_convolution(layer, flattened, kernel.shape, outputs)
+            layer_dtype = "float32" if layer is scoring else dtype
+            outputs, convolution = _add_convolution(layer, flattened, kernel.shape, outputs, layer_dtype)
             # Flatten runs over rows, columns, channels: FC6's inputs are already in a kernel's order.
             convolution.set_weights([np.reshape(kernel, convolution.get_weights()[0].shape), bias])
             flattened = None
         elif not isinstance(layer, (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Softmax)):
-            copy = type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+            layer_dtype = "float32" if isinstance(layer, _FLOAT32_LAYERS) else dtype
+            copy = type(layer).from_config({**layer.get_config(), "dtype": layer_dtype})
             outputs = copy(outputs)
             copy.set_weights(layer.get_weights())
     return keras.Model(inputs, outputs, name=f"{model.name}_fully_convolutional")
@@ -86,7 +93,9 @@ def require_convertible(model: keras.Model) -> None:
         raise UserError(why)
 
 
-def _add_convolution(dense: keras.layers.Dense, flattened: tuple | None, kernel_shape: tuple, inputs) -> tuple:
+def _add_convolution(
+    dense: keras.layers.Dense, flattened: tuple | None, kernel_shape: tuple, inputs, dtype: str
+) -> tuple:
     """Returns the outputs of the convolution that replaces a dense layer, and the convolution."""
     kernel_size = flattened[:2] if flattened else (1, 1)
     # A head may end in Dense(activation="softmax"); the map's scores are what comes before.
@@ -97,6 +106,6 @@ def _add_convolution(dense: keras.layers.Dense, flattened: tuple | None, kernel_
         padding="valid",
         activation=None if softmax else dense.activation,
         name=dense.name,
-        dtype="float32",
+        dtype=dtype,
     )
     return convolution(inputs), convolution

@@ -20,6 +20,40 @@ VALUES = "values"
 _INFO_KEYS = {"model", "images", "flip", "average", "seconds"}
 
 
+def of_map(outputs: tf.Tensor, average: str) -> tf.Tensor:
+    """Averages a map over its positions: (B, h, w, C) -> (B, C) float32.
+
+    Args:
+        outputs: of a fully convolutional net.
+        average: SCORES: the softmax of the mean scores; POSTERIORS: the mean of the positions' softmaxes; VALUES: the
+            mean, for maps that are no scores.
+    """
+    outputs = tf.cast(outputs, tf.float32)
+    if average == VALUES:
+        return tf.reduce_mean(outputs, axis=(1, 2))
+    if average == POSTERIORS:
+        return tf.reduce_mean(tf.nn.softmax(outputs), axis=(1, 2))
+    return tf.nn.softmax(tf.reduce_mean(outputs, axis=(1, 2)))
+
+
+def of_views(model: keras.Model, images: tf.Tensor, *, average: str, flip: bool) -> tf.Tensor:
+    """Computes what a net says of views: (B, H, W, 3) float32, RGB 0..255 -> (B, C) float32.
+
+    Args:
+        model: to posteriors (B, classes), or to a map (B, h, w, C).
+        images: the views.
+        average: of a map, as `of_map` has it.
+        flip: whether each view is averaged with its mirror image.
+    """
+
+    def once(seen: tf.Tensor) -> tf.Tensor:
+        # A net of crops has to know their size: Keras 3.10's Flatten fails without.
+        outputs = model(tf.ensure_shape(seen, model.input_shape), training=False)
+        return outputs if len(outputs.shape) == 2 else of_map(outputs, average)
+
+    return (once(images) + once(tf.reverse(images, axis=[2]))) / 2 if flip else once(images)
+
+
 class PosteriorFunction:
     """A net as a function from views to posteriors, spread over the devices of a strategy.
 
@@ -27,8 +61,7 @@ class PosteriorFunction:
         model: from images (B, H, W, 3) to posteriors (B, classes), or a fully convolutional one (of
             `fully_convolutional.convert`) to class-score maps (B, h, w, classes); made in the strategy's scope.
         strategy: the strategy.
-        average: of a map: SCORES: the softmax of the mean scores; POSTERIORS: the mean of the positions' softmaxes;
-            VALUES: the mean, for maps that are no scores.
+        average: of a map, as `of_map` has it.
         flip: whether each view is averaged with its mirror image.
     """
 
@@ -69,21 +102,7 @@ class PosteriorFunction:
         return tf.concat(self._strategy.experimental_local_results(outputs), axis=0)
 
     def _of_replica(self, images: tf.Tensor) -> tf.Tensor:
-        posteriors = self._of_views(images)
-        if self._flip:
-            posteriors = (posteriors + self._of_views(tf.reverse(images, axis=[2]))) / 2
-        return posteriors
-
-    def _of_views(self, images: tf.Tensor) -> tf.Tensor:
-        # A net of crops has to know their size: Keras 3.10's Flatten fails without.
-        outputs = self._model(tf.ensure_shape(images, self._model.input_shape), training=False)
-        if len(outputs.shape) == 2:
-            return outputs
-        if self._average == VALUES:
-            return tf.reduce_mean(outputs, axis=(1, 2))
-        if self._average == POSTERIORS:
-            return tf.reduce_mean(tf.nn.softmax(outputs), axis=(1, 2))
-        return tf.nn.softmax(tf.reduce_mean(outputs, axis=(1, 2)))
+        return of_views(self._model, images, average=self._average, flip=self._flip)
 
 
 @dataclasses.dataclass(frozen=True)

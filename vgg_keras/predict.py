@@ -5,34 +5,30 @@ python -m vgg_keras.predict --model=runs/flowers photo.jpg more_photos/ 'others/
 
 import csv
 import dataclasses
-import functools
 import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
 from data_prep.images import BadImage
-from data_prep.labels import LABEL_NAMES
 from vgg_keras import (
     command_line,
-    devices,
     figures,
     fully_convolutional,
     paper,
     photos,
     run_folder,
     tested_models,
-    views,
 )
 from vgg_keras.command_line import UserError, option
 from vgg_keras.paper import DENSE
-from vgg_keras.posteriors import AVERAGES, SCORES, PosteriorFunction
+from vgg_keras.posteriors import AVERAGES, SCORES
+from vgg_keras.predictor import Predictor
 from vgg_keras.tested_models import Protocol
 
 
@@ -77,64 +73,21 @@ class Prediction:
         return [f"{name} {posterior:.3f}" for name, _, posterior in self.labels]
 
 
-class Predictor:
-    """A model and its way of looking at photos.
-
-    Args:
-        options: the flags.
+def map_figure(predictor: Predictor, photo: np.ndarray, label: tuple[str, int, float]) -> Figure:
+    """Draws the class-score map of a label over a photo.
 
     Raises:
-        UserError: the model cannot be used in this way.
+        UserError: the model cannot be converted.
     """
-
-    def __init__(self, options: PredictOptions):
-        protocol = options.protocol()
-        self._model = tested_models.inspect(options.model, protocol)
-        if self._model.saved:
-            raise UserError(f"{self._model.path} holds posteriors of an evaluation; photos need the model itself")
-        self._source = self._model.load()
-        self.label_names = _label_names(self._model.path.parent, self._source.output_shape[-1])
-        self._method, self._batch_size = options.method, options.batch_size
-        strategy, _ = devices.make_strategy("one_device", one_process=True)
-        net = self._map_net if self._method == DENSE else self._source
-        self._function = PosteriorFunction(net, strategy, average=options.average, flip=protocol.flips())
-
-    @functools.cached_property
-    def _map_net(self) -> keras.Model:
-        return fully_convolutional.convert(self._source)
-
-    def posteriors(self, photo: np.ndarray) -> np.ndarray:
-        """Computes the posteriors of a photo: (H, W, 3) uint8 -> (classes,), the mean over scales and views."""
-        of_scales = []
-        for side in self._model.test_scales:
-            seen = views.views_of(photo, self._method, side, self._model.input_size)
-            batches = [seen[start : start + self._batch_size] for start in range(0, len(seen), self._batch_size)]
-            of_scales.append(np.concatenate([self._function(batch) for batch in batches]).mean(axis=0, dtype=float))
-        return np.mean(of_scales, axis=0)
-
-    def map_figure(self, photo: np.ndarray, label: tuple[str, int, float]) -> Figure:
-        """Draws the class-score map of a label over a photo.
-
-        Raises:
-            UserError: the model cannot be converted.
-        """
-        name, index, posterior = label
-        image, posteriors = fully_convolutional.posterior_map(self._map_net, photo, self._model.map_scale())
-        mapped = figures.MappedImage(image, posteriors, f"{name} {posterior:.3f}", [(index, name)])
-        return figures.class_score_maps([mapped], self._model.input_size)
+    name, index, posterior = label
+    image, posteriors = fully_convolutional.posterior_map(predictor.map_net, photo, predictor.model.map_scale())
+    mapped = figures.MappedImage(image, posteriors, f"{name} {posterior:.3f}", [(index, name)])
+    return figures.class_score_maps([mapped], predictor.model.input_size)
 
 
-def _label_names(folder: Path, num_classes: int) -> list[str]:
-    beside = folder / LABEL_NAMES
-    if not beside.exists():
-        return [f"class {index}" for index in range(num_classes)]
-    names = beside.read_text(encoding="utf-8").splitlines()
-    if len(names) != num_classes:
-        raise UserError(f"{beside} names {len(names)} classes, the model has {num_classes}")
-    return names
-
-
-def predictions(predictor: Predictor, files: Sequence[Path], options: PredictOptions) -> Iterator[Prediction]:
+def predictions(
+    predictor: Predictor, names: Sequence[str], files: Sequence[Path], options: PredictOptions
+) -> Iterator[Prediction]:
     """Yields what is on each photo that can be read; says which cannot."""
     with command_line.progress_bar("photos", len(files), " photos", leave=False) as bar:
         for place, file in enumerate(files):
@@ -145,7 +98,6 @@ def predictions(predictor: Predictor, files: Sequence[Path], options: PredictOpt
             else:
                 posteriors = predictor.posteriors(photo)
                 best = np.argsort(-posteriors, kind="stable")[: options.top].tolist()
-                names = predictor.label_names
                 labels = [(names[index], index, float(posteriors[index])) for index in best]
                 prediction = Prediction(file, labels)
                 if options.output_dir:
@@ -162,7 +114,7 @@ def write_pictures(
     """Writes the photo with its labels, and the class-score map of the best one if asked for."""
     photos.write(photos.annotated(photo, prediction.lines()), path.with_name(f"{path.name}.jpg"))
     if class_score_map:
-        figure = predictor.map_figure(photo, prediction.labels[0])
+        figure = map_figure(predictor, photo, prediction.labels[0])
         figures.save(figure, path.with_name(f"{path.name}_class_score_map.png"))
 
 
@@ -202,10 +154,12 @@ def main(options: PredictOptions) -> None:
     if options.class_score_maps and not options.output_dir:
         raise UserError("--class_score_maps needs --output_dir, where the pictures go")
     files = photos.find(options.paths)
-    predictor = Predictor(options)
+    protocol = options.protocol()
+    predictor = Predictor(tested_models.inspect(options.model, protocol), protocol, options.batch_size)
+    names = run_folder.read_label_names(predictor.model.path.parent, predictor.source.output_shape[-1])
     if options.output_dir:
         Path(options.output_dir).mkdir(parents=True, exist_ok=True)
-    found = list(predictions(predictor, files, options))
+    found = list(predictions(predictor, names, files, options))
     show(found)
     for place, text in ((options.csv, as_csv(found)), (options.json, as_json(found))):
         if place:

@@ -21,7 +21,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from data_prep.labels import label_files
+from data_prep.labels import LABEL_NAMES, label_files
 from vgg_keras import version
 from vgg_keras.checkpoints import write_atomically
 from vgg_keras.command_line import UserError
@@ -130,6 +130,21 @@ def save_labels(folder: Path, class_names: Sequence[str], label_names: Sequence[
     """Writes the label names and the class indices beside the model."""
     for name, text in label_files(class_names, label_names).items():
         write_text(folder / name, text)
+
+
+def read_label_names(folder: Path, num_classes: int) -> list[str]:
+    """Returns the label names beside a model; where there are none "class 0", "class 1", ...
+
+    Raises:
+        UserError: they are of another number of classes.
+    """
+    beside = folder / LABEL_NAMES
+    if not beside.exists():
+        return [f"class {index}" for index in range(num_classes)]
+    names = beside.read_text(encoding="utf-8").splitlines()
+    if len(names) != num_classes:
+        raise UserError(f"{beside} names {len(names)} classes, the model has {num_classes}")
+    return names
 
 
 def save_samples(folder: Path, encoded: tf.data.Dataset, count: int = 8) -> None:

@@ -14,7 +14,7 @@ from data_prep.labels import CLASS_INDICES
 from vgg_keras import architectures, checkpoints, fully_convolutional, paper, run_folder
 from vgg_keras.command_line import UserError
 from vgg_keras.paper import CENTER_CROP, DENSE, TrainedNet
-from vgg_keras.posteriors import SavedPosteriors
+from vgg_keras.posteriors import SCORES, SavedPosteriors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Protocol:
         average: of a class-score map, of `posteriors.AVERAGES`.
     """
 
-    method: str
-    test_scales: str
-    flip: bool | None
-    average: str
+    method: str = DENSE
+    test_scales: str = ""
+    flip: bool | None = None
+    average: str = SCORES
 
     def base_methods(self) -> tuple[str, ...]:
         """Returns the methods whose posteriors are averaged."""

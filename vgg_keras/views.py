@@ -16,7 +16,7 @@ _GRID = 5
 # Views of an image at one scale; each is seen as it is and, with --flip, mirrored.
 NUM_VIEWS = {DENSE: 1, MULTI_CROP: _GRID * _GRID, CENTER_CROP: 1}
 # So many pixels an image may always have, however small the batch: 64 of the paper's crops.
-_ALWAYS_ALLOWED = 64 * 224**2
+ALWAYS_ALLOWED = 64 * 224**2
 _SURVEY_BATCH = 256
 
 
@@ -71,7 +71,7 @@ class Survey:
         Raises:
             UserError: there is one.
         """
-        allowed = max(batch_size * crop_size**2, _ALWAYS_ALLOWED)
+        allowed = max(batch_size * crop_size**2, ALWAYS_ALLOWED)
         pixels = self.sizes.max(axis=1) / self.sizes.min(axis=1) * float(smallest_side) ** 2
         worst = int(pixels.argmax())
         if pixels[worst] > allowed:
@@ -200,13 +200,19 @@ def views_of(image: tf.Tensor, method: str, smallest_side: int, crop_size: int) 
     return transforms.center_crop(whole, crop_size)[tf.newaxis]
 
 
+def encoded_views(
+    image_bytes: tf.Tensor, method: str, smallest_sides: Sequence[int], crop_size: int
+) -> list[tf.Tensor]:
+    """Returns what a net sees of one encoded image at several scales: () string -> (views, h, w, 3) float32 each."""
+    if method == CENTER_CROP:  # only the centre needs to be decoded
+        return [transforms.decode_center(image_bytes, side, crop_size)[tf.newaxis] for side in smallest_sides]
+    image = transforms.decode(image_bytes)
+    return [views_of(image, method, side, crop_size) for side in smallest_sides]
+
+
 def _crops(indexed: tf.data.Dataset, method: str, smallest_side: int, crop_size: int) -> tf.data.Dataset:
     def load(index: tf.Tensor, example: dict) -> dict:
-        image_bytes = example["image_bytes"]
-        if method == CENTER_CROP:  # of the encoded image only the centre needs to be decoded
-            crops = transforms.decode_center(image_bytes, smallest_side, crop_size)[tf.newaxis]
-        else:
-            crops = views_of(transforms.decode(image_bytes), method, smallest_side, crop_size)
+        (crops,) = encoded_views(example["image_bytes"], method, [smallest_side], crop_size)
         return {"image": crops, "index": tf.repeat(index, NUM_VIEWS[method])}
 
     return indexed.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).unbatch()

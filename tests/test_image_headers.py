@@ -1,0 +1,89 @@
+"""The size that an encoded image declares, against what Pillow wrote."""
+
+import io
+import struct
+
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tests.test_transforms import both, encode, picture
+from vgg_keras.image_headers import declared_pixels
+
+MANY = 10**9
+
+
+def pixels(image_bytes):
+    return declared_pixels(image_bytes, MANY)
+
+
+def animated(count, size, **arguments):
+    """A GIF of frames that each differ in one corner from the one before."""
+    frames = [Image.new("P", size, 0) for _ in range(count)]
+    for index, frame in enumerate(frames):
+        frame.putpalette([level for grey in range(256) for level in (grey,) * 3])
+        frame.paste(index + 1, (0, 0, 10, 7))
+    return encode(frames[0], format="GIF", save_all=True, append_images=frames[1:], optimize=False, **arguments)
+
+
+@both
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "GIF", "BMP"])
+@pytest.mark.parametrize("size", [(301, 200), (1, 1)])
+def test_width_times_height(apply, image_format, size):
+    assert apply(pixels, encode(picture(*size), format=image_format)) == size[0] * size[1]
+
+
+@both
+def test_all_frames_of_a_gif_count(apply):
+    # With disposal 2 Pillow writes whole frames, without it only the corner that changes.
+    whole = animated(20, (300, 200), disposal=2)
+    frames = [Image.open(io.BytesIO(whole))]
+    assert frames[0].n_frames == 20
+    assert apply(pixels, whole) == 20 * 300 * 200
+    corners = animated(20, (300, 200))
+    assert apply(pixels, corners) == 300 * 200 + 19 * 10 * 7
+
+
+@both
+def test_counting_stops_when_it_is_enough(apply):
+    counted = apply(lambda image_bytes: declared_pixels(image_bytes, 100_000), animated(20, (300, 200), disposal=2))
+    assert counted == 2 * 300 * 200
+
+
+@both
+def test_a_gif_with_small_blocks_of_data_and_tables_of_its_own(apply):
+    # Written out by hand: screen 3x2 with 2 colours; an extension; a frame of 5x4 with 4 colours of its own, whose data
+    # come in blocks of 3, 255, 255 and 1 bytes; a frame of 2x1 without.
+    data = b"\x03abc" + b"\xff" + bytes(255) + b"\xff" + b"," * 255 + b"\x01x" + b"\x00"
+    gif = b"GIF89a" + struct.pack("<HHBBB", 3, 2, 0x80, 0, 0) + bytes(6)
+    gif += b"\x21\xfe\x02hi\x00"
+    gif += b"," + struct.pack("<HHHHB", 0, 0, 5, 4, 0x81) + bytes(12) + b"\x02" + data
+    gif += b"," + struct.pack("<HHHHB", 0, 0, 2, 1, 0) + b"\x02" + b"\x01x\x00" + b";"
+    assert apply(pixels, gif) == 5 * 4 + 2 * 1
+
+
+@both
+def test_a_bmp_from_top_to_bottom(apply):
+    bmp = bytearray(encode(picture(30, 20), format="BMP"))
+    bmp[22:26] = struct.pack("<i", -20)
+    assert apply(pixels, bytes(bmp)) == 600
+
+
+@both
+def test_no_image_declares_nothing(apply):
+    for content in (b"", b"x", b"this is text", b"GI", b"RIFF....WEBP"):
+        assert apply(pixels, content) == 0
+
+
+@both
+@pytest.mark.parametrize("image_format", ["PNG", "GIF", "BMP"])
+def test_a_header_that_is_cut_off(apply, image_format):
+    content = encode(picture(30, 20), format=image_format)
+    for length in (2, 4, 5, 8):
+        assert apply(pixels, content[:length]) == 0
+
+
+@both
+def test_a_jpeg_that_is_cut_off(apply):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        apply(pixels, encode(picture(30, 20), format="JPEG")[:20])

@@ -1,0 +1,127 @@
+"""Asks a served model what strangers would ask it, and tells how fast and how right its answers are.
+
+python -m vgg_keras.serve_check --model=saved_models/vgg16
+python -m vgg_keras.serve_check --model=saved_models/vgg16 --url=http://localhost:8501 --url=grpc://localhost:8500
+"""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from vgg_keras import (
+    command_line,
+    photos,
+    serving,
+    serving_checks,
+    serving_client,
+    tested_models,
+    version_folders,
+    warm_up,
+)
+from vgg_keras.agreement import TOLERANCES
+from vgg_keras.command_line import UserError, option
+from vgg_keras.predictor import Predictor
+from vgg_keras.served_model import CLASSIFY
+from vgg_keras.serving_checks import Checks, Outcome, Photos
+from vgg_keras.serving_client import Client
+from vgg_keras.tested_models import Protocol
+
+
+@dataclasses.dataclass(frozen=True)
+class ServeCheckOptions:
+    """Flags of `vgg_keras.serve_check`."""
+
+    model: str = option("", "the folder of versions; its newest one is checked", required=True)
+    url: tuple[str, ...] = option(
+        (),
+        "of a server: http://HOST:8501 (REST) or grpc://HOST:8500, again for both; none: a process of its own that has "
+        "TensorFlow alone",
+    )
+    name: str = option("", "the model's name on the server; empty: the folder's")
+    photos: tuple[str, ...] = option(
+        (), "a file, folder or glob of JPEG, PNG, GIF or BMP photos, again for more; none: those of the warm-up file"
+    )
+    source: str = option("", "the .keras file that --photos are compared with; empty: the one it was exported from")
+    concurrency: int = option(4, "requests at the same time", lower=1)
+    batch_size: int = option(8, "photos in a request of several", lower=2)
+
+
+def sent_photos(flags: ServeCheckOptions, record: dict, requests: Sequence[warm_up.Request]) -> Photos:
+    """Returns the photos that are sent, and what the source model says of them."""
+    if not flags.photos:
+        known = [one for one in requests if one.signature == CLASSIFY and len(one.inputs["image_bytes"]) == 1]
+        expected = np.concatenate([one.expected["posterior"] for one in known])
+        return Photos([one.inputs["image_bytes"][0] for one in known], expected)
+    source = flags.source or record["source"]
+    scales = ",".join(map(str, record["test_scales"]))
+    protocol = Protocol(record["method"], scales, record["flip"], record["average"])
+    predictor = Predictor(tested_models.inspect(source, protocol), protocol)
+    if not flags.source and predictor.model.sha256 != record["source_sha256"]:
+        raise UserError(f"{source} is not the file that {flags.model} was exported from; name that with --source")
+    sent = [serving.read_photo(path) for path in photos.find(flags.photos)]
+    return Photos(sent, serving.source_posteriors(predictor, sent))
+
+
+def show(title: str, outcomes: Sequence[Outcome]) -> None:
+    """Prints a row for each check."""
+    table = Table("check", "requests", "photos", "p50 ms", "p99 ms", "photos/s", "same top-1", "largest diff.", "")
+    table.title = title
+    for outcome in outcomes:
+        timed, compared = ("",) * 5, ("",) * 2
+        if outcome.seconds:
+            latencies = [f"{outcome.percentile(percent):.0f}" for percent in (50, 99)]
+            counts = (str(len(outcome.seconds)), str(outcome.num_images))
+            timed = (*counts, *latencies, f"{outcome.images_per_second():.2f}")
+        if outcome.agreement:
+            found = outcome.agreement
+            compared = (f"{found.same_top1} of {found.num_photos}", f"{found.largest_difference:.1e}")
+        table.add_row(outcome.check, *timed, *compared, outcome.problem or "ok")
+    command_line.print_table(table)
+
+
+@contextlib.contextmanager
+def servers(flags: ServeCheckOptions, version: Path, name: str) -> Iterator[dict[str, Client]]:
+    """Yields a client for each server, by what it is called."""
+    if flags.url:
+        yield {url: serving_client.connect(url, name) for url in flags.url}
+        return
+    with serving_client.local_server(version, name) as client:
+        yield {"a process with TensorFlow alone": client}
+
+
+def main(flags: ServeCheckOptions) -> None:
+    """Checks every server; fails if anything is wrong."""
+    folder = Path(flags.model)
+    version = version_folders.newest(folder)
+    record_file = version / serving.EXTRA / serving.RECORD
+    try:
+        record = json.loads(record_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{record_file} is missing or damaged, so this is no export of ours: {error}") from error
+    requests = warm_up.read(version)
+    sent = sent_photos(flags, record, requests)
+    failed = []
+    with servers(flags, version, flags.name or folder.resolve().name) as clients:
+        for place, client in clients.items():
+            checks = Checks(
+                client,
+                sent,
+                tolerance=TOLERANCES[record["precision"]],
+                max_pixels=round(record["max_megapixels"] * 1e6),
+                concurrency=flags.concurrency,
+                batch_size=flags.batch_size,
+            )
+            outcomes = serving_checks.run_all(checks, requests, lambda check: print(f"{check} ..."))
+            show(f"{version}, {record['net']}, {record['precision']}: {place}", outcomes)
+            failed += [f"{outcome.check} ({place})" for outcome in outcomes if outcome.problem]
+    if failed:
+        raise UserError(f"{len(failed)} checks failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    command_line.run(main, ServeCheckOptions)
