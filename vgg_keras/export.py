@@ -1,18 +1,22 @@
-"""Exports a trained model as a fully convolutional SavedModel that takes encoded photos of any size.
+"""Exports a trained model: a fully convolutional SavedModel for photos of any size, ONNX, or TensorFlow Lite.
 
 python -m vgg_keras.export --model=runs/vgg16/best.keras --output_dir=saved_models/vgg16
+python -m vgg_keras.export --model=runs/vgg16/best.keras --format=onnx --output_dir=saved_models/vgg16_onnx
 """
 
 import dataclasses
+import functools
 from pathlib import Path
 
-from vgg_keras import command_line, paper, run_folder, serving
+from vgg_keras import command_line, datasets, other_runtimes, paper, run_folder, serving
 from vgg_keras.agreement import TOLERANCES
-from vgg_keras.command_line import option
+from vgg_keras.command_line import UserError, option
 from vgg_keras.paper import DENSE
 from vgg_keras.posteriors import AVERAGES, SCORES
 from vgg_keras.serving import Plan
 from vgg_keras.tested_models import Protocol
+
+SAVED_MODEL, ONNX, TFLITE = "saved_model", "onnx", "tflite"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +25,7 @@ class ExportOptions:
 
     model: str = option("", "the .keras file of a trained model, or a run's folder", required=True)
     output_dir: str = option("", "the folder of versions; the next free number is made in it", required=True)
+    format: str = option(SAVED_MODEL, "what is written", choices=(SAVED_MODEL, ONNX, TFLITE))
     method: str = option(
         DENSE, "how the served model looks at photos", choices=(DENSE, paper.MULTI_CROP, paper.CENTER_CROP)
     )
@@ -37,20 +42,47 @@ class ExportOptions:
         "", "photos to compare the two models on: a folder or a glob; empty takes the run's samples"
     )
 
+    data_dir: str = option(
+        "",
+        "for TFLite with whole numbers of 8 bits: the data set whose photos it is calibrated on, as data_prep wrote it",
+    )
+    dataset: str = option("", "the same as a TFDS data set by name, such as tf_flowers")
+    split: str = option("train", "the split that it is calibrated on")
+    calibration_images: int = option(100, "how many photos it is calibrated on", lower=1)
+
     def plan(self) -> Plan:
         """Returns how the model is exported."""
         protocol = Protocol(self.method, self.test_scales, self.flip, self.average)
         return Plan(protocol, self.precision, self.top, self.max_megapixels, self.keep)
 
 
+def export(flags: ExportOptions, model: Path) -> Path:
+    """Writes, checks and names one version in the format that the flags ask for."""
+    arguments = model, Path(flags.output_dir), serving.sample_photos(model, flags.check_images), flags.plan()
+    if flags.format == SAVED_MODEL:
+        return serving.export(*arguments)
+    if flags.precision != "float32":
+        raise UserError(f"--precision={flags.precision} is for --format={SAVED_MODEL}")
+    if flags.format == ONNX:
+        return other_runtimes.export(*arguments, other_runtimes.ONNX_FILE)
+    crops = None
+    if flags.data_dir or flags.dataset:
+        data = datasets.open_data(flags.data_dir, flags.dataset)
+        crops = functools.partial(other_runtimes.calibration_crops, data, flags.split, flags.calibration_images)
+    else:
+        print("no --data_dir or --dataset to calibrate on: float only")
+    return other_runtimes.export(*arguments, other_runtimes.TFLITE_FILE, crops)
+
+
 def main(flags: ExportOptions) -> None:
-    """Writes, checks and names one version."""
+    """Exports, and says what to look at."""
     model = run_folder.model_file(Path(flags.model))
-    photos = serving.sample_photos(model, flags.check_images)
-    exported = serving.export(model, Path(flags.output_dir), photos, flags.plan())
+    exported = export(flags, model)
     print(f"exported {model} -> {exported}")
-    print(f"read about it: {exported / serving.EXTRA / 'model_card.md'}")
-    print(f"look at it:    saved_model_cli show --all --dir {exported}")
+    if flags.format == SAVED_MODEL:
+        print(f"read about it: {exported / serving.EXTRA / 'model_card.md'}")
+        print(f"look at it:    saved_model_cli show --all --dir {exported}")
+        print(f"try it:        python -m vgg_keras.serve_check --model={flags.output_dir}")
 
 
 if __name__ == "__main__":
