@@ -9,10 +9,10 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tests import numpy_net
 from tests.test_evaluation import CLASSES, MEAN_RGB, SIZES, photo, save_net, write_photos
-from vgg_keras import export, other_runtimes
+from vgg_keras import export, runtime_comparison
 from vgg_keras.command_line import UserError, parse
 from vgg_keras.export import ExportOptions
-from vgg_keras.other_runtimes import Converted
+from vgg_keras.runtime_comparison import Converted
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +95,9 @@ def test_one_that_does_not_agree_is_refused():
         (Converted("int8", 1, saying(3, 0.1), False, exact=False), r"int8 against .* 0 of 4 photos get the same best"),
     ):
         with pytest.raises(UserError, match=message):
-            other_runtimes.compare(reference, [other], photos, 64, 64)
+            runtime_comparison.compare(reference, [other], photos, 64, 64)
     near_enough = Converted("int8", 1, saying(2, 0.11), False, exact=False)
-    other_runtimes.compare(reference, [near_enough], photos, 64, 64)
+    runtime_comparison.compare(reference, [near_enough], photos, 64, 64)
 
 
 def test_errors(place, tmp_path, monkeypatch):

@@ -6,53 +6,36 @@ VERSION/model_int8.tflite    the same with whole numbers of 8 bits for weights a
 VERSION/label_names.txt      one class a line
 """
 
-import dataclasses
 import importlib
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.table import Table
 
 from data_prep.labels import LABEL_NAMES
-from vgg_keras import command_line, run_folder, serving, tested_models, transforms, version_folders
-from vgg_keras.agreement import TOLERANCES, Agreement
+from vgg_keras import (
+    command_line,
+    posteriors,
+    run_folder,
+    runtime_comparison,
+    serving,
+    tested_models,
+    transforms,
+    version_folders,
+)
 from vgg_keras.command_line import UserError
 from vgg_keras.datasets import ImageData
 from vgg_keras.predictor import Predictor
-from vgg_keras.served_model import DENSE_MAP, ServedModel
+from vgg_keras.runtime_comparison import Converted
+from vgg_keras.served_model import DENSE_MAP
 from vgg_keras.serving import Plan
 
 ONNX_FILE, TFLITE_FILE, INT8_FILE = "model.onnx", "model.tflite", "model_int8.tflite"
 # The newest that tf2onnx 1.17 writes.
 _OPSET = 18
-# Whole numbers of 8 bits may turn a close decision; more than these turned mean that something else is wrong.
-_INT8_SAME_TOP1 = 0.75
-
-Posteriors = Callable[[np.ndarray], np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True)
-class Converted:
-    """A converted model.
-
-    Attributes:
-        name: of its format.
-        size: of its file or folder, bytes.
-        run: images (1, H, W, 3) float32, RGB 0..255 -> posteriors (1, classes).
-        whole: whether it takes images of any size, or the centre crop alone.
-        exact: whether it must give the same posteriors.
-    """
-
-    name: str
-    size: int
-    run: Posteriors
-    whole: bool
-    exact: bool = True
 
 
 def _import(names: Sequence[str], extra: str) -> list:
@@ -67,17 +50,39 @@ def _import(names: Sequence[str], extra: str) -> list:
         raise UserError(f"--format={extra} needs more packages ({error}): pip install 'vgg_keras[{extra}]'") from error
 
 
-def to_onnx(served: ServedModel, folder: Path) -> list[Converted]:
-    """Writes the dense signature as ONNX.
+def to_onnx(net: keras.Model, average: str, folder: Path) -> list[Converted]:
+    """Writes dense evaluation as ONNX: images (B, H, W, 3) float32, RGB 0..255 -> class_score_map and posterior.
+
+    Args:
+        net: of `fully_convolutional.convert`.
+        average: of the class-score map.
+        folder: where to.
 
     Raises:
         UserError: tf2onnx or onnxruntime are not installed.
     """
-    onnxruntime, tf2onnx = _import(["onnxruntime", "tf2onnx"], "onnx")
+    onnx, onnxruntime, tf2onnx = _import(["onnx", "onnxruntime", "tf2onnx"], "onnx")
+    variables = [*net.trainable_variables, *net.non_trainable_variables]
+    num_trainable = len(net.trainable_variables)
+
+    def dense(images: tf.Tensor, *weights: tf.Tensor) -> dict[str, tf.Tensor]:
+        score_map, _ = net.stateless_call(weights[:num_trainable], weights[num_trainable:], images, training=False)
+        return {"class_score_map": score_map, "posterior": posteriors.of_map(score_map, average)}
+
+    # The weights go in as arguments and are filled in afterwards: of constants tf2onnx makes so many copies that net D
+    # would take more than 16 GB.
+    weights = {f"weights_{index}": variable for index, variable in enumerate(variables)}
+    signature = [tf.TensorSpec((None, None, None, 3), tf.float32, name="images")]
+    signature += [tf.TensorSpec(variable.shape, variable.dtype, name=name) for name, variable in weights.items()]
+    model, _ = tf2onnx.convert.from_function(tf.function(dense, signature), input_signature=signature, opset=_OPSET)
+    images = [argument for argument in model.graph.input if argument.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(images)
+    filled = [onnx.numpy_helper.from_array(variable.numpy(), name) for name, variable in weights.items()]
+    model.graph.initializer.extend(filled)
     path = folder / ONNX_FILE
-    tf2onnx.convert.from_function(
-        served.dense, input_signature=served.dense.input_signature, opset=_OPSET, output_path=str(path)
-    )
+    onnx.save(model, str(path))
+
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return [
         Converted("ONNX", path.stat().st_size, lambda images: session.run(["posterior"], {"images": images})[0], True)
@@ -171,70 +176,21 @@ def export(
     with version_folders.new_version(output_dir, main_file) as folder, tempfile.TemporaryDirectory() as scratch:
         names = run_folder.read_label_names(model_path.parent, predictor.source.output_shape[-1])
         run_folder.write_text(folder / LABEL_NAMES, "\n".join(names) + "\n")
-        reference, served = _reference(predictor, plan, folder / LABEL_NAMES, Path(scratch))
+        reference = _reference(predictor, plan, folder / LABEL_NAMES, Path(scratch))
         if main_file == ONNX_FILE:
-            converted = to_onnx(served, folder)
+            converted = to_onnx(predictor.map_net, plan.protocol.average, folder)
         else:
             crops = data(side, predictor.model.input_size) if data else None
             converted = to_tflite(predictor.source, folder, crops)
-        compare(reference, converted, photos, side, predictor.model.input_size)
+        runtime_comparison.compare(reference, converted, photos, side, predictor.model.input_size)
     if plan.keep:
         version_folders.keep_newest(output_dir, plan.keep)
     return version_folders.newest(output_dir)
 
 
-def _reference(predictor: Predictor, plan: Plan, labels: Path, scratch: Path) -> tuple[Converted, ServedModel]:
+def _reference(predictor: Predictor, plan: Plan, labels: Path, scratch: Path) -> Converted:
     served = serving.served_model(predictor, plan, labels)
     tf.saved_model.save(served, str(scratch), signatures=served.signatures())
     dense = tf.saved_model.load(str(scratch)).signatures[DENSE_MAP]
     size = sum(path.stat().st_size for path in scratch.rglob("*") if path.is_file())
-    return Converted("SavedModel", size, lambda images: dense(images=images)["posterior"].numpy(), True), served
-
-
-def compare(
-    reference: Converted, converted: Sequence[Converted], photos: Sequence[bytes], smallest_side: int, crop_size: int
-) -> None:
-    """Compares models with the SavedModel on photos, and prints agreement, size and latency.
-
-    Raises:
-        UserError: one of them does not agree.
-    """
-    whole = [transforms.rescale(transforms.decode(photo), smallest_side) for photo in photos]
-    center = [transforms.center_crop(image, crop_size)[tf.newaxis].numpy() for image in whole]
-    whole = [image[tf.newaxis].numpy() for image in whole]
-    table = Table("format", "MB", "photos", "looks at", "ms a photo", "same top-1", "largest diff.")
-    for images in (whole, center):
-        compared = [model for model in converted if model.whole == (images is whole)]
-        if not compared:
-            continue
-        expected, milliseconds = _timed(reference, images)
-        seen = "the whole" if images is whole else f"the centre, {crop_size}x{crop_size}"
-        table.add_row(reference.name, f"{reference.size / 1e6:.1f}", str(len(images)), seen, f"{milliseconds:.0f}")
-        for model in compared:
-            answers, milliseconds = _timed(model, images)
-            found = Agreement.of(answers, expected)
-            table.add_row(
-                model.name, f"{model.size / 1e6:.1f}", str(len(images)), seen, f"{milliseconds:.0f}",
-                f"{found.same_top1} of {found.num_photos}", f"{found.largest_difference:.1e}",
-            )  # fmt: skip
-            _require_agreement(model, found)
-    command_line.print_table(table)
-
-
-def _require_agreement(model: Converted, found: Agreement) -> None:
-    # Written so that a NaN fails too.
-    if model.exact and not found.largest_difference <= TOLERANCES["float32"]:
-        raise UserError(f"{model.name} against the SavedModel: {found}; nothing was exported")
-    if not found.same_top1 >= _INT8_SAME_TOP1 * found.num_photos:
-        raise UserError(f"{model.name} against the SavedModel: {found}; nothing was exported. Calibrate on more photos")
-
-
-def _timed(model: Converted, images: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
-    """Returns the posteriors of all images, and the median of the milliseconds an image took."""
-    answers, seconds = [], []
-    model.run(images[0])  # the first one also pays for what is done once
-    for image in images:
-        start = time.perf_counter()
-        answers.append(model.run(image)[0])
-        seconds.append(time.perf_counter() - start)
-    return np.stack(answers), 1000 * float(np.median(seconds))
+    return Converted("SavedModel", size, lambda images: dense(images=images)["posterior"].numpy(), True)
