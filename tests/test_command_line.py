@@ -21,6 +21,7 @@ from vgg_keras.options import MAY_CHANGE, TrainOptions
 from vgg_keras.predict import PredictOptions
 from vgg_keras.pretrained import PretrainedOptions
 from vgg_keras.report import ReportOptions
+from vgg_keras.serve_check import ServeCheckOptions
 
 VERBS = {
     "data_prep.flowers": FlowersOptions,
@@ -34,6 +35,7 @@ VERBS = {
     "vgg_keras.features": FeaturesOptions,
     "vgg_keras.report": ReportOptions,
     "vgg_keras.export": ExportOptions,
+    "vgg_keras.serve_check": ServeCheckOptions,
 }
 CONFIGS = sorted(path.name for path in (ROOT / "configs").glob("*.cfg") if path.name != "base.cfg")
 FLAGS = [(verb, field) for verb, options in VERBS.items() for field in dataclasses.fields(options)]

@@ -6,7 +6,10 @@ from tests.conftest import ROOT
 
 PACKAGES = ("vgg_keras", "data_prep")
 VERBS = {
-    *(f"vgg_keras.{name}" for name in ("train", "evaluate", "report", "predict", "features", "export", "pretrained")),
+    *(
+        f"vgg_keras.{name}"
+        for name in ("train", "evaluate", "report", "predict", "features", "export", "pretrained", "serve_check")
+    ),
     *(f"data_prep.{name}" for name in ("flowers", "imagenet", "image_folder", "verify")),
 }
 
