@@ -4,12 +4,12 @@
     python -m vgg_keras.export --model=runs/d --output_dir=saved_models/d_bfloat16 --precision=bfloat16
     python -m benchmarks.serving_precision --model=saved_models/d --model=saved_models/d_bfloat16 --photos=photos/
 
-Serves the newest version of each in a process with TensorFlow alone, and asks them in turn, photo by photo, so that what
-else the machine does falls on both alike.
+Serves the newest version of each in a process with TensorFlow alone, and asks them in turn, photo by photo, so that
+what else the machine does falls on both alike.
 
-Predicted for a CPU without bfloat16 units: half the speed, since every layer has to convert. Seen on two such cores, net
-D at Q = 256 with mirror images, 24 photos: 1.00 times as fast (640 ms a photo); the same best class on all, posteriors
-within 0.0033. So there bfloat16 saves half of the memory and costs no time.
+Predicted for a CPU without bfloat16 units: half the speed, since every layer has to convert. Seen on two such cores,
+net D at Q = 256 with mirror images, 24 photos: 1.00 times as fast (640 ms a photo); the same best class on all,
+posteriors within 0.0033. So there bfloat16 saves half of the memory and costs no time.
 """
 
 import contextlib
