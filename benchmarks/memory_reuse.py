@@ -42,7 +42,7 @@ def train(options: BenchmarkOptions, keep: bool) -> tuple[float, float]:
     model = architectures.build(options.net, initialization=architectures.Initialization("glorot", seed=0))
     compiled = steps.Steps(
         model,
-        optimizers.make_optimizers("sgd", 1e-3, 0.9, model.layers),
+        optimizers.make_optimizers(optimizers.OptimizerChoice("sgd", 1e-3, 0.9), model.layers),
         tf.distribute.OneDeviceStrategy("/cpu:0"),
         batch_size=options.batch_size,
         micro_batch_size=32,

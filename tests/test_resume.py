@@ -10,7 +10,7 @@ import tensorflow as tf
 from tests.conftest import ROOT, kill_when, newest_checkpoint_is, start_verb
 from vgg_keras.run_folder import TIMING_KEYS, read_history
 
-pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
+pytestmark = [pytest.mark.slow, pytest.mark.multiprocess, pytest.mark.generations]
 
 _FLAGS = [
     f"--flagfile={ROOT / 'tests' / 'tiny.cfg'}",

@@ -18,6 +18,7 @@ from tests.test_evaluation import CLASSES, SIZES, expected_posteriors, photo, sa
 from vgg_keras import serving
 from vgg_keras.serving import Plan
 
+pytestmark = pytest.mark.generations
 PHOTOS = [photo(index, size) for index, size in enumerate(SIZES)]
 OUTPUTS = {
     "serving_default": {

@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from vgg_keras import keras_generations
 from vgg_keras.command_line import UserError, reason
 from vgg_keras.learning_rate import Plateau
 
@@ -180,6 +181,11 @@ def load_model(path: Path) -> keras.Model:
     if not path.is_file():
         raise UserError(f"{path} is missing; give a .keras file, such as best.keras in the folder of a finished run")
     try:
+        keras_generations.register_addons_of(path)
+        if keras_generations.is_foreign(path):
+            return keras_generations.load_foreign(path)
         return keras.saving.load_model(path, compile=False)
+    except UserError:
+        raise
     except Exception as error:  # whatever zip, JSON, HDF5 and Keras raise
         raise UserError(f"{path} is not a Keras model that can be loaded: {reason(error)}") from error

@@ -1,35 +1,70 @@
 """The optimizer, and a learning rate of their own for layers that are pre-trained."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
+from vgg_keras import keras_generations
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerChoice:
+    """Which optimizer, with which settings.
+
+    Attributes:
+        name: "sgd" (with momentum: arXiv:1409.1556, sect. 3.1), another of Keras's, such as "adam", or one by its
+            registered name, such as "Addons>LAMB".
+        learning_rate: the initial rate.
+        momentum: of "sgd".
+        arguments: further ones of its class.
+    """
+
+    name: str
+    learning_rate: float
+    momentum: float = 0.9
+    arguments: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+    def make(self, multiplier: float = 1.0) -> keras.optimizers.Optimizer:
+        """Makes it, with a multiple of the learning rate.
+
+        Raises:
+            ValueError: there is no such optimizer, or it has no such arguments.
+        """
+        momentum = {"momentum": self.momentum} if self.name == "sgd" else {}
+        arguments = {"learning_rate": self.learning_rate * multiplier, **momentum, **self.arguments}
+        made = _class_of(self.name)
+        try:
+            return made(**arguments)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"optimizer {self.name} cannot be made with {arguments}: {error}") from error
+
+
+def _class_of(name: str) -> type:
+    keras_generations.register_addons(name)
+    registered = keras.saving.get_registered_object(name)
+    return registered or type(keras.optimizers.get(name))
+
 
 def make_optimizer(
-    name: str, learning_rate: float, momentum: float, variables: list, precision: str = "float32"
+    choice: OptimizerChoice, variables: list, precision: str = "float32", multiplier: float = 1.0
 ) -> keras.optimizers.Optimizer:
     """Makes an optimizer, ready for a checkpoint; call in the strategy's scope.
 
     Args:
-        name: "sgd" (with momentum: arXiv:1409.1556, sect. 3.1), or a class that `keras.optimizers.get` knows, such as
-            "adam".
-        learning_rate: the initial rate.
-        momentum: of "sgd".
+        choice: which.
         variables: what it trains.
         precision: the dtype policy; "mixed_float16" needs the loss scaled.
+        multiplier: of the learning rate.
 
     Raises:
         ValueError: there is no such optimizer.
     """
-    if name == "sgd":
-        optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
-    else:
-        optimizer = keras.optimizers.get({"class_name": name, "config": {"learning_rate": learning_rate}})
+    optimizer = choice.make(multiplier)
     if precision == "mixed_float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
-    optimizer.build(variables)
+    keras_generations.build(optimizer, variables)
     return optimizer
 
 
@@ -72,7 +107,7 @@ class Optimizers:
 
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
         """Returns the loss scaled for half precision; only mixed_float16 scales."""
-        return self._groups[0].optimizer.scale_loss(loss)
+        return keras_generations.scale_loss(self._groups[0].optimizer, loss)
 
     def apply(self, gradients: Sequence[tf.Tensor], variables: Sequence) -> None:
         """Does one step with the gradients of a loss that `scale_loss` scaled."""
@@ -80,16 +115,13 @@ class Optimizers:
         scale = self.scale_loss(tf.ones(()))
         for group in self._groups:
             # Each optimizer divides by its own scale, and the loss was multiplied by the first one's.
-            own = group.optimizer.scale_loss(tf.ones(())) / scale
-            group.optimizer.apply_gradients(
-                [(by_variable[id(variable)] * own, variable) for variable in group.variables]
-            )
+            own = keras_generations.scale_loss(group.optimizer, tf.ones(())) / scale
+            own_gradients = [by_variable[id(variable)] * own for variable in group.variables]
+            keras_generations.apply_scaled(group.optimizer, own_gradients, group.variables)
 
 
 def make_optimizers(
-    name: str,
-    learning_rate: float,
-    momentum: float,
+    choice: OptimizerChoice,
     layers: Sequence[keras.layers.Layer],
     *,
     pretrained: Collection[str] = (),
@@ -99,9 +131,7 @@ def make_optimizers(
     """Makes the optimizers of the layers that are trained; call in the strategy's scope.
 
     Args:
-        name: as in `make_optimizer`.
-        learning_rate: the initial rate.
-        momentum: of "sgd".
+        choice: which optimizer.
         layers: what is trained.
         pretrained: names of the layers whose weights come from another model.
         pretrained_rate: their multiplier of the learning rate.
@@ -116,6 +146,5 @@ def make_optimizers(
         members = [layer for layer in layers if (not alike and layer.name in pretrained) == chosen]
         variables = [variable for layer in members for variable in layer.trainable_variables]
         if variables:
-            optimizer = make_optimizer(name, learning_rate * multiplier, momentum, variables, precision)
-            groups.append(Group(optimizer, variables, multiplier))
+            groups.append(Group(make_optimizer(choice, variables, precision, multiplier), variables, multiplier))
     return Optimizers(groups)

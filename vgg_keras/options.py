@@ -4,6 +4,7 @@ The defaults are the paper's hyper-parameters (arXiv:1409.1556, sect. 3.1).
 """
 
 import dataclasses
+import json
 
 from vgg_keras.architectures import INITIALIZERS, NETS, TOTAL_STRIDE
 from vgg_keras.command_line import UserError, option
@@ -48,7 +49,8 @@ class TrainOptions:
     epochs: int = option(74, "passes over the training split", lower=1)
     max_steps: int = option(0, "stop after so many steps; 0: after --epochs", lower=0)
     train_scale: str = option("256", "S, the smallest side of training images: 256, 384, or 256,512 for any in between")
-    optimizer: str = option("sgd", "sgd, or the name of a Keras optimizer, such as adam")
+    optimizer: str = option("sgd", "sgd, another of Keras's by name, such as adam, or a registered one: Addons>SGDW")
+    optimizer_args: str = option("", 'further arguments of its class as JSON: {"weight_decay": 1e-4}')
     learning_rate: float = option(1e-2, "initial learning rate", lower=0.0)
     momentum: float = option(0.9, "momentum of sgd", lower=0.0, upper=1.0)
     weight_decay: float = option(5e-4, "L2 penalty; its gradient is weight_decay * w", lower=0.0)
@@ -104,6 +106,22 @@ class TrainOptions:
     def test_scale(self) -> int:
         """Returns the scale Q of validation: S, or the middle of a range of S (arXiv:1409.1556, sect. 4.1)."""
         return sum(self.scale_range()) // 2
+
+    def optimizer_arguments(self) -> dict:
+        """Returns what --optimizer_args says.
+
+        Raises:
+            UserError: it is no JSON object.
+        """
+        try:
+            arguments = json.loads(self.optimizer_args or "{}")
+        except ValueError:
+            arguments = None
+        if not isinstance(arguments, dict):
+            raise UserError(
+                f"--optimizer_args={self.optimizer_args} must be a JSON object, such as '{{\"weight_decay\": 1e-4}}'"
+            )
+        return arguments
 
     def check_freezing(self) -> None:
         """Refuses a cache of layers that are trained, and views that are smaller than the crop or larger than S.

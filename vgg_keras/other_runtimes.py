@@ -18,6 +18,7 @@ import tensorflow as tf
 from data_prep.labels import LABEL_NAMES
 from vgg_keras import (
     command_line,
+    keras_generations,
     posteriors,
     run_folder,
     runtime_comparison,
@@ -59,8 +60,10 @@ def to_onnx(net: keras.Model, average: str, folder: Path) -> list[Converted]:
         folder: where to.
 
     Raises:
-        UserError: tf2onnx or onnxruntime are not installed.
+        UserError: tf2onnx or onnxruntime are not installed, or Keras is older than 3.
     """
+    if not keras_generations.KERAS_3:
+        raise UserError("--format=onnx needs Keras 3; the model's .keras file loads there as it is")
     onnx, onnxruntime, tf2onnx = _import(["onnx", "onnxruntime", "tf2onnx"], "onnx")
     variables = [*net.trainable_variables, *net.non_trainable_variables]
     num_trainable = len(net.trainable_variables)
@@ -104,7 +107,7 @@ def to_tflite(source: keras.Model, folder: Path, calibration: Iterable[np.ndarra
     module = tf.Module()
     module.function = tf.function(lambda images: {"posterior": source(images, training=False)}, [signature])
     # As in `served_model`: TensorFlow has to be told of a Keras 3 model's variables.
-    module.variables_of_net = [variable.value for variable in source.variables]
+    module.variables_of_net = [keras_generations.tf_variable(variable) for variable in source.variables]
 
     def converter() -> tf.lite.TFLiteConverter:
         return tf.lite.TFLiteConverter.from_concrete_functions([module.function.get_concrete_function()], module)

@@ -22,7 +22,7 @@ import keras
 import tensorflow as tf
 
 from data_prep.labels import LABEL_NAMES, label_files
-from vgg_keras import version
+from vgg_keras import keras_generations, version
 from vgg_keras.checkpoints import write_atomically
 from vgg_keras.command_line import UserError
 
@@ -60,14 +60,16 @@ def check(folder: Path, flags: Mapping[str, object], may_change: Sequence[str], 
         resume: whether to continue what is there.
 
     Raises:
-        UserError: there is a run and `resume` is off, or its flags differ.
+        UserError: there is a run and `resume` is off, or its flags differ, or the other generation of Keras wrote it.
     """
     record = folder / RECORD
     if not record.exists():
         return
     if not resume:
         raise UserError(f"{folder} holds a run; continue it with --resume, or choose another --output_dir")
-    before = read_record(folder)["flags"]
+    content = read_record(folder)
+    _check_generation(folder, content.get("versions", {}).get("keras", keras.__version__))
+    before = content["flags"]
     differing = [
         f"--{name} was {before.get(name)!r}, is {value!r}"
         for name, value in flags.items()
@@ -75,6 +77,15 @@ def check(folder: Path, flags: Mapping[str, object], may_change: Sequence[str], 
     ]
     if differing:
         raise UserError(f"{folder} holds a run with other flags ({'; '.join(differing)}); choose another --output_dir")
+
+
+def _check_generation(folder: Path, version: str) -> None:
+    if keras_generations.generation(version) != keras_generations.generation(keras.__version__):
+        raise UserError(
+            f"{folder} holds a run with Keras {version}, this is Keras {keras.__version__}, and neither reads the "
+            f"checkpoints of the other: continue it where it was begun, or begin another --output_dir with "
+            f"--init_from={folder}, whose best model both read"
+        )
 
 
 def start(folder: Path, flags: Mapping[str, object], choices: Mapping[str, str], model: Mapping[str, object]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from vgg_keras import fully_convolutional, posteriors
+from vgg_keras import fully_convolutional, keras_generations, posteriors
 from vgg_keras.request_images import RequestImages
 
 CLASSIFY, DENSE_MAP, FEATURES = "serving_default", "dense", "features"
@@ -60,7 +60,7 @@ class ServedModel(tf.Module):
         self._nets = _Nets(net, keras.Model(net.input, net.layers[-1].input))
         # TensorFlow finds a Keras 3 model's variables only by a detour through which a server does not restore them
         # ("Could not find variable"); so they are named to it one by one, and the model is kept out of its sight.
-        self.variables_of_net = [variable.value for variable in net.variables]
+        self.variables_of_net = [keras_generations.tf_variable(variable) for variable in net.variables]
         names = tf.lookup.TextFileInitializer(
             str(label_names),
             tf.int64,

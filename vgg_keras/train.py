@@ -85,9 +85,9 @@ def build_steps(
         model, pretrained = build_model(flags, num_classes, mean_rgb)
         freezing.check(model, flags.freeze_up_to, pretrained, as_map=flags.view_side() > flags.input_size)
         stepping = optimizers.make_optimizers(
-            flags.optimizer,
-            flags.learning_rate,
-            flags.momentum,
+            optimizers.OptimizerChoice(
+                flags.optimizer, flags.learning_rate, flags.momentum, flags.optimizer_arguments()
+            ),
             freezing.trained_layers(model, flags.freeze_up_to),
             pretrained=pretrained,
             pretrained_rate=flags.pretrained_rate,
@@ -212,6 +212,7 @@ def main(flags: TrainOptions) -> None:
     # All that can be refused is refused before the hours of work.
     flags.scale_range()
     flags.check_freezing()
+    flags.optimizer_arguments()
     run_folder.check(folder, dataclasses.asdict(flags), options.MAY_CHANGE, flags.resume)
     if flags.cpu_devices > 1:
         devices.split_cpu(flags.cpu_devices)

@@ -1,0 +1,90 @@
+"""Keras 2.15 and Keras 3: each reads what the other wrote, and both train alike. The file runs on both."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import generation_files
+from vgg_keras import checkpoints, freezing, keras_generations, optimizers, run_folder, steps
+from vgg_keras.architectures import build
+from vgg_keras.command_line import UserError
+from vgg_keras.keras_generations import KERAS_3
+
+pytestmark = pytest.mark.generations
+# What both generations have given for the images of `generation_files`, to the last of these digits.
+POSTERIORS = [
+    [0.2173221, 0.0576622, 0.4735573, 0.1428723, 0.1085861],
+    [0.2159700, 0.0576027, 0.4765839, 0.1410498, 0.1087936],
+]
+# The losses of ten steps, with which both have agreed.
+LOSSES = [
+    3.941979, 3.459858, 5.778458, 12.143769, 11.004506, 4.918057, 11.600366, 14.169173, 11.402692, 9.987359,
+]  # fmt: skip
+
+
+def ten_losses():
+    """Trains net A for ten steps of SGD with weight decay and dropout, on pixels and weights that NumPy drew."""
+    model = build("A", 5, input_size=32, width_multiplier=1 / 32, dropout=0.5, weight_decay=5e-4)
+    model.set_weights(generation_files.weights(model, vectors=0.02))
+    choice = optimizers.OptimizerChoice("sgd", 1e-4, 0.9)
+    stepping = optimizers.make_optimizers(choice, freezing.trained_layers(model, ""))
+    compiled = steps.Steps(
+        model, stepping, tf.distribute.OneDeviceStrategy("/cpu:0"), batch_size=8, micro_batch_size=4, seed=3
+    )
+    rng, losses = np.random.default_rng(2), []
+    for step in range(10):
+        batch = {
+            "image": tf.constant(rng.uniform(0, 255, (8, 32, 32, 3)), tf.float32),
+            "label": tf.constant(rng.integers(0, 5, 8), tf.int32),
+            "row": tf.range(8),
+        }
+        losses.append(float(compiled.train(batch, step)[0]) / 8)
+    return losses
+
+
+def test_ten_steps_have_the_same_losses():
+    np.testing.assert_allclose(ten_losses(), LOSSES, rtol=1e-4)
+
+
+@pytest.mark.parametrize("path", generation_files.FILES, ids=lambda path: path.stem)
+def test_a_keras_file_of_either_generation_loads(path):
+    model = checkpoints.load_model(path)
+    for received, expected in zip(model.get_weights(), generation_files.small_model().get_weights(), strict=True):
+        np.testing.assert_array_equal(received, expected)
+    np.testing.assert_allclose(model(generation_files.images()), POSTERIORS, rtol=1e-4)
+    fresh = generation_files.small_model()
+    assert [layer.name for layer in model.layers] == [layer.name for layer in fresh.layers]
+    assert model.name == fresh.name
+    # The penalty and the rates of dropout have come along.
+    np.testing.assert_allclose(tf.add_n(model.losses), tf.add_n(fresh.losses), rtol=1e-6)
+    assert model.get_layer("fc6_dropout").rate == 0.5
+
+
+def test_a_file_is_known_by_its_generation():
+    found = [keras_generations.is_foreign(path) for path in generation_files.FILES]
+    assert found == ([True, False] if KERAS_3 else [False, True])
+
+
+def test_a_model_that_is_no_chain_has_to_stay_in_its_generation(tmp_path, monkeypatch):
+    inputs = keras.Input((32, 32, 3))
+    outputs = keras.layers.Add()([keras.layers.ReLU(name="a")(inputs), keras.layers.ReLU(name="b")(inputs)])
+    keras.Model(inputs, outputs).save(tmp_path / "branched.keras")
+    monkeypatch.setattr(keras_generations, "is_foreign", lambda _: True)
+    with pytest.raises(
+        UserError, match=r"branched\.keras is not a .* loaded: it is no chain of layers: b does not follow a"
+    ):
+        checkpoints.load_model(tmp_path / "branched.keras")
+
+
+def test_a_run_of_the_other_generation_is_not_continued(tmp_path):
+    other = "2.15.0" if KERAS_3 else "3.12.0"
+    flags = {"net": "A", "epochs": 3}
+    run_folder.start(tmp_path, flags, {}, {})
+    record = json.loads((tmp_path / "run.json").read_text())
+    record["versions"]["keras"] = other
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match=rf"run with Keras {other}, this is Keras .*--init_from={tmp_path}"):
+        run_folder.check(tmp_path, flags, (), resume=True)
