@@ -1,6 +1,10 @@
 """Keras 2.15 and Keras 3: each reads what the other wrote, and both train alike. The file runs on both."""
 
+import importlib.util
 import json
+import subprocess
+import sys
+import zipfile
 
 import keras
 import numpy as np
@@ -8,7 +12,8 @@ import pytest
 import tensorflow as tf
 
 from tests import generation_files
-from vgg_keras import checkpoints, freezing, keras_generations, optimizers, run_folder, steps
+from tests.conftest import ROOT
+from vgg_keras import checkpoints, freezing, keras_generations, learning_rate, optimizers, run_folder, steps
 from vgg_keras.architectures import build
 from vgg_keras.command_line import UserError
 from vgg_keras.keras_generations import KERAS_3
@@ -19,21 +24,28 @@ POSTERIORS = [
     [0.2173221, 0.0576622, 0.4735573, 0.1428723, 0.1085861],
     [0.2159700, 0.0576027, 0.4765839, 0.1410498, 0.1087936],
 ]
+SGD = optimizers.OptimizerChoice("sgd", 1e-4, 0.9)
 # The losses of ten steps, with which both have agreed.
 LOSSES = [
     3.941979, 3.459858, 5.778458, 12.143769, 11.004506, 4.918057, 11.600366, 14.169173, 11.402692, 9.987359,
 ]  # fmt: skip
 
 
-def ten_losses():
-    """Trains net A for ten steps of SGD with weight decay and dropout, on pixels and weights that NumPy drew."""
-    model = build("A", 5, input_size=32, width_multiplier=1 / 32, dropout=0.5, weight_decay=5e-4)
-    model.set_weights(generation_files.weights(model, vectors=0.02))
-    choice = optimizers.OptimizerChoice("sgd", 1e-4, 0.9)
-    stepping = optimizers.make_optimizers(choice, freezing.trained_layers(model, ""))
-    compiled = steps.Steps(
-        model, stepping, tf.distribute.OneDeviceStrategy("/cpu:0"), batch_size=8, micro_batch_size=4, seed=3
-    )
+def ten_losses(choice=SGD, *, between=lambda *_: None, first=0, last=10):
+    """Trains net A for ten steps with weight decay and dropout, on pixels and weights that NumPy drew.
+
+    Args:
+        choice: the optimizer.
+        between: is called with the net's steps and the number of each step, before it is done.
+        first: the first step that is done.
+        last: the one before which it ends.
+    """
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    with strategy.scope():
+        model = build("A", 5, input_size=32, width_multiplier=1 / 32, dropout=0.5, weight_decay=5e-4)
+        model.set_weights(generation_files.weights(model, vectors=0.02))
+        stepping = optimizers.make_optimizers(choice, freezing.trained_layers(model, ""))
+    compiled = steps.Steps(model, stepping, strategy, batch_size=8, micro_batch_size=4, seed=3)
     rng, losses = np.random.default_rng(2), []
     for step in range(10):
         batch = {
@@ -41,7 +53,9 @@ def ten_losses():
             "label": tf.constant(rng.integers(0, 5, 8), tf.int32),
             "row": tf.range(8),
         }
-        losses.append(float(compiled.train(batch, step)[0]) / 8)
+        if first <= step < last:
+            between(compiled, step)
+            losses.append(float(compiled.train(batch, step)[0]) / 8)
     return losses
 
 
@@ -88,3 +102,54 @@ def test_a_run_of_the_other_generation_is_not_continued(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match=rf"run with Keras {other}, this is Keras .*--init_from={tmp_path}"):
         run_folder.check(tmp_path, flags, (), resume=True)
+
+
+def naming(path, activation, folder):
+    """Returns a copy of a `.keras` file in which FC6's activation has another name."""
+    copy = folder / "named.keras"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                (fc6,) = [layer for layer in config["config"]["layers"] if layer["config"]["name"] == "fc6"]
+                fc6["config"]["activation"] = activation
+                content = json.dumps(config).encode()
+            new.writestr(name, content)
+    return copy
+
+
+def test_a_file_with_an_object_of_addons(tmp_path):
+    path = naming(generation_files.OWN, "Addons>softshrink", tmp_path)
+    if importlib.util.find_spec("tensorflow_addons"):
+        # In a process that has not imported it yet.
+        script = "import sys; from pathlib import Path; from vgg_keras import checkpoints\n"
+        script += f"model = checkpoints.load_model(Path({str(path)!r}))\n"
+        script += "print(model.get_layer('fc6').activation.__name__)"
+        process = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert process.stdout.splitlines()[-1] == "softshrink"
+    else:
+        with pytest.raises(UserError, match=r"Addons>softshrink is of tensorflow-addons .* 'vgg_keras\[addons\]'"):
+            checkpoints.load_model(path)
+
+
+def test_an_optimizer_of_addons_goes_on_from_a_checkpoint(tmp_path):
+    pytest.importorskip("tensorflow_addons", reason="tensorflow-addons works with TensorFlow 2.15 alone")
+    choice = optimizers.OptimizerChoice("Addons>LAMB", 1e-3, arguments={"weight_decay": 1e-2})
+    whole = ten_losses(choice)
+    progress = checkpoints.Progress(learning_rate.Plateau(patience=1))
+
+    def checkpoint(compiled):
+        return checkpoints.Checkpoints(tmp_path, compiled.model, compiled.optimizers.members, progress)
+
+    def save(compiled, step):
+        if step == 4:
+            checkpoint(compiled).save(progress)
+
+    def restore(compiled, step):
+        if step == 4:
+            checkpoint(compiled).restore()
+
+    assert ten_losses(choice, between=save, last=6) == whole[:6]
+    # A net that has done no step yet, and an optimizer without a past.
+    assert ten_losses(choice, between=restore, first=4) == whole[4:]

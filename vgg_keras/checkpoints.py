@@ -11,7 +11,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from vgg_keras import keras_generations
+# layers: Keras knows a class of ours once its module is imported.
+from vgg_keras import keras_generations, layers  # noqa: F401
 from vgg_keras.command_line import UserError, reason
 from vgg_keras.learning_rate import Plateau
 

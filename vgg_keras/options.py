@@ -53,6 +53,9 @@ class TrainOptions:
     optimizer_args: str = option("", 'further arguments of its class as JSON: {"weight_decay": 1e-4}')
     learning_rate: float = option(1e-2, "initial learning rate", lower=0.0)
     momentum: float = option(0.9, "momentum of sgd", lower=0.0, upper=1.0)
+    metrics: str = option(
+        "", 'more metrics of validation (posteriors, one-hot labels) as JSON: {"Addons>CohenKappa": {"num_classes": 5}}'
+    )
     weight_decay: float = option(5e-4, "L2 penalty; its gradient is weight_decay * w", lower=0.0)
     dropout: float = option(0.5, "dropout rate after FC6 and FC7", lower=0.0, upper=0.99)
     initializer: str = option("normal", "distribution of the first weights", choices=INITIALIZERS)
@@ -113,15 +116,19 @@ class TrainOptions:
         Raises:
             UserError: it is no JSON object.
         """
-        try:
-            arguments = json.loads(self.optimizer_args or "{}")
-        except ValueError:
-            arguments = None
-        if not isinstance(arguments, dict):
-            raise UserError(
-                f"--optimizer_args={self.optimizer_args} must be a JSON object, such as '{{\"weight_decay\": 1e-4}}'"
-            )
-        return arguments
+        return _json_object("optimizer_args", self.optimizer_args, '{"weight_decay": 1e-4}')
+
+    def metric_arguments(self) -> dict[str, dict]:
+        """Returns what --metrics says: each metric's arguments by its name.
+
+        Raises:
+            UserError: it is no JSON object of JSON objects.
+        """
+        example = '{"TopKCategoricalAccuracy": {"k": 2}}'
+        described = _json_object("metrics", self.metrics, example)
+        for arguments in described.values():
+            _json_object("metrics", json.dumps(arguments), example)
+        return described
 
     def check_freezing(self) -> None:
         """Refuses a cache of layers that are trained, and views that are smaller than the crop or larger than S.
@@ -146,3 +153,13 @@ class TrainOptions:
     def view_side(self) -> int:
         """Returns the side of what the net, or the frozen part of it, sees of a training photo."""
         return self.cache_side or self.input_size
+
+
+def _json_object(flag: str, text: str, example: str) -> dict:
+    try:
+        content = json.loads(text or "{}")
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"--{flag}={text} must be a JSON object, such as '{example}'")
+    return content

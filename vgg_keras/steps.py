@@ -10,6 +10,7 @@ import tensorflow as tf
 from vgg_keras import forward, freezing
 from vgg_keras.optimizers import Optimizers
 from vgg_keras.scoring import Score, score_sums
+from vgg_keras.validation_metrics import ValidationMetrics
 
 
 class Steps:
@@ -29,6 +30,7 @@ class Steps:
         frozen_up_to: name of the last layer that is not trained; "": all are. What is frozen works as in evaluation.
         cached: whether the batches hold the outputs of that layer, of `frozen_outputs`, in place of images.
         jit: whether XLA compiles the gradients.
+        metrics: further metrics of what is evaluated; of this process's images.
 
     Attributes:
         evaluation_batch_size: images that all replicas together should evaluate at a time.
@@ -49,7 +51,9 @@ class Steps:
         frozen_up_to: str = "",
         cached: bool = False,
         jit: bool = False,
+        metrics: ValidationMetrics | None = None,
     ):
+        self.metrics = metrics or ValidationMetrics({})
         self._replicas = strategy.num_replicas_in_sync
         if batch_size % self._replicas:
             raise ValueError(f"batch_size must be a multiple of the {self._replicas} replicas, received {batch_size}")
@@ -141,19 +145,25 @@ class Steps:
         return tf.reshape(outputs, (-1, *outputs.shape[2:]))
 
     @tf.function
-    def _evaluate(self, batch) -> tf.Tensor:
-        def replica(batch: dict) -> tf.Tensor:
-            return score_sums(self._scores(batch["image"], training=False), batch["label"], batch["weight"])
+    def _evaluate(self, batch) -> tuple[tf.Tensor, tf.Tensor]:
+        def replica(batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
+            scores = self._scores(batch["image"], training=False)
+            return score_sums(scores, batch["label"], batch["weight"]), scores
 
-        sums = self.strategy.run(replica, args=(batch,))
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+        sums, scores = self.strategy.run(replica, args=(batch,))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None), scores
 
     def evaluate(self, batches: Iterable) -> Score:
-        """Returns the score of all images in the batches; padding does not count."""
-        sums = np.zeros(4)
+        """Returns the score of all images in the batches, and lets the metrics see them; padding does not count."""
+        total = np.zeros(4)
+        self.metrics.reset()
         for batch in batches:
-            sums += self._evaluate(batch).numpy()
-        return Score.from_sums(sums)
+            sums, scores = self._evaluate(batch)
+            total += sums.numpy()
+            if self.metrics:
+                counts = self.gathered(batch["weight"]) > 0
+                self.metrics.update(self.gathered(batch["label"])[counts], self.gathered(scores)[counts])
+        return Score.from_sums(total)
 
 
 def _rows(values: tf.Tensor, start: tf.Tensor, count: int) -> tf.Tensor:

@@ -37,6 +37,7 @@ from vgg_keras import (
 from vgg_keras.checkpoints import Progress
 from vgg_keras.command_line import UserError
 from vgg_keras.options import TrainOptions
+from vgg_keras.validation_metrics import ValidationMetrics
 
 
 def prepare_data(flags: TrainOptions, chief: bool) -> datasets.ImageData:
@@ -105,6 +106,7 @@ def build_steps(
         frozen_up_to=flags.freeze_up_to,
         cached=bool(flags.cache_views),
         jit=devices.choose_jit(flags.jit_compile, strategy),
+        metrics=ValidationMetrics(flags.metric_arguments()),
     )
 
 
@@ -213,10 +215,13 @@ def main(flags: TrainOptions) -> None:
     flags.scale_range()
     flags.check_freezing()
     flags.optimizer_arguments()
+    flags.metric_arguments()
     run_folder.check(folder, dataclasses.asdict(flags), options.MAY_CHANGE, flags.resume)
     if flags.cpu_devices > 1:
         devices.split_cpu(flags.cpu_devices)
-    strategy, strategy_reason = devices.make_strategy(flags.strategy, one_process=bool(flags.cache_views))
+    strategy, strategy_reason = devices.make_strategy(
+        flags.strategy, one_process=bool(flags.cache_views or flags.metrics)
+    )
     precision, precision_reason = devices.choose_precision(flags.precision)
     chief = devices.is_chief(strategy)
     data = prepare_data(flags, chief)

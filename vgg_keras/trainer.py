@@ -228,6 +228,7 @@ class Trainer:
         }
         for split, score in (("training", training), ("validation", validation)):
             entry |= {f"{split}_{key}": value for key, value in dataclasses.asdict(score).items()}
+        entry |= {f"validation_{name}": value for name, value in self._steps.metrics.results().items()}
         self._history.append(entry)
         self._say(
             f"epoch {entry['epoch']}{'' if complete else ' (unfinished)'}, step {progress.global_step}, "
