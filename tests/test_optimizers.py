@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vgg_keras import keras_generations, optimizers
+from vgg_keras import optimizers
 from vgg_keras.command_line import UserError
+from vgg_keras.keras_generations import KERAS_3
 from vgg_keras.optimizers import OptimizerChoice
 
 pytestmark = pytest.mark.generations
@@ -66,7 +67,9 @@ def test_one_group_where_the_rates_are_equal(layers):
 def test_each_group_divides_by_the_scale_of_the_loss(layers):
     stepping = _stepping(layers, "sgd", 0.1, 0.0, pretrained_rate=0.5, precision="mixed_float16")
     # As after an overflow in one group alone: its scale is halved.
-    keras_generations.loss_scale(stepping.members[1]).assign(2.0**14)
+    of_second = stepping.members[1]
+    scale = of_second.dynamic_scale if KERAS_3 else of_second._loss_scale._current_loss_scale
+    scale.assign(2.0**14)
     np.testing.assert_allclose(_weights_after(layers, stepping, [(1.0, 1.0)]), [-0.05, -0.1], rtol=1e-6)
 
 

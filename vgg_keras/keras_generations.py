@@ -18,10 +18,9 @@ def generation(version: str) -> int:
     return min(int(version.partition(".")[0]), 3)
 
 
+KERAS_3 = generation(keras.__version__) == 3
 # What the registered names of tensorflow-addons begin with.
 _ADDONS = "Addons>"
-
-KERAS_3 = generation(keras.__version__) == 3
 
 
 def tf_variable(variable) -> tf.Variable:
@@ -41,11 +40,6 @@ def apply_scaled(optimizer: keras.optimizers.Optimizer, gradients: Sequence[tf.T
     if not KERAS_3 and hasattr(optimizer, "get_unscaled_gradients"):
         gradients = optimizer.get_unscaled_gradients(gradients)
     optimizer.apply_gradients(list(zip(gradients, variables, strict=True)))
-
-
-def loss_scale(optimizer: keras.optimizers.Optimizer) -> tf.Variable:
-    """Returns the variable that holds a loss-scaling optimizer's scale; Keras 2 hides it."""
-    return optimizer.dynamic_scale if KERAS_3 else optimizer._loss_scale._current_loss_scale
 
 
 def build(optimizer: keras.optimizers.Optimizer, variables: list) -> None:
