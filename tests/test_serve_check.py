@@ -118,6 +118,11 @@ def shifted(server, signature, inputs):
     return {name: np.roll(value, 1, axis=-1) if name == "posterior" else value for name, value in outputs.items()}
 
 
+def not_a_number(server, signature, inputs):
+    outputs = server.predict(signature, inputs)
+    return {name: np.full_like(value, np.nan) if name == "posterior" else value for name, value in outputs.items()}
+
+
 def by_place(server, signature, inputs):
     """Answers depend on the photo's place in the request."""
     outputs = server.predict(signature, inputs)
@@ -144,6 +149,8 @@ def generous(server, signature, inputs):
     ("breaks", "check", "problem"),
     [
         (shifted, "warm-up file", r"answers differ by \d.*e-01 from those in the file"),
+        (not_a_number, "warm-up file", "answers differ by nan from those in the file"),
+        (not_a_number, "one photo a request", "more than 0.0001 from the source model"),
         (shifted, "one photo a request", "more than 0.0001 from the source model"),
         (by_place, "8 photos a request", r"the same photo gets answers that differ by \d\.\de-0[45]"),
         (careless, "malformed", r"text: should be INVALID_ARGUMENT and name image_bytes\[1\], is INTERNAL: something"),
