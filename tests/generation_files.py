@@ -1,6 +1,8 @@
 """A small model as each generation of Keras writes it: tests/data/keras_2.keras and keras_3.keras.
 
 python -m tests.generation_files    # writes that of the Keras it runs with
+
+keras_3.keras is of the lowest Keras 3 that the package works with: an older Keras 3 does not always read a newer one's.
 """
 
 from pathlib import Path
