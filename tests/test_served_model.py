@@ -11,7 +11,6 @@ from vgg_keras import checkpoints, fully_convolutional
 from vgg_keras.request_images import RequestImages
 from vgg_keras.served_model import ServedAs, ServedModel
 
-pytestmark = pytest.mark.generations
 PHOTOS = [photo(index, size) for index, size in enumerate(SIZES)]
 
 
