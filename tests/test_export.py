@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from data_prep.drawn_flowers import draw_flower
 from tests.conftest import kill_when, start_verb
 from tests.test_evaluation import expected_posteriors
-from vgg_keras import checkpoints, fully_convolutional, served_model, serving, version_folders
+from vgg_keras import checkpoints, export, fully_convolutional, served_model, serving, version_folders
 from vgg_keras.architectures import IMAGENET_MEAN_RGB, NETS, Initialization, build
 from vgg_keras.command_line import UserError
 from vgg_keras.serving import Plan
@@ -127,13 +128,13 @@ def test_versions_count_up_and_nothing_half_written_stays(run, tmp_path, monkeyp
     assert sorted(path.name for path in models.iterdir()) == ["1", "2"]
 
 
-def test_old_versions_are_removed(run, tmp_path):
+def test_old_versions_are_removed(run, tmp_path, capsys):
     for version in (3, 20, 100):
         (tmp_path / "models" / str(version)).mkdir(parents=True)
         (tmp_path / "models" / str(version) / "saved_model.pb").touch()
     (tmp_path / "models" / "notes").mkdir()
-    photos = serving.sample_photos(run / "best.keras", "")
-    assert serving.export(run / "best.keras", tmp_path / "models", photos, Plan(keep=2)).name == "101"
+    export.main(export.ExportOptions(model=str(run), output_dir=str(tmp_path / "models"), keep=2))
+    assert re.findall(r"removed version (\d+)", capsys.readouterr().out) == ["3", "20"]
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["100", "101", "notes"]
 
 

@@ -82,6 +82,12 @@ def test_the_linear_svm(place, tmp_path, capsys):
     assert result.mean_class_recall == pytest.approx(100 * (5 / 6 + 1 / 2) / 2)
     assert result.top1_error == pytest.approx(25.0)
     assert (result.num_training_images, result.num_images) == (40, 8)
+    assert result.cross_validation_error == pytest.approx(0)
+    # One of the forty bears the wrong label: a fit without it says the other.
+    labels[0] = 1
+    noisy = linear_classifier.fit_and_test(points, labels, tests, np.array([0, 0, 0, 0, 0, 0, 1, 1]))
+    assert noisy.cross_validation_error == pytest.approx(100 / 40)
+    labels[0] = 0
     run(place, tmp_path / "f.npz", "--classifier")
     record = json.loads((tmp_path / "f.json").read_text())
     # It is tested on what it learned from: far better than chance, 83.3%.

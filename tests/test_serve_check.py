@@ -77,7 +77,7 @@ def test_photos_of_ones_own_over_rest_and_grpc(place, server, capsys):
 
 
 def test_both_protocols_give_the_same(server):
-    inputs = {"image_bytes": np.array([photo(1, (90, 64)), photo(2, (50, 97))], object)}
+    inputs = warm_up.encoded([photo(1, (90, 64)), photo(2, (50, 97))])
     image = {"images": np.random.default_rng(0).uniform(0, 255, (1, 64, 96, 3)).astype(np.float32)}
     with rest_server.serving(server, "tiny") as url:
         rest = serving_client.connect(url, "tiny")
@@ -90,7 +90,7 @@ def test_both_protocols_give_the_same(server):
             with pytest.raises(
                 RequestRefused, match=r"(?s)INVALID_ARGUMENT.*image_bytes\[1\] does not decode"
             ) as refused:
-                client.predict("serving_default", {"image_bytes": np.array([photo(1, (90, 64)), b"text"], object)})
+                client.predict("serving_default", warm_up.encoded([photo(1, (90, 64)), b"text"]))
             assert refused.value.code == "INVALID_ARGUMENT"
         with pytest.raises(RequestRefused, match=r"NOT_FOUND: no such model: /v1/models/other:predict"):
             serving_client.connect(url, "other").predict("features", inputs)

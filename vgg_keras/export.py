@@ -8,7 +8,7 @@ import dataclasses
 import functools
 from pathlib import Path
 
-from vgg_keras import command_line, datasets, other_runtimes, paper, run_folder, serving
+from vgg_keras import command_line, datasets, other_runtimes, paper, run_folder, serving, version_folders
 from vgg_keras.agreement import TOLERANCES
 from vgg_keras.command_line import UserError, option
 from vgg_keras.paper import DENSE
@@ -53,7 +53,7 @@ class ExportOptions:
     def plan(self) -> Plan:
         """Returns how the model is exported."""
         protocol = Protocol(self.method, self.test_scales, self.flip, self.average)
-        return Plan(protocol, self.precision, self.top, self.max_megapixels, self.keep)
+        return Plan(protocol, self.precision, self.top, self.max_megapixels)
 
 
 def export(flags: ExportOptions, model: Path) -> Path:
@@ -79,6 +79,9 @@ def main(flags: ExportOptions) -> None:
     model = run_folder.model_file(Path(flags.model))
     exported = export(flags, model)
     print(f"exported {model} -> {exported}")
+    if flags.keep:
+        for version in version_folders.keep_newest(Path(flags.output_dir), flags.keep):
+            print(f"removed version {version}")
     if flags.format == SAVED_MODEL:
         print(f"read about it: {exported / serving.EXTRA / 'model_card.md'}")
         print(f"look at it:    saved_model_cli show --all --dir {exported}")

@@ -186,8 +186,6 @@ def export(
             crops = data(side, predictor.model.input_size) if data else None
             converted = to_tflite(predictor.source, folder, crops)
         runtime_comparison.compare(reference, converted, photos, side, predictor.model.input_size)
-    if plan.keep:
-        version_folders.keep_newest(output_dir, plan.keep)
     return version_folders.newest(output_dir)
 
 

@@ -53,14 +53,12 @@ class Plan:
         precision: "float32" or "bfloat16", of weights and outputs of layers.
         top: how many class names a request gets.
         max_megapixels: larger images are refused, in million pixels.
-        keep: how many versions are kept; 0: all.
     """
 
     protocol: Protocol = dataclasses.field(default_factory=Protocol)
     precision: str = "float32"
     top: int = 5
     max_megapixels: float = 100.0
-    keep: int = 0
 
 
 def sample_photos(model_path: Path, check_images: str) -> list[bytes]:
@@ -130,9 +128,6 @@ def export(model_path: Path, output_dir: Path, photos: Sequence[bytes], plan: Pl
         print(f"the exported model against the trained one: {agreement}")
         warm_up.write(folder, output_dir.resolve().name, _warm_up_requests(predictor, plan, photos, expected))
         _describe(predictor, plan, agreement, folder, output_dir.resolve().name)
-    if plan.keep:
-        for version in version_folders.keep_newest(output_dir, plan.keep):
-            print(f"removed version {version}")
     return version_folders.newest(output_dir)
 
 
@@ -220,10 +215,10 @@ def _warm_up_requests(
 ) -> list[warm_up.Request]:
     """Returns requests for each signature: photos alone, photos of mixed sizes together, and a decoded one."""
     photos, expected = photos[:_WARM_UP_PHOTOS], expected[:_WARM_UP_PHOTOS].astype(np.float32)
-    together = {"image_bytes": np.array(photos, object)}
+    together = warm_up.encoded(photos)
     image = _dense_image(predictor, photos[0])
     alone = [
-        warm_up.Request(CLASSIFY, {"image_bytes": np.array([photo], object)}, {"posterior": row[np.newaxis]})
+        warm_up.Request(CLASSIFY, warm_up.encoded([photo]), {"posterior": row[np.newaxis]})
         for photo, row in zip(photos, expected, strict=True)
     ]
     return [

@@ -160,7 +160,7 @@ class Checks:
         return "was answered"
 
     def _classify(self, images: Sequence[bytes]) -> np.ndarray:
-        return self.client.predict(CLASSIFY, {"image_bytes": np.array(images, object)})["posterior"]
+        return self.client.predict(CLASSIFY, warm_up.encoded(images))["posterior"]
 
     def _compared(
         self, check: str, batches: Sequence[Sequence[int]], concurrency: int = 1

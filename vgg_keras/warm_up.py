@@ -5,7 +5,7 @@ the source model's own, so that whoever has the exported model alone can tell wh
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,11 @@ class Request:
     signature: str
     inputs: Mapping[str, np.ndarray]
     expected: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+
+def encoded(photos: Sequence[bytes]) -> dict[str, np.ndarray]:
+    """Returns the arguments of a request with encoded photos."""
+    return {"image_bytes": np.array(photos, object)}
 
 
 def write(version: Path, model_name: str, requests: Iterable[Request]) -> None:
