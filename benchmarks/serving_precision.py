@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg_keras import command_line, photos, serving, serving_client, version_folders
+from vgg_keras import command_line, photos, serving, serving_client, version_folders, warm_up
 from vgg_keras.agreement import Agreement
 from vgg_keras.command_line import UserError, option
 from vgg_keras.served_model import CLASSIFY
@@ -46,12 +46,12 @@ def main(options: BenchmarkOptions) -> None:
             for folder in options.model
         ]
         for client in clients:
-            client.predict(CLASSIFY, {"image_bytes": np.array(sent[:1], object)})
+            client.predict(CLASSIFY, warm_up.encoded(sent[:1]))
         with command_line.progress_bar("photos", len(sent), " photos", leave=False) as bar:
             for place, photo in enumerate(sent):
                 for index, client in enumerate(clients):
                     start = time.perf_counter()
-                    outputs = client.predict(CLASSIFY, {"image_bytes": np.array([photo], object)})
+                    outputs = client.predict(CLASSIFY, warm_up.encoded([photo]))
                     seconds[index, place] = time.perf_counter() - start
                     answers[index].append(outputs["posterior"][0])
                 bar.update()
