@@ -5,10 +5,8 @@ python -m vgg_keras.train --flagfile=configs/vgg19.cfg --data_dir=data/imagenet
 """
 
 import dataclasses
-import functools
-import itertools
 import shlex
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import keras
@@ -18,10 +16,10 @@ from data_prep import drawn_flowers
 from data_prep.statistics import RgbStatistics
 from vgg_keras import (
     architectures,
+    batches,
     command_line,
     datasets,
     devices,
-    feature_cache,
     freezing,
     input_pipeline,
     learning_rate,
@@ -110,53 +108,6 @@ def build_steps(
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Batches:
-    """How a run opens its batches.
-
-    Attributes:
-        training: of an epoch, from a step on.
-        validation: of the validation split.
-    """
-
-    training: Callable[[int, int], Iterable]
-    validation: Callable[[], Iterable]
-
-
-def image_batches(flags: TrainOptions, data: datasets.ImageData, rgb: RgbStatistics, compiled: steps.Steps) -> Batches:
-    """Returns batches of augmented images, and of centre crops for validation."""
-    augmentation = input_pipeline.Augmentation(flags.view_side(), flags.scale_range(), rgb, flags.rgb_shift)
-
-    def training(epoch: int, first_step: int) -> Iterable:
-        arguments = {"seed": flags.seed, "epoch": epoch, "first_step": first_step}
-        make = functools.partial(input_pipeline.training_epoch, data, flags.train_split, augmentation, **arguments)
-        return input_pipeline.distribute(compiled.strategy, flags.batch_size, make)
-
-    def validation() -> Iterable:
-        arguments = {"smallest_side": flags.test_scale(), "crop_size": flags.input_size}
-        make = functools.partial(input_pipeline.evaluation_batches, data, flags.validation_split, **arguments)
-        return input_pipeline.distribute(compiled.strategy, compiled.evaluation_batch_size, make)
-
-    return Batches(training, validation)
-
-
-def make_cache(
-    flags: TrainOptions, data: datasets.ImageData, images: Batches, compiled: steps.Steps
-) -> feature_cache.FeatureCache:
-    """Returns the cache of the frozen layers' outputs for what `images` opens; it is still to be filled."""
-    in_training = data.num_images(flags.train_split), flags.batch_size, flags.view_side()
-    in_validation = data.num_images(flags.validation_split), compiled.evaluation_batch_size, flags.input_size
-    views = [
-        feature_cache.Source(f"view{view + 1}", functools.partial(images.training, view), *in_training)
-        for view in range(flags.cache_views)
-    ]
-    validation = feature_cache.Source(
-        "validation", lambda first_step: itertools.islice(images.validation(), first_step, None), *in_validation
-    )
-    folder = Path(flags.output_dir) / run_folder.CACHE
-    return feature_cache.FeatureCache(folder, compiled, views, validation, seed=flags.seed)
-
-
 def make_schedule(flags: TrainOptions, data: datasets.ImageData) -> trainer.Schedule:
     """Returns how long a run goes on, and at what learning rate."""
     steps_per_epoch = input_pipeline.steps_per_epoch(data, flags.train_split, flags.batch_size)
@@ -176,15 +127,15 @@ def make_schedule(flags: TrainOptions, data: datasets.ImageData) -> trainer.Sche
 
 def fit(flags: TrainOptions, data: datasets.ImageData, rgb: RgbStatistics, compiled: steps.Steps) -> Progress:
     """Trains to the end of the schedule, on images or on the frozen layers' outputs for them."""
-    images = image_batches(flags, data, rgb, compiled)
-    cache = make_cache(flags, data, images, compiled) if flags.cache_views else None
-    batches = Batches(cache.training, cache.validation) if cache else images
+    images = batches.of_images(flags, data, rgb, compiled)
+    cache = batches.to_be_cached(flags, data, images, compiled) if flags.cache_views else None
+    opened = cache or images
     training = trainer.Trainer(
         compiled,
         make_schedule(flags, data),
         Path(flags.output_dir),
-        batches.training,
-        batches.validation,
+        opened.training,
+        opened.validation,
         chief=devices.is_chief(compiled.strategy),
     )
     if cache and not training.finished:
