@@ -114,6 +114,8 @@ def test_mean_average_precision_where_images_have_several_labels():
         linear_classifier.fit_and_test(points, np.ones_like(labels), tests, np.ones((4, 3), int))
 
 
+# A fold without a label once counted as a perfect one, with a warning of scikit-learn's.
+@pytest.mark.filterwarnings("error::UserWarning:sklearn")
 def test_images_with_several_labels(place, tmp_path):
     red, green = (np.full((70, 90, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 255, 0)))
     patterned = {index: photo(index, (80, 96)) for index in range(8)}

@@ -78,32 +78,13 @@ def fit_and_test(
     Raises:
         UserError: there are too few images of a class to learn from.
     """
-    from sklearn.metrics import average_precision_score, balanced_accuracy_score
-    from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
-    from sklearn.multiclass import OneVsRestClassifier
-    from sklearn.svm import LinearSVC
+    from sklearn.metrics import balanced_accuracy_score
 
-    several = train_labels.ndim == 2
-    # Of several labels, each divides the images in two: those with it and those without.
-    counts = np.concatenate([train_labels.sum(0), (1 - train_labels).sum(0)]) if several else np.bincount(train_labels)
-    folds = min(_FOLDS, counts[counts > 0].min())
-    if folds < 2 or (counts > 0).sum() < 2 or (several and counts.min() < 2):
-        raise UserError("a linear SVM needs at least two classes, and two training images with and without each label")
-    svm = OneVsRestClassifier(LinearSVC(random_state=seed, dual="auto", max_iter=20_000))
-    search = GridSearchCV(
-        svm,
-        {"estimator__C": _CANDIDATES},
-        cv=(KFold if several else StratifiedKFold)(folds, shuffle=True, random_state=seed),
-        scoring="average_precision" if several else "accuracy",
-    )
-    search.fit(train_features, train_labels)
+    search = _search(train_features, train_labels, seed)
     result = LinearResult(search.best_params_["estimator__C"], len(train_labels), len(test_labels))
-    if several:
-        # A class that no tested image has cannot be found or missed.
-        tested = test_labels.any(axis=0)
-        scores = search.decision_function(test_features)
-        precision = average_precision_score(test_labels[:, tested], scores[:, tested])
-        return dataclasses.replace(result, mean_average_precision=100 * float(precision))
+    if train_labels.ndim == 2:
+        precision = _mean_average_precision(search, test_features, test_labels)
+        return dataclasses.replace(result, mean_average_precision=precision)
     predicted = search.predict(test_features)
     return dataclasses.replace(
         result,
@@ -111,3 +92,34 @@ def fit_and_test(
         top1_error=100 * float(np.mean(predicted != test_labels)),
         cross_validation_error=100 * (1 - float(search.best_score_)),
     )
+
+
+def _search(features: np.ndarray, labels: np.ndarray, seed: int):
+    """Returns scikit-learn's search for C, done, with the classifier that it chose."""
+    from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.svm import LinearSVC
+
+    several = labels.ndim == 2
+    # Of several labels, each divides the images in two: those with it and those without.
+    counts = np.concatenate([labels.sum(0), (1 - labels).sum(0)]) if several else np.bincount(labels)
+    folds = min(_FOLDS, counts[counts > 0].min())
+    if folds < 2 or (counts > 0).sum() < 2 or (several and counts.min() < 2):
+        raise UserError("a linear SVM needs at least two classes, and two training images with and without each label")
+    search = GridSearchCV(
+        OneVsRestClassifier(LinearSVC(random_state=seed, dual="auto", max_iter=20_000)),
+        {"estimator__C": _CANDIDATES},
+        cv=(KFold if several else StratifiedKFold)(folds, shuffle=True, random_state=seed),
+        scoring=_mean_average_precision if several else "accuracy",
+    )
+    return search.fit(features, labels)
+
+
+def _mean_average_precision(fitted, features: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the mean average precision of a classifier on images of several labels, (M, classes), in percent."""
+    from sklearn.metrics import average_precision_score
+
+    # A class that no tested image has, as in a small fold, cannot be found or missed.
+    tested = labels.any(axis=0)
+    scores = fitted.decision_function(features)
+    return 100 * float(average_precision_score(labels[:, tested], scores[:, tested]))
