@@ -87,12 +87,22 @@ def test_files_and_tables(place, capsys):
 def test_unreadable_photos_are_reported_and_the_rest_goes_on(place, capsys):
     (place / "photos" / "broken.jpg").write_bytes(photo(1, SIZE)[:300])
     (place / "photos" / "empty.png").touch()
-    with pytest.raises(UserError, match=r"2 of 7 photos cannot be read \(listed above\)"):
+    with pytest.raises(UserError, match=r"2 of 7 photos cannot be used \(listed above\)"):
         run(place, f"--json={place / 'all.json'}", place / "photos")
     assert len(read(place / "all.json")) == 5
     errors = capsys.readouterr().err
     assert "empty.png: empty file" in errors
     assert "broken.jpg: " in errors
+
+
+def test_a_photo_too_long_for_memory_is_reported_and_the_rest_goes_on(place, capsys):
+    Image.new("RGB", (2000, 2)).save(place / "photos" / "a_line.png")
+    with pytest.raises(UserError, match=r"1 of 6 photos cannot be used \(listed above\)"):
+        run(place, "--test_scales=64", f"--json={place / 'all.json'}", place / "photos")
+    assert len(read(place / "all.json")) == 5
+    # 64 * 64 * 1000 pixels, where 64 * 224 * 224 are allowed.
+    message = "a_line.png: is too long and thin (2000x2): with the smallest side 64 it has 4.1 million pixels; crop it"
+    assert message in capsys.readouterr().err
 
 
 def test_bad_input(place):
@@ -124,7 +134,7 @@ def test_the_exit_code(place, run_verb):
     assert (code, "kind " in stdout) == (0, True), stderr
     code, stdout, stderr = run_verb("vgg_keras.predict", *arguments, str(place / "photos" / "empty.png"))
     assert (code, "kind " in stdout) == (1, True)
-    assert "error: 1 of 2 photos cannot be read (listed above)" in stderr
+    assert "error: 1 of 2 photos cannot be used (listed above)" in stderr
     assert "Traceback" not in stderr
 
 

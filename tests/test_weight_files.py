@@ -114,6 +114,10 @@ def test_hdf5_that_cannot_be_used(tmp_path):
         weight_files.read(str(tmp_path / "text.h5"), "D")
     with pytest.raises(UserError, match=r"absent\.h5 is missing; give a \.keras file, a run's folder"):
         weight_files.read(str(tmp_path / "absent.h5"), "D")
+    with h5py.File(tmp_path / "odd.h5", "w") as file:
+        file["model_weights"] = 1
+    with pytest.raises(UserError, match=r"odd\.h5 cannot be read as weights of Keras"):
+        weight_files.read(str(tmp_path / "odd.h5"), "D")
     with pytest.raises(UserError, match=r"keras\.applications has nets D and E, not A"):
         weight_files.read("keras_applications", "A")
 
@@ -206,3 +210,17 @@ def test_strict(tmp_path):
     target = build("A", 3, input_size=32, width_multiplier=1 / 16)
     with pytest.raises(UserError, match=r"--strict: vgg_a does not fit vgg_a\n.*\n.*differ: fc8 \(\(256, 4\), here"):
         weights.copy(source, target, strict=True)
+
+
+def test_weights_that_are_no_numbers():
+    source = weights.of_model(build("A", 5, input_size=32, width_multiplier=1 / 16))
+    source.layers["fc7"][1][3] = np.nan
+    with pytest.raises(UserError, match=r"vgg_a: fc7 has weights that are no finite numbers"):
+        weights.copy(source, build("A", 5, input_size=32, width_multiplier=1 / 16))
+
+
+def test_a_layer_whose_bias_does_not_fit():
+    source = weights.of_model(build("A", 5, input_size=32, width_multiplier=1 / 16))
+    source.layers["fc7"].pop()
+    transfer = weights.copy(source, build("A", 5, input_size=32, width_multiplier=1 / 16))
+    assert transfer.other_shape == (("fc7", (), (256,)),)

@@ -88,15 +88,15 @@ def map_figure(predictor: Predictor, photo: np.ndarray, label: tuple[str, int, f
 def predictions(
     predictor: Predictor, names: Sequence[str], files: Sequence[Path], options: PredictOptions
 ) -> Iterator[Prediction]:
-    """Yields what is on each photo that can be read; says which cannot."""
+    """Yields what is on each photo that can be read and looked at; says which cannot."""
     with command_line.progress_bar("photos", len(files), " photos", leave=False) as bar:
         for place, file in enumerate(files):
             try:
                 photo = photos.read(file)
+                posteriors = predictor.posteriors(photo)
             except (BadImage, OSError) as error:
                 bar.write(f"{file}: {error}", file=sys.stderr)
             else:
-                posteriors = predictor.posteriors(photo)
                 best = np.argsort(-posteriors, kind="stable")[: options.top].tolist()
                 labels = [(names[index], index, float(posteriors[index])) for index in best]
                 prediction = Prediction(file, labels)
@@ -148,7 +148,7 @@ def show(found: Sequence[Prediction]) -> None:
 
 
 def main(options: PredictOptions) -> None:
-    """Reads, looks, prints, writes; fails at the end if a photo could not be read."""
+    """Reads, looks, prints, writes; fails at the end if a photo could not be used."""
     if not options.paths:
         raise UserError("name photos: files, folders or globs, after the flags")
     if options.class_score_maps and not options.output_dir:
@@ -165,7 +165,7 @@ def main(options: PredictOptions) -> None:
         if place:
             run_folder.write_text(Path(place), text)
     if len(found) < len(files):
-        raise UserError(f"{len(files) - len(found)} of {len(files)} photos cannot be read (listed above)")
+        raise UserError(f"{len(files) - len(found)} of {len(files)} photos cannot be used (listed above)")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 
+from data_prep.images import BadImage
 from vgg_keras import devices, fully_convolutional, views
 from vgg_keras.command_line import UserError
 from vgg_keras.paper import DENSE
@@ -44,7 +45,17 @@ class Predictor:
         return fully_convolutional.convert(self.source)
 
     def posteriors(self, photo: np.ndarray) -> np.ndarray:
-        """Computes the posteriors of a photo: (H, W, 3) uint8 -> (classes,), the mean over scales and views."""
+        """Computes the posteriors of a photo: (H, W, 3) uint8 -> (classes,), the mean over scales and views.
+
+        Raises:
+            data_prep.images.BadImage: it is so long and thin that, rescaled, it would not fit into memory.
+        """
+        pixels = views.rescaled_pixels(photo.shape[:2], max(self.model.test_scales))
+        if pixels > views.allowed_pixels(self.model.input_size, self._batch_size):
+            raise BadImage(
+                f"is too long and thin ({photo.shape[1]}x{photo.shape[0]}): with the smallest side "
+                f"{max(self.model.test_scales)} it has {pixels / 1e6:,.1f} million pixels; crop it"
+            )
         of_scales = []
         for side in self.model.test_scales:
             seen = views.views_of(photo, self._method, side, self.model.input_size)

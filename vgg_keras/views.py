@@ -71,8 +71,8 @@ class Survey:
         Raises:
             UserError: there is one.
         """
-        allowed = max(batch_size * crop_size**2, ALWAYS_ALLOWED)
-        pixels = self.sizes.max(axis=1) / self.sizes.min(axis=1) * float(smallest_side) ** 2
+        allowed = allowed_pixels(crop_size, batch_size)
+        pixels = rescaled_pixels(self.sizes, smallest_side)
         worst = int(pixels.argmax())
         if pixels[worst] > allowed:
             height, width = self.sizes[worst]
@@ -108,6 +108,16 @@ class ImagesUnderTest:
             "num_classes": len(class_names),
             "sha256_of_classes_labels_sizes": hashlib.sha256(content).hexdigest(),
         }
+
+
+def rescaled_pixels(sizes: np.ndarray, smallest_side: int) -> np.ndarray:
+    """Returns how many pixels images have at a test scale: (..., 2) heights and widths -> (...) float."""
+    return np.max(sizes, axis=-1) / np.min(sizes, axis=-1) * float(smallest_side) ** 2
+
+
+def allowed_pixels(crop_size: int, batch_size: int) -> int:
+    """Returns how many pixels one whole image may have: as many as a batch of crops, or `ALWAYS_ALLOWED`."""
+    return max(batch_size * crop_size**2, ALWAYS_ALLOWED)
 
 
 def images_per_batch(height: tf.Tensor, width: tf.Tensor, crop_size: int, batch_size: int) -> tf.Tensor:

@@ -15,7 +15,7 @@ import h5py
 import keras
 import numpy as np
 
-from vgg_keras import architectures, checkpoints, run_folder, weights
+from vgg_keras import architectures, checkpoints, keras_files, run_folder, weights
 from vgg_keras.architectures import NETS
 from vgg_keras.command_line import UserError
 from vgg_keras.torch_files import read_state_dict
@@ -25,6 +25,8 @@ from vgg_keras.weights import SourceWeights
 KERAS_APPLICATIONS = "keras_applications"
 _DOWNLOADS = {"D": "VGG16", "E": "VGG19"}
 _FC_NAMES = ("fc6", "fc7", "fc8")
+# Of a convolution or dense layer the first two, of batch normalisation all.
+_TORCH_KINDS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 _TORCH_SUFFIXES = (".pth", ".pt", ".bin")
 
 
@@ -82,7 +84,7 @@ def read(source: str, net: str) -> SourceWeights:
     if path.suffix in _TORCH_SUFFIXES:
         return _of_torch(path.name, read_state_dict(path))
     if h5py.is_hdf5(path):
-        return _of_keras_layers(path.name, _read_hdf5(path), CAFFE)
+        return _of_keras_layers(path.name, keras_files.read_layers(path), CAFFE)
     raise UserError(f"{path} is none of the kinds of files that are read: .keras, HDF5, or PyTorch's .pth")
 
 
@@ -127,51 +129,11 @@ def _download(net: str) -> SourceWeights:
     return _of_keras_layers(_DOWNLOADS[net], weights.of_model(model).layers, CAFFE)
 
 
-def _read_hdf5(path: Path) -> dict[str, list[np.ndarray]]:
-    """Reads the arrays of each layer with weights, in the order of the file.
-
-    Raises:
-        UserError: the file is damaged, or does not name its layers.
-    """
-    try:
-        with h5py.File(path) as file:
-            root = file.get("model_weights", file)
-            return _legacy_layers(root) if "layer_names" in root.attrs else _named_layers(root)
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as weights of Keras: {error}") from error
-
-
-def _legacy_layers(root: h5py.Group) -> dict[str, list[np.ndarray]]:
-    def text(name: str | bytes) -> str:
-        return name.decode() if isinstance(name, bytes) else name
-
-    layers = {}
-    for name in map(text, root.attrs["layer_names"]):
-        arrays = [root[name][text(weight)][()] for weight in root[name].attrs["weight_names"]]
-        if arrays:
-            layers[name] = arrays
-    return layers
-
-
-def _named_layers(root: h5py.Group) -> dict[str, list[np.ndarray]]:
-    """Reads Keras 3's `.weights.h5`, where the group `vars` of a layer bears its name and holds 0, 1, ..."""
-    layers = {}
-
-    def visit(path: str, group: h5py.Group) -> None:
-        if path.endswith("/vars") and len(group) and not path.startswith("optimizer"):
-            if "name" not in group.attrs:
-                raise ValueError("it does not name its layers; write it again with a newer Keras")
-            layers[group.attrs["name"]] = [group[key][()] for key in sorted(group, key=int)]
-
-    root.visititems(lambda path, item: visit(path, item) if isinstance(item, h5py.Group) else None)
-    return layers
-
-
 def _read_preset(folder: Path) -> SourceWeights:
     """Reads a KerasHub preset: the backbone, the head if there is one, and what its image converter computes."""
-    layers = _read_hdf5(folder / "model.weights.h5")
+    layers = keras_files.read_layers(folder / "model.weights.h5")
     if (folder / "task.weights.h5").exists():
-        layers |= _read_hdf5(folder / "task.weights.h5")
+        layers |= keras_files.read_layers(folder / "task.weights.h5")
     converter = folder / "image_converter.json"
     try:
         config = json.loads(converter.read_text(encoding="utf-8"))["config"]
@@ -191,11 +153,16 @@ def _of_keras_layers(
     trunk = {layer: arrays for layer, arrays in sorted(renamed.items()) if layer.startswith("block")}
     # A head may be convolutions already; ours are dense.
     rest = {
-        layer: [arrays[0].reshape(-1, arrays[0].shape[-1]), *arrays[1:]] if layer in _FC_NAMES else arrays
+        layer: [_as_dense(array) for array in arrays] if layer in _FC_NAMES else arrays
         for layer, arrays in renamed.items()
         if layer not in trunk
     }
     return _assemble(name, trunk, rest, preprocessing)
+
+
+def _as_dense(array: np.ndarray) -> np.ndarray:
+    """Turns a convolution's kernel over its whole input into a dense layer's; leaves all else as it is."""
+    return array.reshape(-1, array.shape[-1]) if array.ndim == 4 else array
 
 
 def _of_torch(name: str, state: Mapping[str, np.ndarray]) -> SourceWeights:
@@ -204,36 +171,53 @@ def _of_torch(name: str, state: Mapping[str, np.ndarray]) -> SourceWeights:
     for key, array in state.items():
         part, _, rest = key.removeprefix("module.").partition(".")
         index, _, kind = rest.partition(".")
-        if part not in ("features", "classifier") or not index.isdigit():
+        if part not in ("features", "classifier") or not index.isdigit() or kind not in _TORCH_KINDS:
             raise UserError(f"{name}: {key} is not of a torchvision VGG, which has features.N and classifier.N")
         modules.setdefault((part, int(index)), {})[kind] = array
+
+    def of_module(part: str, index: int, kinds: Sequence[str] = ("weight", "bias")) -> list[np.ndarray]:
+        for kind in kinds:
+            if kind not in modules[part, index]:
+                raise UserError(f"{name} lacks {part}.{index}.{kind}, which a VGG of torchvision has")
+        return [modules[part, index][kind] for kind in kinds]
+
     trunk: dict[str, list[np.ndarray]] = {}
     block, position, expected, layer = 1, 0, 0, ""
-    in_order = sorted(modules.items(), key=lambda item: item[0][1])
-    for (part, index), arrays in in_order:
-        if part == "features" and arrays["weight"].ndim == 4:
+    for part, index in sorted(key for key in modules if key[0] == "features"):
+        kernel, bias = of_module(part, index)
+        if kernel.ndim == 4:
             # A pool took a place between this convolution and what came before.
             block, position = (block + 1, 1) if index > expected else (block, position + 1)
-            layer, expected = f"block{block}_conv{position}", index + 2
-            trunk[layer] = [arrays["weight"].transpose(2, 3, 1, 0), arrays["bias"]]
-        elif part == "features":
-            expected = index + 2
-            kinds = ("weight", "bias", "running_mean", "running_var")
-            trunk[f"{layer}_bn"] = [arrays[kind] for kind in kinds]
-    dense = [
-        arrays for (part, _), arrays in sorted(modules.items(), key=lambda item: item[0][1]) if part == "classifier"
-    ]
-    head = {fc: [arrays["weight"].T, arrays["bias"]] for fc, arrays in zip(_FC_NAMES, dense, strict=False)}
-    if "fc6" in head:
-        channels = trunk[layer][0].shape[-1]
-        head["fc6"][0] = _rows_first(head["fc6"][0], channels)
+            layer = f"block{block}_conv{position}"
+            trunk[layer] = [kernel.transpose(2, 3, 1, 0), bias]
+        else:
+            trunk[f"{layer}_bn"] = of_module(part, index, _TORCH_KINDS[:4])
+        expected = index + 2
+    dense = sorted(key for key in modules if key[0] == "classifier")
+    # What comes after the third finds no place, and is said to.
+    names = [*_FC_NAMES, *(f"{part}.{index}" for part, index in dense[len(_FC_NAMES) :])]
+    head = {fc: [array.T for array in of_module(*key)] for fc, key in zip(names, dense, strict=False)}
+    if "fc6" in head and layer:
+        head["fc6"][0] = _rows_first(name, head["fc6"][0], trunk[layer][0].shape[-1])
     return _assemble(name, trunk, head, TORCH)
 
 
-def _rows_first(kernel: np.ndarray, channels: int) -> np.ndarray:
+def _rows_first(name: str, kernel: np.ndarray, channels: int) -> np.ndarray:
     """Turns FC6's inputs from channels, rows, columns (PyTorch's order) to rows, columns, channels."""
-    side = math.isqrt(len(kernel) // channels)
+    side = _map_side(name, kernel, channels)
     return kernel.reshape(channels, side, side, -1).transpose(1, 2, 0, 3).reshape(kernel.shape)
+
+
+def _map_side(name: str, fc6: np.ndarray, channels: int) -> int:
+    """Returns the side of the map that FC6's kernel, (side * side * channels, out), looks at.
+
+    Raises:
+        UserError: there is no such map.
+    """
+    side = math.isqrt(len(fc6) // channels) if fc6.ndim == 2 and channels else 0
+    if not side or len(fc6) != side * side * channels:
+        raise UserError(f"{name}: FC6's kernel {fc6.shape} looks at no square map of {channels} channels")
+    return side
 
 
 def _assemble(
@@ -245,9 +229,13 @@ def _assemble(
     """Recognises the net by its convolutions and folds the preprocessing in.
 
     Raises:
-        UserError: the convolutions are those of no net.
+        UserError: the convolutions are those of no net, or do not take RGB; or FC6 does not follow them.
     """
     convolutions = {layer: arrays for layer, arrays in trunk.items() if "_conv" in layer and layer.count("_") == 1}
+    for layer, arrays in convolutions.items():
+        if [array.ndim for array in arrays] != [4, 1]:
+            shapes = ", ".join(str(array.shape) for array in arrays)
+            raise UserError(f"{name}: {layer} is no kernel and bias of a convolution; its shapes are {shapes}")
     blocks = itertools.groupby(convolutions, key=lambda layer: layer.partition("_")[0])
     kernel_sizes = tuple(tuple(convolutions[layer][0].shape[0] for layer in block) for _, block in blocks)
     net = next((net for net, sizes in NETS.items() if tuple(map(tuple, sizes)) == kernel_sizes), None)
@@ -255,9 +243,11 @@ def _assemble(
         raise UserError(f"{name} is no net of the paper; its kernels, block by block: {kernel_sizes}")
     layers = {**trunk, **rest}
     first, (kernel, *others) = next(iter(convolutions.items()))
+    if kernel.shape[2] != 3:
+        raise UserError(f"{name} takes {kernel.shape[2]} channels where the nets here take red, green and blue")
     layers[first] = [preprocessing.fold(kernel), *others]
     input_size = None
     if "fc6" in layers:
         last_channels = convolutions[f"block5_conv{len(kernel_sizes[-1])}"][0].shape[-1]
-        input_size = architectures.TOTAL_STRIDE * math.isqrt(len(layers["fc6"][0]) // last_channels)
+        input_size = architectures.TOTAL_STRIDE * _map_side(name, layers["fc6"][0], last_channels)
     return SourceWeights(name, net, layers, preprocessing.mean, input_size)

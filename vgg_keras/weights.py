@@ -1,6 +1,7 @@
 """Weights of another model, by layer name, into a net (arXiv:1409.1556, sect. 3.1)."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -46,7 +47,7 @@ class Transfer:
     Attributes:
         copied: names of the layers that did.
         missing: names of layers that the source lacks, or that the paper does not take from another net.
-        other_shape: (name, source's shape, target's shape) of the kernels that do not fit.
+        other_shape: (name, source's shape, target's shape) of the first array of a layer that does not fit.
         unexpected: names of the source's layers that found no place.
     """
 
@@ -100,8 +101,8 @@ def copy(source: SourceWeights, target: keras.Model, *, strict: bool = False) ->
         strict: whether everything has to fit.
 
     Raises:
-        UserError: nothing fits, or with `strict` not everything does; or the source's convolutions are meant for batch
-            normalisation that the target does not have.
+        UserError: nothing fits, or with `strict` not everything does; a weight is not finite; or the source's
+            convolutions are meant for batch normalisation that the target does not have.
     """
     if source.has_batch_norm() and not any(name.endswith("_bn") for name in layers_with_weights(target)):
         raise UserError(f"{source.name} has batch normalisation, which {target.name} lacks: build it with --batch_norm")
@@ -114,10 +115,13 @@ def copy(source: SourceWeights, target: keras.Model, *, strict: bool = False) ->
             continue
         theirs, ours = ([array.shape for array in arrays] for arrays in (source.layers[name], layer.get_weights()))
         if theirs == ours:
+            if not all(np.isfinite(array).all() for array in source.layers[name]):
+                raise UserError(f"{source.name}: {name} has weights that are no finite numbers")
             layer.set_weights(source.layers[name])
             copied.append(name)
         else:
-            other_shape.append((name, theirs[0], ours[0]))
+            pairs = itertools.zip_longest(theirs, ours, fillvalue=())
+            other_shape.append((name, *next(pair for pair in pairs if pair[0] != pair[1])))
     if not copied:
         raise UserError(
             f"no layer of {source.name} fits {target.name}: width, input size or names differ "
