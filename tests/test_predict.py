@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -117,6 +118,17 @@ def test_bad_input(place):
     (place / "run" / "label_names.txt").write_text("one\n")
     with pytest.raises(UserError, match=r"label_names\.txt names 1 classes, the model has 6"):
         run(place, place / "photos")
+
+
+def test_a_model_that_takes_blue_first_is_refused(place):
+    layers = keras.layers
+    theirs = [layers.Conv2D(4, 3, name="block1_conv1"), layers.Flatten(), layers.Dense(6, name="predictions")]
+    keras.Sequential([keras.Input((32, 32, 3)), *theirs]).save(place / "theirs.keras")
+    message = (
+        r"theirs\.keras is of keras\.applications and takes blue first, .*: python -m vgg_keras\.pretrained --source="
+    )
+    with pytest.raises(UserError, match=message):
+        run(place, f"--model={place / 'theirs.keras'}", place / "photos")
 
 
 def test_without_label_names(place):

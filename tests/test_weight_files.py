@@ -79,8 +79,9 @@ def test_keras_applications_with_top(net, name, tmp_path):
     assert expected.std(axis=0).max() > 1e-3
     theirs.save_weights(tmp_path / "new.weights.h5")
     theirs.save(tmp_path / "whole.h5")
+    theirs.save(tmp_path / "whole.keras")
     # Keras 2 does not name the layers in the newer format, and the reader says so.
-    for file in ("new.weights.h5", "whole.h5")[not KERAS_3 :]:
+    for file in ("new.weights.h5", "whole.h5", "whole.keras")[not KERAS_3 :]:
         source = weight_files.read(str(tmp_path / file), net)
         model, transfer = model_of(source)
         assert (source.net, source.input_size, transfer.complete()) == (net, 64, True)
@@ -102,6 +103,19 @@ def test_the_real_trunk_without_top(real_data, tmp_path):
     ours = keras.Model(model.input, model.get_layer("block5_pool").output)
     expected = caffe(theirs, crops)
     np.testing.assert_allclose(ours(crops), expected, atol=1e-4 * expected.max())
+
+
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
+def test_models_of_something_else(tmp_path):
+    layers = keras.layers
+    inputs = [keras.Input((8,)), keras.Input((8,))]
+    keras.Model(inputs, layers.Dense(5)(layers.Concatenate()(inputs))).save(tmp_path / "two.keras")
+    source = weight_files.read(str(tmp_path / "two.keras"), "A")
+    with pytest.raises(UserError, match=r"no layer of \w+ fits vgg_a: width, input size or names differ"):
+        weights.copy(source, build("A", 5, width_multiplier=1 / 16))
+    keras.Sequential([layers.Dense(5)]).save(tmp_path / "unbuilt.keras")
+    with pytest.raises(UserError, match=r"unbuilt\.keras holds a model that was saved before it was built"):
+        weight_files.read(str(tmp_path / "unbuilt.keras"), "A")
 
 
 def test_hdf5_that_cannot_be_used(tmp_path):

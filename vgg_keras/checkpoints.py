@@ -177,7 +177,7 @@ def load_model(path: Path) -> keras.Model:
     """Loads a `.keras` file.
 
     Raises:
-        UserError: it is missing, or not a Keras model.
+        UserError: it is missing, not a Keras model, or one without weights.
     """
     if not path.is_file():
         raise UserError(f"{path} is missing; give a .keras file, such as best.keras in the folder of a finished run")
@@ -185,8 +185,11 @@ def load_model(path: Path) -> keras.Model:
         keras_generations.register_addons_of(path)
         if keras_generations.is_foreign(path):
             return keras_generations.load_foreign(path)
-        return keras.saving.load_model(path, compile=False)
+        model = keras.saving.load_model(path, compile=False)
     except UserError:
         raise
     except Exception as error:  # whatever zip, JSON, HDF5 and Keras raise
         raise UserError(f"{path} is not a Keras model that can be loaded: {reason(error)}") from error
+    if not model.built:
+        raise UserError(f"{path} holds a model that was saved before it was built: it has no weights")
+    return model

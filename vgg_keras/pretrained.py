@@ -21,8 +21,8 @@ class PretrainedOptions:
 
     source: str = option(
         "",
-        "a .keras file or a run's folder, keras.applications' .h5, torchvision's .pth, a KerasHub preset's folder, or "
-        "keras_applications, which downloads",
+        "a .keras file or a run's folder, keras.applications' .h5 or .keras, torchvision's .pth, a KerasHub preset's "
+        "folder, or keras_applications, which downloads",
         required=True,
     )
     net: str = option("", f"the net, one of {', '.join(NETS)}; empty: the source's")

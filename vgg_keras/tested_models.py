@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 
 from data_prep.labels import CLASS_INDICES
-from vgg_keras import architectures, checkpoints, fully_convolutional, paper, run_folder
+from vgg_keras import architectures, checkpoints, fully_convolutional, paper, run_folder, weights
 from vgg_keras.command_line import UserError
 from vgg_keras.paper import CENTER_CROP, DENSE, TrainedNet
 from vgg_keras.posteriors import SCORES, SavedPosteriors
@@ -135,6 +135,11 @@ def _inspect_keras(path: Path, protocol: Protocol, class_names: Sequence[str] | 
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[1] is None or shape[1] != shape[2] or shape[3] != 3:
         raise UserError(f"{path} takes {shape}; what is tested takes (batch, S, S, 3), S a number: square RGB crops")
+    if weights.is_of_keras_applications(model):
+        raise UserError(
+            f"{path} is of keras.applications and takes blue first, the mean subtracted; make a net of it that takes "
+            f"RGB 0..255: python -m vgg_keras.pretrained --source={path} --output=NET.keras"
+        )
     if len(model.outputs) != 1 or len(model.output_shape) != 2:
         raise UserError(f"{path} gives {model.output_shape}; what is tested gives (batch, classes)")
     if DENSE in protocol.base_methods():

@@ -75,7 +75,7 @@ def read(source: str, net: str) -> SourceWeights:
     if path.is_dir():
         return _read_folder(path)
     if path.suffix == ".keras":
-        return weights.of_model(checkpoints.load_model(path))
+        return _of_model(checkpoints.load_model(path))
     if not path.exists():
         raise UserError(
             f"{path} is missing; give a .keras file, a run's folder, a .h5 file of keras.applications, a .pth file of "
@@ -90,12 +90,17 @@ def read(source: str, net: str) -> SourceWeights:
 
 def _read_folder(folder: Path) -> SourceWeights:
     if (folder / run_folder.BEST_MODEL).exists():
-        return weights.of_model(checkpoints.load_model(folder / run_folder.BEST_MODEL))
+        return _of_model(checkpoints.load_model(folder / run_folder.BEST_MODEL))
     if checkpoints.latest(folder / run_folder.CHECKPOINTS):
         return _read_checkpoint(folder)
     if (folder / "model.weights.h5").exists():
         return _read_preset(folder)
     raise UserError(f"{folder} holds neither a model of a run nor model.weights.h5 of a KerasHub preset")
+
+
+def _of_model(model: keras.Model) -> SourceWeights:
+    source = weights.of_model(model)
+    return _of_keras_layers(model.name, source.layers, CAFFE) if weights.is_of_keras_applications(model) else source
 
 
 def _read_checkpoint(folder: Path) -> SourceWeights:
@@ -126,7 +131,7 @@ def _download(net: str) -> SourceWeights:
         model = getattr(keras.applications, _DOWNLOADS[net])(weights="imagenet")
     except Exception as error:  # the network's and the file system's
         raise UserError(f"keras.applications' {_DOWNLOADS[net]} cannot be downloaded: {error}") from error
-    return _of_keras_layers(_DOWNLOADS[net], weights.of_model(model).layers, CAFFE)
+    return _of_model(model)
 
 
 def _read_preset(folder: Path) -> SourceWeights:

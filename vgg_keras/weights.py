@@ -77,6 +77,15 @@ def layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
     return {layer.name: layer for layer in model.layers if layer.weights}
 
 
+def is_of_keras_applications(model: keras.Model) -> bool:
+    """Returns whether a model is keras.applications' VGG16 or VGG19, or made of its layers: a convolution is first.
+
+    The mean has been subtracted before, by `preprocess_input`, and the channels are blue, green, red, as in Caffe.
+    """
+    first = next((layer.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)), None)
+    return first == "block1_conv1"
+
+
 def mean_rgb_of(model: keras.Model) -> tuple[float, ...]:
     """Returns what the first layer of a model subtracts, 0..255; zeros where it subtracts nothing."""
     rescaling = [layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)]
@@ -86,7 +95,9 @@ def mean_rgb_of(model: keras.Model) -> tuple[float, ...]:
 def of_model(model: keras.Model) -> SourceWeights:
     """Returns the weights of a model of `architectures.build`, or of one whose layers bear the same names."""
     layers = {name: layer.get_weights() for name, layer in layers_with_weights(model).items()}
-    return SourceWeights(model.name, architectures.net_of(model), layers, mean_rgb_of(model), model.input_shape[1])
+    size = model.input_shape[1]
+    input_size = size if isinstance(size, int) else None
+    return SourceWeights(model.name, architectures.net_of(model), layers, mean_rgb_of(model), input_size)
 
 
 def copy(source: SourceWeights, target: keras.Model, *, strict: bool = False) -> Transfer:
