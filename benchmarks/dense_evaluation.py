@@ -23,13 +23,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras import architectures, command_line, datasets, devices, fully_convolutional, passes, views
-from vgg_keras.architectures import NETS
-from vgg_keras.command_line import option
-from vgg_keras.paper import DENSE, MULTI_CROP
-from vgg_keras.posteriors import PosteriorFunction
-from vgg_keras.rows import Rows
-from vgg_keras.transforms import rescaled_size
+from vgg_keras.data import datasets
+from vgg_keras.data.transforms import rescaled_size
+from vgg_keras.evaluation.published import DENSE, MULTI_CROP
+from vgg_keras.inference import batch_predict, views
+from vgg_keras.inference.posteriors import PosteriorFunction
+from vgg_keras.models import fully_convolutional, vgg
+from vgg_keras.models.vgg import NETS
+from vgg_keras.utils import cli, devices
+from vgg_keras.utils.cli import option
+from vgg_keras.utils.resumable_array import Rows
 
 _CROP = 224
 
@@ -69,7 +72,7 @@ def seconds_of(
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         for side in map(int, options.test_scales.split(",")):
-            passes.fill(
+            batch_predict.fill(
                 Rows(Path(folder) / f"{side}.npy", len(images.survey), function.width),
                 lambda: function,
                 images,
@@ -101,8 +104,8 @@ def main(options: BenchmarkOptions) -> None:
     data = datasets.open_data(options.data_dir)
     survey = views.Survey.of(data, options.split, options.num_images)
     images = views.ImagesUnderTest(data, options.split, survey)
-    glorot = architectures.Initialization("glorot", seed=0)
-    source = architectures.build(
+    glorot = vgg.Initialization("glorot", seed=0)
+    source = vgg.build(
         options.net, len(data.class_names), width_multiplier=options.width_multiplier, initialization=glorot
     )
     net = fully_convolutional.convert(source)
@@ -139,4 +142,4 @@ def main(options: BenchmarkOptions) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, BenchmarkOptions)
+    cli.run(main, BenchmarkOptions)

@@ -17,8 +17,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from vgg_keras import command_line, datasets, transforms
-from vgg_keras.command_line import option
+from vgg_keras.data import datasets, transforms
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import option
 
 _CROP = 224
 
@@ -71,4 +72,4 @@ def main(options: BenchmarkOptions) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, BenchmarkOptions)
+    cli.run(main, BenchmarkOptions)

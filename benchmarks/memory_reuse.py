@@ -15,9 +15,9 @@ import multiprocessing
 import resource
 import time
 
-from vgg_keras import command_line
-from vgg_keras.architectures import NETS
-from vgg_keras.command_line import option
+from vgg_keras.models.vgg import NETS
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +35,14 @@ def train(options: BenchmarkOptions, keep: bool) -> tuple[float, float]:
     import numpy as np
     import tensorflow as tf
 
-    from vgg_keras import architectures, devices, optimizers, steps
+    from vgg_keras.models import vgg
+    from vgg_keras.training import optimizers, train_step
+    from vgg_keras.utils import devices
 
     if keep:
         devices.keep_freed_memory()
-    model = architectures.build(options.net, initialization=architectures.Initialization("glorot", seed=0))
-    compiled = steps.Steps(
+    model = vgg.build(options.net, initialization=vgg.Initialization("glorot", seed=0))
+    compiled = train_step.Steps(
         model,
         optimizers.make_optimizers(optimizers.OptimizerChoice("sgd", 1e-3, 0.9), model.layers),
         tf.distribute.OneDeviceStrategy("/cpu:0"),
@@ -76,4 +78,4 @@ def main(options: BenchmarkOptions) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, BenchmarkOptions)
+    cli.run(main, BenchmarkOptions)

@@ -19,10 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg_keras import command_line, photos, serving, serving_client, version_folders, warm_up
-from vgg_keras.agreement import Agreement
-from vgg_keras.command_line import UserError, option
-from vgg_keras.served_model import CLASSIFY
+from vgg_keras.data import photo_files
+from vgg_keras.serving import exporter, versions, warmup
+from vgg_keras.serving.agreement import Agreement
+from vgg_keras.serving.client import local_server
+from vgg_keras.serving.servable import CLASSIFY
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import UserError, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,21 +40,20 @@ def main(options: BenchmarkOptions) -> None:
     """Prints the seconds a photo of each model, the ratio to the first, and how far they say the same."""
     if len(options.model) < 2:
         raise UserError("name two models or more, each with --model")
-    sent = [serving.read_photo(path) for path in photos.find([options.photos])]
+    sent = [exporter.read_photo(path) for path in photo_files.find([options.photos])]
     seconds = np.zeros((len(options.model), len(sent)))
     answers = [[] for _ in options.model]
     with contextlib.ExitStack() as servers:
         clients = [
-            servers.enter_context(serving_client.local_server(version_folders.newest(Path(folder)), "model"))
-            for folder in options.model
+            servers.enter_context(local_server(versions.newest(Path(folder)), "model")) for folder in options.model
         ]
         for client in clients:
-            client.predict(CLASSIFY, warm_up.encoded(sent[:1]))
-        with command_line.progress_bar("photos", len(sent), " photos", leave=False) as bar:
+            client.predict(CLASSIFY, warmup.encoded(sent[:1]))
+        with cli.progress_bar("photos", len(sent), " photos", leave=False) as bar:
             for place, photo in enumerate(sent):
                 for index, client in enumerate(clients):
                     start = time.perf_counter()
-                    outputs = client.predict(CLASSIFY, warm_up.encoded([photo]))
+                    outputs = client.predict(CLASSIFY, warmup.encoded([photo]))
                     seconds[index, place] = time.perf_counter() - start
                     answers[index].append(outputs["posterior"][0])
                 bar.update()
@@ -62,4 +64,4 @@ def main(options: BenchmarkOptions) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, BenchmarkOptions)
+    cli.run(main, BenchmarkOptions)

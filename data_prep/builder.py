@@ -15,13 +15,13 @@ from pathlib import Path
 
 import tqdm
 
-from data_prep import statistics
-from data_prep.images import Preparation, PreparedImage, preparer
-from data_prep.labels import label_files
+from data_prep.image_preparation import Preparation, PreparedImage, preparer
 from data_prep.sources import RawImage, Source
 from data_prep.summary import SplitSummary, print_summary
-from vgg_keras import command_line
-from vgg_keras.command_line import UserError, option, progress_bar
+from vgg_keras.data import rgb_statistics
+from vgg_keras.data.labels import label_files
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import UserError, option, progress_bar
 
 BAD_IMAGES = "bad_images.txt"
 
@@ -75,7 +75,7 @@ class _SplitWriter:
     preparation: Preparation
     mapper: Callable
     bad_images: list[str]
-    moments: statistics.RgbMoments = dataclasses.field(default_factory=statistics.RgbMoments)
+    moments: rgb_statistics.RgbMoments = dataclasses.field(default_factory=rgb_statistics.RgbMoments)
     summary: SplitSummary = dataclasses.field(default_factory=SplitSummary)
 
     def __iter__(self) -> Iterator[tuple[str, dict]]:
@@ -154,7 +154,7 @@ def _check(
 def _write_side_files(source: Source, writers: dict[str, _SplitWriter], folder: Path) -> None:
     for name, text in label_files(source.class_names, source.label_names).items():
         (folder / name).write_text(text, encoding="utf-8")
-    statistics.RgbStatistics.from_moments(writers["train"].moments).save(folder)
+    rgb_statistics.RgbStatistics.from_moments(writers["train"].moments).save(folder)
     if bad_images := writers["train"].bad_images:
         (folder / BAD_IMAGES).write_text("\n".join(bad_images) + "\n", encoding="utf-8")
 
@@ -190,7 +190,7 @@ def write_dataset(
     preparation = Preparation(options.resize_smallest_side, only_jpeg, upright)
     bad_images: list[str] = []
     try:
-        with _mapper(options.num_workers or command_line.cpu_count()) as mapper:
+        with _mapper(options.num_workers or cli.cpu_count()) as mapper:
             writers = {
                 split: _SplitWriter(
                     split, source, dataclasses.replace(preparation, measure=split == "train"), mapper, bad_images

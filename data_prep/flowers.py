@@ -12,8 +12,8 @@ from pathlib import Path
 
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.sources import Listing, RawImage, Source, open_tar, split_of, tar_files
-from vgg_keras import command_line
-from vgg_keras.command_line import UserError, option
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import UserError, option
 
 URL = "https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz"
 SHA256 = "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c"
@@ -91,4 +91,4 @@ def main(options: FlowersOptions) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, FlowersOptions)
+    cli.run(main, FlowersOptions)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from data_prep.builder import PrepareOptions, write_dataset
-from data_prep.images import IMAGE_SUFFIXES
+from data_prep.image_preparation import IMAGE_SUFFIXES
 from data_prep.sources import Listing, RawImage, Source, split_of
-from vgg_keras import command_line
-from vgg_keras.command_line import UserError, option
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import UserError, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,4 +103,4 @@ def main(options: ImageFolderOptions) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, ImageFolderOptions)
+    cli.run(main, ImageFolderOptions)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.sources import RawImage, Source, open_tar, tar_files
-from vgg_keras import command_line
-from vgg_keras.command_line import UserError, option
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import UserError, option
 
 _TARS = {
     "train": "ILSVRC2012_img_train.tar",
@@ -139,4 +139,4 @@ def main(options: ImageNetOptions) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, ImageNetOptions)
+    cli.run(main, ImageNetOptions)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vgg_keras.command_line import UserError
+from vgg_keras.utils.cli import UserError
 
 # Chosen once, so that each class of the flower set is split 9:1 to within two photos; changing it moves photos between
 # the splits of every data set made so far.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import tqdm
 
-from vgg_keras import command_line
-from vgg_keras.command_line import UserError, option, reason
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import UserError, option, reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ def shard_problems(shard: Path, num_records: int, data) -> Iterator[str]:
     """
     import tensorflow as tf
 
-    from vgg_keras import transforms
+    from vgg_keras.data import transforms
 
     features = data.builder.info.features
     num_classes = features[data.label_key].num_classes
@@ -63,7 +63,7 @@ def shard_problems(shard: Path, num_records: int, data) -> Iterator[str]:
 
 def main(options: VerifyOptions) -> None:
     """Verifies every shard of every split."""
-    from vgg_keras import datasets
+    from vgg_keras.data import datasets
 
     data = datasets.open_data(options.data_dir)
     problems: list[str] = []
@@ -85,4 +85,4 @@ def main(options: VerifyOptions) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, VerifyOptions)
+    cli.run(main, VerifyOptions)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from data_prep import drawn_flowers
+from data_prep import synthetic_flowers
 from data_prep.builder import PrepareOptions, write_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +37,7 @@ def real_data() -> Path:
 def drawn_data(tmp_path_factory) -> Path:
     """A data set of 60 + 35 drawn flowers; 35 divides by neither 8 nor 2."""
     folder = tmp_path_factory.mktemp("data") / "drawn"
-    source = drawn_flowers.source(7, {"train": 12, "validation": 7})
+    source = synthetic_flowers.source(7, {"train": 12, "validation": 7})
     write_dataset(source, PrepareOptions(output_dir=str(folder), num_workers=1))
     return folder
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from vgg_keras import checkpoints
-from vgg_keras.architectures import build
-from vgg_keras.keras_generations import KERAS_3
+from vgg_keras.models.vgg import build
+from vgg_keras.training import checkpoints
+from vgg_keras.utils.keras_compat import KERAS_3
 
 FOLDER = Path(__file__).with_name("data")
 FILES = [FOLDER / "keras_2.keras", FOLDER / "keras_3.keras"]

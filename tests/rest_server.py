@@ -11,7 +11,7 @@ import threading
 
 import numpy as np
 
-from vgg_keras.serving_client import RequestRefused
+from vgg_keras.serving.client import RequestRefused
 
 
 def _tensor(column):

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vgg_keras import architectures, checkpoints, weights
-from vgg_keras.architectures import Initialization, build
-from vgg_keras.command_line import UserError
-from vgg_keras.layers import LocalResponseNormalization
+from vgg_keras.models import vgg
+from vgg_keras.models.layers import LocalResponseNormalization
+from vgg_keras.models.vgg import Initialization, build
+from vgg_keras.training import checkpoints
+from vgg_keras.utils.cli import UserError
+from vgg_keras.weights import transfer
 
 # Table 2 of the paper gives millions; to the unit: sum of k*k*in*out + out over the layers, at 1000 classes.
 pytestmark = pytest.mark.generations
@@ -58,11 +60,11 @@ def test_logits_equal_keras_applications(net):
     theirs.set_weights(ours.get_weights())
     image = np.random.default_rng(0).uniform(0, 255, (1, 224, 224, 3)).astype(np.float32)
     scores = keras.Model(ours.input, ours.get_layer("fc8").output)
-    expected = theirs(image - np.float32(architectures.IMAGENET_MEAN_RGB), training=False).numpy()
+    expected = theirs(image - np.float32(vgg.IMAGENET_MEAN_RGB), training=False).numpy()
     np.testing.assert_allclose(scores(image, training=False), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("net", architectures.NETS)
+@pytest.mark.parametrize("net", vgg.NETS)
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_gradients_reach_every_parameter(net, batch_norm, photos):
     model = small(net, batch_norm=batch_norm)
@@ -116,27 +118,27 @@ def test_four_convolutions_and_the_fc_layers_of_a_land_by_name(net):
     source = small("A")
     target = small(net, initialization=Initialization("glorot", seed=2))
     before = {layer.name: layer.get_weights() for layer in target.layers}
-    transfer = weights.copy(weights.of_model(source), target)
+    report = transfer.copy(transfer.of_model(source), target)
     landed = ("block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc6", "fc7", "fc8")
-    assert transfer.copied == landed
+    assert report.copied == landed
     for layer in target.layers:
         expected = source.get_layer(layer.name).get_weights() if layer.name in landed else before[layer.name]
         for received, value in zip(layer.get_weights(), expected, strict=True):
             np.testing.assert_array_equal(received, value)
-    assert set(transfer.unexpected) == {"block4_conv1", "block4_conv2", "block5_conv1", "block5_conv2"}
+    assert set(report.unexpected) == {"block4_conv1", "block4_conv2", "block5_conv1", "block5_conv2"}
 
 
 def test_the_same_net_takes_all_layers_but_a_head_that_does_not_fit():
     source, target = small("C"), build("C", 7, input_size=32, width_multiplier=1 / 16)
-    transfer = weights.copy(weights.of_model(source), target)
-    assert transfer.other_shape == (("fc8", (256, 5), (256, 7)),)
-    assert not transfer.complete()
-    assert len(transfer.copied) == 15
+    report = transfer.copy(transfer.of_model(source), target)
+    assert report.other_shape == (("fc8", (256, 5), (256, 7)),)
+    assert not report.complete()
+    assert len(report.copied) == 15
 
 
 def test_weights_that_fit_nowhere_are_refused():
     with pytest.raises(UserError, match="no layer of vgg_a fits vgg_b: width, input size or names differ"):
-        weights.copy(weights.of_model(small("A")), small("B", width_multiplier=1 / 8))
+        transfer.copy(transfer.of_model(small("A")), small("B", width_multiplier=1 / 8))
 
 
 @pytest.mark.parametrize(("name", "stddev"), [("normal", 0.1), ("glorot", (2 / (9 * 16 + 9 * 32)) ** 0.5)])

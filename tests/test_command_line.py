@@ -11,17 +11,17 @@ from data_prep.image_folder import ImageFolderOptions
 from data_prep.imagenet import ImageNetOptions
 from data_prep.verify import VerifyOptions
 from tests.conftest import ROOT
-from vgg_keras import command_line
-from vgg_keras.architectures import NETS
-from vgg_keras.command_line import UserError, parse
 from vgg_keras.evaluate import EvaluateOptions
 from vgg_keras.export import ExportOptions
 from vgg_keras.features import FeaturesOptions
-from vgg_keras.options import MAY_CHANGE, TrainOptions
+from vgg_keras.models.vgg import NETS
 from vgg_keras.predict import PredictOptions
 from vgg_keras.pretrained import PretrainedOptions
 from vgg_keras.report import ReportOptions
 from vgg_keras.serve_check import ServeCheckOptions
+from vgg_keras.training.config import MAY_CHANGE, TrainOptions
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import UserError, parse
 
 VERBS = {
     "data_prep.flowers": FlowersOptions,
@@ -124,7 +124,7 @@ def test_illegal_scales(scale):
 @pytest.mark.parametrize(("verb", "field"), FLAGS, ids=lambda value: getattr(value, "name", value))
 def test_every_flag_is_read_and_is_in_the_readme(verb, field):
     sources = "".join(
-        path.read_text() for package in ("vgg_keras", "data_prep") for path in (ROOT / package).glob("*.py")
+        path.read_text() for package in ("vgg_keras", "data_prep") for path in (ROOT / package).rglob("*.py")
     )
     assert re.search(rf"\b(flags|options|self)\.{field.name}\b", sources), f"nothing reads --{field.name}"
     default = (
@@ -168,11 +168,11 @@ def test_reasons_leave_tensorflows_names_out():
     error = ValueError(
         "{{function_node __wrapped__DecodeImage_device_/job:x/CPU:0}} Unknown format. [Op:DecodeImage]\nmore"
     )
-    assert command_line.reason(error) == "Unknown format."
-    assert command_line.reason(ValueError()) == "ValueError"
+    assert cli.reason(error) == "Unknown format."
+    assert cli.reason(ValueError()) == "ValueError"
 
 
 def test_the_disk_is_full():
     for error in (OSError(28, "No space left on device"), RuntimeError("x; No space left on device")):
-        assert command_line.explain(error).startswith("the disk is full")
-    assert command_line.explain(RuntimeError("a bug")) is None
+        assert cli.explain(error).startswith("the disk is full")
+    assert cli.explain(RuntimeError("a bug")) is None

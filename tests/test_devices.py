@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 _FAULTS = """
 import resource, sys
 import tensorflow  # with all its threads and heaps
-from vgg_keras import devices
+from vgg_keras.utils import devices
 if sys.argv[1] == "keep":
     devices.keep_freed_memory()
 for _ in range(2):  # 64 MB, written and freed

@@ -12,10 +12,11 @@ import pytest
 
 from tests.conftest import start_verb
 from tests.test_evaluation import CLASSES, SIZES, photo, save_net, write_photos
-from vgg_keras import checkpoints, evaluate
-from vgg_keras.command_line import UserError, parse
+from vgg_keras import evaluate
 from vgg_keras.evaluate import EvaluateOptions
-from vgg_keras.posteriors import SavedPosteriors
+from vgg_keras.inference.posteriors import SavedPosteriors
+from vgg_keras.training import checkpoints
+from vgg_keras.utils.cli import UserError, parse
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,15 @@ import tensorflow as tf
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.sources import RawImage, Source
 from tests import numpy_net, photos
-from vgg_keras import checkpoints, datasets, paper, tested_models
-from vgg_keras.architectures import Initialization, build
-from vgg_keras.command_line import UserError
-from vgg_keras.evaluation import Evaluator, ImagesUnderTest
-from vgg_keras.tested_models import Protocol
-from vgg_keras.views import Survey
+from vgg_keras.data import datasets
+from vgg_keras.evaluation import published
+from vgg_keras.evaluation.evaluator import Evaluator, ImagesUnderTest
+from vgg_keras.inference import loading
+from vgg_keras.inference.loading import Protocol
+from vgg_keras.inference.views import Survey
+from vgg_keras.models.vgg import Initialization, build
+from vgg_keras.training import checkpoints
+from vgg_keras.utils.cli import UserError
 
 MEAN_RGB = (120.0, 110.0, 100.0)
 CLASSES = ["a", "b", "c", "d", "e", "f"]
@@ -91,7 +94,7 @@ def evaluate(data, runs, folder, *, method, batch_size=4, strategy=None, **setti
     strategy = strategy or tf.distribute.OneDeviceStrategy("CPU:0")
     images = ImagesUnderTest(data, "validation", Survey.of(data, "validation"))
     evaluator = Evaluator(images, protocol, folder, strategy, batch_size)
-    models = [tested_models.inspect(str(run), protocol, data.class_names) for run in runs]
+    models = [loading.inspect(str(run), protocol, data.class_names) for run in runs]
     tested = [evaluator.test(model, place) for place, model in enumerate(models)]
     results = [result for of_model, _ in tested for result in of_model]
     return results, [{method: timed.posteriors for method, timed in by_method.items()} for _, by_method in tested]
@@ -179,7 +182,7 @@ def test_both_and_fusion_are_means(data, tmp_path):
     protocol = Protocol("both", "", None, "scores")
     images = ImagesUnderTest(data, "validation", Survey.of(data, "validation"))
     evaluator = Evaluator(images, protocol, tmp_path, tf.distribute.OneDeviceStrategy("CPU:0"), 4)
-    models = [tested_models.inspect(str(tmp_path / run), protocol, data.class_names) for run in "ab"]
+    models = [loading.inspect(str(tmp_path / run), protocol, data.class_names) for run in "ab"]
     assert [model.test_scales for model in models] == [(64,), (64,)]
     (results, a), (_, b) = (evaluator.test(model, place) for place, model in enumerate(models))
     assert [result.method for result in results] == ["dense", "multi_crop", "both"]
@@ -251,7 +254,7 @@ def test_a_net_that_diverged_and_one_without_softmax(data, tmp_path):
 
 
 def test_the_papers_rows_are_found(data, tmp_path):
-    assert paper.rows_of([paper.TrainedNet("D", "256,512")], "dense", [(512, 384, 256)])[0].top1 == 24.8
+    assert published.rows_of([published.TrainedNet("D", "256,512")], "dense", [(512, 384, 256)])[0].top1 == 24.8
     save_net("A", tmp_path / "run", train_scale="256")
     results, _ = evaluate(data, [tmp_path / "run"], tmp_path, method="center_crop", flip=True)
     assert results[0].published() is None  # the paper's figure is of dense evaluation

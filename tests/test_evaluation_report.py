@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from tests.test_evaluation import photo, write_photos
-from vgg_keras import evaluation_report, figures, results
-from vgg_keras.evaluation import ImagesUnderTest
-from vgg_keras.evaluation_report import Finished
-from vgg_keras.views import Survey
+from vgg_keras.evaluation import figures, markdown_report, results
+from vgg_keras.evaluation.evaluator import ImagesUnderTest
+from vgg_keras.evaluation.markdown_report import Finished
+from vgg_keras.inference.views import Survey
 
 CLASSES = [f"class {index:02}" for index in range(30)]
 
@@ -46,7 +46,7 @@ def test_the_worst_of_many_classes(finished, tmp_path, monkeypatch):
     for name in ("confusion_matrix", "errors_by_class", "gallery"):
         draw = getattr(figures, name)
         monkeypatch.setattr(figures, name, lambda *a, n=name, d=draw: drawn.update({n: a}) or d(*a))
-    report = evaluation_report.write(finished, tmp_path).read_text()
+    report = markdown_report.write(finished, tmp_path).read_text()
     assert "Error by class (the worst 20 of 30)" in report
     names, errors, mean = drawn["errors_by_class"]
     assert names[:8] == CLASSES[:8]
@@ -65,7 +65,7 @@ def test_the_worst_of_many_classes(finished, tmp_path, monkeypatch):
 
 
 def test_its_words(finished, tmp_path):
-    report = evaluation_report.write(finished, tmp_path).read_text()
+    report = markdown_report.write(finished, tmp_path).read_text()
     assert report.startswith("# D + E on photos, validation\n\n**Top-1 error 17.78%, top-5 error 0.00%** (16 and 0 mis")
     assert "| D + E | [256;512] | 384 | multi-crop & dense | 17.78 | 0.00 | 23.7/6.8 | 12 |" in report
     assert "The paper's figures are of ILSVRC-2012 validation" in report
@@ -77,7 +77,7 @@ def test_without_mistakes(finished, tmp_path):
     labels = finished.images.survey.labels
     posteriors = np.eye(30, dtype=np.float32)[labels]
     record = {**finished.record, "classes": results.class_records(posteriors, finished.images)}
-    report = evaluation_report.write(Finished(record, posteriors, finished.images, []), tmp_path).read_text()
+    report = markdown_report.write(Finished(record, posteriors, finished.images, []), tmp_path).read_text()
     assert "There are no mistakes." in report
 
 

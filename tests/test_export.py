@@ -13,14 +13,17 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from data_prep.drawn_flowers import draw_flower
+from data_prep.synthetic_flowers import draw_flower
 from tests.conftest import kill_when, start_verb
 from tests.test_evaluation import expected_posteriors
-from vgg_keras import checkpoints, export, fully_convolutional, served_model, serving, version_folders
-from vgg_keras.architectures import IMAGENET_MEAN_RGB, NETS, Initialization, build
-from vgg_keras.command_line import UserError
-from vgg_keras.serving import Plan
-from vgg_keras.tested_models import Protocol
+from vgg_keras import export
+from vgg_keras.inference.loading import Protocol
+from vgg_keras.models import fully_convolutional
+from vgg_keras.models.vgg import IMAGENET_MEAN_RGB, NETS, Initialization, build
+from vgg_keras.serving import exporter, servable, versions
+from vgg_keras.serving.exporter import Plan
+from vgg_keras.training import checkpoints
+from vgg_keras.utils.cli import UserError
 
 
 def small(net="A", input_size=64, **arguments):
@@ -83,9 +86,9 @@ def test_a_model_without_such_a_head_is_refused():
 
 
 def test_the_exported_model_serves_photos_without_the_package(run, tmp_path):
-    photos = serving.sample_photos(run / "best.keras", "")
+    photos = exporter.sample_photos(run / "best.keras", "")
     assert photos == [(run / "samples" / f"{index}.jpg").read_bytes() for index in range(3)]
-    exported = serving.export(run / "best.keras", tmp_path / "models", photos)
+    exported = exporter.export(run / "best.keras", tmp_path / "models", photos)
     assert exported == tmp_path / "models" / "1"
     assert (exported / "assets" / "label_names.txt").read_text() == "a\nb\nc\nd\ne\n"
     script = (
@@ -106,13 +109,13 @@ def test_the_exported_model_serves_photos_without_the_package(run, tmp_path):
 
 
 def test_versions_count_up_and_nothing_half_written_stays(run, tmp_path, monkeypatch):
-    photos = serving.sample_photos(run / "best.keras", "")
+    photos = exporter.sample_photos(run / "best.keras", "")
     models = tmp_path / "models"
     # What a killed process left is in nobody's way.
     (models / ".1.incomplete" / "variables").mkdir(parents=True)
     (models / ".7.removed").mkdir()
     for version in (1, 2):
-        assert serving.export(run / "best.keras", models, photos).name == str(version)
+        assert exporter.export(run / "best.keras", models, photos).name == str(version)
 
     # An export that does not agree with its source gets no name: damage a weight on the way.
     def damaged(*arguments):
@@ -121,10 +124,10 @@ def test_versions_count_up_and_nothing_half_written_stays(run, tmp_path, monkeyp
         bias.assign(bias + np.arange(5, dtype=np.float32))
         return served
 
-    original = served_model.ServedModel
-    monkeypatch.setattr(serving, "ServedModel", damaged)
+    original = servable.ServedModel
+    monkeypatch.setattr(exporter, "ServedModel", damaged)
     with pytest.raises(UserError, match=r"the exported model differs from vgg_a by 0\.\d+ in posterior; nothing was"):
-        serving.export(run / "best.keras", models, photos)
+        exporter.export(run / "best.keras", models, photos)
     assert sorted(path.name for path in models.iterdir()) == ["1", "2"]
 
 
@@ -141,10 +144,10 @@ def test_old_versions_are_removed(run, tmp_path, capsys):
 def test_versions_of_another_format_are_left_alone(tmp_path):
     (tmp_path / "4").mkdir()
     message = r"4 holds no saved_model\.pb: it is of another format; choose another --output_dir"
-    with pytest.raises(UserError, match=message), version_folders.new_version(tmp_path, "saved_model.pb"):
+    with pytest.raises(UserError, match=message), versions.new_version(tmp_path, "saved_model.pb"):
         pass
     with pytest.raises(UserError, match=r"empty holds no version of a model; vgg_keras\.export makes one"):
-        version_folders.newest(tmp_path / "empty")
+        versions.newest(tmp_path / "empty")
 
 
 @pytest.mark.multiprocess
@@ -157,9 +160,9 @@ def test_killed_at_any_moment_no_version_is_half_written(run, tmp_path):
     for moment, come in moments.items():
         process = start_verb("vgg_keras.export", f"--model={run}", "--output_dir=models", cwd=tmp_path)
         kill_when(process, come)
-        versions = [path for path in models.iterdir() if path.name.isdigit()]
-        assert all((path / "assets.extra" / "model_card.md").exists() for path in versions), moment
-        assert versions == [], moment
+        published = [path for path in models.iterdir() if path.name.isdigit()]
+        assert all((path / "assets.extra" / "model_card.md").exists() for path in published), moment
+        assert published == [], moment
     process = start_verb("vgg_keras.export", f"--model={run}", "--output_dir=models", cwd=tmp_path)
     _, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
@@ -167,9 +170,9 @@ def test_killed_at_any_moment_no_version_is_half_written(run, tmp_path):
 
 
 def test_what_lies_beside_the_graph(run, tmp_path):
-    photos = serving.sample_photos(run / "best.keras", "")
+    photos = exporter.sample_photos(run / "best.keras", "")
     plan = Plan(Protocol("dense", "64,96"), top=2, max_megapixels=3)
-    exported = serving.export(run / "best.keras", tmp_path / "flowers", photos, plan)
+    exported = exporter.export(run / "best.keras", tmp_path / "flowers", photos, plan)
     # Read with the protos alone, as TensorFlow Serving does.
     path = exported / "assets.extra" / "tf_serving_warmup_requests"
     logs = [PredictionLog.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
@@ -207,12 +210,12 @@ def test_the_verb_and_its_errors(run, run_verb):
 
 
 def test_photos_to_check_on(run):
-    assert len(serving.sample_photos(run / "x.keras", str(run / "samples" / "[01].jpg"))) == 2
+    assert len(exporter.sample_photos(run / "x.keras", str(run / "samples" / "[01].jpg"))) == 2
     with pytest.raises(UserError, match="name some with --check_images=FOLDER"):
-        serving.sample_photos(run.parent / "elsewhere.keras", "")
+        exporter.sample_photos(run.parent / "elsewhere.keras", "")
     (run / "samples" / "broken.jpg").write_bytes(b"text")
     with pytest.raises(UserError, match=r"broken\.jpg does not decode"):
-        serving.sample_photos(run / "x.keras", "")
+        exporter.sample_photos(run / "x.keras", "")
 
 
 def test_models_that_cannot_be_loaded(tmp_path):

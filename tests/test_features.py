@@ -8,9 +8,12 @@ import tensorflow_datasets as tfds
 
 from tests import numpy_net
 from tests.test_evaluation import CLASSES, MEAN_RGB, SIZES, encoded_images, photo, save_net, write_photos
-from vgg_keras import datasets, descriptors, features, linear_classifier
-from vgg_keras.command_line import UserError, parse
+from vgg_keras import features
+from vgg_keras.data import datasets
+from vgg_keras.evaluation import linear_svm
 from vgg_keras.features import FeaturesOptions
+from vgg_keras.inference import descriptors
+from vgg_keras.utils.cli import UserError, parse
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +80,7 @@ def test_the_linear_svm(place, tmp_path, capsys):
     points = np.concatenate([rng.normal((-3, 0), 0.3, (20, 2)), rng.normal((3, 0), 0.3, (20, 2))])
     labels = np.repeat([0, 1], 20)
     tests = np.array([[-3.0, 0]] * 5 + [[3.0, 0], [3.0, 0], [-3.0, 0]])
-    result = linear_classifier.fit_and_test(points, labels, tests, np.array([0, 0, 0, 0, 0, 0, 1, 1]))
+    result = linear_svm.fit_and_test(points, labels, tests, np.array([0, 0, 0, 0, 0, 0, 1, 1]))
     # Class 0: five of six; class 1: one of two.
     assert result.mean_class_recall == pytest.approx(100 * (5 / 6 + 1 / 2) / 2)
     assert result.top1_error == pytest.approx(25.0)
@@ -85,7 +88,7 @@ def test_the_linear_svm(place, tmp_path, capsys):
     assert result.cross_validation_error == pytest.approx(0)
     # One of the forty bears the wrong label: a fit without it says the other.
     labels[0] = 1
-    noisy = linear_classifier.fit_and_test(points, labels, tests, np.array([0, 0, 0, 0, 0, 0, 1, 1]))
+    noisy = linear_svm.fit_and_test(points, labels, tests, np.array([0, 0, 0, 0, 0, 0, 1, 1]))
     assert noisy.cross_validation_error == pytest.approx(100 / 40)
     labels[0] = 0
     run(place, tmp_path / "f.npz", "--classifier")
@@ -94,7 +97,7 @@ def test_the_linear_svm(place, tmp_path, capsys):
     assert record["top1_error"] < 50
     assert "linear SVM (C = " in capsys.readouterr().out
     with pytest.raises(UserError, match="needs at least two classes, and two training images with and without each"):
-        linear_classifier.fit_and_test(points[:20], labels[:20], tests, np.zeros(8, int))
+        linear_svm.fit_and_test(points[:20], labels[:20], tests, np.zeros(8, int))
 
 
 def test_mean_average_precision_where_images_have_several_labels():
@@ -103,15 +106,13 @@ def test_mean_average_precision_where_images_have_several_labels():
     # Label 0 where x > 0, label 1 where y > 0; no image that is tested has label 2.
     labels = (points > 0).astype(np.int32)
     tests = np.array([[2.0, 4.0, -1], [2.0, 3.0, -1], [-2.0, 2.0, -1], [-2.0, 1.0, -1]])
-    result = linear_classifier.fit_and_test(
-        points, labels, tests, np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]])
-    )
+    result = linear_svm.fit_and_test(points, labels, tests, np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]]))
     # Label 0 is ranked without a mistake. Label 1 has ranks 1 and 3: precisions 1 and 2/3.
     assert result.mean_average_precision == pytest.approx(100 * (1 + (1 + 2 / 3) / 2) / 2)
     assert result.top1_error is None
     assert str(result).endswith("60 images): mAP 91.67% on 4 images")
     with pytest.raises(UserError, match="two training images with and without each label"):
-        linear_classifier.fit_and_test(points, np.ones_like(labels), tests, np.ones((4, 3), int))
+        linear_svm.fit_and_test(points, np.ones_like(labels), tests, np.ones((4, 3), int))
 
 
 # A fold without a label once counted as a perfect one, with a warning of scikit-learn's.

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from vgg_keras import figures
-from vgg_keras.figures import Captioned, MappedImage
+from vgg_keras.evaluation import figures
+from vgg_keras.evaluation.figures import Captioned, MappedImage
 
 
 def test_a_position_is_drawn_in_the_middle_of_what_it_sees():

@@ -13,10 +13,11 @@ import tensorflow as tf
 
 from tests import generation_files
 from tests.conftest import ROOT
-from vgg_keras import checkpoints, freezing, keras_generations, learning_rate, optimizers, run_folder, steps
-from vgg_keras.architectures import build
-from vgg_keras.command_line import UserError
-from vgg_keras.keras_generations import KERAS_3
+from vgg_keras.models.vgg import build
+from vgg_keras.training import checkpoints, freezing, optimizers, run_dir, schedules, train_step
+from vgg_keras.utils import keras_compat
+from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.keras_compat import KERAS_3
 
 pytestmark = pytest.mark.generations
 # What both generations have given for the images of `generation_files`, to the last of these digits.
@@ -45,7 +46,7 @@ def ten_losses(choice=SGD, *, between=lambda *_: None, first=0, last=10):
         model = build("A", 5, input_size=32, width_multiplier=1 / 32, dropout=0.5, weight_decay=5e-4)
         model.set_weights(generation_files.weights(model, vectors=0.02))
         stepping = optimizers.make_optimizers(choice, freezing.trained_layers(model, ""))
-    compiled = steps.Steps(model, stepping, strategy, batch_size=8, micro_batch_size=4, seed=3)
+    compiled = train_step.Steps(model, stepping, strategy, batch_size=8, micro_batch_size=4, seed=3)
     rng, losses = np.random.default_rng(2), []
     for step in range(10):
         batch = {
@@ -78,7 +79,7 @@ def test_a_keras_file_of_either_generation_loads(path):
 
 
 def test_a_file_is_known_by_its_generation():
-    found = [keras_generations.is_foreign(path) for path in generation_files.FILES]
+    found = [keras_compat.is_foreign(path) for path in generation_files.FILES]
     assert found == ([True, False] if KERAS_3 else [False, True])
 
 
@@ -86,7 +87,7 @@ def test_a_model_that_is_no_chain_has_to_stay_in_its_generation(tmp_path, monkey
     inputs = keras.Input((32, 32, 3))
     outputs = keras.layers.Add()([keras.layers.ReLU(name="a")(inputs), keras.layers.ReLU(name="b")(inputs)])
     keras.Model(inputs, outputs).save(tmp_path / "branched.keras")
-    monkeypatch.setattr(keras_generations, "is_foreign", lambda _: True)
+    monkeypatch.setattr(keras_compat, "is_foreign", lambda _: True)
     with pytest.raises(
         UserError, match=r"branched\.keras is not a .* loaded: it is no chain of layers: b does not follow a"
     ):
@@ -96,12 +97,12 @@ def test_a_model_that_is_no_chain_has_to_stay_in_its_generation(tmp_path, monkey
 def test_a_run_of_the_other_generation_is_not_continued(tmp_path):
     other = "2.15.0" if KERAS_3 else "3.12.0"
     flags = {"net": "A", "epochs": 3}
-    run_folder.start(tmp_path, flags, {}, {})
+    run_dir.start(tmp_path, flags, {}, {})
     record = json.loads((tmp_path / "run.json").read_text())
     record["versions"]["keras"] = other
     (tmp_path / "run.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match=rf"run with Keras {other}, this is Keras .*--init_from={tmp_path}"):
-        run_folder.check(tmp_path, flags, (), resume=True)
+        run_dir.check(tmp_path, flags, (), resume=True)
 
 
 def naming(path, activation, folder):
@@ -123,7 +124,7 @@ def test_a_file_with_an_object_of_addons(tmp_path):
     path = naming(generation_files.OWN, "Addons>softshrink", tmp_path)
     if importlib.util.find_spec("tensorflow_addons"):
         # In a process that has not imported it yet.
-        script = "import sys; from pathlib import Path; from vgg_keras import checkpoints\n"
+        script = "import sys; from pathlib import Path; from vgg_keras.training import checkpoints\n"
         script += f"model = checkpoints.load_model(Path({str(path)!r}))\n"
         script += "print(model.get_layer('fc6').activation.__name__)"
         process = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -137,7 +138,7 @@ def test_an_optimizer_of_addons_goes_on_from_a_checkpoint(tmp_path):
     pytest.importorskip("tensorflow_addons", reason="tensorflow-addons works with TensorFlow 2.15 alone")
     choice = optimizers.OptimizerChoice("Addons>LAMB", 1e-3, arguments={"weight_decay": 1e-2})
     whole = ten_losses(choice)
-    progress = checkpoints.Progress(learning_rate.Plateau(patience=1))
+    progress = checkpoints.Progress(schedules.Plateau(patience=1))
 
     def checkpoint(compiled):
         return checkpoints.Checkpoints(tmp_path, compiled.model, compiled.optimizers.members, progress)

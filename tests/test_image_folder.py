@@ -5,7 +5,7 @@ import pytest
 from data_prep.image_folder import image_folder
 from data_prep.sources import split_of
 from tests.photos import encode
-from vgg_keras.command_line import UserError
+from vgg_keras.utils.cli import UserError
 
 
 def fill(folder, names, count=3):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.test_transforms import both, encode, picture
-from vgg_keras.image_headers import declared_pixels
+from vgg_keras.serving.image_headers import declared_pixels
 
 MANY = 10**9
 

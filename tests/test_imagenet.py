@@ -7,7 +7,7 @@ from PIL import Image
 
 from data_prep import imagenet
 from tests.photos import encode, make_tar, read
-from vgg_keras.command_line import UserError
+from vgg_keras.utils.cli import UserError
 
 
 def test_synsets():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.images import BadImage, Preparation, isotropic_size, prepare
+from data_prep.image_preparation import BadImage, Preparation, isotropic_size, prepare
 from tests.photos import decoded, encode
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_prep.statistics import RgbStatistics
-from vgg_keras import datasets, input_pipeline, transforms
-from vgg_keras.input_pipeline import Augmentation, Share
+from vgg_keras.data import datasets, input_pipeline, transforms
+from vgg_keras.data.input_pipeline import Augmentation, Share
+from vgg_keras.data.rgb_statistics import RgbStatistics
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vgg_keras.learning_rate import LearningRate, Plateau
+from vgg_keras.training.schedules import LearningRate, Plateau
 
 
 def test_divides_by_ten_three_times_and_then_stops():

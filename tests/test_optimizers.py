@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vgg_keras import optimizers
-from vgg_keras.command_line import UserError
-from vgg_keras.keras_generations import KERAS_3
-from vgg_keras.optimizers import OptimizerChoice
+from vgg_keras.training import optimizers
+from vgg_keras.training.optimizers import OptimizerChoice
+from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.keras_compat import KERAS_3
 
 pytestmark = pytest.mark.generations
 

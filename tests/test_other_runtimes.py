@@ -9,10 +9,11 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tests import numpy_net
 from tests.test_evaluation import CLASSES, MEAN_RGB, SIZES, photo, save_net, write_photos
-from vgg_keras import export, runtime_comparison
-from vgg_keras.command_line import UserError, parse
+from vgg_keras import export
 from vgg_keras.export import ExportOptions
-from vgg_keras.runtime_comparison import Converted
+from vgg_keras.serving import runtime_comparison
+from vgg_keras.serving.runtime_comparison import Converted
+from vgg_keras.utils.cli import UserError, parse
 
 
 @pytest.fixture(scope="module")

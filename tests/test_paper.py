@@ -5,11 +5,11 @@ import re
 import pytest
 
 from tests.conftest import ROOT
-from vgg_keras import paper
-from vgg_keras.command_line import parse
 from vgg_keras.evaluate import EvaluateOptions
-from vgg_keras.options import TrainOptions
-from vgg_keras.paper import PUBLISHED, TrainedNet
+from vgg_keras.evaluation import published
+from vgg_keras.evaluation.published import PUBLISHED, TrainedNet
+from vgg_keras.training.config import TrainOptions
+from vgg_keras.utils.cli import parse
 
 CONFIGS = sorted(path.stem for path in (ROOT / "configs" / "tables").glob("table*.cfg"))
 
@@ -17,16 +17,16 @@ CONFIGS = sorted(path.stem for path in (ROOT / "configs" / "tables").glob("table
 @pytest.mark.parametrize(
     ("train_scale", "kind", "expected"),
     [
-        ((256, 256), paper.SINGLE, (256,)),
-        ((384, 384), paper.SINGLE, (384,)),
-        ((256, 512), paper.SINGLE, (384,)),
-        ((256, 256), paper.MULTI, (224, 256, 288)),
-        ((384, 384), paper.MULTI, (352, 384, 416)),
-        ((256, 512), paper.MULTI, (256, 384, 512)),
+        ((256, 256), published.SINGLE, (256,)),
+        ((384, 384), published.SINGLE, (384,)),
+        ((256, 512), published.SINGLE, (384,)),
+        ((256, 256), published.MULTI, (224, 256, 288)),
+        ((384, 384), published.MULTI, (352, 384, 416)),
+        ((256, 512), published.MULTI, (256, 384, 512)),
     ],
 )
 def test_scales_of_sections_4_1_and_4_2(train_scale, kind, expected):
-    assert paper.test_scales(train_scale, kind) == expected
+    assert published.test_scales(train_scale, kind) == expected
 
 
 def test_the_tables_hold_what_the_paper_has():
@@ -46,11 +46,11 @@ def test_the_tables_hold_what_the_paper_has():
 def test_rows_are_found_in_any_order():
     d, e = TrainedNet("D", "256,512"), TrainedNet("E", "256,512")
     scales = (256, 384, 512)
-    (row,) = paper.rows_of([e, d], paper.BOTH, [scales, scales])
+    (row,) = published.rows_of([e, d], published.BOTH, [scales, scales])
     assert (row.table, row.top1) == (6, 23.7)
-    assert [row.table for row in paper.rows_of([d], paper.DENSE, [scales])] == [4, 5]
-    assert paper.rows_of([d], paper.DENSE, [(256, 384)]) == []
-    assert paper.rows_of([d, e], paper.DENSE, [scales, (384,)]) == []
+    assert [row.table for row in published.rows_of([d], published.DENSE, [scales])] == [4, 5]
+    assert published.rows_of([d], published.DENSE, [(256, 384)]) == []
+    assert published.rows_of([d, e], published.DENSE, [scales, (384,)]) == []
 
 
 def trained_by(path):
@@ -67,9 +67,9 @@ def test_every_flag_file_is_a_row_and_opens_with_its_command(name, tmp_path, mon
     text = (ROOT / "configs" / "tables" / f"{name}.cfg").read_text()
     assert text.startswith(f"# python -m vgg_keras.evaluate --flagfile=configs/tables/{name}.cfg\n")
     nets = [trained_by(path) for path in options.model]
-    kind = options.test_scales or paper.MULTI  # what is fused was tested at several scales
-    scales = [paper.test_scales(net.scale_range(), kind) for net in nets]
-    (row,) = [row for row in paper.rows_of(nets, options.method, scales) if row.table == int(name[5])]
+    kind = options.test_scales or published.MULTI  # what is fused was tested at several scales
+    scales = [published.test_scales(net.scale_range(), kind) for net in nets]
+    (row,) = [row for row in published.rows_of(nets, options.method, scales) if row.table == int(name[5])]
     assert f"Expected on ILSVRC-2012 validation: top-1 {row.top1}%, top-5 {row.top5}%." in text
     assert options.output_dir == f"evaluations/{name}"
     assert (options.data_dir, options.split, options.flip) == ("data/imagenet", "validation", None)

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from tests.test_evaluation import CLASSES, expected_posteriors, photo, save_net
-from vgg_keras import photos, predict
-from vgg_keras.command_line import UserError, parse
+from vgg_keras import predict
+from vgg_keras.data import photo_files
 from vgg_keras.predict import PredictOptions
+from vgg_keras.utils.cli import UserError, parse
 
 SIZE = (90, 70)
 
@@ -61,7 +62,7 @@ def test_a_photo_is_turned_upright_first(place):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise by a quarter
     upright.transpose(Image.Transpose.ROTATE_90).save(place / "turned.png", exif=exif)
-    np.testing.assert_array_equal(photos.read(place / "turned.png"), np.asarray(upright))
+    np.testing.assert_array_equal(photo_files.read(place / "turned.png"), np.asarray(upright))
 
 
 def test_files_and_tables(place, capsys):
@@ -75,7 +76,7 @@ def test_files_and_tables(place, capsys):
         assert annotated.height > SIZE[1]
         # The photo itself is as it was, up to JPEG.
         inside = np.asarray(annotated.convert("RGB"))[: SIZE[1], : SIZE[0]].astype(int)
-        assert np.abs(inside - photos.read(place / "photos" / "a.jpg")).mean() < 4
+        assert np.abs(inside - photo_files.read(place / "photos" / "a.jpg")).mean() < 4
         assert (np.asarray(annotated.convert("L"))[SIZE[1] :] < 100).any()  # words
     rows = list(csv.DictReader((place / "all.csv").open()))
     assert [(row["file"].rpartition("/")[2], row["rank"]) for row in rows] == [
@@ -151,5 +152,5 @@ def test_the_exit_code(place, run_verb):
 
 
 def test_the_annotation_of_a_narrow_photo_is_readable():
-    picture = photos.annotated(np.zeros((50, 8, 3), np.uint8), ["a rather long label 0.987"])
+    picture = photo_files.annotated(np.zeros((50, 8, 3), np.uint8), ["a rather long label 0.987"])
     assert picture.width > 100

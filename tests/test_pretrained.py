@@ -6,9 +6,10 @@ import pytest
 
 from tests.test_weight_files import images
 from tests.torch_net import CLASSES, torch_forward, torch_save, torch_state
-from vgg_keras import checkpoints, pretrained
-from vgg_keras.command_line import UserError, parse
+from vgg_keras import pretrained
 from vgg_keras.pretrained import PretrainedOptions
+from vgg_keras.training import checkpoints
+from vgg_keras.utils.cli import UserError, parse
 
 
 @pytest.fixture

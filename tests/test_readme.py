@@ -11,7 +11,8 @@ from tests import rest_server
 from tests.conftest import ROOT
 from tests.test_evaluation import CLASSES, SIZES, photo, save_net
 from tests.test_transforms import encode, picture
-from vgg_keras import serving, serving_client
+from vgg_keras.serving import exporter
+from vgg_keras.serving.client import local_server
 
 
 def block(word):
@@ -55,13 +56,13 @@ def test_reuse_in_plain_keras(place):
 def test_a_client_of_the_server(place):
     (place / "runs" / "flowers" / "label_names.txt").write_text("".join(f"kind {name}\n" for name in CLASSES))
     photos = [photo(index, size) for index, size in enumerate(SIZES[:2])]
-    version = serving.export(place / "runs" / "flowers" / "best.keras", place / "saved_models" / "flowers", photos)
+    version = exporter.export(place / "runs" / "flowers" / "best.keras", place / "saved_models" / "flowers", photos)
     (place / "photo.jpg").write_bytes(photos[0])
     (place / "another.png").write_bytes(encode(picture(70, 90), format="PNG"))
     code, printed = block("urllib"), io.StringIO()
     assert "http://localhost:8501" in code
     with (
-        serving_client.local_server(version, "flowers") as client,
+        local_server(version, "flowers") as client,
         rest_server.serving(client, "flowers") as url,
         contextlib.redirect_stdout(printed),
     ):

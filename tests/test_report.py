@@ -5,8 +5,8 @@ import json
 import pytest
 
 from vgg_keras import report
-from vgg_keras.command_line import UserError, parse
 from vgg_keras.report import ReportOptions
+from vgg_keras.utils.cli import UserError, parse
 
 
 def write_record(folder, results, num_images=50_000, data_set="imagenet2012", images="all"):

@@ -7,8 +7,8 @@ from PIL import Image
 
 from tests.test_evaluation import photo
 from tests.test_transforms import encode, picture
-from vgg_keras.paper import CENTER_CROP, DENSE
-from vgg_keras.request_images import RequestImages
+from vgg_keras.evaluation.published import CENTER_CROP, DENSE
+from vgg_keras.serving.preprocessing import RequestImages
 
 GOOD = photo(1, (90, 64))
 

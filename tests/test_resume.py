@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import ROOT, kill_when, newest_checkpoint_is, start_verb
-from vgg_keras.run_folder import TIMING_KEYS, read_history
+from vgg_keras.training.run_dir import TIMING_KEYS, read_history
 
 pytestmark = [pytest.mark.slow, pytest.mark.multiprocess, pytest.mark.generations]
 

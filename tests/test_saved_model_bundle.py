@@ -15,8 +15,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tests.test_evaluation import CLASSES, SIZES, expected_posteriors, photo, save_net
-from vgg_keras import serving
-from vgg_keras.serving import Plan
+from vgg_keras.serving import exporter
+from vgg_keras.serving.exporter import Plan
 
 pytestmark = pytest.mark.generations
 PHOTOS = [photo(index, size) for index, size in enumerate(SIZES)]
@@ -35,7 +35,7 @@ def exported(request, tmp_path_factory):
     save_net("A-LRN", folder / "run")
     (folder / "run" / "label_names.txt").write_text("".join(f"kind {name}\n" for name in CLASSES))
     plan = Plan(precision=request.param)
-    return serving.export(folder / "run" / "best.keras", folder / "models", PHOTOS, plan)
+    return exporter.export(folder / "run" / "best.keras", folder / "models", PHOTOS, plan)
 
 
 def signatures(version):

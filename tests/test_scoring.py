@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vgg_keras.scoring import Score, score_sums
+from vgg_keras.utils.metrics import Score, score_sums
 
 
 def test_sums_of_three_images_and_padding():

@@ -11,11 +11,12 @@ from PIL import Image
 
 from tests import rest_server
 from tests.test_evaluation import CLASSES, SIZES, photo, save_net
-from vgg_keras import serve_check, serving, serving_checks, serving_client, warm_up
-from vgg_keras.command_line import UserError, parse
+from vgg_keras import serve_check
 from vgg_keras.serve_check import ServeCheckOptions
-from vgg_keras.serving_checks import Checks, Outcome, Photos
-from vgg_keras.serving_client import RequestRefused
+from vgg_keras.serving import exporter, warmup
+from vgg_keras.serving.checks import Checks, Outcome, Photos, run_all
+from vgg_keras.serving.client import Client, RequestRefused, connect, local_server
+from vgg_keras.utils.cli import UserError, parse
 
 pytestmark = pytest.mark.multiprocess
 ALL = ["warm-up file", "one photo a request", "8 photos a request", "4 requests at a time", "PNG, BMP and GIF in one"]
@@ -30,15 +31,15 @@ def place(tmp_path_factory):
     (folder / "photos").mkdir()
     for index, size in enumerate(SIZES):
         (folder / "photos" / f"{index}.jpg").write_bytes(photo(index, size))
-    photos = serving.sample_photos(folder / "run" / "best.keras", str(folder / "photos"))
-    serving.export(folder / "run" / "best.keras", folder / "models" / "tiny", photos)
+    photos = exporter.sample_photos(folder / "run" / "best.keras", str(folder / "photos"))
+    exporter.export(folder / "run" / "best.keras", folder / "models" / "tiny", photos)
     return folder
 
 
 @pytest.fixture(scope="module")
 def server(place):
     """A client of a process that serves the model."""
-    with serving_client.local_server(place / "models" / "tiny" / "1", "tiny") as client:
+    with local_server(place / "models" / "tiny" / "1", "tiny") as client:
         yield client
 
 
@@ -77,10 +78,10 @@ def test_photos_of_ones_own_over_rest_and_grpc(place, server, capsys):
 
 
 def test_both_protocols_give_the_same(server):
-    inputs = warm_up.encoded([photo(1, (90, 64)), photo(2, (50, 97))])
+    inputs = warmup.encoded([photo(1, (90, 64)), photo(2, (50, 97))])
     image = {"images": np.random.default_rng(0).uniform(0, 255, (1, 64, 96, 3)).astype(np.float32)}
     with rest_server.serving(server, "tiny") as url:
-        rest = serving_client.connect(url, "tiny")
+        rest = connect(url, "tiny")
         for signature, arguments in (("serving_default", inputs), ("dense", image), ("features", inputs)):
             one, other = (client.predict(signature, arguments) for client in (rest, server))
             assert one.keys() == other.keys()
@@ -90,12 +91,12 @@ def test_both_protocols_give_the_same(server):
             with pytest.raises(
                 RequestRefused, match=r"(?s)INVALID_ARGUMENT.*image_bytes\[1\] does not decode"
             ) as refused:
-                client.predict("serving_default", warm_up.encoded([photo(1, (90, 64)), b"text"]))
+                client.predict("serving_default", warmup.encoded([photo(1, (90, 64)), b"text"]))
             assert refused.value.code == "INVALID_ARGUMENT"
         with pytest.raises(RequestRefused, match=r"NOT_FOUND: no such model: /v1/models/other:predict"):
-            serving_client.connect(url, "other").predict("features", inputs)
+            connect(url, "other").predict("features", inputs)
     with pytest.raises(RequestRefused, match="UNAVAILABLE"):
-        serving_client.connect(url, "tiny").predict("features", inputs)
+        connect(url, "tiny").predict("features", inputs)
     with pytest.raises(RequestRefused, match="FAILED_PRECONDITION: there is no signature nonsense"):
         server.predict("nonsense", inputs)
     with pytest.raises(RequestRefused, match="INVALID_ARGUMENT: dense takes images"):
@@ -106,7 +107,7 @@ def test_both_protocols_give_the_same(server):
 class Broken:
     """A client whose server is broken in some way."""
 
-    server: serving_client.Client
+    server: Client
     breaks: object
 
     def predict(self, signature, inputs):
@@ -162,13 +163,13 @@ def generous(server, signature, inputs):
     ],
 )
 def test_what_a_broken_server_is_found_out_by(breaks, check, problem, place, server):
-    requests = warm_up.read(place / "models" / "tiny" / "1")
+    requests = warmup.read(place / "models" / "tiny" / "1")
     known = [one for one in requests if len(one.inputs.get("image_bytes", [])) == 1]
     photos = Photos(
         [one.inputs["image_bytes"][0] for one in known], np.concatenate([one.expected["posterior"] for one in known])
     )
     checks = Checks(Broken(server, breaks), photos, tolerance=1e-4, max_pixels=100_000_000)
-    outcomes = {outcome.check: outcome for outcome in serving_checks.run_all(checks, requests, lambda _: None)}
+    outcomes = {outcome.check: outcome for outcome in run_all(checks, requests, lambda _: None)}
     assert re.search(problem, outcomes[check].problem), outcomes[check].problem
 
 
@@ -191,7 +192,7 @@ def test_errors(place, tmp_path, capsys):
     (tmp_path / "1" / "assets.extra" / "export.json").write_text("{}")
     with pytest.raises(UserError, match="tf_serving_warmup_requests is missing or damaged"):
         serve_check.main(parse([f"--model={tmp_path}"], ServeCheckOptions))
-    with pytest.raises(UserError, match="cannot be served: "), serving_client.local_server(tmp_path / "1", "x"):
+    with pytest.raises(UserError, match="cannot be served: "), local_server(tmp_path / "1", "x"):
         pass
 
 

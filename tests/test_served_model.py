@@ -7,9 +7,10 @@ import tensorflow as tf
 
 from tests.test_evaluation import CLASSES, SIZES, evaluate, expected_posteriors, photo, save_net, write_photos
 from tests.test_features import expected as expected_descriptors
-from vgg_keras import checkpoints, fully_convolutional
-from vgg_keras.request_images import RequestImages
-from vgg_keras.served_model import ServedAs, ServedModel
+from vgg_keras.models import fully_convolutional
+from vgg_keras.serving.preprocessing import RequestImages
+from vgg_keras.serving.servable import ServedAs, ServedModel
+from vgg_keras.training import checkpoints
 
 PHOTOS = [photo(index, size) for index, size in enumerate(SIZES)]
 

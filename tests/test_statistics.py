@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from data_prep.statistics import RgbMoments, RgbStatistics
 from tests.photos import decoded, encode, make_source, read, write
+from vgg_keras.data.rgb_statistics import RgbMoments, RgbStatistics
 
 
 def test_equal_numpy():

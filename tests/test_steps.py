@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vgg_keras import forward, freezing, optimizers, steps
-from vgg_keras.architectures import Initialization, build
+from vgg_keras.models.vgg import Initialization, build
+from vgg_keras.training import forward, freezing, optimizers, train_step
 
 pytestmark = pytest.mark.generations
 
@@ -32,7 +32,7 @@ def make(model, learning_rate=1e-3, precision="float32", **arguments):
         optimizers.OptimizerChoice("sgd", learning_rate, 0.9), layers, precision=precision
     )
     arguments = {"batch_size": 8, "micro_batch_size": 8, "seed": 0, **arguments}
-    return steps.Steps(model, stepping, tf.distribute.OneDeviceStrategy("/cpu:0"), **arguments)
+    return train_step.Steps(model, stepping, tf.distribute.OneDeviceStrategy("/cpu:0"), **arguments)
 
 
 def test_without_dropout_the_training_pass_equals_the_model(batch):
@@ -90,7 +90,7 @@ def test_one_step_of_sgd_by_hand(batch):
     ("per_replica", "limit", "parts"), [(256, 32, 8), (50, 32, 2), (7, 3, 7), (8, 8, 1), (8, 100, 1)]
 )
 def test_number_of_parts(per_replica, limit, parts):
-    assert steps.num_parts(per_replica, limit) == parts
+    assert train_step.num_parts(per_replica, limit) == parts
 
 
 def test_parts_change_nothing(batch):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.torch_net import torch_save, torch_state
-from vgg_keras import weight_files, weights
-from vgg_keras.architectures import build
-from vgg_keras.command_line import UserError
+from vgg_keras.models.vgg import build
+from vgg_keras.utils.cli import UserError
+from vgg_keras.weights import formats, transfer
 
 
 def test_a_pickle_that_asks_for_more_is_refused(tmp_path):
@@ -21,7 +21,7 @@ def test_a_pickle_that_asks_for_more_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "evil.pth", "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps({"features.0.weight": Command()}))
     with pytest.raises(UserError, match=r"evil\.pth cannot be read .*: it asks for builtins\.exec, which no"):
-        weight_files.read(str(tmp_path / "evil.pth"), "A")
+        formats.read(str(tmp_path / "evil.pth"), "A")
     assert not (tmp_path / "executed").exists()
 
 
@@ -32,14 +32,14 @@ def test_broken_files_of_pytorch(tmp_path):
     for name, data in (("cut", content[: len(content) // 2]), ("text", b"text"), ("empty", b"")):
         (tmp_path / f"{name}.pth").write_bytes(data)
         with pytest.raises(UserError, match=rf"{name}\.pth cannot be read as weights of PyTorch"):
-            weight_files.read(str(tmp_path / f"{name}.pth"), "A")
+            formats.read(str(tmp_path / f"{name}.pth"), "A")
     torch_save({"conv1.weight": state["features.0.weight"]}, tmp_path / "resnet.pth")
     with pytest.raises(UserError, match=r"resnet\.pth: conv1\.weight is not of a torchvision VGG"):
-        weight_files.read(str(tmp_path / "resnet.pth"), "A")
+        formats.read(str(tmp_path / "resnet.pth"), "A")
     few = {name: array for name, array in state.items() if not name.startswith("features.18")}
     torch_save(few, tmp_path / "few.pth")
     with pytest.raises(UserError, match=r"few\.pth is no net of the paper; its kernels, block by block: \(\(3,"):
-        weight_files.read(str(tmp_path / "few.pth"), "A")
+        formats.read(str(tmp_path / "few.pth"), "A")
 
 
 @pytest.mark.parametrize(
@@ -71,16 +71,16 @@ def test_state_dicts_of_something_else(batch_norm, changes, message, tmp_path):
     state = {name: array for name, array in (torch_state("A", batch_norm) | changes).items() if array is not None}
     torch_save(state, tmp_path / "vgg.pth")
     with pytest.raises(UserError, match=rf"^vgg\.pth:? {re.escape(message)}"):
-        weight_files.read(str(tmp_path / "vgg.pth"), "A")
+        formats.read(str(tmp_path / "vgg.pth"), "A")
 
 
 def test_a_head_alone_and_a_longer_one(tmp_path):
     state = torch_state("A", False)
     torch_save({name: array for name, array in state.items() if "classifier" in name}, tmp_path / "head.pth")
     with pytest.raises(UserError, match=r"head\.pth is no net of the paper; its kernels, block by block: \(\)"):
-        weight_files.read(str(tmp_path / "head.pth"), "A")
+        formats.read(str(tmp_path / "head.pth"), "A")
     fourth = {"classifier.9.weight": np.ones((2, 5), np.float32), "classifier.9.bias": np.ones(2, np.float32)}
     torch_save(state | fourth, tmp_path / "longer.pth")
-    source = weight_files.read(str(tmp_path / "longer.pth"), "A")
-    transfer = weights.copy(source, build("A", 5, width_multiplier=1 / 16))
-    assert transfer.unexpected == ("classifier.9",)
+    source = formats.read(str(tmp_path / "longer.pth"), "A")
+    report = transfer.copy(source, build("A", 5, width_multiplier=1 / 16))
+    assert report.unexpected == ("classifier.9",)

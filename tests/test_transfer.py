@@ -11,12 +11,15 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import ROOT, kill_when, newest_checkpoint_is, start_verb
-from vgg_keras import checkpoints, command_line, feature_cache, train, weights
-from vgg_keras.architectures import Initialization, build
-from vgg_keras.command_line import UserError
-from vgg_keras.options import TrainOptions
-from vgg_keras.rows import Rows
-from vgg_keras.run_folder import TIMING_KEYS, read_history
+from vgg_keras import train
+from vgg_keras.models.vgg import Initialization, build
+from vgg_keras.training import checkpoints, feature_cache
+from vgg_keras.training.config import TrainOptions
+from vgg_keras.training.run_dir import TIMING_KEYS, read_history
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.resumable_array import Rows
+from vgg_keras.weights import transfer
 
 _TINY = [f"--flagfile={ROOT / 'tests' / 'tiny.cfg'}", "--precision=float32"]
 
@@ -32,7 +35,7 @@ def source(tmp_path_factory) -> Path:
 
 def options(drawn_data, folder, *arguments) -> TrainOptions:
     argv = [*_TINY, f"--data_dir={drawn_data}", f"--output_dir={folder}", *arguments]
-    return command_line.parse(argv, TrainOptions)
+    return cli.parse(argv, TrainOptions)
 
 
 def history(folder) -> list[dict]:
@@ -63,7 +66,7 @@ def test_a_cache_changes_nothing_while_there_is_a_view_for_each_epoch(tmp_path, 
     np.testing.assert_allclose(rates, [5e-3 * (1 + np.cos(np.pi * step / 12)) for step in (3, 11)])
     assert not (tmp_path / "cached" / "cache").exists()
     before, after = checkpoints.load_model(source), weights_of(tmp_path / "cached")
-    for name, layer in weights.layers_with_weights(before).items():
+    for name, layer in transfer.layers_with_weights(before).items():
         pairs = zip(layer.get_weights(), after[name], strict=True)
         same = all(old.shape == new.shape and (old == new).all() for old, new in pairs)
         assert same == name.startswith(("block1", "block2", "block3", "block4")), name

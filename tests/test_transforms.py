@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from vgg_keras import transforms
+from vgg_keras.data import transforms
 
 SEED = (3, 4)
 

@@ -9,9 +9,9 @@ from sklearn.metrics import cohen_kappa_score
 
 from tests.conftest import ROOT
 from tests.test_steps import make, small
-from vgg_keras.command_line import UserError
-from vgg_keras.options import TrainOptions
-from vgg_keras.validation_metrics import ValidationMetrics
+from vgg_keras.training.config import TrainOptions
+from vgg_keras.training.keras_metrics import ValidationMetrics
+from vgg_keras.utils.cli import UserError
 
 pytestmark = pytest.mark.generations
 # Row by row the best class is 1, 0, 2, the second best 0, 2, 1.

@@ -5,7 +5,7 @@ import pytest
 
 from tests import numpy_net
 from tests.test_evaluation import encoded_images, photo, write_photos
-from vgg_keras.views import NUM_VIEWS, Survey, images_per_batch, view_batches
+from vgg_keras.inference.views import NUM_VIEWS, Survey, images_per_batch, view_batches
 
 
 def views(data, method, side, *, crop_size=224, batch_size=32, wanted=None):

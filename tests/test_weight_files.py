@@ -10,12 +10,13 @@ import pytest
 
 from tests.photos import decoded
 from tests.torch_net import CLASSES, FC_WIDTH, WIDTHS, torch_forward, torch_save, torch_state
-from vgg_keras import checkpoints, run_folder, weight_files, weights
-from vgg_keras.architectures import NETS, Initialization, build
-from vgg_keras.checkpoints import Checkpoints, Progress
-from vgg_keras.command_line import UserError
-from vgg_keras.keras_generations import KERAS_3
-from vgg_keras.learning_rate import Plateau
+from vgg_keras.models.vgg import NETS, Initialization, build
+from vgg_keras.training import checkpoints, run_dir
+from vgg_keras.training.checkpoints import Checkpoints, Progress
+from vgg_keras.training.schedules import Plateau
+from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.keras_compat import KERAS_3
+from vgg_keras.weights import formats, transfer
 
 
 def model_of(source, net=None, **arguments):
@@ -30,7 +31,7 @@ def model_of(source, net=None, **arguments):
         initialization=Initialization("glorot", seed=0),
         **arguments,
     )
-    return model, weights.copy(source, model)
+    return model, transfer.copy(source, model)
 
 
 def images(size):
@@ -45,9 +46,9 @@ def images(size):
 def test_torchvision(net, batch_norm, legacy, tmp_path):
     state = torch_state(net, batch_norm)
     torch_save(state, tmp_path / "vgg.pth", legacy)
-    source = weight_files.read(str(tmp_path / "vgg.pth"), net)
-    model, transfer = model_of(source)
-    assert (source.net, transfer.complete()) == (net, True)
+    source = formats.read(str(tmp_path / "vgg.pth"), net)
+    model, report = model_of(source)
+    assert (source.net, report.complete()) == (net, True)
     expected = [torch_forward(net, state, batch_norm, image) for image in images(224)]
     assert np.std(expected, axis=0).max() > 1e-3
     np.testing.assert_allclose(model(images(224)), expected, atol=1e-4)
@@ -82,18 +83,18 @@ def test_keras_applications_with_top(net, name, tmp_path):
     theirs.save(tmp_path / "whole.keras")
     # Keras 2 does not name the layers in the newer format, and the reader says so.
     for file in ("new.weights.h5", "whole.h5", "whole.keras")[not KERAS_3 :]:
-        source = weight_files.read(str(tmp_path / file), net)
-        model, transfer = model_of(source)
-        assert (source.net, source.input_size, transfer.complete()) == (net, 64, True)
+        source = formats.read(str(tmp_path / file), net)
+        model, report = model_of(source)
+        assert (source.net, source.input_size, report.complete()) == (net, 64, True)
         np.testing.assert_allclose(model(images(64)), expected, atol=1e-4)
 
 
 @pytest.mark.real_data
 def test_the_real_trunk_without_top(real_data, tmp_path):
     path = real_data / "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    source = weight_files.read(str(path), "D")
-    model, transfer = model_of(source)
-    assert transfer.missing == ("fc6", "fc7", "fc8")
+    source = formats.read(str(path), "D")
+    model, report = model_of(source)
+    assert report.missing == ("fc6", "fc7", "fc8")
     with tarfile.open(real_data / "ilsvrc2012_mini" / "ILSVRC2012_img_val.tar") as tar:
         members = [member for member in tar if member.isfile()][:3]
         photos = [decoded(tar.extractfile(member).read()) for member in members]
@@ -110,30 +111,30 @@ def test_models_of_something_else(tmp_path):
     layers = keras.layers
     inputs = [keras.Input((8,)), keras.Input((8,))]
     keras.Model(inputs, layers.Dense(5)(layers.Concatenate()(inputs))).save(tmp_path / "two.keras")
-    source = weight_files.read(str(tmp_path / "two.keras"), "A")
+    source = formats.read(str(tmp_path / "two.keras"), "A")
     with pytest.raises(UserError, match=r"no layer of \w+ fits vgg_a: width, input size or names differ"):
-        weights.copy(source, build("A", 5, width_multiplier=1 / 16))
+        transfer.copy(source, build("A", 5, width_multiplier=1 / 16))
     keras.Sequential([layers.Dense(5)]).save(tmp_path / "unbuilt.keras")
     with pytest.raises(UserError, match=r"unbuilt\.keras holds a model that was saved before it was built"):
-        weight_files.read(str(tmp_path / "unbuilt.keras"), "A")
+        formats.read(str(tmp_path / "unbuilt.keras"), "A")
 
 
 def test_hdf5_that_cannot_be_used(tmp_path):
     with h5py.File(tmp_path / "nameless.h5", "w") as file:
         file["layers/conv2d/vars/0"] = np.zeros((3, 3, 3, 64))
     with pytest.raises(UserError, match=r"nameless\.h5 cannot be read .*: it does not name its layers"):
-        weight_files.read(str(tmp_path / "nameless.h5"), "D")
+        formats.read(str(tmp_path / "nameless.h5"), "D")
     (tmp_path / "text.h5").write_text("text")
     with pytest.raises(UserError, match=r"text\.h5 is none of the kinds of files that are read"):
-        weight_files.read(str(tmp_path / "text.h5"), "D")
+        formats.read(str(tmp_path / "text.h5"), "D")
     with pytest.raises(UserError, match=r"absent\.h5 is missing; give a \.keras file, a run's folder"):
-        weight_files.read(str(tmp_path / "absent.h5"), "D")
+        formats.read(str(tmp_path / "absent.h5"), "D")
     with h5py.File(tmp_path / "odd.h5", "w") as file:
         file["model_weights"] = 1
     with pytest.raises(UserError, match=r"odd\.h5 cannot be read as weights of Keras"):
-        weight_files.read(str(tmp_path / "odd.h5"), "D")
+        formats.read(str(tmp_path / "odd.h5"), "D")
     with pytest.raises(UserError, match=r"keras\.applications has nets D and E, not A"):
-        weight_files.read("keras_applications", "A")
+        formats.read("keras_applications", "A")
 
 
 # --- KerasHub: the layout of its presets; NumPy computes, in PyTorch's way, what its converter and head compute.
@@ -174,13 +175,13 @@ def write_preset(folder, state, net, dense_head):
 def test_kerashub(dense_head, tmp_path):
     state = torch_state("A", False, seed=4)
     write_preset(tmp_path / "preset", state, "A", dense_head)
-    model, transfer = model_of(weight_files.read(str(tmp_path / "preset"), "A"))
-    assert transfer.complete()
+    model, report = model_of(formats.read(str(tmp_path / "preset"), "A"))
+    assert report.complete()
     expected = [torch_forward("A", state, False, image) for image in images(224)]
     np.testing.assert_allclose(model(images(224)), expected, atol=1e-4)
     (tmp_path / "preset" / "image_converter.json").unlink()
     with pytest.raises(UserError, match=r"image_converter\.json does not tell scale and offset of the images"):
-        weight_files.read(str(tmp_path / "preset"), "A")
+        formats.read(str(tmp_path / "preset"), "A")
 
 
 # --- our own.
@@ -191,50 +192,50 @@ def test_a_run_that_has_checkpoints_only(tmp_path):
     optimizer = keras.optimizers.SGD()
     optimizer.build(model.trainable_variables)
     flags = {"net": "A", "input_size": 32, "batch_norm": False, "width_multiplier": 1 / 16}
-    run_folder.start(tmp_path, flags, {}, {"num_classes": CLASSES, "mean_rgb": (1, 2, 3)})
+    run_dir.start(tmp_path, flags, {}, {"num_classes": CLASSES, "mean_rgb": (1, 2, 3)})
     Checkpoints(tmp_path / "checkpoints", model, [optimizer], Progress(Plateau(1))).save(Progress(Plateau(1)))
-    source = weight_files.read(str(tmp_path), "A")
+    source = formats.read(str(tmp_path), "A")
     assert (source.net, source.mean_rgb) == ("A", (1, 2, 3))
-    for name, layer in weights.layers_with_weights(model).items():
+    for name, layer in transfer.layers_with_weights(model).items():
         for received, expected in zip(source.layers[name], layer.get_weights(), strict=True):
             np.testing.assert_array_equal(received, expected)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty holds neither a model of a run nor"):
-        weight_files.read(str(tmp_path / "empty"), "A")
+        formats.read(str(tmp_path / "empty"), "A")
 
 
 def test_a_saved_model_of_ours_keeps_its_mean(tmp_path):
     model = build("A", CLASSES, input_size=32, mean_rgb=(1, 2, 3), width_multiplier=1 / 16)
     checkpoints.save_model(model, tmp_path / "a.keras")
-    source = weight_files.read(str(tmp_path / "a.keras"), "A")
-    again, transfer = model_of(source)
-    assert transfer.complete()
+    source = formats.read(str(tmp_path / "a.keras"), "A")
+    again, report = model_of(source)
+    assert report.complete()
     np.testing.assert_array_equal(again(images(32)), model(images(32)))
 
 
 def test_convolutions_that_need_batch_normalisation(tmp_path):
     torch_save(torch_state("A", True), tmp_path / "bn.pth")
-    source = weight_files.read(str(tmp_path / "bn.pth"), "A")
+    source = formats.read(str(tmp_path / "bn.pth"), "A")
     with pytest.raises(UserError, match=r"bn\.pth has batch normalisation, which vgg_a lacks: build it with --b"):
-        weights.copy(source, build("A", CLASSES, width_multiplier=1 / 16))
+        transfer.copy(source, build("A", CLASSES, width_multiplier=1 / 16))
 
 
 def test_strict(tmp_path):
-    source = weights.of_model(build("A", 4, input_size=32, width_multiplier=1 / 16))
+    source = transfer.of_model(build("A", 4, input_size=32, width_multiplier=1 / 16))
     target = build("A", 3, input_size=32, width_multiplier=1 / 16)
     with pytest.raises(UserError, match=r"--strict: vgg_a does not fit vgg_a\n.*\n.*differ: fc8 \(\(256, 4\), here"):
-        weights.copy(source, target, strict=True)
+        transfer.copy(source, target, strict=True)
 
 
 def test_weights_that_are_no_numbers():
-    source = weights.of_model(build("A", 5, input_size=32, width_multiplier=1 / 16))
+    source = transfer.of_model(build("A", 5, input_size=32, width_multiplier=1 / 16))
     source.layers["fc7"][1][3] = np.nan
     with pytest.raises(UserError, match=r"vgg_a: fc7 has weights that are no finite numbers"):
-        weights.copy(source, build("A", 5, input_size=32, width_multiplier=1 / 16))
+        transfer.copy(source, build("A", 5, input_size=32, width_multiplier=1 / 16))
 
 
 def test_a_layer_whose_bias_does_not_fit():
-    source = weights.of_model(build("A", 5, input_size=32, width_multiplier=1 / 16))
+    source = transfer.of_model(build("A", 5, input_size=32, width_multiplier=1 / 16))
     source.layers["fc7"].pop()
-    transfer = weights.copy(source, build("A", 5, input_size=32, width_multiplier=1 / 16))
-    assert transfer.other_shape == (("fc7", (), (256,)),)
+    report = transfer.copy(source, build("A", 5, input_size=32, width_multiplier=1 / 16))
+    assert report.other_shape == (("fc7", (), (256,)),)

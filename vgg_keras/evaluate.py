@@ -14,22 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg_keras import (
-    command_line,
-    datasets,
-    devices,
-    evaluation,
-    evaluation_report,
-    paper,
-    results,
-    run_folder,
-    tested_models,
-)
-from vgg_keras.command_line import UserError, option
-from vgg_keras.evaluation import Evaluator, ImagesUnderTest, Result, Timed
-from vgg_keras.posteriors import AVERAGES, SCORES
-from vgg_keras.tested_models import ModelUnderTest, Protocol
-from vgg_keras.views import Survey
+from vgg_keras.data import datasets
+from vgg_keras.evaluation import markdown_report, published, results
+from vgg_keras.evaluation.evaluator import Evaluator, ImagesUnderTest, Result, Timed, saved_posteriors
+from vgg_keras.inference import loading
+from vgg_keras.inference.loading import ModelUnderTest, Protocol
+from vgg_keras.inference.posteriors import AVERAGES, SCORES
+from vgg_keras.inference.views import Survey
+from vgg_keras.training import run_dir
+from vgg_keras.utils import cli, devices
+from vgg_keras.utils.cli import UserError, option
 
 # While an evaluation lasts: what it is, and the posteriors of its passes.
 _PARTIAL = "partial"
@@ -44,7 +38,9 @@ class EvaluateOptions:
     model: tuple[str, ...] = option(
         (), "a .keras file, a run's folder, or saved posteriors (.npz); again for each model to fuse", required=True
     )
-    method: str = option(paper.DENSE, "how images are looked at; both: dense and multi_crop", choices=paper.METHODS)
+    method: str = option(
+        published.DENSE, "how images are looked at; both: dense and multi_crop", choices=published.METHODS
+    )
     test_scales: str = option(
         "", "Q,...: smallest sides of test images; single or multi: the paper's for the training scale; empty: single"
     )
@@ -99,7 +95,7 @@ def claim(folder: Path, wanted: dict) -> dict | None:
                 raise UserError(f"{folder} holds another evaluation ({place}); choose another --output_dir")
             return found if place == finished else None
     begun.parent.mkdir(parents=True, exist_ok=True)
-    run_folder.write_text(begun, json.dumps(wanted, indent=2) + "\n")
+    run_dir.write_text(begun, json.dumps(wanted, indent=2) + "\n")
     return None
 
 
@@ -113,7 +109,7 @@ def run_models(
         found += of_model
         if flags.save_posteriors and model.saved is None:
             name = "posteriors.npz" if len(models) == 1 else f"posteriors_{place + 1}.npz"
-            saved = evaluation.saved_posteriors(model, images, flags.protocol(), by_method)
+            saved = saved_posteriors(model, images, flags.protocol(), by_method)
             saved.save(Path(flags.output_dir) / name)
         for method, timed in by_method.items():
             sums.setdefault(method, []).append(timed)
@@ -143,7 +139,7 @@ def show(record: dict, folder: Path) -> None:
     note = results.data_note(images)
     if note:
         print(note)
-    print(f"numbers: {folder / results.RECORD}; report: {folder / evaluation_report.REPORT}")
+    print(f"numbers: {folder / results.RECORD}; report: {folder / markdown_report.REPORT}")
 
 
 def main(flags: EvaluateOptions) -> None:
@@ -154,7 +150,7 @@ def main(flags: EvaluateOptions) -> None:
     strategy, strategy_reason = devices.make_strategy(flags.strategy, one_process=True)
     data = datasets.open_data(flags.data_dir, flags.dataset)
     data.num_images(flags.split)
-    models = [tested_models.inspect(path, protocol, data.class_names) for path in flags.model]
+    models = [loading.inspect(path, protocol, data.class_names) for path in flags.model]
     images = ImagesUnderTest(data, flags.split, Survey.of(data, flags.split, flags.max_images))
     evaluator = Evaluator(images, protocol, folder / _PARTIAL, strategy, flags.batch_size)
     for model in models:
@@ -172,19 +168,19 @@ def main(flags: EvaluateOptions) -> None:
     found, posteriors = run_models(evaluator, models, images, flags)
     record = {
         **wanted,
-        "versions": run_folder.versions(),
+        "versions": run_dir.versions(),
         "devices": f"{type(strategy).__name__} ({strategy_reason})",
         "results": [results.result_record(result) for result in found],
         "classes": results.class_records(posteriors, images),
         "confusions": results.confusions(posteriors, images.survey.labels),
     }
-    run_folder.write_text(folder / _PREDICTIONS, predictions(posteriors, images))
-    evaluation_report.write(evaluation_report.Finished(record, posteriors, images, models), folder)
+    run_dir.write_text(folder / _PREDICTIONS, predictions(posteriors, images))
+    markdown_report.write(markdown_report.Finished(record, posteriors, images, models), folder)
     # Last: a folder with this file holds a whole evaluation.
-    run_folder.write_text(folder / results.RECORD, json.dumps(record, indent=2) + "\n")
+    run_dir.write_text(folder / results.RECORD, json.dumps(record, indent=2) + "\n")
     shutil.rmtree(folder / _PARTIAL)
     show(record, folder)
 
 
 if __name__ == "__main__":
-    command_line.run(main, EvaluateOptions)
+    cli.run(main, EvaluateOptions)

@@ -8,13 +8,17 @@ import dataclasses
 import functools
 from pathlib import Path
 
-from vgg_keras import command_line, datasets, other_runtimes, paper, run_folder, serving, version_folders
-from vgg_keras.agreement import TOLERANCES
-from vgg_keras.command_line import UserError, option
-from vgg_keras.paper import DENSE
-from vgg_keras.posteriors import AVERAGES, SCORES
-from vgg_keras.serving import Plan
-from vgg_keras.tested_models import Protocol
+from vgg_keras.data import datasets
+from vgg_keras.evaluation import published
+from vgg_keras.evaluation.published import DENSE
+from vgg_keras.inference.loading import Protocol
+from vgg_keras.inference.posteriors import AVERAGES, SCORES
+from vgg_keras.serving import exporter, runtime_export, versions
+from vgg_keras.serving.agreement import TOLERANCES
+from vgg_keras.serving.exporter import Plan
+from vgg_keras.training import run_dir
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import UserError, option
 
 SAVED_MODEL, ONNX, TFLITE = "saved_model", "onnx", "tflite"
 
@@ -27,7 +31,7 @@ class ExportOptions:
     output_dir: str = option("", "the folder of versions; the next free number is made in it", required=True)
     format: str = option(SAVED_MODEL, "what is written", choices=(SAVED_MODEL, ONNX, TFLITE))
     method: str = option(
-        DENSE, "how the served model looks at photos", choices=(DENSE, paper.MULTI_CROP, paper.CENTER_CROP)
+        DENSE, "how the served model looks at photos", choices=(DENSE, published.MULTI_CROP, published.CENTER_CROP)
     )
     test_scales: str = option(
         "", "Q,...: smallest sides; single or multi: the paper's for the run's training scale; empty: single"
@@ -58,35 +62,35 @@ class ExportOptions:
 
 def export(flags: ExportOptions, model: Path) -> Path:
     """Writes, checks and names one version in the format that the flags ask for."""
-    arguments = model, Path(flags.output_dir), serving.sample_photos(model, flags.check_images), flags.plan()
+    arguments = model, Path(flags.output_dir), exporter.sample_photos(model, flags.check_images), flags.plan()
     if flags.format == SAVED_MODEL:
-        return serving.export(*arguments)
+        return exporter.export(*arguments)
     if flags.precision != "float32":
         raise UserError(f"--precision={flags.precision} is for --format={SAVED_MODEL}")
     if flags.format == ONNX:
-        return other_runtimes.export(*arguments, other_runtimes.ONNX_FILE)
+        return runtime_export.export(*arguments, runtime_export.ONNX_FILE)
     crops = None
     if flags.data_dir or flags.dataset:
         data = datasets.open_data(flags.data_dir, flags.dataset)
-        crops = functools.partial(other_runtimes.calibration_crops, data, flags.split, flags.calibration_images)
+        crops = functools.partial(runtime_export.calibration_crops, data, flags.split, flags.calibration_images)
     else:
         print("no --data_dir or --dataset to calibrate on: float only")
-    return other_runtimes.export(*arguments, other_runtimes.TFLITE_FILE, crops)
+    return runtime_export.export(*arguments, runtime_export.TFLITE_FILE, crops)
 
 
 def main(flags: ExportOptions) -> None:
     """Exports, and says what to look at."""
-    model = run_folder.model_file(Path(flags.model))
+    model = run_dir.model_file(Path(flags.model))
     exported = export(flags, model)
     print(f"exported {model} -> {exported}")
     if flags.keep:
-        for version in version_folders.keep_newest(Path(flags.output_dir), flags.keep):
+        for version in versions.keep_newest(Path(flags.output_dir), flags.keep):
             print(f"removed version {version}")
     if flags.format == SAVED_MODEL:
-        print(f"read about it: {exported / serving.EXTRA / 'model_card.md'}")
+        print(f"read about it: {exported / exporter.EXTRA / 'model_card.md'}")
         print(f"look at it:    saved_model_cli show --all --dir {exported}")
         print(f"try it:        python -m vgg_keras.serve_check --model={flags.output_dir}")
 
 
 if __name__ == "__main__":
-    command_line.run(main, ExportOptions)
+    cli.run(main, ExportOptions)

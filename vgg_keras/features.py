@@ -14,14 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg_keras import command_line, datasets, descriptors, devices, linear_classifier, tested_models
-from vgg_keras.checkpoints import write_atomically
-from vgg_keras.command_line import UserError, option
-from vgg_keras.descriptors import AVERAGE, STACK
-from vgg_keras.paper import DENSE
-from vgg_keras.posteriors import SCORES
-from vgg_keras.tested_models import ModelUnderTest, Protocol
-from vgg_keras.views import ImagesUnderTest, Survey
+from vgg_keras.data import datasets
+from vgg_keras.evaluation import linear_svm
+from vgg_keras.evaluation.published import DENSE
+from vgg_keras.inference import descriptors, loading
+from vgg_keras.inference.descriptors import AVERAGE, STACK
+from vgg_keras.inference.loading import ModelUnderTest, Protocol
+from vgg_keras.inference.posteriors import SCORES
+from vgg_keras.inference.views import ImagesUnderTest, Survey
+from vgg_keras.training.checkpoints import write_atomically
+from vgg_keras.utils import cli, devices
+from vgg_keras.utils.cli import UserError, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +95,10 @@ def main(flags: FeaturesOptions) -> None:
     if output.suffix != ".npz":
         raise UserError(f"--output={output} must end in .npz")
     if flags.classifier:
-        linear_classifier.require_library()
+        linear_svm.require_library()
     data = datasets.open_data(flags.data_dir, flags.dataset, multi_label=True)
     protocol = Protocol(DENSE, flags.test_scales, flags.flip, SCORES)
-    models = [tested_models.inspect(path, protocol) for path in flags.model]
+    models = [loading.inspect(path, protocol) for path in flags.model]
     for model in models:
         if model.saved:
             raise UserError(f"{model.path} holds posteriors of an evaluation; descriptors need the model itself")
@@ -117,7 +120,7 @@ def main(flags: FeaturesOptions) -> None:
         print(f"features_{key}: {count:,} descriptors of {width:,} numbers, length 1")
     print(f"written: {output}; read it with numpy.load")
     if flags.classifier:
-        result = linear_classifier.fit_and_test(
+        result = linear_svm.fit_and_test(
             *(arrays[f"{what}_{key}"] for key in ("train", "validation") for what in ("features", "labels")),
             seed=flags.seed,
         )
@@ -129,4 +132,4 @@ def main(flags: FeaturesOptions) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, FeaturesOptions)
+    cli.run(main, FeaturesOptions)

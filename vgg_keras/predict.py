@@ -15,21 +15,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from data_prep.images import BadImage
-from vgg_keras import (
-    command_line,
-    figures,
-    fully_convolutional,
-    paper,
-    photos,
-    run_folder,
-    tested_models,
-)
-from vgg_keras.command_line import UserError, option
-from vgg_keras.paper import DENSE
-from vgg_keras.posteriors import AVERAGES, SCORES
-from vgg_keras.predictor import Predictor
-from vgg_keras.tested_models import Protocol
+from data_prep.image_preparation import BadImage
+from vgg_keras.data import photo_files
+from vgg_keras.evaluation import figures, published
+from vgg_keras.evaluation.published import DENSE
+from vgg_keras.inference import loading
+from vgg_keras.inference.loading import Protocol
+from vgg_keras.inference.posteriors import AVERAGES, SCORES
+from vgg_keras.inference.predictor import Predictor
+from vgg_keras.models import fully_convolutional
+from vgg_keras.training import run_dir
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import UserError, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +35,9 @@ class PredictOptions:
 
     paths: tuple[str, ...] = option((), "photos: files, folders, globs", positional=True)
     model: str = option("", "a .keras file or a run's folder", required=True)
-    method: str = option(DENSE, "how photos are looked at", choices=(DENSE, paper.MULTI_CROP, paper.CENTER_CROP))
+    method: str = option(
+        DENSE, "how photos are looked at", choices=(DENSE, published.MULTI_CROP, published.CENTER_CROP)
+    )
     test_scales: str = option(
         "", "Q,...: smallest sides; single or multi: the paper's for the run's training scale; empty: single"
     )
@@ -89,10 +88,10 @@ def predictions(
     predictor: Predictor, names: Sequence[str], files: Sequence[Path], options: PredictOptions
 ) -> Iterator[Prediction]:
     """Yields what is on each photo that can be read and looked at; says which cannot."""
-    with command_line.progress_bar("photos", len(files), " photos", leave=False) as bar:
+    with cli.progress_bar("photos", len(files), " photos", leave=False) as bar:
         for place, file in enumerate(files):
             try:
-                photo = photos.read(file)
+                photo = photo_files.read(file)
                 posteriors = predictor.posteriors(photo)
             except (BadImage, OSError) as error:
                 bar.write(f"{file}: {error}", file=sys.stderr)
@@ -112,7 +111,7 @@ def write_pictures(
     predictor: Predictor, prediction: Prediction, photo: np.ndarray, path: Path, class_score_map: bool
 ) -> None:
     """Writes the photo with its labels, and the class-score map of the best one if asked for."""
-    photos.write(photos.annotated(photo, prediction.lines()), path.with_name(f"{path.name}.jpg"))
+    photo_files.write(photo_files.annotated(photo, prediction.lines()), path.with_name(f"{path.name}.jpg"))
     if class_score_map:
         figure = map_figure(predictor, photo, prediction.labels[0])
         figures.save(figure, path.with_name(f"{path.name}_class_score_map.png"))
@@ -144,7 +143,7 @@ def show(found: Sequence[Prediction]) -> None:
     table = Table("photo", "labels and posteriors")
     for prediction in found:
         table.add_row(str(prediction.file), ", ".join(prediction.lines()))
-    command_line.print_table(table)
+    cli.print_table(table)
 
 
 def main(options: PredictOptions) -> None:
@@ -153,20 +152,20 @@ def main(options: PredictOptions) -> None:
         raise UserError("name photos: files, folders or globs, after the flags")
     if options.class_score_maps and not options.output_dir:
         raise UserError("--class_score_maps needs --output_dir, where the pictures go")
-    files = photos.find(options.paths)
+    files = photo_files.find(options.paths)
     protocol = options.protocol()
-    predictor = Predictor(tested_models.inspect(options.model, protocol), protocol, options.batch_size)
-    names = run_folder.read_label_names(predictor.model.path.parent, predictor.source.output_shape[-1])
+    predictor = Predictor(loading.inspect(options.model, protocol), protocol, options.batch_size)
+    names = run_dir.read_label_names(predictor.model.path.parent, predictor.source.output_shape[-1])
     if options.output_dir:
         Path(options.output_dir).mkdir(parents=True, exist_ok=True)
     found = list(predictions(predictor, names, files, options))
     show(found)
     for place, text in ((options.csv, as_csv(found)), (options.json, as_json(found))):
         if place:
-            run_folder.write_text(Path(place), text)
+            run_dir.write_text(Path(place), text)
     if len(found) < len(files):
         raise UserError(f"{len(files) - len(found)} of {len(files)} photos cannot be used (listed above)")
 
 
 if __name__ == "__main__":
-    command_line.run(main, PredictOptions)
+    cli.run(main, PredictOptions)

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import keras
 
-from vgg_keras import architectures, checkpoints, command_line, weight_files, weights
-from vgg_keras.architectures import NETS
-from vgg_keras.command_line import UserError, option
-from vgg_keras.weights import SourceWeights
+from vgg_keras.models import vgg
+from vgg_keras.models.vgg import NETS
+from vgg_keras.training import checkpoints
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import UserError, option
+from vgg_keras.weights import formats, transfer
+from vgg_keras.weights.transfer import SourceWeights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +48,12 @@ def build(source: SourceWeights, options: PretrainedOptions) -> keras.Model:
         if not value:
             raise UserError(f"{source.name} does not tell it: give --{flag}")
     try:
-        return architectures.build(
+        return vgg.build(
             net,
             num_classes,
             input_size=options.input_size or source.input_size or 224,
             mean_rgb=source.mean_rgb,
-            initialization=architectures.Initialization("glorot", seed=options.seed),
+            initialization=vgg.Initialization("glorot", seed=options.seed),
             batch_norm=source.has_batch_norm(),
             width_multiplier=source.width_multiplier(),
         )
@@ -63,14 +66,14 @@ def main(options: PretrainedOptions) -> None:
     output = Path(options.output)
     if output.suffix != ".keras":
         raise UserError(f"--output={output} must end in .keras")
-    source = weight_files.read(options.source, options.net or "D")
+    source = formats.read(options.source, options.net or "D")
     model = build(source, options)
-    transfer = weights.copy(source, model, strict=options.strict)
+    report = transfer.copy(source, model, strict=options.strict)
     output.parent.mkdir(parents=True, exist_ok=True)
     checkpoints.save_model(model, output)
-    print(f"{options.source}: {transfer}")
-    print(f"net {architectures.net_of(model)}, {model.count_params():,} parameters, RGB 0..255 -> posteriors: {output}")
+    print(f"{options.source}: {report}")
+    print(f"net {vgg.net_of(model)}, {model.count_params():,} parameters, RGB 0..255 -> posteriors: {output}")
 
 
 if __name__ == "__main__":
-    command_line.run(main, PretrainedOptions)
+    cli.run(main, PretrainedOptions)

@@ -8,9 +8,11 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from vgg_keras import command_line, paper, results, run_folder
-from vgg_keras.command_line import UserError, option
-from vgg_keras.paper import Published, TrainedNet
+from vgg_keras.evaluation import published, results
+from vgg_keras.evaluation.published import Published, TrainedNet
+from vgg_keras.training import run_dir
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import UserError, option
 
 _TITLES = {
     3: "Table 3: a single test scale",
@@ -61,25 +63,25 @@ def by_images(records: Iterable[dict]) -> dict[str, tuple[dict, dict[Published, 
         for result in record["results"]:
             nets = [TrainedNet(*pair) for pair in zip(result["nets"], result["train_scales"], strict=True)]
             if result["flip"]:  # as the paper always does
-                rows |= dict.fromkeys(paper.rows_of(nets, result["method"], result["test_scales"]), result)
+                rows |= dict.fromkeys(published.rows_of(nets, result["method"], result["test_scales"]), result)
     return found
 
 
 def table(number: int, rows: Mapping[Published, dict]) -> list[list[str]]:
     """Returns the rows of one of the paper's tables; cells of what was not run are blank."""
     cells = []
-    for published in paper.PUBLISHED:
-        if published.table == number:
-            nets, train_scales = zip(*map(dataclasses.astuple, published.nets), strict=True)
-            ours = rows.get(published)
+    for row in published.PUBLISHED:
+        if row.table == number:
+            nets, train_scales = zip(*map(dataclasses.astuple, row.nets), strict=True)
+            ours = rows.get(row)
             errors = [f"{ours[key]:.1f}" for key in ("top1_error", "top5_error")] if ours else ["", ""]
             cells.append(
                 [
-                    *results.names(nets, train_scales, published.test_scales()),
-                    results.METHOD_NAMES[published.method],
+                    *results.names(nets, train_scales, row.test_scales()),
+                    results.METHOD_NAMES[row.method],
                     *errors,
-                    f"{published.top1:.1f}",
-                    f"{published.top5:.1f}",
+                    f"{row.top1:.1f}",
+                    f"{row.top5:.1f}",
                 ]
             )
     return cells
@@ -103,9 +105,9 @@ def main(options: ReportOptions) -> None:
             text += [f"### {heading}\n", results.markdown_table(_COLUMNS, cells)]
         print(note or "the paper's figures are of the same images")
     output.parent.mkdir(parents=True, exist_ok=True)
-    run_folder.write_text(output, "\n".join(text))
+    run_dir.write_text(output, "\n".join(text))
     print(f"{len(records)} evaluations; written: {output}")
 
 
 if __name__ == "__main__":
-    command_line.run(main, ReportOptions)
+    cli.run(main, ReportOptions)

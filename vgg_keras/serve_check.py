@@ -13,23 +13,17 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from vgg_keras import (
-    command_line,
-    photos,
-    serving,
-    serving_checks,
-    serving_client,
-    tested_models,
-    version_folders,
-    warm_up,
-)
-from vgg_keras.agreement import TOLERANCES
-from vgg_keras.command_line import UserError, option
-from vgg_keras.predictor import Predictor
-from vgg_keras.served_model import CLASSIFY
-from vgg_keras.serving_checks import Checks, Outcome, Photos
-from vgg_keras.serving_client import Client
-from vgg_keras.tested_models import Protocol
+from vgg_keras.data import photo_files
+from vgg_keras.inference import loading
+from vgg_keras.inference.loading import Protocol
+from vgg_keras.inference.predictor import Predictor
+from vgg_keras.serving import exporter, versions, warmup
+from vgg_keras.serving.agreement import TOLERANCES
+from vgg_keras.serving.checks import Checks, Outcome, Photos, run_all
+from vgg_keras.serving.client import Client, connect, local_server
+from vgg_keras.serving.servable import CLASSIFY
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import UserError, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +45,7 @@ class ServeCheckOptions:
     batch_size: int = option(8, "photos in a request of several", lower=2)
 
 
-def sent_photos(flags: ServeCheckOptions, record: dict, requests: Sequence[warm_up.Request]) -> Photos:
+def sent_photos(flags: ServeCheckOptions, record: dict, requests: Sequence[warmup.Request]) -> Photos:
     """Returns the photos that are sent, and what the source model says of them."""
     if not flags.photos:
         known = [one for one in requests if one.signature == CLASSIFY and len(one.inputs["image_bytes"]) == 1]
@@ -60,11 +54,11 @@ def sent_photos(flags: ServeCheckOptions, record: dict, requests: Sequence[warm_
     source = flags.source or record["source"]
     scales = ",".join(map(str, record["test_scales"]))
     protocol = Protocol(record["method"], scales, record["flip"], record["average"])
-    predictor = Predictor(tested_models.inspect(source, protocol), protocol)
+    predictor = Predictor(loading.inspect(source, protocol), protocol)
     if not flags.source and predictor.model.sha256 != record["source_sha256"]:
         raise UserError(f"{source} is not the file that {flags.model} was exported from; name that with --source")
-    sent = [serving.read_photo(path) for path in photos.find(flags.photos)]
-    return Photos(sent, serving.source_posteriors(predictor, sent))
+    sent = [exporter.read_photo(path) for path in photo_files.find(flags.photos)]
+    return Photos(sent, exporter.source_posteriors(predictor, sent))
 
 
 def show(title: str, outcomes: Sequence[Outcome]) -> None:
@@ -81,29 +75,29 @@ def show(title: str, outcomes: Sequence[Outcome]) -> None:
             found = outcome.agreement
             compared = (f"{found.same_top1} of {found.num_photos}", f"{found.largest_difference:.1e}")
         table.add_row(outcome.check, *timed, *compared, outcome.problem or "ok")
-    command_line.print_table(table)
+    cli.print_table(table)
 
 
 @contextlib.contextmanager
 def servers(flags: ServeCheckOptions, version: Path, name: str) -> Iterator[dict[str, Client]]:
     """Yields a client for each server, by what it is called."""
     if flags.url:
-        yield {url: serving_client.connect(url, name) for url in flags.url}
+        yield {url: connect(url, name) for url in flags.url}
         return
-    with serving_client.local_server(version, name) as client:
+    with local_server(version, name) as client:
         yield {"a process with TensorFlow alone": client}
 
 
 def main(flags: ServeCheckOptions) -> None:
     """Checks every server; fails if anything is wrong."""
     folder = Path(flags.model)
-    version = version_folders.newest(folder)
-    record_file = version / serving.EXTRA / serving.RECORD
+    version = versions.newest(folder)
+    record_file = version / exporter.EXTRA / exporter.RECORD
     try:
         record = json.loads(record_file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{record_file} is missing or damaged, so this is no export of ours: {error}") from error
-    requests = warm_up.read(version)
+    requests = warmup.read(version)
     sent = sent_photos(flags, record, requests)
     failed = []
     with servers(flags, version, flags.name or folder.resolve().name) as clients:
@@ -116,7 +110,7 @@ def main(flags: ServeCheckOptions) -> None:
                 concurrency=flags.concurrency,
                 batch_size=flags.batch_size,
             )
-            outcomes = serving_checks.run_all(checks, requests, lambda check: print(f"{check} ..."))
+            outcomes = run_all(checks, requests, lambda check: print(f"{check} ..."))
             show(f"{version}, {record['net']}, {record['precision']}: {place}", outcomes)
             failed += [f"{outcome.check} ({place})" for outcome in outcomes if outcome.problem]
     if failed:
@@ -124,4 +118,4 @@ def main(flags: ServeCheckOptions) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, ServeCheckOptions)
+    cli.run(main, ServeCheckOptions)

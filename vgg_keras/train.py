@@ -12,41 +12,29 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from data_prep import drawn_flowers
-from data_prep.statistics import RgbStatistics
-from vgg_keras import (
-    architectures,
-    batches,
-    command_line,
-    datasets,
-    devices,
-    freezing,
-    input_pipeline,
-    learning_rate,
-    optimizers,
-    options,
-    run_folder,
-    serving,
-    steps,
-    trainer,
-    weight_files,
-    weights,
-)
-from vgg_keras.checkpoints import Progress
-from vgg_keras.command_line import UserError
-from vgg_keras.options import TrainOptions
-from vgg_keras.validation_metrics import ValidationMetrics
+from data_prep import synthetic_flowers
+from vgg_keras.data import datasets, input_pipeline
+from vgg_keras.data.rgb_statistics import RgbStatistics
+from vgg_keras.models import vgg
+from vgg_keras.serving import exporter
+from vgg_keras.training import config, freezing, inputs, optimizers, run_dir, schedules, train_step, trainer
+from vgg_keras.training.checkpoints import Progress
+from vgg_keras.training.config import TrainOptions
+from vgg_keras.training.keras_metrics import ValidationMetrics
+from vgg_keras.utils import cli, devices
+from vgg_keras.utils.cli import UserError
+from vgg_keras.weights import formats, transfer
 
 
 def prepare_data(flags: TrainOptions, chief: bool) -> datasets.ImageData:
     """Opens the data set that the flags name, and draws the embedded one if it is not there yet."""
-    if flags.dataset != options.DRAWN_FLOWERS:
+    if flags.dataset != config.DRAWN_FLOWERS:
         return datasets.open_data(flags.data_dir, flags.dataset)
     folder = Path(flags.data_dir or Path(flags.output_dir) / "data")
     if not folder.exists():
         if not chief:
             raise UserError(f"{folder} is not there yet: draw the flowers in a run of one process first")
-        drawn_flowers.write(folder, flags.seed)
+        synthetic_flowers.write(folder, flags.seed)
     return datasets.open_data(str(folder))
 
 
@@ -54,8 +42,8 @@ def build_model(
     flags: TrainOptions, num_classes: int, mean_rgb: Sequence[float]
 ) -> tuple[keras.Model, Collection[str]]:
     """Builds the net; returns it and the names of the layers whose weights --init_from gave."""
-    source = weight_files.read(flags.init_from, flags.net) if flags.init_from else None
-    model = architectures.build(
+    source = formats.read(flags.init_from, flags.net) if flags.init_from else None
+    model = vgg.build(
         flags.net,
         num_classes,
         input_size=flags.input_size,
@@ -63,20 +51,20 @@ def build_model(
         mean_rgb=source.mean_rgb if source else mean_rgb,
         dropout=flags.dropout,
         weight_decay=flags.weight_decay,
-        initialization=architectures.Initialization(flags.initializer, flags.initializer_variance, flags.seed),
+        initialization=vgg.Initialization(flags.initializer, flags.initializer_variance, flags.seed),
         batch_norm=flags.batch_norm,
         width_multiplier=flags.width_multiplier,
     )
     if not source:
         return model, ()
-    transfer = weights.copy(source, model, strict=flags.strict)
-    print(f"{flags.init_from}: {transfer}")
-    return model, transfer.copied
+    report = transfer.copy(source, model, strict=flags.strict)
+    print(f"{flags.init_from}: {report}")
+    return model, report.copied
 
 
 def build_steps(
     flags: TrainOptions, num_classes: int, mean_rgb: Sequence[float], strategy, precision: str
-) -> steps.Steps:
+) -> train_step.Steps:
     """Builds the net and its optimizers on all devices."""
     keras.utils.set_random_seed(flags.seed)
     keras.mixed_precision.set_global_policy(precision)
@@ -94,7 +82,7 @@ def build_steps(
         )
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     micro_batch_size = flags.micro_batch_size or (flags.batch_size if on_gpu else 32)
-    return steps.Steps(
+    return train_step.Steps(
         model,
         stepping,
         strategy,
@@ -111,12 +99,12 @@ def build_steps(
 def make_schedule(flags: TrainOptions, data: datasets.ImageData) -> trainer.Schedule:
     """Returns how long a run goes on, and at what learning rate."""
     steps_per_epoch = input_pipeline.steps_per_epoch(data, flags.train_split, flags.batch_size)
-    cosine_steps = flags.epochs * steps_per_epoch if flags.schedule == options.COSINE else 0
+    cosine_steps = flags.epochs * steps_per_epoch if flags.schedule == config.COSINE else 0
     return trainer.Schedule(
         epochs=flags.epochs,
         max_steps=flags.max_steps,
         steps_per_epoch=steps_per_epoch,
-        learning_rate=learning_rate.LearningRate(flags.learning_rate, flags.warm_up_steps, cosine_steps),
+        learning_rate=schedules.LearningRate(flags.learning_rate, flags.warm_up_steps, cosine_steps),
         patience=flags.plateau_patience,
         early_stop=flags.early_stop,
         checkpoint_every=flags.checkpoint_every,
@@ -125,10 +113,10 @@ def make_schedule(flags: TrainOptions, data: datasets.ImageData) -> trainer.Sche
     )
 
 
-def fit(flags: TrainOptions, data: datasets.ImageData, rgb: RgbStatistics, compiled: steps.Steps) -> Progress:
+def fit(flags: TrainOptions, data: datasets.ImageData, rgb: RgbStatistics, compiled: train_step.Steps) -> Progress:
     """Trains to the end of the schedule, on images or on the frozen layers' outputs for them."""
-    images = batches.of_images(flags, data, rgb, compiled)
-    cache = batches.to_be_cached(flags, data, images, compiled) if flags.cache_views else None
+    images = inputs.of_images(flags, data, rgb, compiled)
+    cache = inputs.to_be_cached(flags, data, images, compiled) if flags.cache_views else None
     opened = cache or images
     training = trainer.Trainer(
         compiled,
@@ -149,10 +137,10 @@ def fit(flags: TrainOptions, data: datasets.ImageData, rgb: RgbStatistics, compi
 def start_run(flags: TrainOptions, data: datasets.ImageData, model: keras.Model, choices: dict[str, str]) -> None:
     """Writes what describes the run into its folder, and says it."""
     folder = Path(flags.output_dir)
-    of_model = {"num_classes": len(data.label_names), "mean_rgb": weights.mean_rgb_of(model)}
-    run_folder.start(folder, dataclasses.asdict(flags), choices, of_model)
-    run_folder.save_labels(folder, data.class_names, data.label_names)
-    run_folder.save_samples(folder, data.encoded(flags.validation_split))
+    of_model = {"num_classes": len(data.label_names), "mean_rgb": transfer.mean_rgb_of(model)}
+    run_dir.start(folder, dataclasses.asdict(flags), choices, of_model)
+    run_dir.save_labels(folder, data.class_names, data.label_names)
+    run_dir.save_samples(folder, data.encoded(flags.validation_split))
     splits = (flags.train_split, flags.validation_split)
     photos = ", ".join(f"{data.num_images(split):,} photos in {split}" for split in splits)
     print(f"net {flags.net}, {model.count_params():,} parameters; {len(data.label_names)} classes; {photos}")
@@ -167,7 +155,7 @@ def main(flags: TrainOptions) -> None:
     flags.check_freezing()
     flags.optimizer_arguments()
     flags.metric_arguments()
-    run_folder.check(folder, dataclasses.asdict(flags), options.MAY_CHANGE, flags.resume)
+    run_dir.check(folder, dataclasses.asdict(flags), config.MAY_CHANGE, flags.resume)
     if flags.cpu_devices > 1:
         devices.split_cpu(flags.cpu_devices)
     strategy, strategy_reason = devices.make_strategy(
@@ -198,20 +186,20 @@ def main(flags: TrainOptions) -> None:
 
 def finish(flags: TrainOptions, folder: Path, data: datasets.ImageData, best_error: float) -> None:
     """Exports the best model if asked to, and says what was made and what to do next."""
-    best = folder / run_folder.BEST_MODEL
+    best = folder / run_dir.BEST_MODEL
     print(f"\nbest model: {best}, top-1 error {best_error:.2f}% on {flags.validation_split}")
     print(
         f"test it:    python -m vgg_keras.evaluate --model={folder} --data_dir={data.builder.data_dir} "
         f"--split={shlex.quote(flags.validation_split)} --output_dir=evaluations/{folder.name}"
     )
-    print(f"history:    {folder / run_folder.HISTORY}; curves: tensorboard --logdir={folder / 'tensorboard'}")
+    print(f"history:    {folder / run_dir.HISTORY}; curves: tensorboard --logdir={folder / 'tensorboard'}")
     if flags.export_dir:
-        photos = serving.sample_photos(best, "")
-        exported = serving.export(best, Path(flags.export_dir), photos)
+        photos = exporter.sample_photos(best, "")
+        exported = exporter.export(best, Path(flags.export_dir), photos)
         print(f"exported:   {exported}")
     else:
         print(f"next:       python -m vgg_keras.export --model={best} --output_dir=saved_models/{folder.name}")
 
 
 if __name__ == "__main__":
-    command_line.run(main, TrainOptions)
+    cli.run(main, TrainOptions)

@@ -1,0 +1,172 @@
+"""TFDS data sets -> batches: still-encoded images are shuffled and shared out, then decoded, augmented and batched.
+
+An epoch is a pure function of (seed, epoch): the order of the images follows from the two, and each image's scale,
+crop, flip and RGB shift from the two and its position in the epoch. So the batches are the same on one device, several,
+or several machines, and an epoch can begin in its middle.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.data import transforms
+from vgg_keras.data.datasets import ImageData
+from vgg_keras.data.rgb_statistics import RgbStatistics
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """The augmentation of training (arXiv:1409.1556, sect. 3.1).
+
+    Attributes:
+        crop_size: side of the net's input in pixels.
+        scale_range: (Smin, Smax) of the training scale S, both included.
+        rgb: the statistics that the RGB shift uses.
+        rgb_shift_stddev: standard deviation of its random factors; 0 switches it off.
+    """
+
+    crop_size: int
+    scale_range: tuple[int, int]
+    rgb: RgbStatistics
+    rgb_shift_stddev: float = 0.1
+
+    def __call__(self, image_bytes: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Returns one random view of an encoded image: () string, (2,) int32 seed -> (crop, crop, 3) float32."""
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 4), num=4)
+        smallest_side = transforms.random_scale(self.scale_range, seeds[0])
+        size = transforms.encoded_size(image_bytes)
+        offset = transforms.random_offset(transforms.rescaled_size(size, smallest_side), self.crop_size, seeds[1])
+        image = transforms.decode_rescaled_window(image_bytes, size, smallest_side, offset, self.crop_size)
+        image = transforms.random_flip(image, seeds[2])
+        if self.rgb_shift_stddev:
+            image = transforms.rgb_shift(
+                image, self.rgb.eigenvectors, self.rgb.eigenvalues, self.rgb_shift_stddev, seeds[3]
+            )
+        return image
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """One worker's share of every batch: elements `index`, `index + count`, ... of the stream."""
+
+    index: int = 0
+    count: int = 1
+
+
+def training_epoch(
+    data: ImageData,
+    split: str,
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    epoch: int,
+    batch_size: int,
+    per_replica_batch: int | None = None,
+    first_step: int = 0,
+    share: Share = Share(),
+) -> tf.data.Dataset:
+    """Returns the batches of one epoch: every image once, and the last batch filled up with the epoch's first images.
+
+    Args:
+        data: the data set.
+        split: its training split.
+        augmentation: what happens to each image.
+        seed: the run's seed.
+        epoch: from 0.
+        batch_size: of all replicas together.
+        per_replica_batch: images an element of the result; default: the whole share of this worker.
+        first_step: begin the epoch here.
+        share: this worker's share.
+
+    Returns:
+        A data set of {"image": (B, crop, crop, 3) float32 0..255, "label": (B,) int32, "row": (B,) int32, the image's
+        place in the batch of all replicas}.
+    """
+    steps = steps_per_epoch(data, split, batch_size)
+    order_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+
+    def augment(position: tf.Tensor, example: dict) -> dict:
+        example_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, epoch], tf.int64), position)
+        return {
+            "image": augmentation(example["image_bytes"], example_seed),
+            "label": example["label"],
+            "row": tf.cast(position % batch_size, tf.int32),
+        }
+
+    dataset = data.encoded(split, order_seed).repeat().take(steps * batch_size).enumerate()
+    dataset = dataset.skip(first_step * batch_size).shard(share.count, share.index)
+    dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.batch(per_replica_batch or batch_size // share.count, drop_remainder=True)
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
+
+
+def steps_per_epoch(data: ImageData, split: str, batch_size: int) -> int:
+    """Returns the number of batches that hold every image of a split once."""
+    return -(-data.num_images(split) // batch_size)
+
+
+def evaluation_batches(
+    data: ImageData,
+    split: str,
+    *,
+    smallest_side: int,
+    crop_size: int,
+    batch_size: int,
+    per_replica_batch: int | None = None,
+    share: Share = Share(),
+) -> tf.data.Dataset:
+    """Returns centre crops of every image of a split exactly once; padding has weight 0.
+
+    Args:
+        data: the data set.
+        split: the split.
+        smallest_side: the test scale Q.
+        crop_size: side of the crop.
+        batch_size: of all replicas together.
+        per_replica_batch: images an element of the result; default: the whole share of this worker.
+        share: this worker's share; all workers get the same number of batches.
+
+    Returns:
+        A data set of {"image": (B, crop, crop, 3) float32 0..255, "label": (B,) int32, "weight": (B,) float32}.
+    """
+
+    def crop(example: dict) -> dict:
+        image = transforms.decode_center(example["image_bytes"], smallest_side, crop_size)
+        return {"image": image, "label": example["label"], "weight": tf.ones(())}
+
+    per_replica_batch = per_replica_batch or batch_size // share.count
+    padding = tf.data.Dataset.from_tensors(
+        {"image": tf.zeros((crop_size, crop_size, 3)), "label": tf.zeros((), tf.int32), "weight": tf.zeros(())}
+    )
+    per_worker = steps_per_epoch(data, split, batch_size) * batch_size // share.count
+    dataset = data.encoded(split).shard(share.count, share.index)
+    dataset = dataset.map(crop, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.concatenate(padding.repeat()).take(per_worker)
+    dataset = dataset.batch(per_replica_batch, drop_remainder=True)
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = True
+    # Each worker takes its share itself.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return options
+
+
+def distribute(strategy: tf.distribute.Strategy, batch_size: int, make_dataset) -> tf.distribute.DistributedDataset:
+    """Spreads batches over replicas and workers.
+
+    Args:
+        strategy: the strategy.
+        batch_size: of all replicas together; a multiple of their number.
+        make_dataset: called once in each worker with keywords `batch_size`, `per_replica_batch` and `share`.
+    """
+
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        share = Share(context.input_pipeline_id, context.num_input_pipelines)
+        per_replica = context.get_per_replica_batch_size(batch_size)
+        return make_dataset(batch_size=batch_size, per_replica_batch=per_replica, share=share)
+
+    return strategy.distribute_datasets_from_function(of_worker)

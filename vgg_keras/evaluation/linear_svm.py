@@ -1,0 +1,125 @@
+"""A linear SVM on descriptors of a net that is left as it is (arXiv:1409.1556, appendix B)."""
+
+import dataclasses
+import importlib.util
+
+import numpy as np
+
+from vgg_keras.utils.cli import UserError
+
+_CANDIDATES = tuple(2.0**exponent for exponent in range(-4, 9, 2))
+_FOLDS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearResult:
+    """What a linear SVM learned.
+
+    Attributes:
+        c: its parameter C, chosen by cross-validation on the training split.
+        num_training_images: images that it learned from.
+        num_images: images of the other split, on which it was tested.
+        mean_class_recall: percent: the mean over the classes, as for Caltech; None where images have several labels.
+        top1_error: percent; None where images have several labels.
+        cross_validation_error: percent: the top-1 error of the cross-validation with that C, each training image
+            classified by a fit without it. Far from `top1_error`, one split is harder than the other; None where images
+            have several labels.
+        mean_average_precision: percent, where images have several labels, as for VOC: the area under the precision
+            against the recall, mean over the classes; else None.
+    """
+
+    c: float
+    num_training_images: int
+    num_images: int
+    mean_class_recall: float | None = None
+    top1_error: float | None = None
+    cross_validation_error: float | None = None
+    mean_average_precision: float | None = None
+
+    def __str__(self) -> str:
+        if self.mean_average_precision is None:
+            result = (
+                f"mean class recall {self.mean_class_recall:.2f}%, top-1 error {self.top1_error:.2f}% "
+                f"({self.cross_validation_error:.2f}% by cross-validation on the training images)"
+            )
+        else:
+            result = f"mAP {self.mean_average_precision:.2f}%"
+        learned = f"C = {self.c:g}, {self.num_training_images:,} images"
+        return f"linear SVM ({learned}): {result} on {self.num_images:,} images"
+
+
+def require_library() -> None:
+    """Checks that scikit-learn is there.
+
+    Raises:
+        UserError: it is not.
+    """
+    if importlib.util.find_spec("sklearn") is None:
+        raise UserError("--classifier needs scikit-learn: pip install scikit-learn")
+
+
+def fit_and_test(
+    train_features: np.ndarray,
+    train_labels: np.ndarray,
+    test_features: np.ndarray,
+    test_labels: np.ndarray,
+    *,
+    seed: int = 0,
+) -> LinearResult:
+    """Fits a one-against-the-rest linear SVM; C is what cross-validation on the training images likes best.
+
+    Args:
+        train_features: (N, D) float32, rows of length 1.
+        train_labels: (N,) int32; where images have several labels (N, classes), 1 for a label that an image has.
+        test_features: (M, D).
+        test_labels: (M,), or (M, classes).
+        seed: of the folds.
+
+    Raises:
+        UserError: there are too few images of a class to learn from.
+    """
+    from sklearn.metrics import balanced_accuracy_score
+
+    search = _search(train_features, train_labels, seed)
+    result = LinearResult(search.best_params_["estimator__C"], len(train_labels), len(test_labels))
+    if train_labels.ndim == 2:
+        precision = _mean_average_precision(search, test_features, test_labels)
+        return dataclasses.replace(result, mean_average_precision=precision)
+    predicted = search.predict(test_features)
+    return dataclasses.replace(
+        result,
+        mean_class_recall=100 * float(balanced_accuracy_score(test_labels, predicted)),
+        top1_error=100 * float(np.mean(predicted != test_labels)),
+        cross_validation_error=100 * (1 - float(search.best_score_)),
+    )
+
+
+def _search(features: np.ndarray, labels: np.ndarray, seed: int):
+    """Returns scikit-learn's search for C, done, with the classifier that it chose."""
+    from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.svm import LinearSVC
+
+    several = labels.ndim == 2
+    # Of several labels, each divides the images in two: those with it and those without.
+    counts = np.concatenate([labels.sum(0), (1 - labels).sum(0)]) if several else np.bincount(labels)
+    folds = min(_FOLDS, counts[counts > 0].min())
+    if folds < 2 or (counts > 0).sum() < 2 or (several and counts.min() < 2):
+        raise UserError("a linear SVM needs at least two classes, and two training images with and without each label")
+    search = GridSearchCV(
+        OneVsRestClassifier(LinearSVC(random_state=seed, dual="auto", max_iter=20_000)),
+        {"estimator__C": _CANDIDATES},
+        cv=(KFold if several else StratifiedKFold)(folds, shuffle=True, random_state=seed),
+        scoring=_mean_average_precision if several else "accuracy",
+    )
+    return search.fit(features, labels)
+
+
+def _mean_average_precision(fitted, features: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the mean average precision of a classifier on images of several labels, (M, classes), in percent."""
+    from sklearn.metrics import average_precision_score
+
+    # A class that no tested image has, as in a small fold, cannot be found or missed.
+    tested = labels.any(axis=0)
+    scores = fitted.decision_function(features)
+    return 100 * float(average_precision_score(labels[:, tested], scores[:, tested]))

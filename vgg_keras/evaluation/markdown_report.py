@@ -1,0 +1,201 @@
+"""The Markdown report of an evaluation and its pictures."""
+
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.data import transforms
+from vgg_keras.data.datasets import broken_records
+from vgg_keras.evaluation import figures, results
+from vgg_keras.evaluation.evaluator import ImagesUnderTest
+from vgg_keras.evaluation.figures import Captioned, MappedImage
+from vgg_keras.inference.loading import ModelUnderTest
+from vgg_keras.models import fully_convolutional
+from vgg_keras.training.run_dir import write_text
+
+REPORT = "report.md"
+_PICTURES = "pictures"
+# Up to here a picture has a place for every class; beyond, for the worst ones.
+_MAX_CLASSES = 20
+_MAX_MISTAKES = 16
+_MAX_MAPS = 6
+_MAX_PICTURE_SIDE = 320
+_MAX_CAPTION = 24
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """An evaluation whose numbers are there.
+
+    Attributes:
+        record: what `evaluation.json` holds.
+        posteriors: (N, classes) float32, those of the last result.
+        images: the images.
+        models: the models.
+    """
+
+    record: dict
+    posteriors: np.ndarray
+    images: ImagesUnderTest
+    models: Sequence[ModelUnderTest]
+
+
+def write(finished: Finished, folder: Path) -> Path:
+    """Writes `report.md` and its pictures into a folder; returns the report's path."""
+    (folder / _PICTURES).mkdir(exist_ok=True)
+    mistakes, mapped = _most_confident_mistakes(finished), _shown_in_maps(finished)
+    # One reading of the records for all pictures.
+    photos = dict(_photos(finished.images, {*mistakes, *mapped}))
+    parts = [_overview(finished), _classes(finished, folder)]
+    parts += [_mistakes(finished, folder, mistakes, photos), _maps(finished, folder, mapped, photos)]
+    write_text(folder / REPORT, "\n".join(part for part in parts if part))
+    return folder / REPORT
+
+
+def _overview(finished: Finished) -> str:
+    record = finished.record
+    last = record["results"][-1]
+    lines = [
+        f"# {' + '.join(last['nets'])} on {record['images']['data_set']}, {record['images']['split']}\n",
+        f"**Top-1 error {last['top1_error']:.2f}%, top-5 error {last['top5_error']:.2f}%** "
+        f"({last['top1_mistakes']:,} and {last['top5_mistakes']:,} mistakes in {last['num_images']:,} images), "
+        f"mean cross-entropy {last['loss']:.4f}.\n",
+        results.markdown_table(results.COLUMNS, map(results.row, record["results"])),
+    ]
+    note = results.data_note(record["images"])
+    settings = ", ".join(f"{name} {value}" for name, value in record["settings"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    models = "".join(f"- `{model['path']}` (SHA-256 {model['sha256'][:16]}…)\n" for model in record["models"])
+    lines += [f"{note}\n" if note else "", f"Settings: {settings}. {versions}; {record['devices']}.\n", models]
+    return "\n".join(line for line in lines if line)
+
+
+def _worst(finished: Finished) -> list[int]:
+    """Returns the classes with the highest top-1 error, worst first, as many as a picture has place for."""
+    classes = finished.record["classes"]
+    seen = [index for index, entry in enumerate(classes) if entry["images"]]
+    return sorted(seen, key=lambda index: -classes[index]["top1_error"])[:_MAX_CLASSES]
+
+
+def _classes(finished: Finished, folder: Path) -> str:
+    classes = finished.record["classes"]
+    worst = _worst(finished)
+    names = [entry["name"] for entry in classes]
+    mean = finished.record["results"][-1]["top1_error"]
+    figure = figures.errors_by_class(
+        [names[index] for index in worst], [classes[index]["top1_error"] for index in worst], mean
+    )
+    figures.save(figure, folder / _PICTURES / "errors_by_class.png")
+    shown = "" if len(classes) <= _MAX_CLASSES else f" (the worst {len(worst)} of {len(classes):,})"
+    counts, column_names = _shown_counts(finished, sorted(worst), names)
+    figure = figures.confusion_matrix(counts, [names[index] for index in sorted(worst)], column_names)
+    figures.save(figure, folder / _PICTURES / "confusion_matrix.png")
+    table = results.markdown_table(
+        ("class", "images", "top-1 err. %", "top-5 err. %", "most often taken for"),
+        (_class_row(finished, index) for index in worst),
+    )
+    return (
+        f"## Error by class{shown}\n\n{table}\n![error by class]({_PICTURES}/errors_by_class.png)\n\n"
+        f"## Confusion matrix{shown}\n\n![confusion matrix]({_PICTURES}/confusion_matrix.png)\n"
+    )
+
+
+def _shown_counts(finished: Finished, rows: Sequence[int], names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Returns the counts of the shown classes and the names of the columns; the rest goes into a column "others"."""
+    matrix = results.confusion_matrix(finished.posteriors, finished.images.survey.labels)[rows]
+    counts, column_names = matrix[:, rows], [names[index] for index in rows]
+    others = matrix.sum(axis=1) - counts.sum(axis=1)
+    if len(rows) == len(names):
+        return counts, column_names
+    return np.column_stack([counts, others]), [*column_names, "others"]
+
+
+def _class_row(finished: Finished, index: int) -> list[str]:
+    entry = finished.record["classes"][index]
+    given = finished.posteriors[finished.images.survey.labels == index].argmax(axis=1)
+    counts = np.bincount(given, minlength=finished.posteriors.shape[1])
+    counts[index] = 0
+    often = f"{finished.record['classes'][counts.argmax()]['name']} ({counts.max()})" if counts.any() else ""
+    errors = (f"{entry[key]:.2f}" for key in ("top1_error", "top5_error"))
+    return [entry["name"], f"{entry['images']:,}", *errors, often]
+
+
+def _most_confident_mistakes(finished: Finished) -> list[int]:
+    wrong = finished.posteriors.argmax(axis=1) != finished.images.survey.labels
+    confidence = np.where(wrong, finished.posteriors.max(axis=1), -1.0)
+    return np.argsort(-confidence, kind="stable")[: min(_MAX_MISTAKES, int(wrong.sum()))].tolist()
+
+
+def _caption(finished: Finished, index: int) -> str:
+    names, row = finished.images.data.label_names, finished.posteriors[index]
+    label, given = finished.images.survey.labels[index], row.argmax()
+    lines = [f"#{index} {Path(finished.images.survey.names[index]).name[-_MAX_CAPTION:]}"]
+    lines.append(f"is {names[label][:_MAX_CAPTION]}, {row[label]:.2f}")
+    lines.append(f"taken for {names[given][:_MAX_CAPTION]}, {row[given]:.2f}" if given != label else "recognised")
+    return "\n".join(lines)
+
+
+def _photos(images: ImagesUnderTest, chosen: Collection[int]) -> Iterator[tuple[int, tf.Tensor]]:
+    """Yields (index, decoded image) of some images, in the order of the records."""
+    wanted = np.zeros(len(images.survey), bool)
+    wanted[list(chosen)] = True
+    dataset = images.data.encoded(images.split).take(len(wanted)).enumerate()
+    with broken_records(images.data):
+        for index, example in dataset.filter(lambda index, _: tf.gather(wanted, index)):
+            yield int(index), transforms.decode(example["image_bytes"])
+
+
+def _mistakes(finished: Finished, folder: Path, chosen: Sequence[int], photos: Mapping[int, tf.Tensor]) -> str:
+    if not chosen:
+        return "## Most confident mistakes\n\nThere are no mistakes.\n"
+    pictures = [Captioned(_thumbnail(photos[index]), _caption(finished, index)) for index in chosen]
+    figures.save(figures.gallery(pictures), folder / _PICTURES / "mistakes.png")
+    return (
+        "## Most confident mistakes\n\nIndex, file, true class and predicted class, each with its posterior.\n\n"
+        f"![most confident mistakes]({_PICTURES}/mistakes.png)\n"
+    )
+
+
+def _thumbnail(photo: tf.Tensor) -> np.ndarray:
+    side = min(*photo.shape[:2], _MAX_PICTURE_SIDE)
+    return transforms.to_uint8(transforms.rescale(photo, side)).numpy()
+
+
+def _shown_in_maps(finished: Finished) -> list[int]:
+    """Returns images for the class-score maps: half mistakes, half those that it is surest of and right."""
+    right = finished.posteriors.argmax(axis=1) == finished.images.survey.labels
+    surest = np.argsort(-np.where(right, finished.posteriors.max(axis=1), -1.0), kind="stable")[: int(right.sum())]
+    wrong = _most_confident_mistakes(finished)[: _MAX_MAPS // 2]
+    return [*wrong, *surest[: _MAX_MAPS - len(wrong)].tolist()]
+
+
+def _maps(finished: Finished, folder: Path, chosen: Sequence[int], photos: Mapping[int, tf.Tensor]) -> str:
+    """Draws class-score maps of the first model that can be run."""
+    model = next((model for model in finished.models if model.saved is None), None)
+    if model is None:
+        return "## Class-score maps\n\nNot drawn: saved posteriors were evaluated, which hold no maps.\n"
+    source = model.load()
+    reason = fully_convolutional.obstacle(source)
+    if reason:
+        return f"## Class-score maps\n\nNot drawn: {reason}.\n"
+    net, side = fully_convolutional.convert(source), model.map_scale()
+    mapped = [_mapped(finished, net, index, photos[index], side) for index in chosen]
+    figures.save(figures.class_score_maps(mapped, model.input_size), folder / _PICTURES / "class_score_maps.png")
+    window = f"{model.input_size}x{model.input_size}"
+    return (
+        f"## Class-score maps\n\nNet {model.trained.net} on whole images at Q = {side}: the softmax at each "
+        f"position of the map, drawn in the middle of the {window} pixels that it looks at.\n\n"
+        f"![class-score maps]({_PICTURES}/class_score_maps.png)\n"
+    )
+
+
+def _mapped(finished: Finished, net: keras.Model, index: int, photo: tf.Tensor, side: int) -> MappedImage:
+    image, posteriors = fully_convolutional.posterior_map(net, photo, side)
+    names, label = finished.images.data.label_names, int(finished.images.survey.labels[index])
+    given = int(finished.posteriors[index].argmax())
+    classes = [(shown, names[shown]) for shown in dict.fromkeys((given, label))]
+    return MappedImage(image, posteriors, _caption(finished, index), classes)

@@ -1,0 +1,111 @@
+"""A trained net as a fully convolutional one, for images of any size (arXiv:1409.1556, sect. 3.2)."""
+
+import itertools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.data import transforms
+from vgg_keras.utils.cli import UserError
+
+_FLOAT32_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.BatchNormalization)
+
+
+def convert(model: keras.Model, dtype: str = "float32") -> keras.Model:
+    """Turns the FC layers into convolutions: FC6 into one of the size of its input, 'valid', FC7 and FC8 into 1x1.
+
+    The result has the source's weights and layer names, and drops nothing but dropout and the softmax. At 224x224 its
+    map has one position, whose scores are the source's.
+
+    Args:
+        model: a chain of layers with one `Flatten`, such as `architectures.build` makes.
+        dtype: of weights and outputs; the mean, batch normalisation and the scores are always float32, since half
+            precision has no digits to spare there.
+
+    Returns:
+        A model from (B, H, W, 3) float32, RGB 0..255, H and W at least the source's input size, to the class-score map
+        (B, H/32 - 6, W/32 - 6, classes) float32 (for 224x224 sources), logits.
+
+    Raises:
+        UserError: the model has no head of this kind.
+    """
+    require_convertible(model)
+    inputs = outputs = keras.Input((None, None, 3), name="images")
+    flattened = None
+    scoring = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)][-1]
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Flatten):
+            flattened = tuple(layer.input.shape[1:])  # (h, w, C)
+        elif isinstance(layer, keras.layers.Dense):
+            kernel, bias = layer.get_weights()
+            layer_dtype = "float32" if layer is scoring else dtype
+            outputs, convolution = _add_convolution(layer, flattened, kernel.shape, outputs, layer_dtype)
+            # Flatten runs over rows, columns, channels: FC6's inputs are already in a kernel's order.
+            convolution.set_weights([np.reshape(kernel, convolution.get_weights()[0].shape), bias])
+            flattened = None
+        elif not isinstance(layer, (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Softmax)):
+            layer_dtype = "float32" if isinstance(layer, _FLOAT32_LAYERS) else dtype
+            copy = type(layer).from_config({**layer.get_config(), "dtype": layer_dtype})
+            outputs = copy(outputs)
+            copy.set_weights(layer.get_weights())
+    return keras.Model(inputs, outputs, name=f"{model.name}_fully_convolutional")
+
+
+def posterior_map(net: keras.Model, image: tf.Tensor, smallest_side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Computes what a picture of a class-score map shows.
+
+    Args:
+        net: of `convert`.
+        image: (H, W, 3), 0..255.
+        smallest_side: the scale Q at which the net sees it, pixels.
+
+    Returns:
+        The image as the net saw it, (H', W', 3) uint8, and the softmax at each position, (h, w, classes) float32.
+    """
+    whole = transforms.rescale(image, smallest_side)
+    posteriors = tf.nn.softmax(net(whole[tf.newaxis], training=False))[0]
+    return transforms.to_uint8(whole).numpy(), posteriors.numpy()
+
+
+def obstacle(model: keras.Model) -> str | None:
+    """Returns why a model cannot be converted, or None if it can."""
+    kinds = [type(layer) for layer in model.layers]
+    one_flatten = kinds.count(keras.layers.Flatten) == 1
+    why = f"{model.name} cannot be made fully convolutional"
+    if not one_flatten or keras.layers.Dense not in kinds[kinds.index(keras.layers.Flatten) :]:
+        names = ", ".join(layer.name for layer in model.layers)
+        return f"{why}: it needs one Flatten layer followed by Dense layers; its layers are {names}"
+    for before, layer in itertools.pairwise(model.layers):
+        if layer.input is not before.output:
+            return f"{why}: it must be a chain of layers, and {layer.name} does not follow {before.name} alone"
+    return None
+
+
+def require_convertible(model: keras.Model) -> None:
+    """Checks that a model can be converted.
+
+    Raises:
+        UserError: it cannot.
+    """
+    why = obstacle(model)
+    if why:
+        raise UserError(why)
+
+
+def _add_convolution(
+    dense: keras.layers.Dense, flattened: tuple | None, kernel_shape: tuple, inputs, dtype: str
+) -> tuple:
+    """Returns the outputs of the convolution that replaces a dense layer, and the convolution."""
+    kernel_size = flattened[:2] if flattened else (1, 1)
+    # A head may end in Dense(activation="softmax"); the map's scores are what comes before.
+    softmax = dense.activation is keras.activations.softmax
+    convolution = keras.layers.Conv2D(
+        kernel_shape[-1],
+        kernel_size,
+        padding="valid",
+        activation=None if softmax else dense.activation,
+        name=dense.name,
+        dtype=dtype,
+    )
+    return convolution(inputs), convolution

@@ -1,0 +1,166 @@
+"""The nets of arXiv:1409.1556, Table 1, as data, and the one function that builds them all."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import keras
+
+from vgg_keras.models.layers import LocalResponseNormalization
+
+IMAGENET_MEAN_RGB = (123.68, 116.779, 103.939)
+
+# Kernel sizes of the convolutions in each of the five blocks (Table 1). A max-pool ends each block.
+NETS: Mapping[str, Sequence[Sequence[int]]] = {
+    "A": ((3,), (3,), (3, 3), (3, 3), (3, 3)),
+    "A-LRN": ((3,), (3,), (3, 3), (3, 3), (3, 3)),
+    "B": ((3, 3), (3, 3), (3, 3), (3, 3), (3, 3)),
+    "C": ((3, 3), (3, 3), (3, 3, 1), (3, 3, 1), (3, 3, 1)),
+    "D": ((3, 3), (3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)),
+    "E": ((3, 3), (3, 3), (3, 3, 3, 3), (3, 3, 3, 3), (3, 3, 3, 3)),
+    # Sect. 4.1: "a shallow net with five 5x5 conv. layers, derived from B by replacing each pair of 3x3 with a single
+    # 5x5".
+    "B-5x5": ((5,), (5,), (5,), (5,), (5,)),
+}
+BLOCK_WIDTHS = (64, 128, 256, 512, 512)
+FC_WIDTH = 4096
+# Five poolings halve the image five times.
+TOTAL_STRIDE = 32
+# The layers that a deeper net takes from a trained A (sect. 3.1): its first four convolutions and its three FC layers.
+PRE_INITIALISED = ("block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc6", "fc7", "fc8")
+INITIALIZERS = ("normal", "glorot", "he")
+
+
+@dataclasses.dataclass(frozen=True)
+class Initialization:
+    """How weights start; biases start at 0.
+
+    Attributes:
+        name: "normal" (sect. 3.1), "glorot" (uniform; the authors found that it needs no pre-training) or "he"
+            (normal).
+        variance: of "normal". The paper says 1e-2; many reproductions take that for the standard deviation (1e-4 here).
+        seed: makes the weights reproducible; each layer adds its own place to it. None draws a random one.
+    """
+
+    name: str = "normal"
+    variance: float = 1e-2
+    seed: int | None = None
+
+    def of_layer(self, index: int) -> keras.initializers.Initializer:
+        """Returns the initialiser of the net's index-th layer with weights.
+
+        Raises:
+            ValueError: the name is unknown.
+        """
+        # Layers that share a seed would start with the same numbers.
+        seed = None if self.seed is None else self.seed * 1000 + index
+        if self.name == "normal":
+            return keras.initializers.RandomNormal(stddev=math.sqrt(self.variance), seed=seed)
+        if self.name == "glorot":
+            return keras.initializers.GlorotUniform(seed=seed)
+        if self.name == "he":
+            return keras.initializers.HeNormal(seed=seed)
+        raise ValueError(f"initializer must be one of {', '.join(INITIALIZERS)}, received {self.name!r}")
+
+
+def model_name(net: str) -> str:
+    """Returns the name that the model of a net bears, such as "vgg_a_lrn" for "A-LRN"."""
+    return "vgg_" + net.lower().replace("-", "_")
+
+
+def net_of(model: keras.Model) -> str | None:
+    """Returns the net that a model was built as, or None for a model that `build` did not make."""
+    return next((net for net in NETS if model_name(net) == model.name), None)
+
+
+class _Chain:
+    """Appends layers to a net, and gives each one with weights its own seed."""
+
+    def __init__(self, inputs, initialization: Initialization, weight_decay: float):
+        self.outputs = inputs
+        self._initialization = initialization
+        self._weight_decay = weight_decay
+        self._num_weight_layers = 0
+
+    def add(self, layer: keras.layers.Layer) -> None:
+        self.outputs = layer(self.outputs)
+
+    def weight_arguments(self) -> dict:
+        """Returns the initialiser and the penalty of the next layer with weights."""
+        self._num_weight_layers += 1
+        return {
+            "kernel_initializer": self._initialization.of_layer(self._num_weight_layers),
+            # Caffe's penalty, whose gradient is weight_decay * w; that of Keras's L2(l) is 2 * l * w.
+            "kernel_regularizer": keras.regularizers.L2(self._weight_decay / 2) if self._weight_decay else None,
+        }
+
+    def add_convolution(self, name: str, filters: int, kernel_size: int, batch_norm: bool) -> None:
+        activation = None if batch_norm else "relu"
+        arguments = {"padding": "same", "activation": activation, "name": name, **self.weight_arguments()}
+        self.add(keras.layers.Conv2D(filters, kernel_size, **arguments))
+        if batch_norm:
+            # PyTorch's epsilon; with Keras's 1e-3 the published nets of torchvision would not give their outputs.
+            self.add(keras.layers.BatchNormalization(epsilon=1e-5, name=f"{name}_bn"))
+            self.add(keras.layers.ReLU(name=f"{name}_relu"))
+
+
+def build(
+    net: str,
+    num_classes: int = 1000,
+    *,
+    input_size: int = 224,
+    mean_rgb: Sequence[float] = IMAGENET_MEAN_RGB,
+    dropout: float = 0.5,
+    weight_decay: float = 5e-4,
+    initialization: Initialization | None = None,
+    batch_norm: bool = False,
+    width_multiplier: float = 1.0,
+) -> keras.Model:
+    """Builds a net of arXiv:1409.1556, Table 1, as a plain chain of Keras layers.
+
+    Layers are named `block3_conv2`, `block3_pool`, `fc6`, `fc7`, `fc8`; `fc8` gives the class scores (logits), the last
+    layer, `softmax`, the posteriors. Input: (B, S, S, 3), RGB 0..255, float32; output: (B, num_classes), float32.
+
+    Args:
+        net: a key of `NETS`.
+        num_classes: number of classes.
+        input_size: height and width of the input in pixels, a multiple of 32.
+        mean_rgb: the training set's mean RGB, subtracted by the first layer (sect. 2.1), on the 0..255 scale.
+        dropout: the rate after FC6 and FC7 (sect. 3.1).
+        weight_decay: the gradient of the penalty is `weight_decay * w` for each kernel w (sect. 3.1).
+        initialization: how the weights start; default: the paper's N(0, variance 1e-2).
+        batch_norm: put batch normalisation between each convolution and its ReLU (not in the paper).
+        width_multiplier: scales the number of channels of every hidden layer, for small experiments.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    if net not in NETS:
+        raise ValueError(f"net must be one of {', '.join(NETS)}, received {net!r}")
+    if input_size < TOTAL_STRIDE or input_size % TOTAL_STRIDE:
+        raise ValueError(f"input_size must be a positive multiple of {TOTAL_STRIDE}, received {input_size}")
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, received {num_classes}")
+    widths = [round(width * width_multiplier) for width in (*BLOCK_WIDTHS, FC_WIDTH)]
+    if min(widths) < 1:
+        raise ValueError(f"width_multiplier leaves layers without channels, received {width_multiplier}")
+
+    inputs = keras.Input((input_size, input_size, 3), name="images")
+    chain = _Chain(inputs, initialization or Initialization(), weight_decay)
+    # float32 whatever the policy: half precision has no digits to spare for 0..255 less a mean.
+    offsets = [-float(level) for level in mean_rgb]
+    chain.add(keras.layers.Rescaling(1.0, offsets, name="mean_rgb", dtype="float32"))
+    for block, (kernel_sizes, filters) in enumerate(zip(NETS[net], widths, strict=False), start=1):
+        for position, kernel_size in enumerate(kernel_sizes, start=1):
+            chain.add_convolution(f"block{block}_conv{position}", filters, kernel_size, batch_norm)
+            if net == "A-LRN" and block == position == 1:
+                chain.add(LocalResponseNormalization(name="block1_lrn"))
+        chain.add(keras.layers.MaxPooling2D(2, name=f"block{block}_pool"))
+    chain.add(keras.layers.Flatten(name="flatten"))
+    for name in ("fc6", "fc7"):
+        chain.add(keras.layers.Dense(widths[-1], activation="relu", name=name, **chain.weight_arguments()))
+        chain.add(keras.layers.Dropout(dropout, name=f"{name}_dropout"))
+    # float32: a softmax over scores in half precision loses the small posteriors.
+    chain.add(keras.layers.Dense(num_classes, name="fc8", dtype="float32", **chain.weight_arguments()))
+    chain.add(keras.layers.Softmax(name="softmax", dtype="float32"))
+    return keras.Model(inputs, chain.outputs, name=model_name(net))

@@ -1,0 +1,60 @@
+"""What an exported model is, for people: net, data, errors, flags, versions, licence."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from vgg_keras.evaluation import published
+from vgg_keras.training import run_dir
+
+FILE = "model_card.md"
+
+_TEMPLATE = Path(__file__).with_name("model_card_template.md")
+_LOOKS = {
+    published.DENSE: (
+        "Dense evaluation (sect. 3.2): the whole photo, whatever its shape, {average} averaged over the map"
+    ),
+    published.MULTI_CROP: "A 5x5 grid of crops, corners included (sect. 3.2)",
+    published.CENTER_CROP: "The centre crop",
+}
+_NOT_KNOWN = "not known: the source had no run's folder around it"
+
+
+def text(record: Mapping, run: Path) -> str:
+    """Returns the card as Markdown.
+
+    Args:
+        record: what `serving` keeps of an export.
+        run: the folder of the source model; what it tells of the training goes into the card.
+    """
+    training = run_dir.read_record(run) if (run / run_dir.RECORD).exists() else {"flags": {}}
+    flags = training["flags"]
+    data = flags.get("dataset") or flags.get("data_dir")
+    derived = {
+        "trained_on": f"{data}, {flags.get('train_split')}" if data else _NOT_KNOWN,
+        "train_scale": record["train_scale"] or _NOT_KNOWN,
+        "training_versions": _listed(training.get("versions", {})),
+        "export_versions": _listed(record["versions"]),
+        "errors": _errors(run, flags),
+        "looks": _LOOKS[record["method"]].format(**record),
+        "scales": ", ".join(map(str, record["test_scales"])),
+        "mirrored": "" if record["flip"] else "no ",
+        "num_named": min(record["top"], record["num_classes"]),
+        "flags": "\n".join(f"    --{name}={value}" for name, value in flags.items()) or _NOT_KNOWN,
+    }
+    return _TEMPLATE.read_text(encoding="utf-8").format(**{**record, **derived})
+
+
+def _listed(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items()) or _NOT_KNOWN
+
+
+def _errors(run: Path, flags: Mapping) -> str:
+    history = [entry for entry in run_dir.read_history(run) if "validation_top1_error" in entry]
+    if not history:
+        return _NOT_KNOWN
+    best = min(history, key=lambda entry: (entry["validation_top1_error"], entry["validation_loss"]))
+    return (
+        f"Top-1 error {best['validation_top1_error']:.2f}%, top-5 error {best['validation_top5_error']:.2f}%: "
+        f"{best['validation_num_images']:,} images of {flags.get('validation_split', 'the validation split')}, centre "
+        f"crop, after epoch {best['epoch']}. The epoch was chosen on these images."
+    )

@@ -1,0 +1,105 @@
+"""The images of a request: encoded images of mixed sizes -> what a net sees of each, inside the graph.
+
+A server must not fall over what strangers send. Whatever does not decode, or would take too much memory, ends the
+request with INVALID_ARGUMENT and the places of the images at fault.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from vgg_keras.data import transforms
+from vgg_keras.evaluation.published import CENTER_CROP
+from vgg_keras.inference import views
+from vgg_keras.serving import image_headers
+
+_FINE, _OF_NO_FORMAT, _TOO_LARGE, _TOO_LONG = range(4)
+# So many places of bad images a message tells, from each end.
+_MOST_NAMED = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class RequestImages:
+    """How the images of a request are looked at.
+
+    Attributes:
+        method: DENSE, MULTI_CROP or CENTER_CROP.
+        test_scales: Q, the smallest sides, pixels.
+        crop_size: side of the net's input, pixels.
+        max_pixels: images with more are refused, before they are decoded.
+    """
+
+    method: str
+    test_scales: tuple[int, ...]
+    crop_size: int
+    max_pixels: int
+
+    def views(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        """Decodes, rescales and crops.
+
+        Args:
+            image_bytes: (B,) string: JPEG, PNG, GIF (its first frame) or BMP.
+
+        Returns:
+            (B, scales) string, each of which is, serialised, (views, h, w, 3) float32, RGB 0..255.
+
+        Raises:
+            tf.errors.InvalidArgumentError: an image does not decode, or is too large; names its place.
+        """
+        count = tf.size(image_bytes, out_type=tf.int64)
+        read = tf.data.Dataset.from_tensor_slices(image_bytes).enumerate()
+        # One bad image must not hide the places of the others; what is missing afterwards is what did not decode.
+        read = read.map(self._read, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
+        # One that is always there, since the batch must not be empty.
+        last = (tf.constant(-1, tf.int64), tf.constant(_FINE), tf.fill([len(self.test_scales)], ""))
+        read = read.concatenate(tf.data.Dataset.from_tensors(last)).batch(count + 1)
+        index, state, serialized = (part[:-1] for part in read.get_single_element())
+        readable = index[state != _OF_NO_FORMAT]
+        unreadable = tf.sets.difference(tf.range(count)[tf.newaxis], readable[tf.newaxis]).values
+        checks = [
+            _refuse(unreadable, "does not decode as a JPEG, PNG, GIF or BMP"),
+            _refuse(index[state == _TOO_LARGE], f"has more than {self.max_pixels / 1e6:g} million pixels"),
+            _refuse(index[state == _TOO_LONG], "is too long and thin to be looked at whole"),
+        ]
+        # Or the net would start on what was refused, and now and then its error would come first.
+        with tf.control_dependencies(checks):
+            return tf.identity(serialized)
+
+    def _read(self, index: tf.Tensor, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns the place of an image, its state, and what is seen of it, or empty strings if it is refused."""
+        pixels = image_headers.declared_pixels(image_bytes, self.max_pixels)
+        state, seen = tf.case(
+            [
+                # TensorFlow decodes more formats; of these nobody knows beforehand how large they are.
+                (pixels == 0, lambda: self._refused(_OF_NO_FORMAT)),
+                (pixels > self.max_pixels, lambda: self._refused(_TOO_LARGE)),
+            ],
+            default=lambda: self._center(image_bytes) if self.method == CENTER_CROP else self._whole(image_bytes),
+        )
+        return index, state, seen
+
+    def _refused(self, state: int) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.constant(state), tf.fill([len(self.test_scales)], "")
+
+    def _center(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return _serialized(views.encoded_views(image_bytes, self.method, self.test_scales, self.crop_size))
+
+    def _whole(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image = transforms.decode(image_bytes)
+        sides = tf.cast(tf.shape(image)[:2], tf.float32)
+        extent = tf.reduce_max(sides) / tf.reduce_min(sides) * max(self.test_scales) ** 2
+
+        def seen() -> tuple[tf.Tensor, tf.Tensor]:
+            return _serialized([views.views_of(image, self.method, side, self.crop_size) for side in self.test_scales])
+
+        return tf.cond(extent > views.ALWAYS_ALLOWED, lambda: self._refused(_TOO_LONG), seen)
+
+
+def _serialized(seen: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    return tf.constant(_FINE), tf.stack([tf.io.serialize_tensor(of_scale) for of_scale in seen])
+
+
+def _refuse(places: tf.Tensor, why: str) -> tf.Operation | None:
+    message = tf.strings.format("image_bytes{} " + why, tf.sort(places), summarize=_MOST_NAMED)
+    return tf.debugging.Assert(tf.equal(tf.size(places), 0), [message])

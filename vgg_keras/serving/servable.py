@@ -1,0 +1,147 @@
+"""What a server runs: encoded photos in, the paper's test (arXiv:1409.1556, sect. 3.2), names and posteriors out."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from vgg_keras.inference import posteriors
+from vgg_keras.models import fully_convolutional
+from vgg_keras.serving.preprocessing import RequestImages
+from vgg_keras.utils import keras_compat
+
+CLASSIFY, DENSE_MAP, FEATURES = "serving_default", "dense", "features"
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedAs:
+    """How a model is served.
+
+    Attributes:
+        images: how the images of a request are looked at.
+        flip: whether each view is averaged with its mirror image.
+        average: of a class-score map, of `posteriors.AVERAGES`.
+        top: how many class names are returned.
+        dtype: of the net's weights and outputs, "float32" or "bfloat16".
+    """
+
+    images: RequestImages
+    flip: bool
+    average: str
+    top: int = 5
+    dtype: str = "float32"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Nets:
+    """The net to its class-score map, and the same to the map before that."""
+
+    scores: keras.Model
+    descriptors: keras.Model
+
+
+class ServedModel(tf.Module):
+    """The module that is saved, with its signatures.
+
+    Args:
+        source: a trained model, square crops -> posteriors.
+        served: how it is served.
+        label_names: a text file with one class name a line; saved as an asset.
+
+    Raises:
+        UserError: the source cannot be made fully convolutional.
+    """
+
+    def __init__(self, source: keras.Model, served: ServedAs, label_names: Path):
+        super().__init__()
+        self._served = served
+        self._num_classes = source.output_shape[-1]
+        net = fully_convolutional.convert(source, served.dtype)
+        self._nets = _Nets(net, keras.Model(net.input, net.layers[-1].input))
+        # TensorFlow finds a Keras 3 model's variables only by a detour through which a server does not restore them
+        # ("Could not find variable"); so they are named to it one by one, and the model is kept out of its sight.
+        self.variables_of_net = [keras_compat.tf_variable(variable) for variable in net.variables]
+        names = tf.lookup.TextFileInitializer(
+            str(label_names),
+            tf.int64,
+            tf.lookup.TextFileIndex.LINE_NUMBER,
+            tf.string,
+            tf.lookup.TextFileIndex.WHOLE_LINE,
+            vocab_size=self._num_classes,
+        )
+        self.names = tf.lookup.StaticHashTable(names, default_value="")
+
+    def signatures(self) -> dict[str, Callable]:
+        """Returns the functions by their names in the SavedModel."""
+        return {CLASSIFY: self.classify, DENSE_MAP: self.dense, FEATURES: self.features}
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    def classify(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Says what is on encoded images, as `evaluate` does.
+
+        Args:
+            image_bytes: (B,) string, JPEG, PNG, GIF or BMP of any sizes.
+
+        Returns:
+            class_names (B, k) string, class_indices (B, k) int32 and probabilities (B, k) float32, the best first; and
+            posterior (B, classes) float32.
+        """
+        posterior = self._of_images(image_bytes, self._nets.scores, self._served.average)
+        probabilities, indices = tf.math.top_k(posterior, min(self._served.top, self._num_classes))
+        return {
+            "class_names": self.names.lookup(tf.cast(indices, tf.int64)),
+            "class_indices": indices,
+            "probabilities": probabilities,
+            "posterior": posterior,
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32, name="images")])
+    def dense(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Shows decoded images to the net as they are: neither rescaled nor mirrored.
+
+        Args:
+            images: (B, H, W, 3) float32, RGB 0..255, H and W at least the net's input size.
+
+        Returns:
+            class_score_map (B, h, w, classes) and posterior (B, classes), float32.
+        """
+        smallest = self._served.images.crop_size
+        message = tf.strings.format(f"images are {{}}; height and width must be {smallest} at least", tf.shape(images))
+        tf.debugging.Assert(tf.reduce_min(tf.shape(images)[1:3]) >= smallest, [message])
+        score_map = tf.cast(self._nets.scores(images, training=False), tf.float32)
+        return {"class_score_map": score_map, "posterior": posteriors.of_map(score_map, self._served.average)}
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    def features(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Describes encoded images by the outputs of the penultimate layer (arXiv:1409.1556, appendix B).
+
+        Args:
+            image_bytes: (B,) string, JPEG, PNG, GIF or BMP of any sizes.
+
+        Returns:
+            features: (B, D) float32, rows of length 1; D is 4096 for the paper's nets.
+        """
+        descriptors = self._of_images(image_bytes, self._nets.descriptors, posteriors.VALUES)
+        return {"features": tf.math.l2_normalize(descriptors, axis=1)}
+
+    def _of_images(self, image_bytes: tf.Tensor, net: keras.Model, average: str) -> tf.Tensor:
+        """Returns the mean of what a net says over an image's views and scales: (B,) string -> (B, C) float32."""
+        scales = range(len(self._served.images.test_scales))
+
+        def of_image(serialized: tf.Tensor) -> tf.Tensor:
+            of_scales = []
+            for scale in scales:
+                seen = tf.ensure_shape(tf.io.parse_tensor(serialized[scale], tf.float32), (None, None, None, 3))
+                of_views = posteriors.of_views(net, seen, average=average, flip=self._served.flip)
+                of_scales.append(tf.reduce_mean(of_views, axis=0))
+            return tf.reduce_mean(tf.stack(of_scales), axis=0)
+
+        # One image at a time: shapes differ, and a layer's ops use all cores by themselves.
+        return tf.map_fn(
+            of_image,
+            self._served.images.views(image_bytes),
+            fn_output_signature=tf.TensorSpec((net.output_shape[-1],), tf.float32),
+            parallel_iterations=1,
+        )

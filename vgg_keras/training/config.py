@@ -1,0 +1,165 @@
+"""The flags of training as one frozen dataclass.
+
+The defaults are the paper's hyper-parameters (arXiv:1409.1556, sect. 3.1).
+"""
+
+import dataclasses
+import json
+
+from vgg_keras.models.vgg import INITIALIZERS, NETS, TOTAL_STRIDE
+from vgg_keras.utils.cli import UserError, option
+from vgg_keras.utils.devices import PRECISIONS, STRATEGIES
+
+DRAWN_FLOWERS = "drawn_flowers"
+
+PLATEAU, COSINE = SCHEDULES = ("plateau", "cosine")
+
+# What a run that is continued may change; any other difference makes it another run.
+MAY_CHANGE = (
+    "data_dir",
+    "output_dir",
+    "epochs",
+    "max_steps",
+    "micro_batch_size",
+    "strategy",
+    "cpu_devices",
+    "jit_compile",
+    "resume",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "log_every",
+    "export_dir",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """Flags of `vgg_keras.train`."""
+
+    net: str = option("D", "the net", choices=tuple(NETS))
+    data_dir: str = option("", "a data set written by data_prep, or TFDS's root folder where --dataset names one there")
+    dataset: str = option(
+        "", f"a TFDS data set by name, such as tf_flowers; {DRAWN_FLOWERS}: five drawn kinds, made here"
+    )
+    train_split: str = option("train", "the training split, in TFDS's notation: train[:90%]")
+    validation_split: str = option("validation", "the validation split")
+    output_dir: str = option("", "the run's folder", required=True)
+    batch_size: int = option(256, "images a step, of all devices together", lower=1)
+    micro_batch_size: int = option(0, "images a device computes at a time; 0: 32 on a CPU, all on a GPU", lower=0)
+    epochs: int = option(74, "passes over the training split", lower=1)
+    max_steps: int = option(0, "stop after so many steps; 0: after --epochs", lower=0)
+    train_scale: str = option("256", "S, the smallest side of training images: 256, 384, or 256,512 for any in between")
+    optimizer: str = option("sgd", "sgd, another of Keras's by name, such as adam, or a registered one: Addons>SGDW")
+    optimizer_args: str = option("", 'further arguments of its class as JSON: {"weight_decay": 1e-4}')
+    learning_rate: float = option(1e-2, "initial learning rate", lower=0.0)
+    momentum: float = option(0.9, "momentum of sgd", lower=0.0, upper=1.0)
+    metrics: str = option(
+        "", 'more metrics of validation (posteriors, one-hot labels) as JSON: {"Addons>CohenKappa": {"num_classes": 5}}'
+    )
+    weight_decay: float = option(5e-4, "L2 penalty; its gradient is weight_decay * w", lower=0.0)
+    dropout: float = option(0.5, "dropout rate after FC6 and FC7", lower=0.0, upper=0.99)
+    initializer: str = option("normal", "distribution of the first weights", choices=INITIALIZERS)
+    initializer_variance: float = option(1e-2, "variance of --initializer=normal", lower=0.0)
+    init_from: str = option("", "take weights, and the mean, from another model: whatever vgg_keras.pretrained reads")
+    strict: bool = option(False, "fail if a layer of --init_from is missing, unexpected or of another shape")
+    batch_norm: bool = option(False, "batch normalisation after each convolution (not in the paper)")
+    width_multiplier: float = option(1.0, "scales the channels of every hidden layer, for small experiments", lower=0.0)
+    input_size: int = option(224, f"side of the training crop, a multiple of {TOTAL_STRIDE}", lower=TOTAL_STRIDE)
+    rgb_shift: float = option(0.1, "standard deviation of the RGB shift's factors; 0 switches it off", lower=0.0)
+    pretrained_rate: float = option(1.0, "learning-rate multiplier of the layers that --init_from gave", lower=0.0)
+    freeze_up_to: str = option("", "the last layer that is not trained, such as block4_pool; empty: all are trained")
+    cache_views: int = option(
+        0, "compute the frozen layers once, for so many augmented views of each photo; 0: in each step", lower=0
+    )
+    cache_side: int = option(
+        0, "side of these views; larger than --input_size, crops and mirror images are drawn of their maps", lower=0
+    )
+    schedule: str = option(PLATEAU, "what becomes of the learning rate; plateau: the paper's rule", choices=SCHEDULES)
+    warm_up_steps: int = option(0, "steps in which the learning rate grows to its initial value", lower=0)
+    plateau_patience: int = option(5, "epochs without a better validation error before the rate drops", lower=1)
+    early_stop: int = option(0, "stop after so many epochs without a better model; 0: never", lower=0)
+    seed: int = option(0, "everything random follows from it", lower=0)
+    precision: str = option("auto", "dtype policy; auto: mixed_bfloat16 where the hardware has it", choices=PRECISIONS)
+    jit_compile: str = option("auto", "compile with XLA; auto: on a single GPU", choices=("auto", "true", "false"))
+    strategy: str = option("auto", "how the work is spread over devices and machines", choices=STRATEGIES)
+    cpu_devices: int = option(1, "present the CPU as so many devices, to try --strategy=mirrored", lower=1)
+    resume: bool = option(False, "continue the run in --output_dir, if there is one")
+    checkpoint_every: int = option(1000, "steps between checkpoints; there is one after each epoch anyway", lower=1)
+    keep_checkpoints: int = option(3, "how many checkpoints are kept", lower=1)
+    log_every: int = option(20, "steps between looks at the loss", lower=1)
+    export_dir: str = option("", "when done, export the best model there, as vgg_keras.export does")
+
+    def scale_range(self) -> tuple[int, int]:
+        """Returns (Smin, Smax) of --train_scale.
+
+        Raises:
+            UserError: it is neither one scale nor two, or smaller than the crop.
+        """
+        try:
+            scales = [int(part) for part in self.train_scale.split(",")]
+        except ValueError:
+            scales = []
+        if len(scales) not in (1, 2) or scales != sorted(scales) or scales[0] < self.input_size:
+            raise UserError(
+                f"--train_scale={self.train_scale} must be one side, or the smallest and the largest as 256,512, "
+                f"each at least --input_size={self.input_size}"
+            )
+        return scales[0], scales[-1]
+
+    def test_scale(self) -> int:
+        """Returns the scale Q of validation: S, or the middle of a range of S (arXiv:1409.1556, sect. 4.1)."""
+        return sum(self.scale_range()) // 2
+
+    def optimizer_arguments(self) -> dict:
+        """Returns what --optimizer_args says.
+
+        Raises:
+            UserError: it is no JSON object.
+        """
+        return _json_object("optimizer_args", self.optimizer_args, '{"weight_decay": 1e-4}')
+
+    def metric_arguments(self) -> dict[str, dict]:
+        """Returns what --metrics says: each metric's arguments by its name.
+
+        Raises:
+            UserError: it is no JSON object of JSON objects.
+        """
+        example = '{"TopKCategoricalAccuracy": {"k": 2}}'
+        described = _json_object("metrics", self.metrics, example)
+        for arguments in described.values():
+            _json_object("metrics", json.dumps(arguments), example)
+        return described
+
+    def check_freezing(self) -> None:
+        """Refuses a cache of layers that are trained, and views that are smaller than the crop or larger than S.
+
+        Raises:
+            UserError: --cache_views without --freeze_up_to, or a --cache_side out of its range.
+        """
+        if self.cache_views and not self.freeze_up_to:
+            raise UserError(
+                f"--cache_views={self.cache_views} keeps the outputs of layers that are not trained: "
+                "name the last of them with --freeze_up_to"
+            )
+        if not self.cache_side:
+            return
+        smallest = self.scale_range()[0]
+        if not self.cache_views or not self.input_size <= self.cache_side <= smallest:
+            raise UserError(
+                f"--cache_side={self.cache_side} needs --cache_views, and must lie between "
+                f"--input_size={self.input_size} and the smallest --train_scale={smallest}"
+            )
+
+    def view_side(self) -> int:
+        """Returns the side of what the net, or the frozen part of it, sees of a training photo."""
+        return self.cache_side or self.input_size
+
+
+def _json_object(flag: str, text: str, example: str) -> dict:
+    try:
+        content = json.loads(text or "{}")
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"--{flag}={text} must be a JSON object, such as '{example}'")
+    return content

@@ -1,0 +1,165 @@
+"""The frozen layers' outputs for a few augmented views of each photo, computed once and trained on in every epoch.
+
+Epoch e trains on view e modulo the number of views. The first epochs, one for each view, see what they would see
+without a cache, in the same order; later ones see the views again in another order, which follows from the seed.
+
+A view may be larger than the net's input. Then each epoch draws crops and mirror images of its map, which move by whole
+cells. That is not quite the map of a crop or of a mirror image, which sees zeros at its border and filters that are not
+symmetric; but it is much cheaper than another view.
+"""
+
+import dataclasses
+import itertools
+import math
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.data import input_pipeline, transforms
+from vgg_keras.training.train_step import Steps
+from vgg_keras.utils.cli import UserError, progress_bar
+from vgg_keras.utils.resumable_array import Rows
+
+# Before the outputs a row holds these.
+_LABEL, _WEIGHT, _FIRST_OUTPUT = 0, 1, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Batches of images whose outputs are kept.
+
+    Attributes:
+        name: of the file.
+        batches: opens the batches, of {"image", "label"} and perhaps "weight", from a step on.
+        num_images: how many images they hold; what fills the last batch up comes after them.
+        batch_size: images a batch, of all replicas together.
+        side: of the images, in pixels.
+    """
+
+    name: str
+    batches: Callable[[int], Iterable]
+    num_images: int
+    batch_size: int
+    side: int
+
+    @property
+    def num_steps(self) -> int:
+        """How many batches there are."""
+        return -(-self.num_images // self.batch_size)
+
+    @property
+    def num_rows(self) -> int:
+        """How many images they hold with what fills the last one up."""
+        return self.num_steps * self.batch_size
+
+
+class FeatureCache:
+    """Batches of the frozen layers' outputs, for `Steps` that are `cached`.
+
+    Args:
+        folder: where the outputs are kept meanwhile.
+        steps: the steps.
+        views: the training split's views.
+        validation: the validation split, images as large as the net's input.
+        seed: of the order of the later epochs, and of crops and mirror images of maps.
+    """
+
+    def __init__(self, folder: Path, steps: Steps, views: list[Source], validation: Source, *, seed: int):
+        self._folder, self._steps, self._seed = folder, steps, seed
+        self._views, self._validation = views, validation
+
+    def fill(self) -> None:
+        """Computes what is not there yet, with a progress bar; goes on where a killed process stopped.
+
+        Raises:
+            UserError: the disk has no room for it.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        sources = [*self._views, self._validation]
+        missing = [source for source in sources if not self._path(source).exists()]
+        numbers = sum(source.num_rows * self._width(source) for source in missing)
+        needed, free = numbers * np.dtype(np.float32).itemsize, shutil.disk_usage(self._folder).free
+        if needed > free:
+            raise UserError(
+                f"the outputs of the frozen layers need {needed / 1e9:.1f} GB in {self._folder}, which has "
+                f"{free / 1e9:.1f} GB left: lower --cache_views, or choose another --output_dir"
+            )
+        for source in sources:
+            self._fill(source)
+
+    def remove(self) -> None:
+        """Deletes the files."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def training(self, epoch: int, first_step: int) -> Iterable:
+        """Opens the batches of an epoch from a step on: {"image": outputs, "label", "row"}."""
+        source = self._views[epoch % len(self._views)]
+        order = np.arange(source.num_rows)
+        if epoch >= len(self._views):
+            shuffled = np.random.default_rng([self._seed, epoch]).permutation(source.num_images)
+            order = np.resize(shuffled, source.num_rows)
+        return self._batches(source, order, first_step, seed=(self._seed, epoch))
+
+    def validation(self) -> Iterable:
+        """Opens the batches of the validation split: {"image": outputs, "label", "weight"}."""
+        return self._batches(self._validation, np.arange(self._validation.num_rows), 0)
+
+    def _path(self, source: Source) -> Path:
+        return self._folder / f"{source.name}.npy"
+
+    def _width(self, source: Source) -> int:
+        return _FIRST_OUTPUT + math.prod(self._steps.frozen_shape(source.side))
+
+    def _fill(self, source: Source) -> None:
+        rows = Rows(self._path(source), source.num_rows, self._width(source))
+        pending = np.flatnonzero(rows.pending())
+        if not len(pending):
+            return
+        first_step = int(pending[0]) // source.batch_size
+        batches = itertools.islice(source.batches(first_step), source.num_steps - first_step)
+        position = first_step * source.batch_size
+        with progress_bar(f"frozen layers, {source.name}", source.num_rows, " images", initial=position) as bar:
+            for batch in batches:
+                for row in self._rows_of(batch):
+                    rows.store(position, row)
+                    position += 1
+                    bar.update()
+        rows.flush()
+
+    def _rows_of(self, batch: Mapping) -> np.ndarray:
+        """Computes the rows of a batch: (B, width) float32."""
+        outputs, labels = self._steps.frozen_outputs(batch), self._steps.gathered(batch["label"])
+        weights = self._steps.gathered(batch["weight"]) if "weight" in batch else np.ones(len(labels))
+        return np.column_stack([labels, weights, outputs.reshape(len(labels), -1)]).astype(np.float32)
+
+    def _batches(self, source: Source, order: np.ndarray, first_step: int, seed: tuple[int, int] = (0, 0)) -> Iterable:
+        rows = Rows(self._path(source), source.num_rows, self._width(source)).values()
+        shape = self._steps.frozen_shape(source.side)
+        wanted = self._steps.frozen_shape(self._validation.side)
+
+        def example(index: tf.Tensor, position: tf.Tensor) -> dict:
+            row = tf.numpy_function(lambda place: rows[place], [index], tf.float32, stateful=False)
+            row = tf.ensure_shape(row, (rows.shape[1],))
+            outputs = tf.reshape(row[_FIRST_OUTPUT:], shape)
+            if shape != wanted:
+                seeds = tf.random.experimental.stateless_fold_in(tf.constant(seed, tf.int64), position)
+                seeds = tf.unstack(tf.random.experimental.stateless_split(seeds, 2))
+                outputs = transforms.random_crop(outputs, wanted[0], seeds[0])
+                outputs = transforms.random_flip(outputs, seeds[1])
+            return {
+                "image": outputs,
+                "label": tf.cast(row[_LABEL], tf.int32),
+                "weight": row[_WEIGHT],
+                "row": tf.cast(position % source.batch_size, tf.int32),
+            }
+
+        def make(*, batch_size: int, per_replica_batch: int, share: input_pipeline.Share) -> tf.data.Dataset:
+            del share  # there is one worker
+            places = tf.data.Dataset.from_tensor_slices((order, np.arange(source.num_rows)))
+            examples = places.skip(first_step * batch_size).map(example, tf.data.AUTOTUNE, deterministic=True)
+            return examples.batch(per_replica_batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+        return input_pipeline.distribute(self._steps.strategy, source.batch_size, make)

@@ -1,0 +1,66 @@
+"""A net cut in two: the layers that stay as they are, and those that are trained (arXiv:1409.1556, appendix B)."""
+
+from collections.abc import Collection
+
+import keras
+
+from vgg_keras.utils.cli import UserError
+from vgg_keras.weights.transfer import layers_with_weights
+
+
+def trained_layers(model: keras.Model, frozen_up_to: str = "") -> list[keras.layers.Layer]:
+    """Returns the layers of a chain that come after one, in order; all of them where no layer is named.
+
+    Raises:
+        UserError: there is no such layer, or none with weights comes after it.
+    """
+    if not frozen_up_to:
+        return list(model.layers)
+    names = [layer.name for layer in model.layers]
+    last = max(names.index(name) for name in layers_with_weights(model))
+    if frozen_up_to not in names[:last]:
+        raise UserError(
+            f"--freeze_up_to={frozen_up_to} is not a layer of {model.name} with layers to train after it; "
+            f"it has {', '.join(names[1:last])}"
+        )
+    return list(model.layers[names.index(frozen_up_to) + 1 :])
+
+
+def frozen_part(model: keras.Model, frozen_up_to: str) -> keras.Model:
+    """Returns the net from the images to the outputs of a layer; if those are a map, for images of any size."""
+    last = model.get_layer(frozen_up_to)
+    if len(last.output.shape) != 4:
+        return keras.Model(model.input, last.output)
+    inputs = outputs = keras.Input((None, None, 3))
+    for layer in model.layers[1 : model.layers.index(last) + 1]:
+        outputs = layer(outputs)
+    return keras.Model(inputs, outputs)
+
+
+def score_function(model: keras.Model, frozen_up_to: str = "") -> keras.Model:
+    """Returns the net from the outputs of a layer, or from the images where none is named, to the class scores."""
+    start = model.get_layer(frozen_up_to).output if frozen_up_to else model.input
+    return keras.Model(start, model.get_layer("fc8").output)
+
+
+def check(model: keras.Model, frozen_up_to: str, pretrained: Collection[str], *, as_map: bool = False) -> None:
+    """Refuses to freeze layers that nobody has trained.
+
+    Args:
+        model: the net.
+        frozen_up_to: the last frozen layer, or "".
+        pretrained: names of the layers whose weights come from another model.
+        as_map: whether the outputs of the layer have to be a map.
+
+    Raises:
+        UserError: there is no such layer, it has no map, or its weights or those of a layer below it are random.
+    """
+    trained = {layer.name for layer in trained_layers(model, frozen_up_to)}
+    random = [name for name in layers_with_weights(model) if name not in trained and name not in pretrained]
+    if random:
+        raise UserError(
+            f"--freeze_up_to={frozen_up_to} would leave random weights as they are ({', '.join(random)}): "
+            "give them with --init_from, or freeze less"
+        )
+    if as_map and len(model.get_layer(frozen_up_to).output.shape) != 4:
+        raise UserError(f"--cache_side: the outputs of {frozen_up_to} are no map to draw crops of; freeze less")

@@ -1,0 +1,54 @@
+"""Further metrics of the validation split beside loss and errors: any of Keras's, or of tensorflow-addons, by name."""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.utils import keras_compat
+
+
+class ValidationMetrics:
+    """Metrics that compare posteriors (N, classes) with labels in the form of one 1 among zeros, (N, classes).
+
+    Args:
+        described: arguments by name: {"TopKCategoricalAccuracy": {"k": 2}, "Addons>CohenKappa": {"num_classes": 5}}.
+
+    Raises:
+        ValueError: there is no such metric, or it has no such arguments.
+        UserError: it is one of tensorflow-addons, which is not installed.
+    """
+
+    def __init__(self, described: Mapping[str, Mapping]):
+        self._metrics = [_make(name, arguments) for name, arguments in described.items()]
+
+    def __bool__(self) -> bool:
+        return bool(self._metrics)
+
+    def reset(self) -> None:
+        """Forgets all images."""
+        for metric in self._metrics:
+            metric.reset_state()
+
+    def update(self, labels: np.ndarray, scores: np.ndarray) -> None:
+        """Adds images: labels (N,), class scores (N, classes)."""
+        posteriors = tf.nn.softmax(scores)
+        targets = tf.one_hot(labels, scores.shape[1])
+        for metric in self._metrics:
+            metric.update_state(targets, posteriors)
+
+    def results(self) -> dict[str, float | list[float]]:
+        """Returns each metric's value by its name in lower case: a number, or one for each class."""
+        return {metric.name: np.asarray(metric.result(), float).tolist() for metric in self._metrics}
+
+
+def _make(name: str, arguments: Mapping) -> keras.metrics.Metric:
+    keras_compat.register_addons(name)
+    made = keras.saving.get_registered_object(name) or getattr(keras.metrics, name, None)
+    if not (isinstance(made, type) and issubclass(made, keras.metrics.Metric)):
+        raise ValueError(f"--metrics: {name} is no metric of Keras, such as TopKCategoricalAccuracy")
+    try:
+        return made(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"--metrics: {name} cannot be made with {dict(arguments)}: {error}") from error

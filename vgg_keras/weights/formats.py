@@ -1,0 +1,260 @@
+"""Weights from elsewhere: the formats in which others keep a VGG, turned into ours.
+
+They differ in names, in the layout of kernels, and in what they subtract, divide by and take for the first channel.
+That is folded into the first convolution and the mean, so that the result takes RGB 0..255 like every net here.
+"""
+
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from vgg_keras.models import vgg
+from vgg_keras.models.vgg import NETS
+from vgg_keras.training import checkpoints, run_dir
+from vgg_keras.utils.cli import UserError
+from vgg_keras.weights import keras_hdf5, transfer
+from vgg_keras.weights.torch_pickle import read_state_dict
+from vgg_keras.weights.transfer import SourceWeights
+
+# --source=keras_applications: the published nets, by the letter of the paper.
+KERAS_APPLICATIONS = "keras_applications"
+_DOWNLOADS = {"D": "VGG16", "E": "VGG19"}
+_FC_NAMES = ("fc6", "fc7", "fc8")
+# Of a convolution or dense layer the first two, of batch normalisation all.
+_TORCH_KINDS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+_TORCH_SUFFIXES = (".pth", ".pt", ".bin")
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What a model is fed: (RGB 0..255 - mean) / std, its channels perhaps reversed.
+
+    Attributes:
+        mean: of red, green, blue, 0..255.
+        std: of red, green, blue.
+        reverse: whether blue is its first channel.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    reverse: bool = False
+
+    def fold(self, kernel: np.ndarray) -> np.ndarray:
+        """Returns the first convolution's kernel for what `mean` alone was subtracted from: (k, k, 3, out)."""
+        kernel = kernel[:, :, ::-1] if self.reverse else kernel
+        return (kernel / np.array(self.std)[:, np.newaxis]).astype(np.float32)
+
+
+# Caffe's, in which the authors published: blue first, the training set's mean subtracted.
+CAFFE = Preprocessing(vgg.IMAGENET_MEAN_RGB, reverse=True)
+# torchvision's: 0..1, then normalised.
+TORCH = Preprocessing(
+    tuple(255 * mean for mean in (0.485, 0.456, 0.406)), tuple(255 * std for std in (0.229, 0.224, 0.225))
+)
+
+
+def read(source: str, net: str) -> SourceWeights:
+    """Reads the weights of a model.
+
+    Args:
+        source: a `.keras` file or the folder of a run (its best model, else its newest checkpoint), an HDF5 file of
+            keras.applications, a state dict of torchvision, the folder of a KerasHub preset, or KERAS_APPLICATIONS.
+        net: the net that is wanted; says which model KERAS_APPLICATIONS downloads.
+
+    Raises:
+        UserError: it is missing, damaged, or of a kind that is not known.
+    """
+    if source == KERAS_APPLICATIONS:
+        return _download(net)
+    path = Path(source)
+    if path.is_dir():
+        return _read_folder(path)
+    if path.suffix == ".keras":
+        return _of_model(checkpoints.load_model(path))
+    if not path.exists():
+        raise UserError(
+            f"{path} is missing; give a .keras file, a run's folder, a .h5 file of keras.applications, a .pth file of "
+            f"torchvision, the folder of a KerasHub preset, or {KERAS_APPLICATIONS}"
+        )
+    if path.suffix in _TORCH_SUFFIXES:
+        return _of_torch(path.name, read_state_dict(path))
+    if h5py.is_hdf5(path):
+        return _of_keras_layers(path.name, keras_hdf5.read_layers(path), CAFFE)
+    raise UserError(f"{path} is none of the kinds of files that are read: .keras, HDF5, or PyTorch's .pth")
+
+
+def _read_folder(folder: Path) -> SourceWeights:
+    if (folder / run_dir.BEST_MODEL).exists():
+        return _of_model(checkpoints.load_model(folder / run_dir.BEST_MODEL))
+    if checkpoints.latest(folder / run_dir.CHECKPOINTS):
+        return _read_checkpoint(folder)
+    if (folder / "model.weights.h5").exists():
+        return _read_preset(folder)
+    raise UserError(f"{folder} holds neither a model of a run nor model.weights.h5 of a KerasHub preset")
+
+
+def _of_model(model: keras.Model) -> SourceWeights:
+    source = transfer.of_model(model)
+    return _of_keras_layers(model.name, source.layers, CAFFE) if transfer.is_of_keras_applications(model) else source
+
+
+def _read_checkpoint(folder: Path) -> SourceWeights:
+    """Reads the newest checkpoint of a run that has no best model yet.
+
+    Raises:
+        UserError: the run's record or the checkpoint is damaged.
+    """
+    record = run_dir.read_record(folder)
+    try:
+        flags = record["flags"]
+        model = vgg.build(
+            flags["net"],
+            record["model"]["num_classes"],
+            mean_rgb=record["model"]["mean_rgb"],
+            **{name: flags[name] for name in ("input_size", "batch_norm", "width_multiplier")},
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder / run_dir.RECORD} does not describe a model: {error!r}") from error
+    checkpoints.restore_model(folder / run_dir.CHECKPOINTS, model)
+    return transfer.of_model(model)
+
+
+def _download(net: str) -> SourceWeights:
+    if net not in _DOWNLOADS:
+        raise UserError(f"keras.applications has nets {' and '.join(_DOWNLOADS)}, not {net}")
+    try:
+        model = getattr(keras.applications, _DOWNLOADS[net])(weights="imagenet")
+    except Exception as error:  # the network's and the file system's
+        raise UserError(f"keras.applications' {_DOWNLOADS[net]} cannot be downloaded: {error}") from error
+    return _of_model(model)
+
+
+def _read_preset(folder: Path) -> SourceWeights:
+    """Reads a KerasHub preset: the backbone, the head if there is one, and what its image converter computes."""
+    layers = keras_hdf5.read_layers(folder / "model.weights.h5")
+    if (folder / "task.weights.h5").exists():
+        layers |= keras_hdf5.read_layers(folder / "task.weights.h5")
+    converter = folder / "image_converter.json"
+    try:
+        config = json.loads(converter.read_text(encoding="utf-8"))["config"]
+        scale, offset = (np.broadcast_to(config[key], 3).astype(float) for key in ("scale", "offset"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{converter} does not tell scale and offset of the images: {error!r}") from error
+    preprocessing = Preprocessing(tuple((-offset / scale).tolist()), tuple((1 / scale).tolist()))
+    return _of_keras_layers(folder.name, layers, preprocessing)
+
+
+def _of_keras_layers(
+    name: str, layers: Mapping[str, Sequence[np.ndarray]], preprocessing: Preprocessing
+) -> SourceWeights:
+    """Sorts layers of keras.applications or KerasHub by name: block1_conv1, ..., fc1, fc2, predictions."""
+    ours = dict(zip(("fc1", "fc2", "predictions"), _FC_NAMES, strict=True))
+    renamed = {ours.get(layer, layer): list(arrays) for layer, arrays in layers.items()}
+    trunk = {layer: arrays for layer, arrays in sorted(renamed.items()) if layer.startswith("block")}
+    # A head may be convolutions already; ours are dense.
+    rest = {
+        layer: [_as_dense(array) for array in arrays] if layer in _FC_NAMES else arrays
+        for layer, arrays in renamed.items()
+        if layer not in trunk
+    }
+    return _assemble(name, trunk, rest, preprocessing)
+
+
+def _as_dense(array: np.ndarray) -> np.ndarray:
+    """Turns a convolution's kernel over its whole input into a dense layer's; leaves all else as it is."""
+    return array.reshape(-1, array.shape[-1]) if array.ndim == 4 else array
+
+
+def _of_torch(name: str, state: Mapping[str, np.ndarray]) -> SourceWeights:
+    """Names the layers of torchvision's VGG: `features` in order, pools between blocks, then `classifier`."""
+    modules: dict[tuple[str, int], dict[str, np.ndarray]] = {}
+    for key, array in state.items():
+        part, _, rest = key.removeprefix("module.").partition(".")
+        index, _, kind = rest.partition(".")
+        if part not in ("features", "classifier") or not index.isdigit() or kind not in _TORCH_KINDS:
+            raise UserError(f"{name}: {key} is not of a torchvision VGG, which has features.N and classifier.N")
+        modules.setdefault((part, int(index)), {})[kind] = array
+
+    def of_module(part: str, index: int, kinds: Sequence[str] = ("weight", "bias")) -> list[np.ndarray]:
+        for kind in kinds:
+            if kind not in modules[part, index]:
+                raise UserError(f"{name} lacks {part}.{index}.{kind}, which a VGG of torchvision has")
+        return [modules[part, index][kind] for kind in kinds]
+
+    trunk: dict[str, list[np.ndarray]] = {}
+    block, position, expected, layer = 1, 0, 0, ""
+    for part, index in sorted(key for key in modules if key[0] == "features"):
+        kernel, bias = of_module(part, index)
+        if kernel.ndim == 4:
+            # A pool took a place between this convolution and what came before.
+            block, position = (block + 1, 1) if index > expected else (block, position + 1)
+            layer = f"block{block}_conv{position}"
+            trunk[layer] = [kernel.transpose(2, 3, 1, 0), bias]
+        else:
+            trunk[f"{layer}_bn"] = of_module(part, index, _TORCH_KINDS[:4])
+        expected = index + 2
+    dense = sorted(key for key in modules if key[0] == "classifier")
+    # What comes after the third finds no place, and is said to.
+    names = [*_FC_NAMES, *(f"{part}.{index}" for part, index in dense[len(_FC_NAMES) :])]
+    head = {fc: [array.T for array in of_module(*key)] for fc, key in zip(names, dense, strict=False)}
+    if "fc6" in head and layer:
+        head["fc6"][0] = _rows_first(name, head["fc6"][0], trunk[layer][0].shape[-1])
+    return _assemble(name, trunk, head, TORCH)
+
+
+def _rows_first(name: str, kernel: np.ndarray, channels: int) -> np.ndarray:
+    """Turns FC6's inputs from channels, rows, columns (PyTorch's order) to rows, columns, channels."""
+    side = _map_side(name, kernel, channels)
+    return kernel.reshape(channels, side, side, -1).transpose(1, 2, 0, 3).reshape(kernel.shape)
+
+
+def _map_side(name: str, fc6: np.ndarray, channels: int) -> int:
+    """Returns the side of the map that FC6's kernel, (side * side * channels, out), looks at.
+
+    Raises:
+        UserError: there is no such map.
+    """
+    side = math.isqrt(len(fc6) // channels) if fc6.ndim == 2 and channels else 0
+    if not side or len(fc6) != side * side * channels:
+        raise UserError(f"{name}: FC6's kernel {fc6.shape} looks at no square map of {channels} channels")
+    return side
+
+
+def _assemble(
+    name: str,
+    trunk: Mapping[str, Sequence[np.ndarray]],
+    rest: Mapping[str, Sequence[np.ndarray]],
+    preprocessing: Preprocessing,
+) -> SourceWeights:
+    """Recognises the net by its convolutions and folds the preprocessing in.
+
+    Raises:
+        UserError: the convolutions are those of no net, or do not take RGB; or FC6 does not follow them.
+    """
+    convolutions = {layer: arrays for layer, arrays in trunk.items() if "_conv" in layer and layer.count("_") == 1}
+    for layer, arrays in convolutions.items():
+        if [array.ndim for array in arrays] != [4, 1]:
+            shapes = ", ".join(str(array.shape) for array in arrays)
+            raise UserError(f"{name}: {layer} is no kernel and bias of a convolution; its shapes are {shapes}")
+    blocks = itertools.groupby(convolutions, key=lambda layer: layer.partition("_")[0])
+    kernel_sizes = tuple(tuple(convolutions[layer][0].shape[0] for layer in block) for _, block in blocks)
+    net = next((net for net, sizes in NETS.items() if tuple(map(tuple, sizes)) == kernel_sizes), None)
+    if net is None:
+        raise UserError(f"{name} is no net of the paper; its kernels, block by block: {kernel_sizes}")
+    layers = {**trunk, **rest}
+    first, (kernel, *others) = next(iter(convolutions.items()))
+    if kernel.shape[2] != 3:
+        raise UserError(f"{name} takes {kernel.shape[2]} channels where the nets here take red, green and blue")
+    layers[first] = [preprocessing.fold(kernel), *others]
+    input_size = None
+    if "fc6" in layers:
+        last_channels = convolutions[f"block5_conv{len(kernel_sizes[-1])}"][0].shape[-1]
+        input_size = vgg.TOTAL_STRIDE * _map_side(name, layers["fc6"][0], last_channels)
+    return SourceWeights(name, net, layers, preprocessing.mean, input_size)

@@ -1,0 +1,146 @@
+"""Weights of another model, by layer name, into a net (arXiv:1409.1556, sect. 3.1)."""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+
+from vgg_keras.models import vgg
+from vgg_keras.utils.cli import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceWeights:
+    """The weights of a model, named and laid out as `architectures.build` has them.
+
+    Attributes:
+        name: what messages call the model.
+        net: the key of `architectures.NETS` that it was built as, or None where nobody knows.
+        layers: for each layer its arrays in Keras's order: kernel (k, k, in, out) or (in, out) and bias; of batch
+            normalisation gamma, beta, mean, variance.
+        mean_rgb: what its first layer subtracts, 0..255.
+        input_size: side of its input in pixels, or None where its FC layers do not tell.
+    """
+
+    name: str
+    net: str | None
+    layers: Mapping[str, Sequence[np.ndarray]]
+    mean_rgb: tuple[float, ...]
+    input_size: int | None = None
+
+    def has_batch_norm(self) -> bool:
+        """Returns whether batch normalisation follows its convolutions."""
+        return any(name.endswith("_bn") for name in self.layers)
+
+    def width_multiplier(self) -> float:
+        """Returns how wide it is beside the paper's nets."""
+        first = self.layers.get("block1_conv1")
+        return first[0].shape[-1] / vgg.BLOCK_WIDTHS[0] if first else 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Transfer:
+    """Which layers of a net took their weights from another model.
+
+    Attributes:
+        copied: names of the layers that did.
+        missing: names of layers that the source lacks, or that the paper does not take from another net.
+        other_shape: (name, source's shape, target's shape) of the first array of a layer that does not fit.
+        unexpected: names of the source's layers that found no place.
+    """
+
+    copied: tuple[str, ...]
+    missing: tuple[str, ...]
+    other_shape: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+    unexpected: tuple[str, ...]
+
+    def complete(self) -> bool:
+        """Returns whether everything fitted."""
+        return not (self.missing or self.other_shape or self.unexpected)
+
+    def __str__(self) -> str:
+        lines = [f"initialised from it: {', '.join(self.copied)}"]
+        if self.missing:
+            lines.append(f"left as initialised: {', '.join(self.missing)}")
+        if self.other_shape:
+            shapes = (f"{name} ({theirs}, here {ours})" for name, theirs, ours in self.other_shape)
+            lines.append(f"left as initialised, since the shapes differ: {', '.join(shapes)}")
+        if self.unexpected:
+            lines.append(f"not used of it: {', '.join(self.unexpected)}")
+        return "\n".join(lines)
+
+
+def layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
+    """Returns the layers of a model that have weights, by name."""
+    return {layer.name: layer for layer in model.layers if layer.weights}
+
+
+def is_of_keras_applications(model: keras.Model) -> bool:
+    """Returns whether a model is keras.applications' VGG16 or VGG19, or made of its layers: a convolution is first.
+
+    The mean has been subtracted before, by `preprocess_input`, and the channels are blue, green, red, as in Caffe.
+    """
+    first = next((layer.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)), None)
+    return first == "block1_conv1"
+
+
+def mean_rgb_of(model: keras.Model) -> tuple[float, ...]:
+    """Returns what the first layer of a model subtracts, 0..255; zeros where it subtracts nothing."""
+    rescaling = [layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)]
+    return tuple(-float(offset) for offset in np.ravel(rescaling[0].offset)) if rescaling else (0.0,) * 3
+
+
+def of_model(model: keras.Model) -> SourceWeights:
+    """Returns the weights of a model of `architectures.build`, or of one whose layers bear the same names."""
+    layers = {name: layer.get_weights() for name, layer in layers_with_weights(model).items()}
+    size = model.input_shape[1]
+    input_size = size if isinstance(size, int) else None
+    return SourceWeights(model.name, vgg.net_of(model), layers, mean_rgb_of(model), input_size)
+
+
+def copy(source: SourceWeights, target: keras.Model, *, strict: bool = False) -> Transfer:
+    """Copies weights layer by layer, by name, where the shapes agree.
+
+    Between two different nets only the first four convolutions and the FC layers are copied, as in the paper; between
+    two of the same net, all layers (S=384 starts from S=256, the jittered nets from S=384).
+
+    Args:
+        source: the weights.
+        target: the net.
+        strict: whether everything has to fit.
+
+    Raises:
+        UserError: nothing fits, or with `strict` not everything does; a weight is not finite; or the source's
+            convolutions are meant for batch normalisation that the target does not have.
+    """
+    if source.has_batch_norm() and not any(name.endswith("_bn") for name in layers_with_weights(target)):
+        raise UserError(f"{source.name} has batch normalisation, which {target.name} lacks: build it with --batch_norm")
+    same_net = source.net in (None, vgg.net_of(target))
+    copied, missing, other_shape = [], [], []
+    for name, layer in layers_with_weights(target).items():
+        wanted = same_net or name.removesuffix("_bn") in vgg.PRE_INITIALISED
+        if not wanted or name not in source.layers:
+            missing.append(name)
+            continue
+        theirs, ours = ([array.shape for array in arrays] for arrays in (source.layers[name], layer.get_weights()))
+        if theirs == ours:
+            if not all(np.isfinite(array).all() for array in source.layers[name]):
+                raise UserError(f"{source.name}: {name} has weights that are no finite numbers")
+            layer.set_weights(source.layers[name])
+            copied.append(name)
+        else:
+            pairs = itertools.zip_longest(theirs, ours, fillvalue=())
+            other_shape.append((name, *next(pair for pair in pairs if pair[0] != pair[1])))
+    if not copied:
+        raise UserError(
+            f"no layer of {source.name} fits {target.name}: width, input size or names differ "
+            f"(its layers: {', '.join(source.layers)})"
+        )
+    refused = {name for name, *_ in other_shape}
+    unexpected = tuple(name for name in source.layers if name not in copied and name not in refused)
+    transfer = Transfer(tuple(copied), tuple(missing), tuple(other_shape), unexpected)
+    if strict and not transfer.complete():
+        raise UserError(f"--strict: {source.name} does not fit {target.name}\n{transfer}")
+    return transfer
