@@ -24,15 +24,17 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.data import datasets
+from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.data.transforms import rescaled_size
-from vgg_keras.evaluation.published import DENSE, MULTI_CROP
-from vgg_keras.inference import batch_predict, views
-from vgg_keras.inference.posteriors import PosteriorFunction
+from vgg_keras.inference.batch_predict import predict_split
+from vgg_keras.inference.posteriors import DistributedPredictor
+from vgg_keras.inference.protocol import DENSE, MULTI_CROP
+from vgg_keras.inference.views import ViewSpec
 from vgg_keras.models import fully_convolutional, vgg
 from vgg_keras.models.vgg import NETS
 from vgg_keras.utils import cli, devices
 from vgg_keras.utils.cli import option
-from vgg_keras.utils.resumable_array import Rows
+from vgg_keras.utils.resumable_array import ResumableArray
 
 _CROP = 224
 
@@ -65,35 +67,32 @@ def multiply_adds(net: keras.Model, height: int, width: int) -> int:
     return total
 
 
-def seconds_of(
-    function: PosteriorFunction, images: views.ImagesUnderTest, method: str, options: BenchmarkOptions
+def time_test(
+    predictor: DistributedPredictor, manifest: SplitManifest, method: str, options: BenchmarkOptions
 ) -> float:
     """Times one test of all images at all scales."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         for side in map(int, options.test_scales.split(",")):
-            batch_predict.fill(
-                Rows(Path(folder) / f"{side}.npy", len(images.survey), function.width),
-                lambda: function,
-                images,
-                method=method,
-                smallest_side=side,
-                crop_size=_CROP,
-                batch_size=options.batch_size,
+            predict_split(
+                ResumableArray(Path(folder) / f"{side}.npy", len(manifest), predictor.width),
+                predictor,
+                manifest,
+                ViewSpec(method, side, _CROP, options.batch_size),
                 title=f"{method} Q={side}",
-                what=options.net,
+                model_name=options.net,
             )
     return time.perf_counter() - started
 
 
-def square_rate(function: PosteriorFunction, net: keras.Model, side: int, batch_size: int) -> float:
+def square_rate(predictor: DistributedPredictor, net: keras.Model, side: int, batch_size: int) -> float:
     """Returns multiply-adds a second on square images that are in memory, as many pixels as a batch of crops."""
-    count = int(views.images_per_batch(side, side, _CROP, batch_size))
+    count = int(ViewSpec(DENSE, side, _CROP, batch_size).images_per_batch(side, side))
     images = tf.random.stateless_uniform((count, side, side, 3), (0, side), 0, 255)
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
-        function(images)
+        predictor(images)
         seconds.append(time.perf_counter() - started)
     return 2 * count * multiply_adds(net, side, side) / min(seconds)
 
@@ -102,40 +101,39 @@ def main(options: BenchmarkOptions) -> None:
     """Prints seconds and multiply-adds of both ways, and how the two ratios compare."""
     strategy, _ = devices.make_strategy("one_device")
     data = datasets.open_data(options.data_dir)
-    survey = views.Survey.of(data, options.split, options.num_images)
-    images = views.ImagesUnderTest(data, options.split, survey)
+    manifest = SplitManifest.read(data, options.split, options.num_images)
     glorot = vgg.Initialization("glorot", seed=0)
     source = vgg.build(
         options.net, len(data.class_names), width_multiplier=options.width_multiplier, initialization=glorot
     )
     net = fully_convolutional.convert(source)
-    functions = {DENSE: PosteriorFunction(net, strategy), MULTI_CROP: PosteriorFunction(source, strategy)}
+    predictors = {DENSE: DistributedPredictor(net, strategy), MULTI_CROP: DistributedPredictor(source, strategy)}
     scales = [int(side) for side in options.test_scales.split(",")]
     # Each view is computed twice, as it is and mirrored.
-    of_scale = {
-        side: 2 * sum(multiply_adds(net, *rescaled_size(size, side).numpy().tolist()) for size in survey.sizes)
+    scale_costs = {
+        side: 2 * sum(multiply_adds(net, *rescaled_size(size, side).numpy().tolist()) for size in manifest.sizes)
         for side in scales
     }
-    crops = 2 * views.NUM_VIEWS[MULTI_CROP] * len(scales) * len(survey)
-    cost = {DENSE: sum(of_scale.values()), MULTI_CROP: crops * multiply_adds(net, _CROP, _CROP)}
-    for function in functions.values():  # traced and warm
-        function(tf.zeros((1, _CROP, _CROP, 3)))
-    best = dict.fromkeys(functions, float("inf"))
+    crops = 2 * ViewSpec(MULTI_CROP, _CROP, _CROP).num_views * len(scales) * len(manifest)
+    cost = {DENSE: sum(scale_costs.values()), MULTI_CROP: crops * multiply_adds(net, _CROP, _CROP)}
+    for predictor in predictors.values():  # traced and warm
+        predictor(tf.zeros((1, _CROP, _CROP, 3)))
+    best = dict.fromkeys(predictors, float("inf"))
     for _ in range(options.repeats):
-        for method, function in functions.items():
-            best[method] = min(best[method], seconds_of(function, images, method, options))
+        for method, predictor in predictors.items():
+            best[method] = min(best[method], time_test(predictor, manifest, method, options))
     as_squares = sum(
-        amount / square_rate(functions[DENSE], net, side, options.batch_size) for side, amount in of_scale.items()
+        amount / square_rate(predictors[DENSE], net, side, options.batch_size) for side, amount in scale_costs.items()
     )
-    for method in functions:
+    for method in predictors:
         rate = cost[method] / best[method] / 1e9
         print(f"{method}: {best[method]:.1f} s, {cost[method] / 1e12:.2f}e12 multiply-adds, {rate:.0f}e9 a second")
     allowed, reached = cost[MULTI_CROP] / cost[DENSE], best[MULTI_CROP] / best[DENSE]
     print(
-        f"{crops // len(survey)} crops: {allowed:.2f} times the multiply-adds of dense, {reached:.2f} times the time;"
+        f"{crops // len(manifest)} crops: {allowed:.2f} times the multiply-adds of dense, {reached:.2f} times the time;"
     )
     print(f"dense takes {allowed / reached:.2f} times what its multiply-adds allow")
-    shapes = len(set(map(tuple, survey.sizes)))
+    shapes = len(set(map(tuple, manifest.sizes)))
     print(
         f"square images would take {as_squares:.1f} s: {shapes} shapes take {best[DENSE] / as_squares:.2f} times that"
     )

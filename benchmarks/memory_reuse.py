@@ -42,13 +42,11 @@ def train(options: BenchmarkOptions, keep: bool) -> tuple[float, float]:
     if keep:
         devices.keep_freed_memory()
     model = vgg.build(options.net, initialization=vgg.Initialization("glorot", seed=0))
-    compiled = train_step.Steps(
+    step = train_step.TrainStep(
         model,
-        optimizers.make_optimizers(optimizers.OptimizerChoice("sgd", 1e-3, 0.9), model.layers),
+        optimizers.make_optimizers(optimizers.OptimizerConfig("sgd", 1e-3, 0.9), model.layers),
         tf.distribute.OneDeviceStrategy("/cpu:0"),
-        batch_size=options.batch_size,
-        micro_batch_size=32,
-        seed=0,
+        train_step.StepConfig(batch_size=options.batch_size, micro_batch_size=32, seed=0),
     )
     rng, size = np.random.default_rng(0), options.batch_size
     batch = {
@@ -56,10 +54,10 @@ def train(options: BenchmarkOptions, keep: bool) -> tuple[float, float]:
         "label": tf.constant(rng.integers(0, 1000, size), tf.int32),
         "row": tf.range(size),
     }
-    compiled.train(batch, 0).numpy()
+    step.train(batch, 0).numpy()
     started = time.perf_counter()
-    for step in range(options.steps):
-        compiled.train(batch, step).numpy()
+    for number in range(options.steps):
+        step.train(batch, number).numpy()
     seconds = time.perf_counter() - started
     return options.steps * size / seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 

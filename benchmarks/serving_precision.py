@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from vgg_keras.data import photo_files
-from vgg_keras.serving import exporter, versions, warmup
+from vgg_keras.serving import check_photos, versions, warmup
 from vgg_keras.serving.agreement import Agreement
 from vgg_keras.serving.client import local_server
 from vgg_keras.serving.servable import CLASSIFY
@@ -40,7 +40,7 @@ def main(options: BenchmarkOptions) -> None:
     """Prints the seconds a photo of each model, the ratio to the first, and how far they say the same."""
     if len(options.model) < 2:
         raise UserError("name two models or more, each with --model")
-    sent = [exporter.read_photo(path) for path in photo_files.find([options.photos])]
+    sent = [check_photos.read_servable_photo(path) for path in photo_files.find([options.photos])]
     seconds = np.zeros((len(options.model), len(sent)))
     answers = [[] for _ in options.model]
     with contextlib.ExitStack() as servers:
@@ -48,18 +48,18 @@ def main(options: BenchmarkOptions) -> None:
             servers.enter_context(local_server(versions.newest(Path(folder)), "model")) for folder in options.model
         ]
         for client in clients:
-            client.predict(CLASSIFY, warmup.encoded(sent[:1]))
+            client.predict(CLASSIFY, warmup.encode_photos(sent[:1]))
         with cli.progress_bar("photos", len(sent), " photos", leave=False) as bar:
             for place, photo in enumerate(sent):
                 for index, client in enumerate(clients):
                     start = time.perf_counter()
-                    outputs = client.predict(CLASSIFY, warmup.encoded([photo]))
+                    outputs = client.predict(CLASSIFY, warmup.encode_photos([photo]))
                     seconds[index, place] = time.perf_counter() - start
                     answers[index].append(outputs["posterior"][0])
                 bar.update()
     for folder, taken, said in zip(options.model, seconds, answers, strict=True):
         ratio = np.median(seconds[0]) / np.median(taken)
-        found = Agreement.of(np.stack(said), np.stack(answers[0]))
+        found = Agreement.measure(np.stack(said), np.stack(answers[0]))
         print(f"{folder}: {1000 * np.median(taken):.0f} ms a photo, {ratio:.2f} times as fast as the first; {found}")
 
 

@@ -15,15 +15,13 @@ from pathlib import Path
 
 import tqdm
 
-from data_prep.image_preparation import Preparation, PreparedImage, preparer
+from data_prep.image_preparation import Preparation, PreparedImage, make_preparer
 from data_prep.sources import RawImage, Source
-from data_prep.summary import SplitSummary, print_summary
+from data_prep.summary import BAD_IMAGES, DatasetSummary, SplitSummary
 from vgg_keras.data import rgb_statistics
 from vgg_keras.data.labels import label_files
 from vgg_keras.utils import cli
 from vgg_keras.utils.cli import UserError, option, progress_bar
-
-BAD_IMAGES = "bad_images.txt"
 
 # tensorflow-datasets sorts this much in memory before it goes to disk; its own value, 1000 MiB, is more than the whole
 # run may use.
@@ -82,7 +80,7 @@ class _SplitWriter:
         started = time.monotonic()
         keys: set[str] = set()
         total = self.source.num_images[self.split]
-        results = self.mapper(preparer(self.preparation), self.source.splits[self.split]())
+        results = self.mapper(make_preparer(self.preparation), self.source.splits[self.split]())
         for raw, result in progress_bar(self.split, total, " images", iterable=results):
             if raw.key in keys:
                 raise UserError(f"{self.split}: the key {raw.key} appears twice; every image needs a name of its own")
@@ -166,7 +164,7 @@ def write_dataset(
     only_jpeg: bool = False,
     upright: bool = True,
     allow_empty_classes: bool = False,
-) -> None:
+) -> DatasetSummary:
     """Writes a source as a TFDS data set, with label names, class indices and RGB statistics beside the records.
 
     All is written into `<output_dir>.incomplete` and renamed at the end, so `output_dir` is whole or absent.
@@ -177,6 +175,9 @@ def write_dataset(
         only_jpeg: store images of other formats as JPEG.
         upright: turn images as their EXIF orientation says.
         allow_empty_classes: accept classes without training images.
+
+    Returns:
+        What was written.
 
     Raises:
         UserError: `output_dir` exists, an image does not decode, a key appears twice, or a split or class is empty.
@@ -205,4 +206,5 @@ def write_dataset(
         written.rename(output_dir)
     finally:
         shutil.rmtree(incomplete, ignore_errors=True)
-    print_summary(source, {split: writer.summary for split, writer in writers.items()}, output_dir, bad_images)
+    summaries = {split: writer.summary for split, writer in writers.items()}
+    return DatasetSummary(source, summaries, output_dir, bad_images)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.builder import PrepareOptions, write_dataset
-from data_prep.sources import Listing, RawImage, Source, open_tar, split_of, tar_files
+from data_prep.sources import Listing, RawImage, Source, assign_split, open_tar, tar_files
+from data_prep.summary import print_summary
 from vgg_keras.utils import cli
 from vgg_keras.utils.cli import UserError, option
 
@@ -63,17 +64,17 @@ def flower_archive(archive: Path, image_pattern: str, name: str = "flower_photos
                     yield tar, member, parts[1], f"{parts[1]}/{parts[2]}"
 
     found = [(class_name, key) for _, _, class_name, key in members()]
-    listing = Listing.of(
+    listing = Listing.from_files(
         found, {class_name for class_name, _ in found}, f"{archive} (as <folder>/<class>/{image_pattern})"
     )
     label_of = {class_name: index for index, class_name in enumerate(listing.class_names)}
 
     def images(split: str) -> Iterator[RawImage]:
         for tar, member, class_name, key in members():
-            if split_of(key) == split:
+            if assign_split(key) == split:
                 yield RawImage(key, tar.extractfile(member).read(), label_of[class_name])
 
-    counts = Counter(split_of(key) for _, key in listing.files)
+    counts = Counter(assign_split(key) for _, key in listing.files)
     return Source(
         name=name,
         description="Flower photos in five classes; each photo is CC-BY by its photographer.",
@@ -87,7 +88,8 @@ def flower_archive(archive: Path, image_pattern: str, name: str = "flower_photos
 def main(options: FlowersOptions) -> None:
     """Writes the flower set."""
     archive = Path(options.archive) if options.archive else download()
-    write_dataset(flower_archive(archive, options.image_pattern), options)
+    summary = write_dataset(flower_archive(archive, options.image_pattern), options)
+    print_summary(summary)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from data_prep.builder import PrepareOptions, write_dataset
-from data_prep.image_preparation import IMAGE_SUFFIXES
-from data_prep.sources import Listing, RawImage, Source, split_of
+from data_prep.sources import Listing, RawImage, Source, assign_split
+from data_prep.summary import print_summary
+from vgg_keras.data.photo_files import IMAGE_SUFFIXES
 from vgg_keras.utils import cli
 from vgg_keras.utils.cli import UserError, option
 
@@ -40,7 +41,7 @@ def _class_folders(folder: Path, image_pattern: str) -> tuple[Listing, list[str]
                 matches = path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
             if path.is_file():
                 (taken if matches else passed_over).append((class_name, key))
-    return Listing.of(taken, classes, str(folder)), [key for _, key in passed_over]
+    return Listing.from_files(taken, classes, str(folder)), [key for _, key in passed_over]
 
 
 def image_folder(
@@ -74,7 +75,7 @@ def image_folder(
             )
         label_of = classes
         for class_name, key in listing.files:
-            target = split or split_of(key, validation_fraction)
+            target = split or assign_split(key, validation_fraction)
             listings.setdefault(target, []).append((place / key, key, label_of[class_name]))
     for split in ("train", "validation"):
         if split not in listings:
@@ -99,7 +100,8 @@ def main(options: ImageFolderOptions) -> None:
     """Writes the data set of a folder."""
     name = Path(options.output_dir).resolve().name
     source = image_folder(Path(options.source_dir), options.image_pattern, options.validation_fraction, name)
-    write_dataset(source, options)
+    summary = write_dataset(source, options)
+    print_summary(summary)
 
 
 if __name__ == "__main__":

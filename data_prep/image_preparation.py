@@ -3,27 +3,20 @@
 Runs in worker processes, so it imports neither TensorFlow nor TFDS.
 """
 
-import contextlib
 import dataclasses
 import functools
 import io
-from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from vgg_keras.data.photo_files import BadImage, opened, to_rgb
 from vgg_keras.data.rgb_statistics import RgbMoments
 
-# What is taken for a photo in a folder.
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 # What TensorFlow decodes by itself; anything else that Pillow reads is stored as JPEG.
 _STORED_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
 _JPEG_QUALITY = 95
 _EXIF_ORIENTATION = 0x0112
-
-
-class BadImage(Exception):
-    """An image that does not decode; the message is the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +58,6 @@ def isotropic_size(width: int, height: int, smallest_side: int) -> tuple[int, in
     return scale(width), scale(height)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):  # Pillow would clip 16-bit grey levels; TensorFlow keeps the high byte
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("RGB")
-
-
 def prepare(image_bytes: bytes, preparation: Preparation) -> PreparedImage:
     """Checks that an image decodes whole, and returns the bytes to store.
 
@@ -81,36 +68,8 @@ def prepare(image_bytes: bytes, preparation: Preparation) -> PreparedImage:
     Raises:
         BadImage: it is empty, truncated, not an image, or of a gigantic size.
     """
-    with _opened(image_bytes) as image:
+    with opened(image_bytes) as image:
         return _prepare(image, image_bytes, preparation)
-
-
-def upright_rgb(image_bytes: bytes) -> Image.Image:
-    """Decodes an image in any format that Pillow reads to RGB, turned as its EXIF orientation says.
-
-    Raises:
-        BadImage: it is empty, truncated, not an image, or of a gigantic size.
-    """
-    with _opened(image_bytes) as image:
-        return _to_rgb(ImageOps.exif_transpose(image))
-
-
-@contextlib.contextmanager
-def _opened(image_bytes: bytes) -> Iterator[Image.Image]:
-    """Opens and decodes an image, of animations the first frame; whatever goes wrong becomes a `BadImage`."""
-    if not image_bytes:
-        raise BadImage("empty file")
-    try:
-        with Image.open(io.BytesIO(image_bytes)) as image:
-            image.load()
-            yield image
-    except Image.UnidentifiedImageError:
-        raise BadImage("not an image in a format that Pillow reads") from None
-    # Decoders of damaged files raise nearly anything, and every such error means the same here.
-    except (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, MemoryError) as error:
-        raise BadImage(str(error) or type(error).__name__) from error
-    except Image.DecompressionBombError as error:
-        raise BadImage(str(error)) from error
 
 
 def _prepare(image: Image.Image, image_bytes: bytes, preparation: Preparation) -> PreparedImage:
@@ -121,7 +80,7 @@ def _prepare(image: Image.Image, image_bytes: bytes, preparation: Preparation) -
     if turned:
         image = ImageOps.exif_transpose(image)
     if repair or shrink or preparation.measure:
-        image = _to_rgb(image)
+        image = to_rgb(image)
     if shrink:
         image = image.resize(isotropic_size(*image.size, preparation.smallest_side), Image.Resampling.BICUBIC)
     if repair or shrink:
@@ -132,7 +91,7 @@ def _prepare(image: Image.Image, image_bytes: bytes, preparation: Preparation) -
     if preparation.measure:
         # Of the pixels as stored: a re-encoded image is decoded again.
         stored = Image.open(encoded).convert("RGB") if repair or shrink else image
-        moments = RgbMoments.of(np.asarray(stored))
+        moments = RgbMoments.measure(np.asarray(stored))
     return PreparedImage(image_bytes, moments, "repaired" if repair else "shrunk" if shrink else "")
 
 
@@ -144,6 +103,6 @@ def prepare_or_reason(image_bytes: bytes, preparation: Preparation) -> PreparedI
         return str(error)
 
 
-def preparer(preparation: Preparation) -> functools.partial:
+def make_preparer(preparation: Preparation) -> functools.partial:
     """Returns a picklable function from image bytes to a `PreparedImage` or the reason why there is none."""
     return functools.partial(prepare_or_reason, preparation=preparation)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.sources import RawImage, Source, open_tar, tar_files
+from data_prep.summary import print_summary
 from vgg_keras.utils import cli
 from vgg_keras.utils.cli import UserError, option
 
@@ -127,7 +128,7 @@ def imagenet(source_dir: Path, image_pattern: str = "*") -> Source:
 
 def main(options: ImageNetOptions) -> None:
     """Writes ILSVRC-2012."""
-    write_dataset(
+    summary = write_dataset(
         imagenet(Path(options.source_dir), options.image_pattern),
         options,
         only_jpeg=True,
@@ -136,6 +137,7 @@ def main(options: ImageNetOptions) -> None:
         # A sample of the tars need not show every one of the 1,000 classes.
         allow_empty_classes=True,
     )
+    print_summary(summary)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class Source:
     num_images: Mapping[str, int | None]
 
 
-def split_of(file_name: str, validation_fraction: float = 0.1) -> str:
+def assign_split(file_name: str, validation_fraction: float = 0.1) -> str:
     """Returns "train" or "validation", from the file's own name alone (no folder).
 
     The split of a photo therefore never changes when others come or go, when it moves to another class, or when a copy
@@ -104,7 +104,7 @@ class Listing:
     files: list[tuple[str, str]]
 
     @classmethod
-    def of(cls, files: Iterable[tuple[str, str]], class_names: Iterable[str], place: str) -> "Listing":
+    def from_files(cls, files: Iterable[tuple[str, str]], class_names: Iterable[str], place: str) -> "Listing":
         """Checks a listing.
 
         Args:

@@ -1,13 +1,17 @@
-"""The table that a finished `data_prep` run prints."""
+"""Summarises a data set that was written."""
 
 import collections
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from data_prep.sources import Source
+from vgg_keras.utils import cli
+
+# Beside the records: the images that were left out.
+BAD_IMAGES = "bad_images.txt"
 
 # Up to here the table has a row for each class; beyond, the extremes tell more.
 _MAX_ROWS = 30
@@ -32,7 +36,7 @@ class SplitSummary:
     seconds: float = 0.0
 
 
-def _class_rows(source: Source, splits: dict[str, SplitSummary]) -> list[list[str]]:
+def _class_rows(source: Source, splits: Mapping[str, SplitSummary]) -> list[list[str]]:
     if len(source.class_names) <= _MAX_ROWS:
         return [
             [label, *(f"{split.images_by_class[index]:,}" for split in splits.values())]
@@ -40,31 +44,53 @@ def _class_rows(source: Source, splits: dict[str, SplitSummary]) -> list[list[st
         ]
     counts = [[split.images_by_class[index] for index in range(len(source.class_names))] for split in splits.values()]
     return [
-        [f"{name} of {len(source.class_names):,} classes", *(f"{function(of_split):,}" for of_split in counts)]
+        [f"{name} of {len(source.class_names):,} classes", *(f"{function(split_counts):,}" for split_counts in counts)]
         for name, function in (("smallest", min), ("largest", max))
     ]
 
 
-def print_summary(source: Source, splits: dict[str, SplitSummary], output_dir: Path, bad_images: list[str]) -> None:
-    """Prints images a class, bytes, shards and seconds of each split, and what to do next."""
-    table = Table("", *splits, title=f"{source.name} -> {output_dir}")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in _class_rows(source, splits):
-        table.add_row(*row)
-    table.add_section()
-    rows = {
-        "images": lambda split: f"{split.images_by_class.total():,}",
-        "shrunk": lambda split: f"{split.changes['shrunk']:,}",
-        "repaired": lambda split: f"{split.changes['repaired']:,}",
-        "megabytes": lambda split: f"{split.image_bytes / 1e6:,.1f}",
-        "shards": lambda split: f"{split.num_shards:,}",
-        "seconds": lambda split: f"{split.seconds:,.1f}",
-        "images/s": lambda split: f"{split.images_by_class.total() / max(split.seconds, 1e-9):,.0f}",
-    }
-    for name, cell in rows.items():
-        table.add_row(name, *map(cell, splits.values()))
-    Console().print(table)
-    if bad_images:
-        print(f"left out {len(bad_images)} images that do not decode: {output_dir / 'bad_images.txt'}")
-    print(f"train on it:  python -m vgg_keras.train --data_dir={output_dir} --output_dir=runs/{output_dir.name}")
+@dataclasses.dataclass(frozen=True)
+class DatasetSummary:
+    """What was written of a data set.
+
+    Attributes:
+        source: the source of the images.
+        splits: summary of each split.
+        output_dir: folder of the data set.
+        bad_images: a line for each image that does not decode and was left out.
+    """
+
+    source: Source
+    splits: Mapping[str, SplitSummary]
+    output_dir: Path
+    bad_images: Sequence[str]
+
+    def table(self) -> Table:
+        """Returns images per class, bytes, shards and seconds of each split as a table."""
+        table = Table("", *self.splits, title=f"{self.source.name} -> {self.output_dir}")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for row in _class_rows(self.source, self.splits):
+            table.add_row(*row)
+        table.add_section()
+        rows = {
+            "images": lambda split: f"{split.images_by_class.total():,}",
+            "shrunk": lambda split: f"{split.changes['shrunk']:,}",
+            "repaired": lambda split: f"{split.changes['repaired']:,}",
+            "megabytes": lambda split: f"{split.image_bytes / 1e6:,.1f}",
+            "shards": lambda split: f"{split.num_shards:,}",
+            "seconds": lambda split: f"{split.seconds:,.1f}",
+            "images/s": lambda split: f"{split.images_by_class.total() / max(split.seconds, 1e-9):,.0f}",
+        }
+        for name, cell in rows.items():
+            table.add_row(name, *map(cell, self.splits.values()))
+        return table
+
+
+def print_summary(summary: DatasetSummary) -> None:
+    """Prints what was written, and what to do next; for verbs."""
+    cli.print_table(summary.table())
+    folder = summary.output_dir
+    if summary.bad_images:
+        print(f"left out {len(summary.bad_images)} images that do not decode: {folder / BAD_IMAGES}")
+    print(f"train on it:  python -m vgg_keras.train --data_dir={folder} --output_dir=runs/{folder.name}")

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.sources import RawImage, Source
+from data_prep.summary import DatasetSummary
 
 NAMES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 IMAGES_PER_CLASS = {"train": 200, "validation": 40}
@@ -117,7 +118,7 @@ def draw_flower(label: int, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.clip(light, 0, 255).astype(np.uint8))
 
 
-def source(seed: int, images_per_class: Mapping[str, int] = IMAGES_PER_CLASS) -> Source:
+def synthetic_flowers(seed: int, images_per_class: Mapping[str, int] = IMAGES_PER_CLASS) -> Source:
     """The drawn flowers as a source; every picture follows from the seed, its split and its number.
 
     Args:
@@ -143,6 +144,6 @@ def source(seed: int, images_per_class: Mapping[str, int] = IMAGES_PER_CLASS) ->
     )
 
 
-def write(output_dir: Path, seed: int) -> None:
+def write_synthetic_flowers(output_dir: Path, seed: int) -> DatasetSummary:
     """Writes the drawn flowers as a data set, with everything that `data_prep` puts beside the records."""
-    write_dataset(source(seed), PrepareOptions(output_dir=str(output_dir), num_workers=1))
+    return write_dataset(synthetic_flowers(seed), PrepareOptions(output_dir=str(output_dir), num_workers=1))

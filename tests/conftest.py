@@ -1,21 +1,14 @@
 """Fixtures: small data sets, real photos where they are, and processes of the verbs."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import pytest
-import tensorflow as tf
 
 from data_prep import synthetic_flowers
 from data_prep.builder import PrepareOptions, write_dataset
-
-ROOT = Path(__file__).resolve().parent.parent
-REAL_DATA = ROOT.parent / "shared" / "data"
+from tests.helpers.paths import REAL_DATA
+from tests.helpers.processes import start_verb
 
 
 def pytest_collection_modifyitems(items):
@@ -37,35 +30,17 @@ def real_data() -> Path:
 def drawn_data(tmp_path_factory) -> Path:
     """A data set of 60 + 35 drawn flowers; 35 divides by neither 8 nor 2."""
     folder = tmp_path_factory.mktemp("data") / "drawn"
-    source = synthetic_flowers.source(7, {"train": 12, "validation": 7})
+    source = synthetic_flowers.synthetic_flowers(7, {"train": 12, "validation": 7})
     write_dataset(source, PrepareOptions(output_dir=str(folder), num_workers=1))
     return folder
 
 
-def start_verb(module: str, *arguments: str, cwd: Path, env: dict | None = None) -> subprocess.Popen:
-    """Starts `python -m module arguments` in a folder, as a user would."""
-    environment = {**os.environ, **(env or {})}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def kill_when(process: subprocess.Popen, condition: Callable[[], bool]) -> None:
-    """Sends SIGKILL to a verb as soon as a condition holds."""
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-
-
-def newest_checkpoint_is(folder: Path, step: int) -> bool:
-    """Returns whether the newest checkpoint of a run is that of a step."""
-    return (tf.train.latest_checkpoint(str(folder / "checkpoints")) or "").endswith(f"-{step}")
+@pytest.fixture
+def loaded_files(monkeypatch) -> list[str]:
+    """The names of the `.keras` files that Keras loads during a test."""
+    loaded, load = [], keras.saving.load_model
+    monkeypatch.setattr(keras.saving, "load_model", lambda path, **rest: loaded.append(path.name) or load(path, **rest))
+    return loaded
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Describes images by a net's penultimate layer, and classifies the descriptors (arXiv:1409.1556, appendix B).
+"""Describes images by the outputs of a layer, and classifies the descriptors (arXiv:1409.1556, appendix B).
 
 python -m vgg_keras.features --model=models/vgg16.keras --data_dir=data/flowers --test_scales=256,384 --classifier \
     --output=features/flowers.npz
@@ -15,20 +15,21 @@ from pathlib import Path
 import numpy as np
 
 from vgg_keras.data import datasets
+from vgg_keras.data.datasets import ImageData
+from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.evaluation import linear_svm
-from vgg_keras.evaluation.published import DENSE
-from vgg_keras.inference import descriptors, loading
+from vgg_keras.inference import descriptors
 from vgg_keras.inference.descriptors import AVERAGE, STACK
-from vgg_keras.inference.loading import ModelUnderTest, Protocol
-from vgg_keras.inference.posteriors import SCORES
-from vgg_keras.inference.views import ImagesUnderTest, Survey
-from vgg_keras.training.checkpoints import write_atomically
-from vgg_keras.utils import cli, devices
+from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
+from vgg_keras.inference.protocol import DENSE, ScaleOptions
+from vgg_keras.inference.views import ViewSpec, require_images_fit
+from vgg_keras.utils import cli, devices, files
 from vgg_keras.utils.cli import UserError, option
+from vgg_keras.utils.optional_imports import import_extra
 
 
 @dataclasses.dataclass(frozen=True)
-class FeaturesOptions:
+class FeaturesOptions(ScaleOptions):
     """Flags of `vgg_keras.features`."""
 
     model: tuple[str, ...] = option(
@@ -38,97 +39,120 @@ class FeaturesOptions:
     dataset: str = option("", "a TFDS data set by name, such as tf_flowers")
     train_split: str = option("train", "the split that the classifier learns from")
     validation_split: str = option("validation", "the split that it is tested on")
-    layer: str = option("fc7", "whose outputs: the penultimate layer, or another, such as block5_pool")
-    test_scales: str = option(
-        "", "Q,...: smallest sides; single or multi: the paper's for the run's training scale; empty: single"
-    )
-    combine: str = option(AVERAGE, "what is done with several scales", choices=(AVERAGE, STACK))
-    flip: bool = option(True, "average the descriptor with that of the mirror image")
+    layer: str = option("fc7", "layer whose outputs are taken: fc7, the penultimate one, or such as block5_pool")
+    combine: str = option(AVERAGE, "how the descriptors of several scales are joined", choices=(AVERAGE, STACK))
     classifier: bool = option(False, "fit a linear SVM on the training split and test it on the other")
-    max_images: int = option(0, "describe only the first so many images of each split; 0: all", lower=0)
-    batch_size: int = option(32, "images at a time, as many pixels as so many crops have", lower=1)
-    strategy: str = option("auto", "how the work is spread over devices", choices=("auto", "one_device", "mirrored"))
-    seed: int = option(0, "of the cross-validation's folds", lower=0)
+    max_images: int = option(0, "number of images of each split, from the first on; 0: all", lower=0)
+    batch_size: int = option(32, "images at a time: as many as have the pixels of this number of crops", lower=1)
+    strategy: str = option(
+        "auto", "how the work is shared out over devices", choices=("auto", "one_device", "mirrored")
+    )  # fmt: skip
+    seed: int = option(0, "seed of the cross-validation's folds", lower=0)
     output: str = option("", "the .npz file to write", required=True)
 
 
-def working_folder(models: Sequence[ModelUnderTest], images: Sequence[ImagesUnderTest], flags: FeaturesOptions) -> Path:
-    """Returns the folder in which a run of these settings keeps what it has, should it be killed."""
+def working_folder(
+    models: Sequence[EvaluatedModel], manifests: Sequence[SplitManifest], options: FeaturesOptions
+) -> Path:
+    """Returns the folder in which a run with these settings keeps its descriptors, should it be killed."""
     content = {
         "models": [model.identity() for model in models],
-        "images": [of_split.identity() for of_split in images],
-        "layer": flags.layer,
-        "flip": flags.flip,
+        "images": [manifest.identity() for manifest in manifests],
+        "layer": options.layer,
+        "flip": options.protocol().flips(),
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-    output = Path(flags.output)
+    output = Path(options.output)
     return output.with_name(f"{output.stem}.{digest}.partial")
 
 
 def describe(
-    models: Sequence[ModelUnderTest], images: Mapping[str, ImagesUnderTest], folder: Path, flags: FeaturesOptions
+    models: Sequence[EvaluatedModel],
+    manifests: Mapping[str, SplitManifest],
+    folder: Path,
+    strategy,
+    options: FeaturesOptions,
 ) -> dict[str, np.ndarray]:
     """Returns the descriptors of each split by all nets, stacked: {split: (N, D) float32}."""
-    strategy, _ = devices.make_strategy(flags.strategy, one_process=True)
-    functions = [
-        descriptors.descriptor_function(model, flags.layer, flip=flags.flip, strategy=strategy) for model in models
-    ]
-    for model, of_split in itertools.product(models, images.values()):
-        of_split.survey.check_extents(max(model.test_scales), model.input_size, flags.batch_size)
+    flip = options.protocol().flips()
+    nets = [descriptors.descriptor_net(model, options.layer, flip=flip, strategy=strategy) for model in models]
+    for model, manifest in itertools.product(models, manifests.values()):
+        require_images_fit(manifest, ViewSpec(DENSE, max(model.test_scales), model.input_size, options.batch_size))
     folder.mkdir(parents=True, exist_ok=True)
-    shared = {"combine": flags.combine, "folder": folder, "batch_size": flags.batch_size}
-    return {
-        split: descriptors.combined(
-            [
-                descriptors.describe(function, model, of_split, place=place, **shared)
-                for place, (function, model) in enumerate(zip(functions, models, strict=True))
-            ],
-            STACK,
-        )
-        for split, of_split in images.items()
-    }
+    described = {}
+    for split, manifest in manifests.items():
+        parts = [
+            descriptors.describe_split(
+                net,
+                model,
+                manifest,
+                combine=options.combine,
+                folder=folder,
+                model_index=index,
+                batch_size=options.batch_size,
+            )
+            for index, (net, model) in enumerate(zip(nets, models, strict=True))
+        ]
+        described[split] = descriptors.combine_descriptors(parts, STACK)
+    return described
 
 
-def main(flags: FeaturesOptions) -> None:
+def to_arrays(
+    data: ImageData,
+    manifests: Mapping[str, SplitManifest],
+    described: Mapping[str, np.ndarray],
+    options: FeaturesOptions,
+) -> dict[str, np.ndarray]:
+    """Returns the content of the .npz file: descriptors, labels and file names of both splits."""
+    arrays = {"label_names": np.array(list(data.label_names))}
+    for key, split in (("train", options.train_split), ("validation", options.validation_split)):
+        arrays[f"features_{key}"] = described[split]
+        arrays[f"labels_{key}"] = manifests[split].labels
+        arrays[f"files_{key}"] = np.array(manifests[split].names)
+    return arrays
+
+
+def classify(arrays: Mapping[str, np.ndarray], output: Path, seed: int) -> None:
+    """Fits and tests the linear SVM, prints its errors and writes them beside the descriptors as JSON."""
+    result = linear_svm.fit_and_test(
+        arrays["features_train"],
+        arrays["labels_train"],
+        arrays["features_validation"],
+        arrays["labels_validation"],
+        seed=seed,
+    )
+    print(result)
+    path = output.with_suffix(".json")
+    files.write_text(path, json.dumps(dataclasses.asdict(result), indent=2) + "\n")
+    print(f"numbers: {path}")
+
+
+def main(options: FeaturesOptions) -> None:
     """Describes both splits by each net, writes the descriptors, and classifies them if asked to."""
-    output = Path(flags.output)
+    output = Path(options.output)
     if output.suffix != ".npz":
         raise UserError(f"--output={output} must end in .npz")
-    if flags.classifier:
-        linear_svm.require_library()
-    data = datasets.open_data(flags.data_dir, flags.dataset, multi_label=True)
-    protocol = Protocol(DENSE, flags.test_scales, flags.flip, SCORES)
-    models = [loading.inspect(path, protocol) for path in flags.model]
-    for model in models:
-        if model.saved:
-            raise UserError(f"{model.path} holds posteriors of an evaluation; descriptors need the model itself")
-    images = {
-        split: ImagesUnderTest(data, split, Survey.of(data, split, flags.max_images))
-        for split in (flags.train_split, flags.validation_split)
+    if options.classifier:
+        import_extra(["sklearn"], "features", "--classifier")
+    data = datasets.open_data(options.data_dir, options.dataset, multi_label=True)
+    strategy, _ = devices.make_strategy(options.strategy, one_process=True)
+    with strategy.scope():
+        models = [load_for_inference(Path(path), options.protocol()) for path in options.model]
+    manifests = {
+        split: SplitManifest.read(data, split, options.max_images)
+        for split in (options.train_split, options.validation_split)
     }
-    folder = working_folder(models, list(images.values()), flags)
-    described = describe(models, images, folder, flags)
-    arrays = {"label_names": np.array(list(data.label_names))}
-    for key, split in (("train", flags.train_split), ("validation", flags.validation_split)):
-        arrays[f"features_{key}"] = described[split]
-        arrays[f"labels_{key}"] = images[split].survey.labels
-        arrays[f"files_{key}"] = np.array(images[split].survey.names)
-    write_atomically(output, lambda temporary: np.savez(temporary, **arrays))
+    folder = working_folder(models, list(manifests.values()), options)
+    described = describe(models, manifests, folder, strategy, options)
+    arrays = to_arrays(data, manifests, described, options)
+    files.write_atomically(output, lambda temporary: np.savez(temporary, **arrays))
     shutil.rmtree(folder)
     for key in ("train", "validation"):
         count, width = arrays[f"features_{key}"].shape
         print(f"features_{key}: {count:,} descriptors of {width:,} numbers, length 1")
     print(f"written: {output}; read it with numpy.load")
-    if flags.classifier:
-        result = linear_svm.fit_and_test(
-            *(arrays[f"{what}_{key}"] for key in ("train", "validation") for what in ("features", "labels")),
-            seed=flags.seed,
-        )
-        print(result)
-        record = json.dumps(dataclasses.asdict(result), indent=2) + "\n"
-        place = output.with_suffix(".json")
-        write_atomically(place, lambda temporary: temporary.write_text(record, encoding="utf-8"))
-        print(f"numbers: {place}")
+    if options.classifier:
+        classify(arrays, output, options.seed)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import keras
 
-from vgg_keras.models import vgg
+from vgg_keras.models import saving, vgg
 from vgg_keras.models.vgg import NETS
-from vgg_keras.training import checkpoints
 from vgg_keras.utils import cli
 from vgg_keras.utils.cli import UserError, option
 from vgg_keras.weights import formats, transfer
@@ -31,7 +30,7 @@ class PretrainedOptions:
     net: str = option("", f"the net, one of {', '.join(NETS)}; empty: the source's")
     num_classes: int = option(0, "number of classes; 0: the source's", lower=0)
     input_size: int = option(0, "side of the input in pixels; 0: the source's, or 224", lower=0)
-    seed: int = option(0, "of the weights that the source does not have (Glorot)", lower=0)
+    seed: int = option(0, "seed of the weights that the source does not have (Glorot)", lower=0)
     strict: bool = option(False, "fail if a layer is missing, unexpected or of another shape")
     output: str = option("", "the .keras file to write", required=True)
 
@@ -66,13 +65,13 @@ def main(options: PretrainedOptions) -> None:
     output = Path(options.output)
     if output.suffix != ".keras":
         raise UserError(f"--output={output} must end in .keras")
-    source = formats.read(options.source, options.net or "D")
+    source = formats.read_weights(options.source, options.net or "D")
     model = build(source, options)
-    report = transfer.copy(source, model, strict=options.strict)
+    report = transfer.transfer_weights(source, model, strict=options.strict)
     output.parent.mkdir(parents=True, exist_ok=True)
-    checkpoints.save_model(model, output)
+    saving.save_model(model, output)
     print(f"{options.source}: {report}")
-    print(f"net {vgg.net_of(model)}, {model.count_params():,} parameters, RGB 0..255 -> posteriors: {output}")
+    print(f"net {vgg.net_name(model)}, {model.count_params():,} parameters, RGB 0..255 -> posteriors: {output}")
 
 
 if __name__ == "__main__":

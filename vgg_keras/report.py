@@ -1,4 +1,4 @@
-"""Collects finished evaluations into the paper's Tables 3 to 6, with its own figures beside ours.
+"""Collects finished evaluations into the paper's Tables 3 to 6, with the paper's figures beside ours.
 
 python -m vgg_keras.report --evaluations_dir=evaluations
 """
@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vgg_keras.evaluation import published, results
-from vgg_keras.evaluation.published import Published, TrainedNet
-from vgg_keras.training import run_dir
-from vgg_keras.utils import cli
+from vgg_keras.evaluation.published import PublishedResult
+from vgg_keras.inference.protocol import TrainedNet
+from vgg_keras.utils import cli, files
 from vgg_keras.utils.cli import UserError, option
 
 _TITLES = {
@@ -31,11 +31,26 @@ class ReportOptions:
     output: str = option("", "the Markdown file; empty: tables.md in --evaluations_dir")
 
 
+@dataclasses.dataclass(frozen=True)
+class ImageSet:
+    """The results that were measured on one set of images.
+
+    Attributes:
+        title: its name, split and number of images.
+        note: warning of comparing its errors with the paper's, or "".
+        results: for each row of the paper's tables the newest result, a record of `evaluation.json`.
+    """
+
+    title: str
+    note: str
+    results: dict[PublishedResult, dict] = dataclasses.field(default_factory=dict)
+
+
 def read_records(folder: Path) -> list[dict]:
     """Reads all finished evaluations below a folder, the oldest first.
 
     Raises:
-        UserError: there is no such folder, or a record is damaged.
+        UserError: the folder is missing, or a record is damaged.
     """
     if not folder.is_dir():
         raise UserError(f"--evaluations_dir={folder} is not a folder; python -m vgg_keras.evaluate makes evaluations")
@@ -50,62 +65,58 @@ def _read_record(path: Path) -> dict:
         raise UserError(f"{path} is no record of an evaluation ({error!r}); remove its folder") from error
 
 
-def by_images(records: Iterable[dict]) -> dict[str, tuple[dict, dict[Published, dict]]]:
-    """Sorts results into the paper's rows.
-
-    Returns:
-        For each set of images its description and {row: the newest result}.
-    """
-    found = {}
+def group_by_images(records: Iterable[dict]) -> list[ImageSet]:
+    """Sorts results by the images they were measured on and by the paper's rows."""
+    found: dict[str, ImageSet] = {}
     for record in records:
         images = record["images"]
-        _, rows = found.setdefault(images["sha256_of_classes_labels_sizes"], (images, {}))
+        title = f"{images['data_set']}, {images['split']}: {images['num_images']:,} images"
+        image_set = ImageSet(title, results.data_note(images))
+        image_set = found.setdefault(images["sha256_of_classes_labels_sizes"], image_set)
         for result in record["results"]:
             nets = [TrainedNet(*pair) for pair in zip(result["nets"], result["train_scales"], strict=True)]
             if result["flip"]:  # as the paper always does
-                rows |= dict.fromkeys(published.rows_of(nets, result["method"], result["test_scales"]), result)
-    return found
+                rows = published.find_published(nets, result["method"], result["test_scales"])
+                image_set.results.update(dict.fromkeys(rows, result))
+    return list(found.values())
 
 
-def table(number: int, rows: Mapping[Published, dict]) -> list[list[str]]:
+def table_rows(number: int, measured: Mapping[PublishedResult, dict]) -> list[list[str]]:
     """Returns the rows of one of the paper's tables; cells of what was not run are blank."""
-    cells = []
+    rows = []
     for row in published.PUBLISHED:
         if row.table == number:
             nets, train_scales = zip(*map(dataclasses.astuple, row.nets), strict=True)
-            ours = rows.get(row)
+            ours = measured.get(row)
             errors = [f"{ours[key]:.1f}" for key in ("top1_error", "top5_error")] if ours else ["", ""]
-            cells.append(
+            rows.append(
                 [
-                    *results.names(nets, train_scales, row.test_scales()),
+                    *results.net_cells(nets, train_scales, row.test_scales()),
                     results.METHOD_NAMES[row.method],
                     *errors,
                     f"{row.top1:.1f}",
                     f"{row.top5:.1f}",
                 ]
             )
-    return cells
+    return rows
 
 
 def main(options: ReportOptions) -> None:
-    """Prints the tables and writes them as Markdown."""
+    """Reads the evaluations, prints the tables and writes them as Markdown."""
     folder = Path(options.evaluations_dir)
     output = Path(options.output) if options.output else folder / "tables.md"
     records = read_records(folder)
     text = ["# Tables 3 to 6 of arXiv:1409.1556\n"]
     # With no evaluation at all the tables still show what there is to run.
-    nothing = {"": ({}, {})}
-    for images, rows in (by_images(records) or nothing).values():
-        title = f"{images['data_set']}, {images['split']}: {images['num_images']:,} images" if images else "nothing run"
-        note = results.data_note(images) if images else ""
-        text += [f"## {title}\n", *([f"{note}\n"] if note else [])]
+    for images in group_by_images(records) or [ImageSet("nothing run", "")]:
+        text += [f"## {images.title}\n", *([f"{images.note}\n"] if images.note else [])]
         for number, heading in _TITLES.items():
-            cells = table(number, rows)
-            results.print_table(f"{heading} ({title})", _COLUMNS, cells)
-            text += [f"### {heading}\n", results.markdown_table(_COLUMNS, cells)]
-        print(note or "the paper's figures are of the same images")
+            rows = table_rows(number, images.results)
+            cli.print_table(results.console_table(f"{heading} ({images.title})", _COLUMNS, rows))
+            text += [f"### {heading}\n", results.markdown_table(_COLUMNS, rows)]
+        print(images.note or "the paper's figures are of the same images")
     output.parent.mkdir(parents=True, exist_ok=True)
-    run_dir.write_text(output, "\n".join(text))
+    files.write_text(output, "\n".join(text))
     print(f"{len(records)} evaluations; written: {output}")
 
 

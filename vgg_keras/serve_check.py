@@ -1,4 +1,4 @@
-"""Asks a served model what strangers would ask it, and tells how fast and how right its answers are.
+"""Sends valid and malformed requests to a served model; reports latency and agreement with its source.
 
 python -m vgg_keras.serve_check --model=saved_models/vgg16
 python -m vgg_keras.serve_check --model=saved_models/vgg16 --url=http://localhost:8501 --url=grpc://localhost:8500
@@ -6,7 +6,6 @@ python -m vgg_keras.serve_check --model=saved_models/vgg16 --url=http://localhos
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,14 +13,16 @@ import numpy as np
 from rich.table import Table
 
 from vgg_keras.data import photo_files
-from vgg_keras.inference import loading
-from vgg_keras.inference.loading import Protocol
+from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictor import Predictor
+from vgg_keras.inference.protocol import TestProtocol
 from vgg_keras.serving import exporter, versions, warmup
 from vgg_keras.serving.agreement import TOLERANCES
+from vgg_keras.serving.check_photos import read_servable_photo
 from vgg_keras.serving.checks import Checks, Outcome, Photos, run_all
 from vgg_keras.serving.client import Client, connect, local_server
 from vgg_keras.serving.servable import CLASSIFY
+from vgg_keras.serving.warmup import WarmUpRequest
 from vgg_keras.utils import cli
 from vgg_keras.utils.cli import UserError, option
 
@@ -33,7 +34,7 @@ class ServeCheckOptions:
     model: str = option("", "the folder of versions; its newest one is checked", required=True)
     url: tuple[str, ...] = option(
         (),
-        "of a server: http://HOST:8501 (REST) or grpc://HOST:8500, again for both; none: a process of its own that has "
+        "URL of a server: http://HOST:8501 (REST) or grpc://HOST:8500, again for both; none: a local process that has "
         "TensorFlow alone",
     )
     name: str = option("", "the model's name on the server; empty: the folder's")
@@ -41,23 +42,23 @@ class ServeCheckOptions:
         (), "a file, folder or glob of JPEG, PNG, GIF or BMP photos, again for more; none: those of the warm-up file"
     )
     source: str = option("", "the .keras file that --photos are compared with; empty: the one it was exported from")
-    concurrency: int = option(4, "requests at the same time", lower=1)
-    batch_size: int = option(8, "photos in a request of several", lower=2)
+    concurrency: int = option(4, "number of requests at the same time", lower=1)
+    batch_size: int = option(8, "number of photos in a request of several", lower=2)
 
 
-def sent_photos(flags: ServeCheckOptions, record: dict, requests: Sequence[warmup.Request]) -> Photos:
-    """Returns the photos that are sent, and what the source model says of them."""
-    if not flags.photos:
+def photos_to_send(options: ServeCheckOptions, record: dict, requests: Sequence[WarmUpRequest]) -> Photos:
+    """Reads the photos that are sent, and computes the source model's posteriors of them."""
+    if not options.photos:
         known = [one for one in requests if one.signature == CLASSIFY and len(one.inputs["image_bytes"]) == 1]
         expected = np.concatenate([one.expected["posterior"] for one in known])
         return Photos([one.inputs["image_bytes"][0] for one in known], expected)
-    source = flags.source or record["source"]
+    source = options.source or record["source"]
     scales = ",".join(map(str, record["test_scales"]))
-    protocol = Protocol(record["method"], scales, record["flip"], record["average"])
-    predictor = Predictor(loading.inspect(source, protocol), protocol)
-    if not flags.source and predictor.model.sha256 != record["source_sha256"]:
-        raise UserError(f"{source} is not the file that {flags.model} was exported from; name that with --source")
-    sent = [exporter.read_photo(path) for path in photo_files.find(flags.photos)]
+    protocol = TestProtocol(record["method"], scales, record["flip"], record["average"])
+    predictor = Predictor(load_for_inference(Path(source), protocol), protocol)
+    if not options.source and predictor.model.sha256 != record["source_sha256"]:
+        raise UserError(f"{source} is not the file that {options.model} was exported from; name that with --source")
+    sent = [read_servable_photo(path) for path in photo_files.find(options.photos)]
     return Photos(sent, exporter.source_posteriors(predictor, sent))
 
 
@@ -79,40 +80,36 @@ def show(title: str, outcomes: Sequence[Outcome]) -> None:
 
 
 @contextlib.contextmanager
-def servers(flags: ServeCheckOptions, version: Path, name: str) -> Iterator[dict[str, Client]]:
-    """Yields a client for each server, by what it is called."""
-    if flags.url:
-        yield {url: connect(url, name) for url in flags.url}
+def open_clients(options: ServeCheckOptions, version: Path, name: str) -> Iterator[dict[str, Client]]:
+    """Yields a client for each server, by the server's URL or description."""
+    if options.url:
+        yield {url: connect(url, name) for url in options.url}
         return
     with local_server(version, name) as client:
         yield {"a process with TensorFlow alone": client}
 
 
-def main(flags: ServeCheckOptions) -> None:
-    """Checks every server; fails if anything is wrong."""
-    folder = Path(flags.model)
+def main(options: ServeCheckOptions) -> None:
+    """Checks every server and prints the outcomes; fails if anything is wrong."""
+    folder = Path(options.model)
     version = versions.newest(folder)
-    record_file = version / exporter.EXTRA / exporter.RECORD
-    try:
-        record = json.loads(record_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{record_file} is missing or damaged, so this is no export of ours: {error}") from error
+    record = exporter.read_record(version)
     requests = warmup.read(version)
-    sent = sent_photos(flags, record, requests)
+    sent = photos_to_send(options, record, requests)
     failed = []
-    with servers(flags, version, flags.name or folder.resolve().name) as clients:
-        for place, client in clients.items():
+    with open_clients(options, version, options.name or folder.resolve().name) as clients:
+        for server, client in clients.items():
             checks = Checks(
                 client,
                 sent,
                 tolerance=TOLERANCES[record["precision"]],
                 max_pixels=round(record["max_megapixels"] * 1e6),
-                concurrency=flags.concurrency,
-                batch_size=flags.batch_size,
+                concurrency=options.concurrency,
+                batch_size=options.batch_size,
             )
             outcomes = run_all(checks, requests, lambda check: print(f"{check} ..."))
-            show(f"{version}, {record['net']}, {record['precision']}: {place}", outcomes)
-            failed += [f"{outcome.check} ({place})" for outcome in outcomes if outcome.problem]
+            show(f"{version}, {record['net']}, {record['precision']}: {server}", outcomes)
+            failed += [f"{outcome.check} ({server})" for outcome in outcomes if outcome.problem]
     if failed:
         raise UserError(f"{len(failed)} checks failed: {', '.join(failed)}")
 

@@ -46,6 +46,14 @@ class ImageData:
         """Unique names of the classes in the order of their indices."""
         return _class_label(self.builder.info.features[self.label_key]).names
 
+    def require_split(self, split: str) -> None:
+        """Checks that a split exists and holds images.
+
+        Raises:
+            UserError: there is no such split, or it is empty.
+        """
+        self.num_images(split)
+
     def num_images(self, split: str) -> int:
         """Returns the number of images of a split, such as "train" or "train[:90%]".
 
@@ -74,7 +82,7 @@ class ImageData:
         Raises:
             UserError: there is no such split, or it is empty.
         """
-        self.num_images(split)
+        self.require_split(split)
         shuffled = shuffle_seed is not None
         config = tfds.ReadConfig(shuffle_seed=shuffle_seed, shuffle_reshuffle_each_iteration=False, try_autocache=False)
         keys = tuple(key for key in (self.image_key, self.label_key, self.name_key) if key)
@@ -181,7 +189,7 @@ def broken_records(data: ImageData) -> Iterator[None]:
         ) from error
 
 
-def rgb_statistics(data: ImageData, split: str) -> RgbStatistics:
+def load_rgb_statistics(data: ImageData, split: str) -> RgbStatistics:
     """Returns the RGB statistics that lie beside the records, or computes them in one pass over a split.
 
     Raises:
@@ -195,5 +203,5 @@ def rgb_statistics(data: ImageData, split: str) -> RgbStatistics:
         raise UserError(str(error)) from error
     images = data.encoded(split).map(lambda example: transforms.decode(example["image_bytes"]), tf.data.AUTOTUNE)
     for image in images.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
-        moments += RgbMoments.of(image)
+        moments += RgbMoments.measure(image)
     return RgbStatistics.from_moments(moments)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from vgg_keras.data import transforms
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
+from vgg_keras.utils.arithmetic import ceil_divide
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +104,7 @@ def training_epoch(
 
 def steps_per_epoch(data: ImageData, split: str, batch_size: int) -> int:
     """Returns the number of batches that hold every image of a split once."""
-    return -(-data.num_images(split) // batch_size)
+    return ceil_divide(data.num_images(split), batch_size)
 
 
 def evaluation_batches(

@@ -1,15 +1,16 @@
 """Photo files that people have: found by name, folder or pattern, decoded upright, written with words on them."""
 
+import contextlib
 import glob
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from data_prep.image_preparation import IMAGE_SUFFIXES, upright_rgb
-from vgg_keras.training.checkpoints import write_atomically
 from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.files import write_atomically
 
 _JPEG_QUALITY = 92
 # Height of a line of the caption beside the picture's width, and its bounds in pixels.
@@ -54,7 +55,7 @@ def read(path: Path) -> np.ndarray:
     return np.asarray(upright_rgb(path.read_bytes()))
 
 
-def annotated(photo: np.ndarray, lines: Sequence[str]) -> Image.Image:
+def annotate(photo: np.ndarray, lines: Sequence[str]) -> Image.Image:
     """Returns a photo, (H, W, 3) uint8, with lines of text in a band below it."""
     height, width = photo.shape[:2]
     # A very narrow photo gets a band that is wide enough to be read.
@@ -73,3 +74,45 @@ def annotated(photo: np.ndarray, lines: Sequence[str]) -> Image.Image:
 def write(picture: Image.Image, path: Path) -> None:
     """Writes a picture as JPEG, complete or not at all."""
     write_atomically(path, lambda temporary: picture.save(temporary, format="JPEG", quality=_JPEG_QUALITY))
+
+
+# What is taken for a photo in a folder.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+
+
+class BadImage(Exception):
+    """An image that does not decode; the message is the reason."""
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):  # Pillow would clip 16-bit grey levels; TensorFlow keeps the high byte
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def upright_rgb(image_bytes: bytes) -> Image.Image:
+    """Decodes an image in any format that Pillow reads to RGB, turned as its EXIF orientation says.
+
+    Raises:
+        BadImage: it is empty, truncated, not an image, or of a gigantic size.
+    """
+    with opened(image_bytes) as image:
+        return to_rgb(ImageOps.exif_transpose(image))
+
+
+@contextlib.contextmanager
+def opened(image_bytes: bytes) -> Iterator[Image.Image]:
+    """Opens and decodes an image, of animations the first frame; whatever goes wrong becomes a `BadImage`."""
+    if not image_bytes:
+        raise BadImage("empty file")
+    try:
+        with Image.open(io.BytesIO(image_bytes)) as image:
+            image.load()
+            yield image
+    except Image.UnidentifiedImageError:
+        raise BadImage("not an image in a format that Pillow reads") from None
+    # Decoders of damaged files raise nearly anything, and every such error means the same here.
+    except (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, MemoryError) as error:
+        raise BadImage(str(error) or type(error).__name__) from error
+    except Image.DecompressionBombError as error:
+        raise BadImage(str(error)) from error

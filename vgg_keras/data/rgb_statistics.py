@@ -29,7 +29,7 @@ class RgbMoments:
     products: tuple[tuple[int, ...], ...] = ((0,) * 3,) * 3
 
     @classmethod
-    def of(cls, image: np.ndarray) -> "RgbMoments":
+    def measure(cls, image: np.ndarray) -> "RgbMoments":
         """Returns the sums of one image, (H, W, 3) uint8."""
         sums, products = np.zeros(3, np.int64), np.zeros((3, 3), np.int64)
         pixels = image.reshape(-1, 3)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from vgg_keras.training.checkpoints import write_atomically
+from vgg_keras.utils.arithmetic import ceil_divide
+from vgg_keras.utils.files import write_atomically
 
 # Names longer than this would take the place of the picture.
 _MAX_NAME = 24
@@ -75,7 +76,7 @@ class Captioned:
 
 def gallery(pictures: Sequence[Captioned], columns: int = 4) -> Figure:
     """Draws pictures in rows, each under its caption."""
-    rows = -(-len(pictures) // columns)
+    rows = ceil_divide(len(pictures), columns)
     figure = Figure(figsize=(_CELL_INCHES * columns, (_CELL_INCHES + 0.6) * rows), layout="constrained")
     for axes, picture in zip(figure.subplots(rows, columns, squeeze=False).flat, pictures, strict=False):
         axes.imshow(picture.image)

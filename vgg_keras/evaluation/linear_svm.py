@@ -1,7 +1,6 @@
 """A linear SVM on descriptors of a net that is left as it is (arXiv:1409.1556, appendix B)."""
 
 import dataclasses
-import importlib.util
 
 import numpy as np
 
@@ -46,16 +45,6 @@ class LinearResult:
             result = f"mAP {self.mean_average_precision:.2f}%"
         learned = f"C = {self.c:g}, {self.num_training_images:,} images"
         return f"linear SVM ({learned}): {result} on {self.num_images:,} images"
-
-
-def require_library() -> None:
-    """Checks that scikit-learn is there.
-
-    Raises:
-        UserError: it is not.
-    """
-    if importlib.util.find_spec("sklearn") is None:
-        raise UserError("--classifier needs scikit-learn: pip install scikit-learn")
 
 
 def fit_and_test(

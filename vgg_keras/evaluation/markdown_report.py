@@ -1,4 +1,4 @@
-"""The Markdown report of an evaluation and its pictures."""
+"""Writes the Markdown report of an evaluation and its pictures."""
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -10,16 +10,17 @@ import tensorflow as tf
 
 from vgg_keras.data import transforms
 from vgg_keras.data.datasets import broken_records
+from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.evaluation import figures, results
-from vgg_keras.evaluation.evaluator import ImagesUnderTest
+from vgg_keras.evaluation.evaluator import Evaluable
 from vgg_keras.evaluation.figures import Captioned, MappedImage
-from vgg_keras.inference.loading import ModelUnderTest
+from vgg_keras.inference.loading import EvaluatedModel
 from vgg_keras.models import fully_convolutional
-from vgg_keras.training.run_dir import write_text
+from vgg_keras.utils.files import write_text
 
 REPORT = "report.md"
 _PICTURES = "pictures"
-# Up to here a picture has a place for every class; beyond, for the worst ones.
+# Pictures show every class up to this number; beyond it, the worst ones.
 _MAX_CLASSES = 20
 _MAX_MISTAKES = 16
 _MAX_MAPS = 6
@@ -28,35 +29,35 @@ _MAX_CAPTION = 24
 
 
 @dataclasses.dataclass(frozen=True)
-class Finished:
-    """An evaluation whose numbers are there.
+class FinishedEvaluation:
+    """Everything that the report shows.
 
     Attributes:
-        record: what `evaluation.json` holds.
+        record: content of `evaluation.json`.
         posteriors: (N, classes) float32, those of the last result.
-        images: the images.
+        manifest: the images.
         models: the models.
     """
 
     record: dict
     posteriors: np.ndarray
-    images: ImagesUnderTest
-    models: Sequence[ModelUnderTest]
+    manifest: SplitManifest
+    models: Sequence[Evaluable]
 
 
-def write(finished: Finished, folder: Path) -> Path:
+def write(finished: FinishedEvaluation, folder: Path) -> Path:
     """Writes `report.md` and its pictures into a folder; returns the report's path."""
     (folder / _PICTURES).mkdir(exist_ok=True)
     mistakes, mapped = _most_confident_mistakes(finished), _shown_in_maps(finished)
-    # One reading of the records for all pictures.
-    photos = dict(_photos(finished.images, {*mistakes, *mapped}))
+    # The records are read once for all pictures.
+    photos = dict(_photos(finished.manifest, {*mistakes, *mapped}))
     parts = [_overview(finished), _classes(finished, folder)]
     parts += [_mistakes(finished, folder, mistakes, photos), _maps(finished, folder, mapped, photos)]
     write_text(folder / REPORT, "\n".join(part for part in parts if part))
     return folder / REPORT
 
 
-def _overview(finished: Finished) -> str:
+def _overview(finished: FinishedEvaluation) -> str:
     record = finished.record
     last = record["results"][-1]
     lines = [
@@ -64,7 +65,7 @@ def _overview(finished: Finished) -> str:
         f"**Top-1 error {last['top1_error']:.2f}%, top-5 error {last['top5_error']:.2f}%** "
         f"({last['top1_mistakes']:,} and {last['top5_mistakes']:,} mistakes in {last['num_images']:,} images), "
         f"mean cross-entropy {last['loss']:.4f}.\n",
-        results.markdown_table(results.COLUMNS, map(results.row, record["results"])),
+        results.markdown_table(results.COLUMNS, map(results.table_row, record["results"])),
     ]
     note = results.data_note(record["images"])
     settings = ", ".join(f"{name} {value}" for name, value in record["settings"].items())
@@ -74,14 +75,14 @@ def _overview(finished: Finished) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _worst(finished: Finished) -> list[int]:
+def _worst(finished: FinishedEvaluation) -> list[int]:
     """Returns the classes with the highest top-1 error, worst first, as many as a picture has place for."""
     classes = finished.record["classes"]
     seen = [index for index, entry in enumerate(classes) if entry["images"]]
     return sorted(seen, key=lambda index: -classes[index]["top1_error"])[:_MAX_CLASSES]
 
 
-def _classes(finished: Finished, folder: Path) -> str:
+def _classes(finished: FinishedEvaluation, folder: Path) -> str:
     classes = finished.record["classes"]
     worst = _worst(finished)
     names = [entry["name"] for entry in classes]
@@ -104,9 +105,11 @@ def _classes(finished: Finished, folder: Path) -> str:
     )
 
 
-def _shown_counts(finished: Finished, rows: Sequence[int], names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+def _shown_counts(
+    finished: FinishedEvaluation, rows: Sequence[int], names: Sequence[str]
+) -> tuple[np.ndarray, list[str]]:
     """Returns the counts of the shown classes and the names of the columns; the rest goes into a column "others"."""
-    matrix = results.confusion_matrix(finished.posteriors, finished.images.survey.labels)[rows]
+    matrix = results.confusion_matrix(finished.posteriors, finished.manifest.labels)[rows]
     counts, column_names = matrix[:, rows], [names[index] for index in rows]
     others = matrix.sum(axis=1) - counts.sum(axis=1)
     if len(rows) == len(names):
@@ -114,9 +117,9 @@ def _shown_counts(finished: Finished, rows: Sequence[int], names: Sequence[str])
     return np.column_stack([counts, others]), [*column_names, "others"]
 
 
-def _class_row(finished: Finished, index: int) -> list[str]:
+def _class_row(finished: FinishedEvaluation, index: int) -> list[str]:
     entry = finished.record["classes"][index]
-    given = finished.posteriors[finished.images.survey.labels == index].argmax(axis=1)
+    given = finished.posteriors[finished.manifest.labels == index].argmax(axis=1)
     counts = np.bincount(given, minlength=finished.posteriors.shape[1])
     counts[index] = 0
     often = f"{finished.record['classes'][counts.argmax()]['name']} ({counts.max()})" if counts.any() else ""
@@ -124,32 +127,34 @@ def _class_row(finished: Finished, index: int) -> list[str]:
     return [entry["name"], f"{entry['images']:,}", *errors, often]
 
 
-def _most_confident_mistakes(finished: Finished) -> list[int]:
-    wrong = finished.posteriors.argmax(axis=1) != finished.images.survey.labels
+def _most_confident_mistakes(finished: FinishedEvaluation) -> list[int]:
+    wrong = finished.posteriors.argmax(axis=1) != finished.manifest.labels
     confidence = np.where(wrong, finished.posteriors.max(axis=1), -1.0)
     return np.argsort(-confidence, kind="stable")[: min(_MAX_MISTAKES, int(wrong.sum()))].tolist()
 
 
-def _caption(finished: Finished, index: int) -> str:
-    names, row = finished.images.data.label_names, finished.posteriors[index]
-    label, given = finished.images.survey.labels[index], row.argmax()
-    lines = [f"#{index} {Path(finished.images.survey.names[index]).name[-_MAX_CAPTION:]}"]
+def _caption(finished: FinishedEvaluation, index: int) -> str:
+    names, row = finished.manifest.data.label_names, finished.posteriors[index]
+    label, given = finished.manifest.labels[index], row.argmax()
+    lines = [f"#{index} {Path(finished.manifest.names[index]).name[-_MAX_CAPTION:]}"]
     lines.append(f"is {names[label][:_MAX_CAPTION]}, {row[label]:.2f}")
     lines.append(f"taken for {names[given][:_MAX_CAPTION]}, {row[given]:.2f}" if given != label else "recognised")
     return "\n".join(lines)
 
 
-def _photos(images: ImagesUnderTest, chosen: Collection[int]) -> Iterator[tuple[int, tf.Tensor]]:
+def _photos(manifest: SplitManifest, chosen: Collection[int]) -> Iterator[tuple[int, tf.Tensor]]:
     """Yields (index, decoded image) of some images, in the order of the records."""
-    wanted = np.zeros(len(images.survey), bool)
+    wanted = np.zeros(len(manifest), bool)
     wanted[list(chosen)] = True
-    dataset = images.data.encoded(images.split).take(len(wanted)).enumerate()
-    with broken_records(images.data):
+    dataset = manifest.data.encoded(manifest.split).take(len(wanted)).enumerate()
+    with broken_records(manifest.data):
         for index, example in dataset.filter(lambda index, _: tf.gather(wanted, index)):
             yield int(index), transforms.decode(example["image_bytes"])
 
 
-def _mistakes(finished: Finished, folder: Path, chosen: Sequence[int], photos: Mapping[int, tf.Tensor]) -> str:
+def _mistakes(
+    finished: FinishedEvaluation, folder: Path, chosen: Sequence[int], photos: Mapping[int, tf.Tensor]
+) -> str:
     if not chosen:
         return "## Most confident mistakes\n\nThere are no mistakes.\n"
     pictures = [Captioned(_thumbnail(photos[index]), _caption(finished, index)) for index in chosen]
@@ -165,24 +170,23 @@ def _thumbnail(photo: tf.Tensor) -> np.ndarray:
     return transforms.to_uint8(transforms.rescale(photo, side)).numpy()
 
 
-def _shown_in_maps(finished: Finished) -> list[int]:
+def _shown_in_maps(finished: FinishedEvaluation) -> list[int]:
     """Returns images for the class-score maps: half mistakes, half those that it is surest of and right."""
-    right = finished.posteriors.argmax(axis=1) == finished.images.survey.labels
+    right = finished.posteriors.argmax(axis=1) == finished.manifest.labels
     surest = np.argsort(-np.where(right, finished.posteriors.max(axis=1), -1.0), kind="stable")[: int(right.sum())]
     wrong = _most_confident_mistakes(finished)[: _MAX_MAPS // 2]
     return [*wrong, *surest[: _MAX_MAPS - len(wrong)].tolist()]
 
 
-def _maps(finished: Finished, folder: Path, chosen: Sequence[int], photos: Mapping[int, tf.Tensor]) -> str:
+def _maps(finished: FinishedEvaluation, folder: Path, chosen: Sequence[int], photos: Mapping[int, tf.Tensor]) -> str:
     """Draws class-score maps of the first model that can be run."""
-    model = next((model for model in finished.models if model.saved is None), None)
+    model = next((model for model in finished.models if isinstance(model, EvaluatedModel)), None)
     if model is None:
         return "## Class-score maps\n\nNot drawn: saved posteriors were evaluated, which hold no maps.\n"
-    source = model.load()
-    reason = fully_convolutional.obstacle(source)
+    reason = fully_convolutional.why_not_convertible(model.net)
     if reason:
         return f"## Class-score maps\n\nNot drawn: {reason}.\n"
-    net, side = fully_convolutional.convert(source), model.map_scale()
+    net, side = fully_convolutional.convert(model.net), model.map_scale()
     mapped = [_mapped(finished, net, index, photos[index], side) for index in chosen]
     figures.save(figures.class_score_maps(mapped, model.input_size), folder / _PICTURES / "class_score_maps.png")
     window = f"{model.input_size}x{model.input_size}"
@@ -193,9 +197,9 @@ def _maps(finished: Finished, folder: Path, chosen: Sequence[int], photos: Mappi
     )
 
 
-def _mapped(finished: Finished, net: keras.Model, index: int, photo: tf.Tensor, side: int) -> MappedImage:
+def _mapped(finished: FinishedEvaluation, net: keras.Model, index: int, photo: tf.Tensor, side: int) -> MappedImage:
     image, posteriors = fully_convolutional.posterior_map(net, photo, side)
-    names, label = finished.images.data.label_names, int(finished.images.survey.labels[index])
+    names, label = finished.manifest.data.label_names, int(finished.manifest.labels[index])
     given = int(finished.posteriors[index].argmax())
     classes = [(shown, names[shown]) for shown in dict.fromkeys((given, label))]
     return MappedImage(image, posteriors, _caption(finished, index), classes)

@@ -1,58 +1,19 @@
-"""The paper's test scales and its published errors (arXiv:1409.1556, Tables 3 to 6) as data."""
+"""The errors that the paper publishes (arXiv:1409.1556, Tables 3 to 6) as data."""
 
 import dataclasses
 from collections.abc import Sequence
 
-SINGLE, MULTI = "single", "multi"
-# How an image is looked at; "both" is the mean of the first two (sect. 3.2).
-DENSE, MULTI_CROP, BOTH, CENTER_CROP = "dense", "multi_crop", "both", "center_crop"
-METHODS = (DENSE, MULTI_CROP, BOTH, CENTER_CROP)
-
-# Step between the scales at which a net of a fixed S is tested (sect. 4.2).
-_SCALE_STEP = 32
-
-
-def test_scales(train_scale: tuple[int, int], kind: str) -> tuple[int, ...]:
-    """Returns the test scales Q that the paper uses for a training scale.
-
-    Args:
-        train_scale: (Smin, Smax) of the training scale S, pixels.
-        kind: SINGLE: S, or 0.5 (Smin + Smax) (sect. 4.1); MULTI: S - 32, S, S + 32, or Smin, the middle, Smax (sect.
-            4.2).
-    """
-    low, high = train_scale
-    middle = (low + high) // 2
-    if kind == SINGLE:
-        return (middle,)
-    return (low, middle, high) if low < high else (low - _SCALE_STEP, low, low + _SCALE_STEP)
+from vgg_keras.inference.protocol import BOTH, DENSE, MULTI, MULTI_CROP, SINGLE, TrainedNet, test_scales
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainedNet:
-    """A net and the scale that it was trained with.
-
-    Attributes:
-        net: a key of `architectures.NETS`.
-        train_scale: S as in `--train_scale`: "256", or "256,512" for any in between.
-    """
-
-    net: str
-    train_scale: str
-
-    def scale_range(self) -> tuple[int, int]:
-        """Returns (Smin, Smax)."""
-        scales = [int(side) for side in self.train_scale.split(",")]
-        return scales[0], scales[-1]
-
-
-@dataclasses.dataclass(frozen=True)
-class Published:
+class PublishedResult:
     """A row of one of the paper's tables: errors on ILSVRC-2012 in percent.
 
     Attributes:
-        table: its number.
+        table: number of the table.
         nets: one net, or those whose posteriors are averaged.
-        method: of `METHODS`.
+        method: one of `protocol.METHODS`.
         scales: SINGLE or MULTI.
         top1: top-1 error on the validation set.
         top5: top-5 error on the validation set.
@@ -68,7 +29,7 @@ class Published:
     test_top5: float | None = None
 
     def test_scales(self) -> tuple[tuple[int, ...], ...]:
-        """Returns the test scales of each net."""
+        """Returns the test scales Q of each net in pixels."""
         return tuple(test_scales(trained.scale_range(), self.scales) for trained in self.nets)
 
 
@@ -119,32 +80,32 @@ _SUBMITTED = (
     TrainedNet("E", "384"),
 )
 
-PUBLISHED: tuple[Published, ...] = (
-    *(Published(3, (TrainedNet(*key),), DENSE, SINGLE, *errors) for key, errors in _SINGLE_SCALE.items()),
-    *(Published(4, (TrainedNet(*key),), DENSE, MULTI, *errors) for key, errors in _MULTI_SCALE.items()),
+PUBLISHED: tuple[PublishedResult, ...] = (
+    *(PublishedResult(3, (TrainedNet(*key),), DENSE, SINGLE, *errors) for key, errors in _SINGLE_SCALE.items()),
+    *(PublishedResult(4, (TrainedNet(*key),), DENSE, MULTI, *errors) for key, errors in _MULTI_SCALE.items()),
     *(
-        Published(5, (TrainedNet(net, _JITTERED),), method, MULTI, *errors)
+        PublishedResult(5, (TrainedNet(net, _JITTERED),), method, MULTI, *errors)
         for (net, method), errors in _MULTI_CROP.items()
     ),
-    Published(6, _SUBMITTED, DENSE, MULTI, 24.7, 7.5, 7.3),
-    Published(6, (_JITTERED_D, _JITTERED_E), DENSE, MULTI, 24.0, 7.1, 7.0),
-    Published(6, (_JITTERED_D, _JITTERED_E), MULTI_CROP, MULTI, 23.9, 7.2),
-    Published(6, (_JITTERED_D, _JITTERED_E), BOTH, MULTI, 23.7, 6.8, 6.8),
+    PublishedResult(6, _SUBMITTED, DENSE, MULTI, 24.7, 7.5, 7.3),
+    PublishedResult(6, (_JITTERED_D, _JITTERED_E), DENSE, MULTI, 24.0, 7.1, 7.0),
+    PublishedResult(6, (_JITTERED_D, _JITTERED_E), MULTI_CROP, MULTI, 23.9, 7.2),
+    PublishedResult(6, (_JITTERED_D, _JITTERED_E), BOTH, MULTI, 23.7, 6.8, 6.8),
 )
 
 
-def rows_of(nets: Sequence[TrainedNet], method: str, scales: Sequence[Sequence[int]]) -> list[Published]:
-    """Returns the paper's rows for these nets (in any order), this method and these test scales; Table 5 repeats some.
+def find_published(nets: Sequence[TrainedNet], method: str, scales: Sequence[Sequence[int]]) -> list[PublishedResult]:
+    """Finds the paper's rows for nets, in any order, a method and test scales; Table 5 repeats rows of Table 4.
 
     Args:
         nets: the nets.
-        method: of `METHODS`.
-        scales: the test scales of each net, in any order.
+        method: one of `protocol.METHODS`.
+        scales: test scales Q of each net in pixels, in any order.
     """
 
     def key(nets, scales) -> list:
         return sorted(
-            (trained.net, trained.train_scale, sorted(of_net)) for trained, of_net in zip(nets, scales, strict=True)
+            (trained.net, trained.train_scale, sorted(sides)) for trained, sides in zip(nets, scales, strict=True)
         )
 
     wanted = key(nets, scales)

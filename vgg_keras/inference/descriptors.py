@@ -1,4 +1,4 @@
-"""Image descriptors: what a net says before its last layer, averaged over the image (arXiv:1409.1556, appendix B)."""
+"""Computes image descriptors: a layer's outputs, averaged over the image (arXiv:1409.1556, appendix B)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,97 +7,95 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.evaluation.published import DENSE
-from vgg_keras.inference import batch_predict
-from vgg_keras.inference.loading import ModelUnderTest
-from vgg_keras.inference.posteriors import VALUES, PosteriorFunction
-from vgg_keras.inference.views import ImagesUnderTest
+from vgg_keras.data.manifest import SplitManifest
+from vgg_keras.inference.batch_predict import predict_split
+from vgg_keras.inference.loading import EvaluatedModel
+from vgg_keras.inference.posteriors import VALUES, DistributedPredictor
+from vgg_keras.inference.protocol import DENSE
+from vgg_keras.inference.views import ViewSpec
 from vgg_keras.models import fully_convolutional
 from vgg_keras.utils.cli import UserError
-from vgg_keras.utils.resumable_array import Rows
+from vgg_keras.utils.resumable_array import ResumableArray
 
 AVERAGE, STACK = "average", "stack"
 
 
-def descriptor_function(
-    model: ModelUnderTest, layer: str, *, flip: bool, strategy: tf.distribute.Strategy
-) -> PosteriorFunction:
-    """Returns a model up to a layer as a function from images to descriptors: (B, H, W, 3) -> (B, channels).
+def descriptor_net(
+    model: EvaluatedModel, layer: str, *, flip: bool, strategy: tf.distribute.Strategy
+) -> DistributedPredictor:
+    """Cuts a model after a layer: the result computes descriptors, (B, H, W, 3) -> (B, channels).
 
     Args:
         model: the model.
-        layer: whose outputs, after its ReLU: "fc7", the penultimate one, or another, such as "block5_pool".
-        flip: whether the descriptor is averaged with the mirror image's.
+        layer: name of the layer, whose outputs after its ReLU are taken: "fc7", the penultimate one, or another one,
+            such as "block5_pool".
+        flip: whether the descriptor is averaged with that of the mirror image.
         strategy: the devices.
 
     Raises:
         UserError: the model cannot be converted, or has no such layer with a map.
     """
     with strategy.scope():
-        source = model.load()
-        converted = fully_convolutional.convert(source)
+        converted = fully_convolutional.convert(model.net)
         names = [one.name for one in converted.layers if len(one.output.shape) == 4]
         if layer not in names:
-            raise UserError(f"--layer={layer} is not a layer of {source.name} with a map; it has {', '.join(names)}")
+            raise UserError(f"--layer={layer} is not a layer of {model.net.name} with a map; it has {', '.join(names)}")
         net = keras.Model(converted.input, converted.get_layer(layer).output)
-    return PosteriorFunction(net, strategy, average=VALUES, flip=flip)
+    return DistributedPredictor(net, strategy, average=VALUES, flip=flip)
 
 
-def normalised(descriptors: np.ndarray) -> np.ndarray:
-    """Scales each row to the length 1; (N, D) float32. A row of zeros stays one."""
+def normalise(descriptors: np.ndarray) -> np.ndarray:
+    """Scales each row to the length 1; (N, D) float32. A row of zeros stays as it is."""
     lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
     return (descriptors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
 
 
-def combined(of_scales: Sequence[np.ndarray], combine: str) -> np.ndarray:
-    """Joins the descriptors of several scales, or nets, to rows of length 1.
+def combine_descriptors(parts: Sequence[np.ndarray], combine: str) -> np.ndarray:
+    """Joins the descriptors of several scales or nets to rows of length 1.
 
     Args:
-        of_scales: (N, D) each.
-        combine: AVERAGE: their mean; STACK: one beside the other, each first scaled to the length 1.
+        parts: (N, D) for each scale or net.
+        combine: AVERAGE: the mean of the parts; STACK: the parts side by side, each first scaled to the length 1.
     """
     if combine == AVERAGE:
-        return normalised(np.mean(of_scales, axis=0, dtype=np.float64))
-    return normalised(np.concatenate([normalised(part) for part in of_scales], axis=1))
+        return normalise(np.mean(parts, axis=0, dtype=np.float64))
+    return normalise(np.concatenate([normalise(part) for part in parts], axis=1))
 
 
-def describe(
-    function: PosteriorFunction,
-    model: ModelUnderTest,
-    images: ImagesUnderTest,
+def describe_split(
+    net: DistributedPredictor,
+    model: EvaluatedModel,
+    manifest: SplitManifest,
     *,
     combine: str,
     folder: Path,
-    place: int,
+    model_index: int,
     batch_size: int,
 ) -> np.ndarray:
-    """Describes images by one model, and goes on where a killed process stopped.
+    """Describes the images of a split by one model, and resumes where a killed process stopped.
 
     Args:
-        function: of `descriptor_function`.
-        model: its model, whose test scales are the scales.
-        images: the images.
-        combine: of several scales: AVERAGE or STACK.
+        net: result of `descriptor_net`.
+        model: the model that it was cut from, whose test scales are the scales.
+        manifest: the images.
+        combine: how several scales are joined: AVERAGE or STACK.
         folder: where the descriptors of each scale are kept meanwhile.
-        place: the model's place among others; names its files.
-        batch_size: crops' worth of pixels at a time, of all devices together.
+        model_index: index among the models of the run; part of the files' names.
+        batch_size: number of crops that have as many pixels as a batch, of all devices together.
 
     Returns:
         (N, D) float32, rows of length 1; D is the layer's width, times the number of scales if they are stacked.
     """
-    of_scales = []
+    parts = []
     for side in model.test_scales:
-        rows = Rows(folder / f"{place}_{images.split}_{side}.npy", len(images.survey), function.width)
-        batch_predict.fill(
-            rows,
-            lambda: function,
-            images,
-            method=DENSE,
-            smallest_side=side,
-            crop_size=model.input_size,
-            batch_size=batch_size,
-            title=f"{model.trained.net} {images.split} Q={side}",
-            what=str(model.path),
+        outputs = ResumableArray(folder / f"{model_index}_{manifest.split}_{side}.npy", len(manifest), net.width)
+        predict_split(
+            outputs,
+            net,
+            manifest,
+            ViewSpec(DENSE, side, model.input_size, batch_size),
+            title=f"{model.trained.net} {manifest.split} Q={side}",
+            model_name=str(model.path),
         )
-        of_scales.append(rows.values())
-    return combined(of_scales, combine)
+        parts.append(outputs.values())
+    return combine_descriptors(parts, combine)

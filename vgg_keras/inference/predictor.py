@@ -1,41 +1,38 @@
-"""A model and its way of looking at one photo after the other."""
+"""Computes the posteriors of photos, one photo at a time."""
 
 import functools
 
 import keras
 import numpy as np
 
-from data_prep.image_preparation import BadImage
-from vgg_keras.evaluation.published import DENSE
-from vgg_keras.inference import views
-from vgg_keras.inference.loading import ModelUnderTest, Protocol
-from vgg_keras.inference.posteriors import PosteriorFunction, of_map
+from vgg_keras.data.photo_files import BadImage
+from vgg_keras.inference.loading import EvaluatedModel
+from vgg_keras.inference.posteriors import DistributedPredictor, average_score_map
+from vgg_keras.inference.protocol import DENSE, TestProtocol
+from vgg_keras.inference.views import ViewSpec, rescaled_pixels
 from vgg_keras.models import fully_convolutional
 from vgg_keras.utils import devices
-from vgg_keras.utils.cli import UserError
 
 
 class Predictor:
-    """A model as a function from photos to posteriors.
+    """Computes the posteriors of photos of any size, averaged over views and test scales.
 
     Args:
-        model: of `tested_models.inspect`.
-        protocol: how photos are looked at; the model was inspected with it.
-        batch_size: crops at a time.
+        model: the model, loaded with the same protocol.
+        protocol: what the model is shown of each photo.
+        batch_size: number of crops that are computed at a time.
 
     Raises:
         UserError: the model cannot be used in this way.
     """
 
-    def __init__(self, model: ModelUnderTest, protocol: Protocol, batch_size: int = 32):
-        if model.saved:
-            raise UserError(f"{model.path} holds posteriors of an evaluation; photos need the model itself")
+    def __init__(self, model: EvaluatedModel, protocol: TestProtocol, batch_size: int = 32):
         self.model = model
-        self.source = model.load()
-        self._method, self._average, self._batch_size = protocol.method, protocol.average, batch_size
+        self._average = protocol.average
+        self._specs = [ViewSpec(protocol.method, side, model.input_size, batch_size) for side in model.test_scales]
         strategy, _ = devices.make_strategy("one_device", one_process=True)
-        net = self.map_net if protocol.method == DENSE else self.source
-        self._function = PosteriorFunction(net, strategy, average=protocol.average, flip=protocol.flips())
+        net = self.map_net if protocol.method == DENSE else model.net
+        self._predict = DistributedPredictor(net, strategy, average=protocol.average, flip=protocol.flips())
 
     @functools.cached_property
     def map_net(self) -> keras.Model:
@@ -44,27 +41,28 @@ class Predictor:
         Raises:
             UserError: it cannot be converted.
         """
-        return fully_convolutional.convert(self.source)
+        return fully_convolutional.convert(self.model.net)
 
     def posteriors(self, photo: np.ndarray) -> np.ndarray:
         """Computes the posteriors of a photo: (H, W, 3) uint8 -> (classes,), the mean over scales and views.
 
         Raises:
-            data_prep.images.BadImage: it is so long and thin that, rescaled, it would not fit into memory.
+            BadImage: the photo is so long and thin that, rescaled, it would not fit into memory.
         """
-        pixels = views.rescaled_pixels(photo.shape[:2], max(self.model.test_scales))
-        if pixels > views.allowed_pixels(self.model.input_size, self._batch_size):
+        largest = max(self._specs, key=lambda spec: spec.smallest_side)
+        pixels = rescaled_pixels(photo.shape[:2], largest.smallest_side)
+        if pixels > largest.max_pixels:
             raise BadImage(
                 f"is too long and thin ({photo.shape[1]}x{photo.shape[0]}): with the smallest side "
-                f"{max(self.model.test_scales)} it has {pixels / 1e6:,.1f} million pixels; crop it"
+                f"{largest.smallest_side} it has {pixels / 1e6:,.1f} million pixels; crop it"
             )
-        of_scales = []
-        for side in self.model.test_scales:
-            seen = views.views_of(photo, self._method, side, self.model.input_size)
-            batches = [seen[start : start + self._batch_size] for start in range(0, len(seen), self._batch_size)]
-            of_scales.append(np.concatenate([self._function(batch) for batch in batches]).mean(axis=0, dtype=float))
-        return np.mean(of_scales, axis=0)
+        return np.mean([self._scale_posteriors(photo, spec) for spec in self._specs], axis=0)
 
-    def map_posterior(self, images: np.ndarray) -> np.ndarray:
+    def _scale_posteriors(self, photo: np.ndarray, spec: ViewSpec) -> np.ndarray:
+        views = spec.extract(photo)
+        batches = [views[start : start + spec.batch_size] for start in range(0, len(views), spec.batch_size)]
+        return np.concatenate([self._predict(batch) for batch in batches]).mean(axis=0, dtype=float)
+
+    def map_posteriors(self, images: np.ndarray) -> np.ndarray:
         """Computes the posteriors of images as they are, from their maps: (B, H, W, 3) -> (B, classes) float32."""
-        return of_map(self.map_net(images, training=False), self._average).numpy()
+        return average_score_map(self.map_net(images, training=False), self._average).numpy()

@@ -68,7 +68,7 @@ def posterior_map(net: keras.Model, image: tf.Tensor, smallest_side: int) -> tup
     return transforms.to_uint8(whole).numpy(), posteriors.numpy()
 
 
-def obstacle(model: keras.Model) -> str | None:
+def why_not_convertible(model: keras.Model) -> str | None:
     """Returns why a model cannot be converted, or None if it can."""
     kinds = [type(layer) for layer in model.layers]
     one_flatten = kinds.count(keras.layers.Flatten) == 1
@@ -88,7 +88,7 @@ def require_convertible(model: keras.Model) -> None:
     Raises:
         UserError: it cannot.
     """
-    why = obstacle(model)
+    why = why_not_convertible(model)
     if why:
         raise UserError(why)
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import keras
+import numpy as np
 
 from vgg_keras.models.layers import LocalResponseNormalization
 
@@ -46,7 +47,7 @@ class Initialization:
     variance: float = 1e-2
     seed: int | None = None
 
-    def of_layer(self, index: int) -> keras.initializers.Initializer:
+    def for_layer(self, index: int) -> keras.initializers.Initializer:
         """Returns the initialiser of the net's index-th layer with weights.
 
         Raises:
@@ -68,7 +69,7 @@ def model_name(net: str) -> str:
     return "vgg_" + net.lower().replace("-", "_")
 
 
-def net_of(model: keras.Model) -> str | None:
+def net_name(model: keras.Model) -> str | None:
     """Returns the net that a model was built as, or None for a model that `build` did not make."""
     return next((net for net in NETS if model_name(net) == model.name), None)
 
@@ -89,7 +90,7 @@ class _Chain:
         """Returns the initialiser and the penalty of the next layer with weights."""
         self._num_weight_layers += 1
         return {
-            "kernel_initializer": self._initialization.of_layer(self._num_weight_layers),
+            "kernel_initializer": self._initialization.for_layer(self._num_weight_layers),
             # Caffe's penalty, whose gradient is weight_decay * w; that of Keras's L2(l) is 2 * l * w.
             "kernel_regularizer": keras.regularizers.L2(self._weight_decay / 2) if self._weight_decay else None,
         }
@@ -164,3 +165,23 @@ def build(
     chain.add(keras.layers.Dense(num_classes, name="fc8", dtype="float32", **chain.weight_arguments()))
     chain.add(keras.layers.Softmax(name="softmax", dtype="float32"))
     return keras.Model(inputs, chain.outputs, name=model_name(net))
+
+
+def layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
+    """Returns the layers of a model that have weights, by name."""
+    return {layer.name: layer for layer in model.layers if layer.weights}
+
+
+def is_keras_applications_vgg(model: keras.Model) -> bool:
+    """Returns whether a model is keras.applications' VGG16 or VGG19, or made of its layers: a convolution is first.
+
+    The mean has been subtracted before, by `preprocess_input`, and the channels are blue, green, red, as in Caffe.
+    """
+    first = next((layer.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)), None)
+    return first == "block1_conv1"
+
+
+def subtracted_mean_rgb(model: keras.Model) -> tuple[float, ...]:
+    """Returns what the first layer of a model subtracts, 0..255; zeros where it subtracts nothing."""
+    rescaling = [layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)]
+    return tuple(-float(offset) for offset in np.ravel(rescaling[0].offset)) if rescaling else (0.0,) * 3

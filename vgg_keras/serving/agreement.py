@@ -1,23 +1,32 @@
-"""How far two models say the same."""
+"""Compares an exported model with the model that it was made of: agreement, size and latency on real photos."""
 
 import dataclasses
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import tensorflow as tf
+from rich.table import Table
+
+from vgg_keras.data import transforms
+from vgg_keras.utils.cli import UserError
 
 # Largest difference in posterior between a model and what was made of it. In float32 both compute the same along
 # different paths; 1e-4 is far above their rounding and far below anything that changes a decision. bfloat16 has three
 # decimal digits.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 0.1}
+# 8-bit integers may turn a close decision; more than these turned mean that something else is wrong.
+_INT8_SAME_TOP1 = 0.75
 
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """How far a model says what its source says.
+    """The agreement of a model's posteriors with those of its source.
 
     Attributes:
-        num_photos: on how many photos they were compared.
-        same_top1: on how many of them the best class is the same.
-        largest_difference: in posterior.
+        num_photos: number of photos on which they were compared.
+        same_top1: number of photos on which the best class is the same.
+        largest_difference: largest difference in posterior.
     """
 
     num_photos: int
@@ -25,7 +34,7 @@ class Agreement:
     largest_difference: float
 
     @classmethod
-    def of(cls, answers: np.ndarray, expected: np.ndarray) -> "Agreement":
+    def measure(cls, answers: np.ndarray, expected: np.ndarray) -> "Agreement":
         """Compares posteriors: (N, classes) each."""
         same = answers.argmax(axis=1) == expected.argmax(axis=1)
         return cls(len(answers), int(same.sum()), float(np.abs(answers - expected).max()))
@@ -35,3 +44,116 @@ class Agreement:
             f"{self.same_top1} of {self.num_photos} photos get the same best class; "
             f"posteriors differ by {self.largest_difference:.1e} at most"
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertedModel:
+    """A model in the format of some runtime.
+
+    Attributes:
+        name: name of the format.
+        size: size of its file or folder in bytes.
+        run: function from images (1, H, W, 3) float32, RGB 0..255, to posteriors (1, classes).
+        whole: whether it takes images of any size; otherwise the centre crop alone.
+        exact: whether it has to give the same posteriors.
+    """
+
+    name: str
+    size: int
+    run: Callable[[np.ndarray], np.ndarray]
+    whole: bool
+    exact: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class RuntimeComparison:
+    """A converted model, measured on photos.
+
+    Attributes:
+        model: the model.
+        num_photos: number of photos.
+        shown: the part of each photo that it was shown, in words.
+        milliseconds: median time for a photo.
+        agreement: agreement with the SavedModel; None for the SavedModel itself.
+    """
+
+    model: ConvertedModel
+    num_photos: int
+    shown: str
+    milliseconds: float
+    agreement: Agreement | None = None
+
+
+def compare_runtimes(
+    reference: ConvertedModel,
+    converted: Sequence[ConvertedModel],
+    photos: Sequence[bytes],
+    smallest_side: int,
+    crop_size: int,
+) -> list[RuntimeComparison]:
+    """Compares models with the SavedModel on photos.
+
+    Args:
+        reference: the SavedModel.
+        converted: the models.
+        photos: encoded photos.
+        smallest_side: test scale Q in pixels.
+        crop_size: side of the centre crop in pixels.
+
+    Returns:
+        What was measured: the SavedModel, then those compared with it on the same images; whole images first.
+
+    Raises:
+        UserError: a model does not agree.
+    """
+    rescaled = [transforms.rescale(transforms.decode(photo), smallest_side) for photo in photos]
+    shown_images = {
+        "the whole": (True, [image[tf.newaxis].numpy() for image in rescaled]),
+        f"the centre, {crop_size}x{crop_size}": (
+            False,
+            [transforms.center_crop(image, crop_size)[tf.newaxis].numpy() for image in rescaled],
+        ),
+    }
+    comparisons = []
+    for shown, (whole, images) in shown_images.items():
+        compared = [model for model in converted if model.whole == whole]
+        if not compared:
+            continue
+        expected, milliseconds = _run_timed(reference, images)
+        comparisons.append(RuntimeComparison(reference, len(images), shown, milliseconds))
+        for model in compared:
+            answers, milliseconds = _run_timed(model, images)
+            agreement = Agreement.measure(answers, expected)
+            _require_agreement(model, agreement)
+            comparisons.append(RuntimeComparison(model, len(images), shown, milliseconds, agreement))
+    return comparisons
+
+
+def comparison_table(comparisons: Sequence[RuntimeComparison]) -> Table:
+    """Returns agreement, size and latency of each model as a table for the console."""
+    table = Table("format", "MB", "photos", "looks at", "ms a photo", "same top-1", "largest diff.")
+    for one in comparisons:
+        found = one.agreement
+        agreement = (f"{found.same_top1} of {found.num_photos}", f"{found.largest_difference:.1e}") if found else ()
+        megabytes = f"{one.model.size / 1e6:.1f}"
+        table.add_row(one.model.name, megabytes, str(one.num_photos), one.shown, f"{one.milliseconds:.0f}", *agreement)
+    return table
+
+
+def _require_agreement(model: ConvertedModel, found: Agreement) -> None:
+    # Written so that a NaN fails too.
+    if model.exact and not found.largest_difference <= TOLERANCES["float32"]:
+        raise UserError(f"{model.name} against the SavedModel: {found}; nothing was exported")
+    if not found.same_top1 >= _INT8_SAME_TOP1 * found.num_photos:
+        raise UserError(f"{model.name} against the SavedModel: {found}; nothing was exported. Calibrate on more photos")
+
+
+def _run_timed(model: ConvertedModel, images: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
+    """Returns the posteriors of all images, and the median time for an image in milliseconds."""
+    answers, seconds = [], []
+    model.run(images[0])  # the first one also pays for what is done once
+    for image in images:
+        start = time.perf_counter()
+        answers.append(model.run(image)[0])
+        seconds.append(time.perf_counter() - start)
+    return np.stack(answers), 1000 * float(np.median(seconds))

@@ -14,6 +14,7 @@ from vgg_keras.serving import warmup
 from vgg_keras.serving.agreement import Agreement
 from vgg_keras.serving.client import Client, RequestRefused
 from vgg_keras.serving.servable import CLASSIFY
+from vgg_keras.serving.warmup import WarmUpRequest
 
 # Answers to one photo, alone and among others: the same ops on the same shapes.
 _SAME = 1e-5
@@ -84,7 +85,7 @@ class Checks:
     concurrency: int = 4
     batch_size: int = 8
 
-    def replay(self, requests: Sequence[warmup.Request]) -> Outcome:
+    def replay(self, requests: Sequence[WarmUpRequest]) -> Outcome:
         """Sends the requests of the warm-up file, and compares the answers with those that it holds."""
         seconds, differences = [], [0.0]
         for request in requests:
@@ -160,7 +161,7 @@ class Checks:
         return "was answered"
 
     def _classify(self, images: Sequence[bytes]) -> np.ndarray:
-        return self.client.predict(CLASSIFY, warmup.encoded(images))["posterior"]
+        return self.client.predict(CLASSIFY, warmup.encode_photos(images))["posterior"]
 
     def _compared(
         self, check: str, batches: Sequence[Sequence[int]], concurrency: int = 1
@@ -178,7 +179,7 @@ class Checks:
         wall = time.perf_counter() - start
         seconds, answers = zip(*answered, strict=True)
         answers = np.concatenate(answers)
-        agreement = Agreement.of(answers, self.photos.expected[np.concatenate(batches)])
+        agreement = Agreement.measure(answers, self.photos.expected[np.concatenate(batches)])
         far = not agreement.largest_difference <= self.tolerance
         problem = f"more than {self.tolerance:g} from the source model" if far else ""
         return Outcome(check, seconds, len(answers), wall, agreement, problem), answers
@@ -197,7 +198,7 @@ def _unless_same(outcome: Outcome, difference: float) -> Outcome:
     return dataclasses.replace(outcome, problem=f"the same photo gets answers that differ by {difference:.1e}")
 
 
-def run_all(checks: Checks, requests: Sequence[warmup.Request], tell: Callable[[str], None]) -> list[Outcome]:
+def run_all(checks: Checks, requests: Sequence[WarmUpRequest], tell: Callable[[str], None]) -> list[Outcome]:
     """Runs all checks, telling which is under way.
 
     A refusal where there should be an answer ends the checks; it is the last one's problem.

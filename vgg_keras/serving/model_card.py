@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from vgg_keras.evaluation import published
-from vgg_keras.training import run_dir
+from vgg_keras.inference import protocol
+from vgg_keras.models import run_record
 
 FILE = "model_card.md"
 
 _TEMPLATE = Path(__file__).with_name("model_card_template.md")
 _LOOKS = {
-    published.DENSE: (
+    protocol.DENSE: (
         "Dense evaluation (sect. 3.2): the whole photo, whatever its shape, {average} averaged over the map"
     ),
-    published.MULTI_CROP: "A 5x5 grid of crops, corners included (sect. 3.2)",
-    published.CENTER_CROP: "The centre crop",
+    protocol.MULTI_CROP: "A 5x5 grid of crops, corners included (sect. 3.2)",
+    protocol.CENTER_CROP: "The centre crop",
 }
 _NOT_KNOWN = "not known: the source had no run's folder around it"
 
@@ -26,7 +26,7 @@ def text(record: Mapping, run: Path) -> str:
         record: what `serving` keeps of an export.
         run: the folder of the source model; what it tells of the training goes into the card.
     """
-    training = run_dir.read_record(run) if (run / run_dir.RECORD).exists() else {"flags": {}}
+    training = run_record.read_record(run) if (run / run_record.RECORD).exists() else {"flags": {}}
     flags = training["flags"]
     data = flags.get("dataset") or flags.get("data_dir")
     derived = {
@@ -49,7 +49,7 @@ def _listed(versions: Mapping[str, str]) -> str:
 
 
 def _errors(run: Path, flags: Mapping) -> str:
-    history = [entry for entry in run_dir.read_history(run) if "validation_top1_error" in entry]
+    history = [entry for entry in run_record.read_history(run) if "validation_top1_error" in entry]
     if not history:
         return _NOT_KNOWN
     best = min(history, key=lambda entry: (entry["validation_top1_error"], entry["validation_loss"]))

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from vgg_keras.data import transforms
-from vgg_keras.evaluation.published import CENTER_CROP
 from vgg_keras.inference import views
+from vgg_keras.inference.protocol import CENTER_CROP
+from vgg_keras.inference.views import ViewSpec
 from vgg_keras.serving import image_headers
 
 _FINE, _OF_NO_FORMAT, _TOO_LARGE, _TOO_LONG = range(4)
@@ -20,7 +21,7 @@ _MOST_NAMED = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class RequestImages:
+class RequestPreprocessor:
     """How the images of a request are looked at.
 
     Attributes:
@@ -34,6 +35,9 @@ class RequestImages:
     test_scales: tuple[int, ...]
     crop_size: int
     max_pixels: int
+
+    def _specs(self) -> list[ViewSpec]:
+        return [ViewSpec(self.method, side, self.crop_size) for side in self.test_scales]
 
     def views(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """Decodes, rescales and crops.
@@ -83,7 +87,7 @@ class RequestImages:
         return tf.constant(state), tf.fill([len(self.test_scales)], "")
 
     def _center(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return _serialized(views.encoded_views(image_bytes, self.method, self.test_scales, self.crop_size))
+        return _serialize(views.decode_views(image_bytes, self._specs()))
 
     def _whole(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         image = transforms.decode(image_bytes)
@@ -91,13 +95,13 @@ class RequestImages:
         extent = tf.reduce_max(sides) / tf.reduce_min(sides) * max(self.test_scales) ** 2
 
         def seen() -> tuple[tf.Tensor, tf.Tensor]:
-            return _serialized([views.views_of(image, self.method, side, self.crop_size) for side in self.test_scales])
+            return _serialize([spec.extract(image) for spec in self._specs()])
 
-        return tf.cond(extent > views.ALWAYS_ALLOWED, lambda: self._refused(_TOO_LONG), seen)
+        return tf.cond(extent > views.ALWAYS_ALLOWED_PIXELS, lambda: self._refused(_TOO_LONG), seen)
 
 
-def _serialized(seen: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-    return tf.constant(_FINE), tf.stack([tf.io.serialize_tensor(of_scale) for of_scale in seen])
+def _serialize(seen: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    return tf.constant(_FINE), tf.stack([tf.io.serialize_tensor(view) for view in seen])
 
 
 def _refuse(places: tf.Tensor, why: str) -> tf.Operation | None:

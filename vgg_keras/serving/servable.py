@@ -9,25 +9,25 @@ import tensorflow as tf
 
 from vgg_keras.inference import posteriors
 from vgg_keras.models import fully_convolutional
-from vgg_keras.serving.preprocessing import RequestImages
+from vgg_keras.serving.preprocessing import RequestPreprocessor
 from vgg_keras.utils import keras_compat
 
 CLASSIFY, DENSE_MAP, FEATURES = "serving_default", "dense", "features"
 
 
 @dataclasses.dataclass(frozen=True)
-class ServedAs:
+class ServingConfig:
     """How a model is served.
 
     Attributes:
-        images: how the images of a request are looked at.
+        preprocessor: turns the images of a request into views.
         flip: whether each view is averaged with its mirror image.
-        average: of a class-score map, of `posteriors.AVERAGES`.
-        top: how many class names are returned.
-        dtype: of the net's weights and outputs, "float32" or "bfloat16".
+        average: what is averaged over a class-score map, one of `protocol.AVERAGES`.
+        top: number of class names in an answer.
+        dtype: dtype of the net's weights and outputs, "float32" or "bfloat16".
     """
 
-    images: RequestImages
+    preprocessor: RequestPreprocessor
     flip: bool
     average: str
     top: int = 5
@@ -47,18 +47,18 @@ class ServedModel(tf.Module):
 
     Args:
         source: a trained model, square crops -> posteriors.
-        served: how it is served.
+        config: how it is served.
         label_names: a text file with one class name a line; saved as an asset.
 
     Raises:
         UserError: the source cannot be made fully convolutional.
     """
 
-    def __init__(self, source: keras.Model, served: ServedAs, label_names: Path):
+    def __init__(self, source: keras.Model, config: ServingConfig, label_names: Path):
         super().__init__()
-        self._served = served
+        self._config = config
         self._num_classes = source.output_shape[-1]
-        net = fully_convolutional.convert(source, served.dtype)
+        net = fully_convolutional.convert(source, config.dtype)
         self._nets = _Nets(net, keras.Model(net.input, net.layers[-1].input))
         # TensorFlow finds a Keras 3 model's variables only by a detour through which a server does not restore them
         # ("Could not find variable"); so they are named to it one by one, and the model is kept out of its sight.
@@ -88,8 +88,8 @@ class ServedModel(tf.Module):
             class_names (B, k) string, class_indices (B, k) int32 and probabilities (B, k) float32, the best first; and
             posterior (B, classes) float32.
         """
-        posterior = self._of_images(image_bytes, self._nets.scores, self._served.average)
-        probabilities, indices = tf.math.top_k(posterior, min(self._served.top, self._num_classes))
+        posterior = self._predict_images(image_bytes, self._nets.scores, self._config.average)
+        probabilities, indices = tf.math.top_k(posterior, min(self._config.top, self._num_classes))
         return {
             "class_names": self.names.lookup(tf.cast(indices, tf.int64)),
             "class_indices": indices,
@@ -107,11 +107,14 @@ class ServedModel(tf.Module):
         Returns:
             class_score_map (B, h, w, classes) and posterior (B, classes), float32.
         """
-        smallest = self._served.images.crop_size
+        smallest = self._config.preprocessor.crop_size
         message = tf.strings.format(f"images are {{}}; height and width must be {smallest} at least", tf.shape(images))
         tf.debugging.Assert(tf.reduce_min(tf.shape(images)[1:3]) >= smallest, [message])
         score_map = tf.cast(self._nets.scores(images, training=False), tf.float32)
-        return {"class_score_map": score_map, "posterior": posteriors.of_map(score_map, self._served.average)}
+        return {
+            "class_score_map": score_map,
+            "posterior": posteriors.average_score_map(score_map, self._config.average),
+        }
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def features(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -123,25 +126,25 @@ class ServedModel(tf.Module):
         Returns:
             features: (B, D) float32, rows of length 1; D is 4096 for the paper's nets.
         """
-        descriptors = self._of_images(image_bytes, self._nets.descriptors, posteriors.VALUES)
+        descriptors = self._predict_images(image_bytes, self._nets.descriptors, posteriors.VALUES)
         return {"features": tf.math.l2_normalize(descriptors, axis=1)}
 
-    def _of_images(self, image_bytes: tf.Tensor, net: keras.Model, average: str) -> tf.Tensor:
+    def _predict_images(self, image_bytes: tf.Tensor, net: keras.Model, average: str) -> tf.Tensor:
         """Returns the mean of what a net says over an image's views and scales: (B,) string -> (B, C) float32."""
-        scales = range(len(self._served.images.test_scales))
+        scales = range(len(self._config.preprocessor.test_scales))
 
-        def of_image(serialized: tf.Tensor) -> tf.Tensor:
-            of_scales = []
+        def predict_image(serialized: tf.Tensor) -> tf.Tensor:
+            scale_means = []
             for scale in scales:
-                seen = tf.ensure_shape(tf.io.parse_tensor(serialized[scale], tf.float32), (None, None, None, 3))
-                of_views = posteriors.of_views(net, seen, average=average, flip=self._served.flip)
-                of_scales.append(tf.reduce_mean(of_views, axis=0))
-            return tf.reduce_mean(tf.stack(of_scales), axis=0)
+                views = tf.ensure_shape(tf.io.parse_tensor(serialized[scale], tf.float32), (None, None, None, 3))
+                outputs = posteriors.predict_views(net, views, average=average, flip=self._config.flip)
+                scale_means.append(tf.reduce_mean(outputs, axis=0))
+            return tf.reduce_mean(tf.stack(scale_means), axis=0)
 
         # One image at a time: shapes differ, and a layer's ops use all cores by themselves.
         return tf.map_fn(
-            of_image,
-            self._served.images.views(image_bytes),
+            predict_image,
+            self._config.preprocessor.views(image_bytes),
             fn_output_signature=tf.TensorSpec((net.output_shape[-1],), tf.float32),
             parallel_iterations=1,
         )

@@ -18,7 +18,7 @@ FILE = "assets.extra/tf_serving_warmup_requests"
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
+class WarmUpRequest:
     """A request to a signature, and what is known of its answer.
 
     Attributes:
@@ -32,12 +32,12 @@ class Request:
     expected: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
-def encoded(photos: Sequence[bytes]) -> dict[str, np.ndarray]:
+def encode_photos(photos: Sequence[bytes]) -> dict[str, np.ndarray]:
     """Returns the arguments of a request with encoded photos."""
     return {"image_bytes": np.array(photos, object)}
 
 
-def write(version: Path, model_name: str, requests: Iterable[Request]) -> None:
+def write(version: Path, model_name: str, requests: Iterable[WarmUpRequest]) -> None:
     """Writes the requests into the folder of a version.
 
     Args:
@@ -60,7 +60,7 @@ def write(version: Path, model_name: str, requests: Iterable[Request]) -> None:
             writer.write(log.SerializeToString())
 
 
-def read(version: Path) -> list[Request]:
+def read(version: Path) -> list[WarmUpRequest]:
     """Reads what `write` wrote.
 
     Raises:
@@ -75,7 +75,7 @@ def read(version: Path) -> list[Request]:
                 {name: tf.make_ndarray(value) for name, value in tensors.items()}
                 for tensors in (predict.request.inputs, predict.response.outputs)
             )
-            requests.append(Request(predict.request.model_spec.signature_name, inputs, expected))
+            requests.append(WarmUpRequest(predict.request.model_spec.signature_name, inputs, expected))
     except Exception as error:  # whatever TensorFlow and protobuf raise
         raise UserError(f"{path} is missing or damaged: {error}") from error
     return requests

@@ -1,7 +1,4 @@
-"""The flags of training as one frozen dataclass.
-
-The defaults are the paper's hyper-parameters (arXiv:1409.1556, sect. 3.1).
-"""
+"""Holds the settings of training; the defaults are the paper's (arXiv:1409.1556, sect. 3.1)."""
 
 import dataclasses
 import json
@@ -12,9 +9,10 @@ from vgg_keras.utils.devices import PRECISIONS, STRATEGIES
 
 DRAWN_FLOWERS = "drawn_flowers"
 
-PLATEAU, COSINE = SCHEDULES = ("plateau", "cosine")
+PLATEAU, COSINE = "plateau", "cosine"
+SCHEDULES = (PLATEAU, COSINE)
 
-# What a run that is continued may change; any other difference makes it another run.
+# Settings that may differ when a run is resumed; any other difference makes it another run.
 MAY_CHANGE = (
     "data_dir",
     "output_dir",
@@ -33,22 +31,26 @@ MAY_CHANGE = (
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainOptions:
+class TrainConfig:
     """Flags of `vgg_keras.train`."""
 
-    net: str = option("D", "the net", choices=tuple(NETS))
+    net: str = option("D", "net of Table 1, or the 5x5 ablation", choices=tuple(NETS))
     data_dir: str = option("", "a data set written by data_prep, or TFDS's root folder where --dataset names one there")
     dataset: str = option(
-        "", f"a TFDS data set by name, such as tf_flowers; {DRAWN_FLOWERS}: five drawn kinds, made here"
+        "", f"a TFDS data set by name, such as tf_flowers; {DRAWN_FLOWERS}: five drawn kinds, made on the spot"
     )
     train_split: str = option("train", "the training split, in TFDS's notation: train[:90%]")
     validation_split: str = option("validation", "the validation split")
     output_dir: str = option("", "the run's folder", required=True)
-    batch_size: int = option(256, "images a step, of all devices together", lower=1)
-    micro_batch_size: int = option(0, "images a device computes at a time; 0: 32 on a CPU, all on a GPU", lower=0)
+    batch_size: int = option(256, "number of images in a step, of all devices together", lower=1)
+    micro_batch_size: int = option(
+        0, "number of images that a device computes at a time; 0: 32 on a CPU, all on a GPU", lower=0
+    )
     epochs: int = option(74, "passes over the training split", lower=1)
-    max_steps: int = option(0, "stop after so many steps; 0: after --epochs", lower=0)
-    train_scale: str = option("256", "S, the smallest side of training images: 256, 384, or 256,512 for any in between")
+    max_steps: int = option(0, "number of steps to stop after; 0: after --epochs", lower=0)
+    train_scale: str = option(
+        "256", "training scale S, the smallest side in pixels: 256, 384, or 256,512 for any in between"
+    )
     optimizer: str = option("sgd", "sgd, another of Keras's by name, such as adam, or a registered one: Addons>SGDW")
     optimizer_args: str = option("", 'further arguments of its class as JSON: {"weight_decay": 1e-4}')
     learning_rate: float = option(1e-2, "initial learning rate", lower=0.0)
@@ -58,7 +60,7 @@ class TrainOptions:
     )
     weight_decay: float = option(5e-4, "L2 penalty; its gradient is weight_decay * w", lower=0.0)
     dropout: float = option(0.5, "dropout rate after FC6 and FC7", lower=0.0, upper=0.99)
-    initializer: str = option("normal", "distribution of the first weights", choices=INITIALIZERS)
+    initializer: str = option("normal", "distribution of the initial weights", choices=INITIALIZERS)
     initializer_variance: float = option(1e-2, "variance of --initializer=normal", lower=0.0)
     init_from: str = option("", "take weights, and the mean, from another model: whatever vgg_keras.pretrained reads")
     strict: bool = option(False, "fail if a layer of --init_from is missing, unexpected or of another shape")
@@ -69,24 +71,32 @@ class TrainOptions:
     pretrained_rate: float = option(1.0, "learning-rate multiplier of the layers that --init_from gave", lower=0.0)
     freeze_up_to: str = option("", "the last layer that is not trained, such as block4_pool; empty: all are trained")
     cache_views: int = option(
-        0, "compute the frozen layers once, for so many augmented views of each photo; 0: in each step", lower=0
+        0,
+        "number of augmented views of each photo for which the frozen layers are computed once; 0: in each step",
+        lower=0,
     )
     cache_side: int = option(
-        0, "side of these views; larger than --input_size, crops and mirror images are drawn of their maps", lower=0
+        0,
+        "side of these views in pixels; if larger than --input_size, crops and mirror images of their maps are drawn",
+        lower=0,
     )
-    schedule: str = option(PLATEAU, "what becomes of the learning rate; plateau: the paper's rule", choices=SCHEDULES)
-    warm_up_steps: int = option(0, "steps in which the learning rate grows to its initial value", lower=0)
-    plateau_patience: int = option(5, "epochs without a better validation error before the rate drops", lower=1)
-    early_stop: int = option(0, "stop after so many epochs without a better model; 0: never", lower=0)
-    seed: int = option(0, "everything random follows from it", lower=0)
+    schedule: str = option(PLATEAU, "learning-rate schedule; plateau: the paper's rule", choices=SCHEDULES)
+    warm_up_steps: int = option(0, "number of steps in which the learning rate grows to its initial value", lower=0)
+    plateau_patience: int = option(
+        5, "number of epochs without a better validation error before the rate drops", lower=1
+    )
+    early_stop: int = option(0, "number of epochs without a better model to stop after; 0: never", lower=0)
+    seed: int = option(0, "seed from which everything random follows", lower=0)
     precision: str = option("auto", "dtype policy; auto: mixed_bfloat16 where the hardware has it", choices=PRECISIONS)
     jit_compile: str = option("auto", "compile with XLA; auto: on a single GPU", choices=("auto", "true", "false"))
-    strategy: str = option("auto", "how the work is spread over devices and machines", choices=STRATEGIES)
-    cpu_devices: int = option(1, "present the CPU as so many devices, to try --strategy=mirrored", lower=1)
-    resume: bool = option(False, "continue the run in --output_dir, if there is one")
-    checkpoint_every: int = option(1000, "steps between checkpoints; there is one after each epoch anyway", lower=1)
-    keep_checkpoints: int = option(3, "how many checkpoints are kept", lower=1)
-    log_every: int = option(20, "steps between looks at the loss", lower=1)
+    strategy: str = option("auto", "how the work is shared out over devices and machines", choices=STRATEGIES)
+    cpu_devices: int = option(1, "number of devices that the CPU is split into, to try --strategy=mirrored", lower=1)
+    resume: bool = option(False, "resume the run in --output_dir, if there is one")
+    checkpoint_every: int = option(
+        1000, "number of steps between checkpoints; there is one after each epoch anyway", lower=1
+    )
+    keep_checkpoints: int = option(3, "number of checkpoints to keep", lower=1)
+    log_every: int = option(20, "number of steps between updates of the displayed loss", lower=1)
     export_dir: str = option("", "when done, export the best model there, as vgg_keras.export does")
 
     def scale_range(self) -> tuple[int, int]:
@@ -111,7 +121,7 @@ class TrainOptions:
         return sum(self.scale_range()) // 2
 
     def optimizer_arguments(self) -> dict:
-        """Returns what --optimizer_args says.
+        """Parses --optimizer_args.
 
         Raises:
             UserError: it is no JSON object.
@@ -119,7 +129,7 @@ class TrainOptions:
         return _json_object("optimizer_args", self.optimizer_args, '{"weight_decay": 1e-4}')
 
     def metric_arguments(self) -> dict[str, dict]:
-        """Returns what --metrics says: each metric's arguments by its name.
+        """Parses --metrics: the arguments of each metric by its name.
 
         Raises:
             UserError: it is no JSON object of JSON objects.
@@ -130,8 +140,19 @@ class TrainOptions:
             _json_object("metrics", json.dumps(arguments), example)
         return described
 
-    def check_freezing(self) -> None:
-        """Refuses a cache of layers that are trained, and views that are smaller than the crop or larger than S.
+    def validate(self) -> None:
+        """Checks every setting that can be checked without data or a model.
+
+        Raises:
+            UserError: a setting is malformed, or settings contradict each other.
+        """
+        self.scale_range()
+        self.optimizer_arguments()
+        self.metric_arguments()
+        self._validate_cache()
+
+    def _validate_cache(self) -> None:
+        """Checks that only frozen layers are cached, and that views are at least the crop and at most S.
 
         Raises:
             UserError: --cache_views without --freeze_up_to, or a --cache_side out of its range.
@@ -151,7 +172,7 @@ class TrainOptions:
             )
 
     def view_side(self) -> int:
-        """Returns the side of what the net, or the frozen part of it, sees of a training photo."""
+        """Returns the side of the training crop in pixels, or of the view that the frozen layers are shown."""
         return self.cache_side or self.input_size
 
 

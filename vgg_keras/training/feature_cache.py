@@ -19,16 +19,17 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.data import input_pipeline, transforms
-from vgg_keras.training.train_step import Steps
+from vgg_keras.training.train_step import TrainStep
+from vgg_keras.utils.arithmetic import ceil_divide
 from vgg_keras.utils.cli import UserError, progress_bar
-from vgg_keras.utils.resumable_array import Rows
+from vgg_keras.utils.resumable_array import ResumableArray
 
 # Before the outputs a row holds these.
 _LABEL, _WEIGHT, _FIRST_OUTPUT = 0, 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class CachedSource:
     """Batches of images whose outputs are kept.
 
     Attributes:
@@ -48,7 +49,7 @@ class Source:
     @property
     def num_steps(self) -> int:
         """How many batches there are."""
-        return -(-self.num_images // self.batch_size)
+        return ceil_divide(self.num_images, self.batch_size)
 
     @property
     def num_rows(self) -> int:
@@ -61,14 +62,16 @@ class FeatureCache:
 
     Args:
         folder: where the outputs are kept meanwhile.
-        steps: the steps.
+        train_step: the step that computes them.
         views: the training split's views.
         validation: the validation split, images as large as the net's input.
         seed: of the order of the later epochs, and of crops and mirror images of maps.
     """
 
-    def __init__(self, folder: Path, steps: Steps, views: list[Source], validation: Source, *, seed: int):
-        self._folder, self._steps, self._seed = folder, steps, seed
+    def __init__(
+        self, folder: Path, train_step: TrainStep, views: list[CachedSource], validation: CachedSource, *, seed: int
+    ):
+        self._folder, self._train_step, self._seed = folder, train_step, seed
         self._views, self._validation = views, validation
 
     def fill(self) -> None:
@@ -107,14 +110,14 @@ class FeatureCache:
         """Opens the batches of the validation split: {"image": outputs, "label", "weight"}."""
         return self._batches(self._validation, np.arange(self._validation.num_rows), 0)
 
-    def _path(self, source: Source) -> Path:
+    def _path(self, source: CachedSource) -> Path:
         return self._folder / f"{source.name}.npy"
 
-    def _width(self, source: Source) -> int:
-        return _FIRST_OUTPUT + math.prod(self._steps.frozen_shape(source.side))
+    def _width(self, source: CachedSource) -> int:
+        return _FIRST_OUTPUT + math.prod(self._train_step.frozen_shape(source.side))
 
-    def _fill(self, source: Source) -> None:
-        rows = Rows(self._path(source), source.num_rows, self._width(source))
+    def _fill(self, source: CachedSource) -> None:
+        rows = ResumableArray(self._path(source), source.num_rows, self._width(source))
         pending = np.flatnonzero(rows.pending())
         if not len(pending):
             return
@@ -131,14 +134,16 @@ class FeatureCache:
 
     def _rows_of(self, batch: Mapping) -> np.ndarray:
         """Computes the rows of a batch: (B, width) float32."""
-        outputs, labels = self._steps.frozen_outputs(batch), self._steps.gathered(batch["label"])
-        weights = self._steps.gathered(batch["weight"]) if "weight" in batch else np.ones(len(labels))
+        outputs, labels = self._train_step.frozen_outputs(batch), self._train_step.gather(batch["label"])
+        weights = self._train_step.gather(batch["weight"]) if "weight" in batch else np.ones(len(labels))
         return np.column_stack([labels, weights, outputs.reshape(len(labels), -1)]).astype(np.float32)
 
-    def _batches(self, source: Source, order: np.ndarray, first_step: int, seed: tuple[int, int] = (0, 0)) -> Iterable:
-        rows = Rows(self._path(source), source.num_rows, self._width(source)).values()
-        shape = self._steps.frozen_shape(source.side)
-        wanted = self._steps.frozen_shape(self._validation.side)
+    def _batches(
+        self, source: CachedSource, order: np.ndarray, first_step: int, seed: tuple[int, int] = (0, 0)
+    ) -> Iterable:
+        rows = ResumableArray(self._path(source), source.num_rows, self._width(source)).values()
+        shape = self._train_step.frozen_shape(source.side)
+        wanted = self._train_step.frozen_shape(self._validation.side)
 
         def example(index: tf.Tensor, position: tf.Tensor) -> dict:
             row = tf.numpy_function(lambda place: rows[place], [index], tf.float32, stateful=False)
@@ -162,4 +167,4 @@ class FeatureCache:
             examples = places.skip(first_step * batch_size).map(example, tf.data.AUTOTUNE, deterministic=True)
             return examples.batch(per_replica_batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
-        return input_pipeline.distribute(self._steps.strategy, source.batch_size, make)
+        return input_pipeline.distribute(self._train_step.strategy, source.batch_size, make)

@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 import keras
 
+from vgg_keras.models.vgg import layers_with_weights
 from vgg_keras.utils.cli import UserError
-from vgg_keras.weights.transfer import layers_with_weights
 
 
 def trained_layers(model: keras.Model, frozen_up_to: str = "") -> list[keras.layers.Layer]:
@@ -26,7 +26,7 @@ def trained_layers(model: keras.Model, frozen_up_to: str = "") -> list[keras.lay
     return list(model.layers[names.index(frozen_up_to) + 1 :])
 
 
-def frozen_part(model: keras.Model, frozen_up_to: str) -> keras.Model:
+def frozen_net(model: keras.Model, frozen_up_to: str) -> keras.Model:
     """Returns the net from the images to the outputs of a layer; if those are a map, for images of any size."""
     last = model.get_layer(frozen_up_to)
     if len(last.output.shape) != 4:
@@ -37,13 +37,15 @@ def frozen_part(model: keras.Model, frozen_up_to: str) -> keras.Model:
     return keras.Model(inputs, outputs)
 
 
-def score_function(model: keras.Model, frozen_up_to: str = "") -> keras.Model:
+def score_net(model: keras.Model, frozen_up_to: str = "") -> keras.Model:
     """Returns the net from the outputs of a layer, or from the images where none is named, to the class scores."""
     start = model.get_layer(frozen_up_to).output if frozen_up_to else model.input
     return keras.Model(start, model.get_layer("fc8").output)
 
 
-def check(model: keras.Model, frozen_up_to: str, pretrained: Collection[str], *, as_map: bool = False) -> None:
+def require_freezable(
+    model: keras.Model, frozen_up_to: str, pretrained: Collection[str], *, as_map: bool = False
+) -> None:
     """Refuses to freeze layers that nobody has trained.
 
     Args:

@@ -10,7 +10,7 @@ from vgg_keras.utils import keras_compat
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerChoice:
+class OptimizerConfig:
     """Which optimizer, with which settings.
 
     Attributes:
@@ -48,7 +48,7 @@ def _class_of(name: str) -> type:
 
 
 def make_optimizer(
-    choice: OptimizerChoice, variables: list, precision: str = "float32", multiplier: float = 1.0
+    choice: OptimizerConfig, variables: list, precision: str = "float32", multiplier: float = 1.0
 ) -> keras.optimizers.Optimizer:
     """Makes an optimizer, ready for a checkpoint; call in the strategy's scope.
 
@@ -64,12 +64,12 @@ def make_optimizer(
     optimizer = choice.make(multiplier)
     if precision == "mixed_float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
-    keras_compat.build(optimizer, variables)
+    keras_compat.build_optimizer(optimizer, variables)
     return optimizer
 
 
 @dataclasses.dataclass(frozen=True)
-class Group:
+class ParameterGroup:
     """Variables that share a learning rate.
 
     Attributes:
@@ -92,7 +92,7 @@ class Optimizers:
         groups: the groups; together they hold every variable that is trained, each once.
     """
 
-    def __init__(self, groups: Sequence[Group]):
+    def __init__(self, groups: Sequence[ParameterGroup]):
         self._groups = tuple(groups)
 
     @property
@@ -121,7 +121,7 @@ class Optimizers:
 
 
 def make_optimizers(
-    choice: OptimizerChoice,
+    choice: OptimizerConfig,
     layers: Sequence[keras.layers.Layer],
     *,
     pretrained: Collection[str] = (),
@@ -146,5 +146,7 @@ def make_optimizers(
         members = [layer for layer in layers if (not alike and layer.name in pretrained) == chosen]
         variables = [variable for layer in members for variable in layer.trainable_variables]
         if variables:
-            groups.append(Group(make_optimizer(choice, variables, precision, multiplier), variables, multiplier))
+            groups.append(
+                ParameterGroup(make_optimizer(choice, variables, precision, multiplier), variables, multiplier)
+            )
     return Optimizers(groups)

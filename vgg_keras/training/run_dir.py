@@ -14,44 +14,22 @@ RUN/best.keras         the model with the lowest validation error
 
 import dataclasses
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from vgg_keras import version
-from vgg_keras.data.labels import LABEL_NAMES, label_files
-from vgg_keras.training.checkpoints import write_atomically
+from vgg_keras.data.labels import label_files
+from vgg_keras.models import run_record
+from vgg_keras.models.run_record import HISTORY, RECORD, read_history, read_record
 from vgg_keras.utils import keras_compat
 from vgg_keras.utils.cli import UserError
-
-HISTORY = "history.jsonl"
-BEST_MODEL = "best.keras"
-RECORD = "run.json"
-CHECKPOINTS = "checkpoints"
-CACHE = "cache"
-# Entries of the history that a repetition of the run does not reproduce.
-TIMING_KEYS = ("seconds", "images_per_second")
+from vgg_keras.utils.files import write_atomically, write_text
+from vgg_keras.utils.keras_compat import package_versions
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file, complete or not at all."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions that a result depends on."""
-    return {
-        "vgg_keras": version.__version__,
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def check(folder: Path, flags: Mapping[str, object], may_change: Sequence[str], resume: bool) -> None:
+def require_usable(folder: Path, flags: Mapping[str, object], may_change: Sequence[str], resume: bool) -> None:
     """Checks that a run may use a folder: it is empty, or holds the same run and that is to be continued.
 
     Args:
@@ -89,7 +67,9 @@ def _check_generation(folder: Path, version: str) -> None:
         )
 
 
-def start(folder: Path, flags: Mapping[str, object], choices: Mapping[str, str], model: Mapping[str, object]) -> None:
+def write_run_record(
+    folder: Path, flags: Mapping[str, object], choices: Mapping[str, str], model: Mapping[str, object]
+) -> None:
     """Makes a run's folder and writes what the run is.
 
     Args:
@@ -99,43 +79,10 @@ def start(folder: Path, flags: Mapping[str, object], choices: Mapping[str, str],
         model: what the flags do not tell of the model: "num_classes" and "mean_rgb".
     """
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"flags": dict(flags), "versions": versions(), "choices": dict(choices), "model": dict(model)}
+    content = {"flags": dict(flags), "versions": package_versions(), "choices": dict(choices), "model": dict(model)}
     write_text(folder / RECORD, json.dumps(content, indent=2) + "\n")
     lines = [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in flags.items()]
-    write_text(folder / "flags.cfg", "\n".join(lines) + "\n")
-
-
-def model_file(path: Path) -> Path:
-    """Returns the best model of a run where the path is the run's folder, else the path."""
-    return path / BEST_MODEL if path.is_dir() else path
-
-
-def read_record(folder: Path) -> dict:
-    """Reads what `start` wrote.
-
-    Raises:
-        UserError: the record is missing or damaged.
-    """
-    record = folder / RECORD
-    try:
-        return json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{record} is missing or damaged: {error}") from error
-
-
-def read_train_scale(folder: Path) -> str:
-    """Returns the training scale of a run as `--train_scale` has it, or "" where no record tells.
-
-    Raises:
-        UserError: the record is damaged.
-    """
-    if not (folder / RECORD).exists():
-        return ""
-    try:
-        scales = {int(side) for side in read_record(folder)["flags"]["train_scale"].split(",")}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{folder / RECORD} is damaged: it should hold the flags of a run, with train_scale") from error
-    return ",".join(map(str, sorted(scales)))
+    write_text(folder / run_record.FLAGS, "\n".join(lines) + "\n")
 
 
 def save_labels(folder: Path, class_names: Sequence[str], label_names: Sequence[str]) -> None:
@@ -144,36 +91,14 @@ def save_labels(folder: Path, class_names: Sequence[str], label_names: Sequence[
         write_text(folder / name, text)
 
 
-def read_label_names(folder: Path, num_classes: int) -> list[str]:
-    """Returns the label names beside a model; where there are none "class 0", "class 1", ...
-
-    Raises:
-        UserError: they are of another number of classes.
-    """
-    beside = folder / LABEL_NAMES
-    if not beside.exists():
-        return [f"class {index}" for index in range(num_classes)]
-    names = beside.read_text(encoding="utf-8").splitlines()
-    if len(names) != num_classes:
-        raise UserError(f"{beside} names {len(names)} classes, the model has {num_classes}")
-    return names
-
-
 def save_samples(folder: Path, encoded: tf.data.Dataset, count: int = 8) -> None:
     """Writes the first few encoded images of a data set of {"image_bytes", ...} into `samples/`."""
-    samples = folder / "samples"
+    samples = folder / run_record.SAMPLES
     samples.mkdir(exist_ok=True)
     for index, example in enumerate(encoded.take(count).as_numpy_iterator()):
         image_bytes = example["image_bytes"]
         suffix = ".jpg" if image_bytes[:2] == b"\xff\xd8" else ".img"
         write_atomically(samples / f"{index}{suffix}", lambda temporary, data=image_bytes: temporary.write_bytes(data))
-
-
-def read_history(folder: Path) -> list[dict]:
-    """Reads the history of a run: one dict an epoch; a last line that was cut off is dropped."""
-    path = folder / HISTORY
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
 
 
 @dataclasses.dataclass
@@ -187,7 +112,7 @@ class History:
     folder: Path
 
     def __post_init__(self) -> None:
-        self._writer = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
+        self._writer = tf.summary.create_file_writer(str(self.folder / run_record.TENSORBOARD))
 
     def keep_first(self, count: int) -> None:
         """Drops the lines after the first `count`: a run that goes on from a checkpoint writes them again."""

@@ -1,39 +1,58 @@
-"""Training and evaluation steps, the same on one device, several, or several machines (arXiv:1409.1556, sect. 3.3)."""
+"""Computes training and evaluation steps, the same on one device, several, or several machines.
 
+A step computes what one device would compute with the whole batch (arXiv:1409.1556, sect. 3.3): the cross-entropy is
+summed and divided by the batch of all replicas, the penalty is divided by their number, and the gradients are summed.
+"""
+
+import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.training import forward, freezing
+from vgg_keras.training import freezing
 from vgg_keras.training.keras_metrics import ValidationMetrics
 from vgg_keras.training.optimizers import Optimizers
 from vgg_keras.utils.metrics import Score, score_sums
 
 
-class Steps:
-    """Compiled steps of one model under one strategy.
-
-    A step computes what one device would compute with the whole batch: the cross-entropy is summed and divided by the
-    batch of all replicas, the penalty is divided by their number, and the gradients are summed.
-
-    Args:
-        model: a net of `architectures.build`, made in the strategy's scope.
-        optimizers: of the layers that are trained, made in the strategy's scope.
-        strategy: the strategy.
-        batch_size: of all replicas together; a multiple of their number.
-        micro_batch_size: how many images a replica puts through the net at a time; the gradients of the parts are added
-            up, which needs less memory and changes nothing but the rounding (batch normalisation sees only the part).
-        seed: of the dropout.
-        frozen_up_to: name of the last layer that is not trained; "": all are. What is frozen works as in evaluation.
-        cached: whether the batches hold the outputs of that layer, of `frozen_outputs`, in place of images.
-        jit: whether XLA compiles the gradients.
-        metrics: further metrics of what is evaluated; of this process's images.
+@dataclasses.dataclass(frozen=True)
+class StepConfig:
+    """Settings of a step.
 
     Attributes:
-        evaluation_batch_size: images that all replicas together should evaluate at a time.
+        batch_size: number of images in the batch of all replicas together; a multiple of their number.
+        micro_batch_size: largest number of images that a replica puts through the net at a time; the gradients of the
+            parts are added up, which needs less memory and changes nothing but the rounding (batch normalisation sees
+            only the part).
+        seed: dropout seed.
+        frozen_up_to: name of the last layer that is not trained; "": all are. Frozen layers work as in evaluation.
+        cached: whether the batches hold the outputs of that layer, computed by `frozen_outputs`, instead of images.
+        jit: whether XLA compiles the gradients.
+    """
+
+    batch_size: int
+    micro_batch_size: int
+    seed: int
+    frozen_up_to: str = ""
+    cached: bool = False
+    jit: bool = False
+
+
+class TrainStep:
+    """The compiled steps of one model under one strategy.
+
+    Args:
+        model: a net of `vgg.build`, made in the strategy's scope.
+        optimizers: optimizers of the trained layers, made in the strategy's scope.
+        strategy: the devices.
+        config: the settings.
+        metrics: further metrics of the images that are evaluated; they see this process's images only.
+
+    Attributes:
+        evaluation_batch_size: number of images that all replicas together should evaluate at a time.
 
     Raises:
         ValueError: the batch does not divide by the number of replicas.
@@ -44,34 +63,35 @@ class Steps:
         model: keras.Model,
         optimizers: Optimizers,
         strategy: tf.distribute.Strategy,
-        *,
-        batch_size: int,
-        micro_batch_size: int,
-        seed: int,
-        frozen_up_to: str = "",
-        cached: bool = False,
-        jit: bool = False,
+        config: StepConfig,
         metrics: ValidationMetrics | None = None,
     ):
-        self.metrics = metrics or ValidationMetrics({})
         self._replicas = strategy.num_replicas_in_sync
-        if batch_size % self._replicas:
-            raise ValueError(f"batch_size must be a multiple of the {self._replicas} replicas, received {batch_size}")
+        if config.batch_size % self._replicas:
+            raise ValueError(
+                f"batch_size must be a multiple of the {self._replicas} replicas, received {config.batch_size}"
+            )
         self.model, self.optimizers, self.strategy = model, optimizers, strategy
-        self.batch_size, self._seed = batch_size, seed
-        self._num_parts = num_parts(batch_size // self._replicas, micro_batch_size)
+        self.metrics = metrics or ValidationMetrics({})
+        self.batch_size, self._config = config.batch_size, config
+        self._num_parts = num_parts(config.batch_size // self._replicas, config.micro_batch_size)
         # What fits in training fits in evaluation.
-        self.evaluation_batch_size = batch_size // self._num_parts
-        self._gradients = tf.function(self._replica_gradients, jit_compile=jit)
-        self._layers = freezing.trained_layers(model, frozen_up_to)
+        self.evaluation_batch_size = config.batch_size // self._num_parts
+        self._gradients = tf.function(self._replica_gradients, jit_compile=config.jit)
+        self._layers = freezing.trained_layers(model, config.frozen_up_to)
         self._variables = [variable for layer in self._layers for variable in layer.trainable_variables]
-        self._frozen = freezing.frozen_part(model, frozen_up_to) if frozen_up_to else None
-        self._cached = cached
-        self._scores = freezing.score_function(model, frozen_up_to if cached else "")
+        self._frozen = freezing.frozen_net(model, config.frozen_up_to) if config.frozen_up_to else None
+        self._scores = freezing.score_net(model, config.frozen_up_to if config.cached else "")
 
     def train(self, batch, global_step: int) -> tf.Tensor:
-        """Does one step; returns the (4,) sums of `score_sums` over the batch of all replicas."""
-        seed = tf.constant([self._seed, global_step], tf.int64)
+        """Does one step; returns the (4,) sums of `score_sums` over the batch of all replicas.
+
+        Args:
+            batch: {"image": (B, S, S, 3) float32 0..255, or the frozen layers' outputs; "label": (B,) int32; "row":
+                (B,) int32, the image's row in the batch of all replicas}, distributed over the replicas.
+            global_step: number of steps done before this one.
+        """
+        seed = tf.constant([self._config.seed, global_step], tf.int64)
         return self._train(batch, seed)
 
     @tf.function
@@ -80,7 +100,7 @@ class Steps:
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
 
     def _replica_train(self, batch: dict, seed: tf.Tensor) -> tf.Tensor:
-        masks = forward.dropout_masks(self._layers, batch["row"], self.batch_size, seed)
+        masks = dropout_masks(self._layers, batch["row"], self.batch_size, seed)
         sums, gradients = self._gradients({"image": batch["image"], "label": batch["label"], "masks": masks})
         self.optimizers.apply(gradients, self._variables)
         return sums
@@ -112,24 +132,26 @@ class Steps:
         return sums, gradients
 
     def _part_gradients(self, part: dict) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        inputs = part["image"] if self._cached or not self._frozen else self._frozen(part["image"], training=False)
+        inputs = part["image"]
+        if self._frozen and not self._config.cached:
+            inputs = self._frozen(inputs, training=False)
         with tf.GradientTape() as tape:
-            scores = forward.training_scores(self._layers, inputs, part["masks"])
+            scores = training_scores(self._layers, inputs, part["masks"])
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(part["label"], scores)
             loss = self.optimizers.scale_loss(tf.reduce_sum(losses) / self.batch_size)
         sums = score_sums(scores, part["label"], tf.ones_like(losses))
         return sums, tape.gradient(loss, self._variables)
 
     def frozen_outputs(self, batch) -> np.ndarray:
-        """Returns what the frozen layers give for the images of a batch: (B, ...) float32, in the batch's order."""
-        return self.gathered(self._frozen_outputs(batch["image"]))
+        """Computes the frozen layers' outputs for the images of a batch: (B, ...) float32, in the batch's order."""
+        return self.gather(self._frozen_outputs(batch["image"]))
 
-    def gathered(self, values) -> np.ndarray:
-        """Joins what the replicas of this process hold."""
+    def gather(self, values) -> np.ndarray:
+        """Joins the values that the replicas of this process hold."""
         return np.concatenate([part.numpy() for part in self.strategy.experimental_local_results(values)])
 
     def frozen_shape(self, side: int) -> tuple[int, ...]:
-        """Returns the shape of the frozen layers' outputs of one image of side by side pixels."""
+        """Returns the shape of the frozen layers' outputs for one image of side by side pixels."""
         return tuple(self._frozen.compute_output_shape((1, side, side, 3))[1:])
 
     @tf.function
@@ -137,12 +159,28 @@ class Steps:
         return self.strategy.run(self._replica_frozen_outputs, args=(images,))
 
     def _replica_frozen_outputs(self, images: tf.Tensor) -> tf.Tensor:
-        def outputs_of(part: tf.Tensor) -> tf.Tensor:
+        def part_outputs(part: tf.Tensor) -> tf.Tensor:
             return tf.cast(self._frozen(part, training=False), tf.float32)
 
         parts = tf.reshape(images, (-1, self.evaluation_batch_size // self._replicas, *images.shape[1:]))
-        outputs = tf.map_fn(outputs_of, parts, parallel_iterations=1)
+        outputs = tf.map_fn(part_outputs, parts, parallel_iterations=1)
         return tf.reshape(outputs, (-1, *outputs.shape[2:]))
+
+    def evaluate(self, batches: Iterable) -> Score:
+        """Scores all images in the batches, and updates the metrics; images of weight 0 are padding.
+
+        Args:
+            batches: {"image", "label", "weight": (B,) float32}, distributed over the replicas.
+        """
+        total = np.zeros(4)
+        self.metrics.reset()
+        for batch in batches:
+            sums, scores = self._evaluate(batch)
+            total += sums.numpy()
+            if self.metrics:
+                counts = self.gather(batch["weight"]) > 0
+                self.metrics.update(self.gather(batch["label"])[counts], self.gather(scores)[counts])
+        return Score.from_sums(total)
 
     @tf.function
     def _evaluate(self, batch) -> tuple[tf.Tensor, tf.Tensor]:
@@ -153,27 +191,66 @@ class Steps:
         sums, scores = self.strategy.run(replica, args=(batch,))
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None), scores
 
-    def evaluate(self, batches: Iterable) -> Score:
-        """Returns the score of all images in the batches, and lets the metrics see them; padding does not count."""
-        total = np.zeros(4)
-        self.metrics.reset()
-        for batch in batches:
-            sums, scores = self._evaluate(batch)
-            total += sums.numpy()
-            if self.metrics:
-                counts = self.gathered(batch["weight"]) > 0
-                self.metrics.update(self.gathered(batch["label"])[counts], self.gathered(scores)[counts])
-        return Score.from_sums(total)
+
+def dropout_masks(
+    layers: Sequence[keras.layers.Layer], rows: tf.Tensor, batch_size: int, seed: tf.Tensor
+) -> list[tf.Tensor]:
+    """Draws which features each dropout layer keeps (arXiv:1409.1556, sect. 3.1).
+
+    The masks depend on the seed and the image's row in the batch alone. Keras's own dropout counts its calls in each
+    replica, so that its masks would depend on the number of devices and on how often a run was interrupted.
+
+    Call it outside of what XLA compiles, which has random numbers of its own.
+
+    Args:
+        layers: those of a net of `vgg.build`, or the last ones of it.
+        rows: (b,) int32, the images' rows in the batch of all replicas.
+        batch_size: number of images in the batch of all replicas.
+        seed: (2,) int64, new at each step.
+
+    Returns:
+        For each dropout layer (b, width) bool, true where a feature is kept.
+    """
+    masks = []
+    dropouts = [layer for layer in layers if isinstance(layer, keras.layers.Dropout)]
+    for index, layer in enumerate(dropouts):
+        layer_seed = tf.random.experimental.stateless_fold_in(seed, index)
+        # Every replica draws the whole batch's numbers and takes its rows: philox is the same on all devices.
+        numbers = tf.random.stateless_uniform((batch_size, layer.input.shape[-1]), layer_seed, alg="philox")
+        masks.append(tf.gather(numbers, rows) >= layer.rate)
+    return masks
 
 
-def _rows(values: tf.Tensor, start: tf.Tensor, count: int) -> tf.Tensor:
-    return values[start : start + count]
+def training_scores(layers: Sequence[keras.layers.Layer], inputs: tf.Tensor, masks: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Computes the class scores of a net in training, layer by layer, with dropout by given masks.
+
+    Args:
+        layers: those of a net of `vgg.build`, or the last ones of it.
+        inputs: input of the first of them, this replica's part of the batch: (b, S, S, 3) float32, RGB 0..255, for a
+            whole net.
+        masks: result of `dropout_masks` for the layers.
+
+    Returns:
+        (b, classes) float32, logits.
+    """
+    outputs = inputs
+    masks = iter(masks)
+    for layer in layers:
+        if isinstance(layer, keras.layers.Dropout):
+            outputs = tf.where(next(masks), outputs / (1.0 - layer.rate), tf.zeros_like(outputs))
+        elif not isinstance(layer, (keras.layers.InputLayer, keras.layers.Softmax)):
+            outputs = layer(outputs, training=True)
+    return outputs
 
 
 def num_parts(per_replica: int, micro_batch_size: int) -> int:
-    """Returns in how many equal parts of at most `micro_batch_size` images a replica's batch is computed."""
+    """Returns the smallest number of equal parts of at most `micro_batch_size` images that a replica's batch has."""
     return next(
         parts
         for parts in range(1, per_replica + 1)
         if per_replica % parts == 0 and per_replica // parts <= micro_batch_size
     )
+
+
+def _rows(values: tf.Tensor, start: tf.Tensor, count: int) -> tf.Tensor:
+    return values[start : start + count]

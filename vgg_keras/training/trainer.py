@@ -1,38 +1,40 @@
-"""The loop: epochs of steps, validation, the plateau rule, history, checkpoints, the best model."""
+"""Trains a model epoch by epoch, with validation, the plateau rule, history, checkpoints and the best model."""
 
 import dataclasses
 import math
-import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tqdm
 
-from vgg_keras.training.checkpoints import Checkpoints, Progress, save_model
-from vgg_keras.training.run_dir import BEST_MODEL, CHECKPOINTS, History
+from vgg_keras.models.run_record import BEST_MODEL, CHECKPOINTS
+from vgg_keras.models.saving import save_model
+from vgg_keras.training.checkpoints import Checkpoints, Progress
+from vgg_keras.training.inputs import Batches
+from vgg_keras.training.run_dir import History
 from vgg_keras.training.schedules import LearningRate, Plateau
-from vgg_keras.training.train_step import Steps
+from vgg_keras.training.train_step import TrainStep
 from vgg_keras.utils.cli import UserError, progress_bar
 from vgg_keras.utils.metrics import Score
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How long a run goes on and how often it reports.
+    """The length of a run, and how often it saves and reports.
 
     Attributes:
-        epochs: the last epoch.
-        max_steps: stop after so many steps in all; 0 for no such limit.
-        steps_per_epoch: steps of an epoch.
-        learning_rate: of each step.
-        patience: of the plateau rule, in epochs.
-        early_stop: stop after so many epochs without a better model; 0: never.
-        checkpoint_every: steps between checkpoints inside an epoch.
-        log_every: steps between looks at the loss.
-        keep_checkpoints: how many checkpoints to keep.
+        epochs: number of epochs.
+        max_steps: number of steps after which the run stops; 0 for no such limit.
+        steps_per_epoch: number of steps of an epoch.
+        learning_rate: learning rate of each step.
+        patience: patience of the plateau rule in epochs.
+        early_stop: number of epochs without a better model after which the run stops; 0: never.
+        checkpoint_every: number of steps between checkpoints inside an epoch.
+        log_every: number of steps between updates of the displayed loss.
+        keep_checkpoints: number of checkpoints to keep.
     """
 
     epochs: int
@@ -47,33 +49,34 @@ class Schedule:
 
 
 class Trainer:
-    """Trains one model in one folder, and goes on from the newest checkpoint there.
+    """Trains one model in one run folder, and resumes from the newest checkpoint in it.
 
     Args:
-        steps: the compiled steps.
-        schedule: how long.
+        train_step: the compiled steps.
+        schedule: the length of the run.
         folder: the run's folder.
-        training: `training(epoch, first_step)` opens the batches of an epoch from a step on.
-        validation: `validation()` opens the batches of the validation split.
-        chief: whether this process writes files and speaks.
+        batches: the batches of training and validation.
+        chief: whether this process is the chief, which writes files and reports.
+        report: function that shows a message to the user.
     """
 
     def __init__(
         self,
-        steps: Steps,
+        train_step: TrainStep,
         schedule: Schedule,
         folder: Path,
-        training: Callable[[int, int], Iterable],
-        validation: Callable[[], Iterable],
+        batches: Batches,
         *,
         chief: bool = True,
+        report: Callable[[str], None] = lambda message: None,
     ):
-        self._steps, self._schedule, self._folder = steps, schedule, folder
-        self._training, self._validation, self._chief = training, validation, chief
+        self._train_step, self._schedule, self._folder = train_step, schedule, folder
+        self._batches, self._chief = batches, chief
+        self._report = report if chief else lambda message: None
         self._checkpoints = Checkpoints(
             folder / CHECKPOINTS,
-            steps.model,
-            steps.optimizers.members,
+            train_step.model,
+            train_step.optimizers.members,
             Progress(Plateau(schedule.patience)),
             keep=schedule.keep_checkpoints,
             chief=chief,
@@ -84,20 +87,20 @@ class Trainer:
             self._history.keep_first(self._progress.history_lines)
 
     def fit(self) -> Progress:
-        """Trains to the end of the schedule; returns where it ended.
+        """Trains to the end of the schedule; returns the progress at the end.
 
         Raises:
-            UserError: the loss is not a number.
+            UserError: the loss became NaN or infinite.
         """
         if self._progress.global_step:
-            where = f"epoch {self._progress.epoch + 1}, step {self._progress.global_step}"
-            self._say("nothing left to do: the run has ended" if self.finished else f"continuing at {where}")
+            place = f"epoch {self._progress.epoch + 1}, step {self._progress.global_step}"
+            self._report("nothing left to do: the run has ended" if self.finished else f"continuing at {place}")
         while not self.finished:
             started, first_step = time.monotonic(), self._progress.step
             self._run_epoch()
             trained = time.monotonic()
-            validation = self._steps.evaluate(self._validation())
-            num_images = (self._progress.step - first_step) * self._steps.batch_size
+            validation = self._train_step.evaluate(self._batches.validation())
+            num_images = (self._progress.step - first_step) * self._train_step.batch_size
             self._end_epoch(validation, trained - started, num_images)
         return self._progress
 
@@ -117,23 +120,23 @@ class Trainer:
     def _run_epoch(self) -> None:
         """Does the steps that are left of the epoch (or of the whole run)."""
         schedule = self._schedule
-        batches = iter(self._training(self._progress.epoch, self._progress.step))
+        batches = iter(self._batches.training(self._progress.epoch, self._progress.step))
         last = schedule.steps_per_epoch
         if schedule.max_steps:
             last = min(last, self._progress.step + schedule.max_steps - self._progress.global_step)
         rate = None
         with self._bar(last) as bar:
-            # The sums stay on the device until somebody looks, so that steps can queue up.
-            waiting = []
+            # The sums stay on the device until they are displayed, so that steps can queue up.
+            pending_sums = []
             for _ in range(self._progress.step, last):
                 before, rate = rate, self._rate(self._progress.global_step)
                 if rate != before:
-                    self._steps.optimizers.set_rate(rate)
-                waiting.append(self._steps.train(next(batches), self._progress.global_step))
+                    self._train_step.optimizers.set_rate(rate)
+                pending_sums.append(self._train_step.train(next(batches), self._progress.global_step))
                 self._advance(1)
                 save = self._progress.step % schedule.checkpoint_every == 0 and self._progress.step < last
                 if save or self._progress.step % schedule.log_every == 0 or self._progress.step == last:
-                    self._look(waiting, bar)
+                    self._update_loss(pending_sums, bar)
                 if save:
                     self._checkpoints.save(self._progress)
 
@@ -143,22 +146,22 @@ class Trainer:
             progress, step=progress.step + steps, global_step=progress.global_step + steps
         )
 
-    def _look(self, waiting: list[tf.Tensor], bar: tqdm.tqdm) -> None:
-        """Adds the waiting steps' sums to the epoch's, shows them, and stops at a loss that is not a number."""
+    def _update_loss(self, pending_sums: list[tf.Tensor], bar: tqdm.tqdm) -> None:
+        """Adds the pending steps' sums to the epoch's, displays them, and stops the run if the loss is not finite."""
         before = sums = np.array(self._progress.sums)
-        for step_sums in waiting:
+        for step_sums in pending_sums:
             sums = sums + step_sums.numpy()
         if not math.isfinite(sums[0]):
             raise UserError(
-                f"the loss is not a number any more at step {self._progress.global_step}: lower --learning_rate, "
+                f"the loss became NaN or infinite at step {self._progress.global_step}: lower --learning_rate, "
                 "or start from other weights (--initializer, --init_from); "
-                f"the last good checkpoint, if there is one, is in {self._folder / 'checkpoints'}"
+                f"the last good checkpoint, if there is one, is in {self._folder / CHECKPOINTS}"
             )
         if self._chief:
             loss, _, _, images = sums - before
             self._history.add_step_loss(self._progress.global_step, loss / images)
-        bar.update(len(waiting))
-        waiting.clear()
+        bar.update(len(pending_sums))
+        pending_sums.clear()
         self._progress = dataclasses.replace(self._progress, sums=tuple(sums.tolist()))
         bar.set_postfix_str(f"loss {sums[0] / sums[3]:.4f}, top-1 error {100 * sums[1] / sums[3]:.1f}%")
 
@@ -177,10 +180,10 @@ class Trainer:
         progress = self._progress
         complete = progress.step == self._schedule.steps_per_epoch
         if self._chief:
-            self._report(Score.from_sums(progress.sums), validation, seconds, num_images, complete)
+            self._record_epoch(Score.from_sums(progress.sums), validation, seconds, num_images, complete)
         better = (validation.top1_error, validation.loss) < (progress.best_error, progress.best_loss)
         if better and self._chief:
-            save_model(self._steps.model, self._folder / BEST_MODEL)
+            save_model(self._train_step.model, self._folder / BEST_MODEL)
         if better:
             progress = dataclasses.replace(
                 progress, best_error=validation.top1_error, best_loss=validation.loss, epochs_since_best=0
@@ -191,31 +194,35 @@ class Trainer:
                 epoch=progress.epoch + 1,
                 step=0,
                 sums=(0.0,) * 4,
-                plateau=self._updated(progress.plateau, validation.top1_error),
+                plateau=self._updated_plateau(progress.plateau, validation.top1_error),
                 epochs_since_best=0 if better else progress.epochs_since_best + 1,
-                # An unfinished epoch's line is not final: a run that goes on writes a whole one.
+                # An unfinished epoch's line is not final: a run that is resumed writes a whole one.
                 history_lines=progress.history_lines + 1,
             )
         before, self._progress = self._progress, progress
         self._checkpoints.save(progress)
-        self._say_what_changed(before)
+        self._report_changes(before)
 
-    def _updated(self, plateau: Plateau, error: float) -> Plateau:
-        """Returns the plateau rule's state after an epoch, if it decides anything."""
+    def _updated_plateau(self, plateau: Plateau, error: float) -> Plateau:
+        """Returns the plateau rule's state after an epoch; a cosine schedule does not use the rule."""
         return plateau if self._schedule.learning_rate.cosine_steps else plateau.update(error)
 
-    def _say_what_changed(self, before: Progress) -> None:
+    def _report_changes(self, before: Progress) -> None:
+        """Reports a drop of the learning rate, or why the run ends here."""
         after = self._progress
         if after.plateau.finished:
-            self._say("the validation error has stopped improving at the last learning rate: finished")
+            self._report("the validation error has stopped improving at the last learning rate: finished")
         elif after.plateau.drops > before.plateau.drops:
             initial = self._schedule.learning_rate.initial
             rates = " -> ".join(f"{initial * plateau.factor():g}" for plateau in (before.plateau, after.plateau))
-            self._say(f"the validation error has stopped improving: learning rate {rates}")
+            self._report(f"the validation error has stopped improving: learning rate {rates}")
         elif self._stopped_early():
-            self._say(f"no better model in {after.epochs_since_best} epochs: finished")
+            self._report(f"no better model in {after.epochs_since_best} epochs: finished")
 
-    def _report(self, training: Score, validation: Score, seconds: float, num_images: int, complete: bool) -> None:
+    def _record_epoch(
+        self, training: Score, validation: Score, seconds: float, num_images: int, complete: bool
+    ) -> None:
+        """Appends an epoch to the history, and reports it."""
         progress = self._progress
         rate = self._rate(max(progress.global_step - 1, 0))  # the last step's
         entry = {
@@ -228,15 +235,11 @@ class Trainer:
         }
         for split, score in (("training", training), ("validation", validation)):
             entry |= {f"{split}_{key}": value for key, value in dataclasses.asdict(score).items()}
-        entry |= {f"validation_{name}": value for name, value in self._steps.metrics.results().items()}
+        entry |= {f"validation_{name}": value for name, value in self._train_step.metrics.results().items()}
         self._history.append(entry)
-        self._say(
+        self._report(
             f"epoch {entry['epoch']}{'' if complete else ' (unfinished)'}, step {progress.global_step}, "
             f"learning rate {rate:g}, {entry['images_per_second']:.1f} images/s\n"
             f"  training:   {training.num_images:,} photos, {training}\n"
             f"  validation: {validation.num_images:,} photos, {validation}"
         )
-
-    def _say(self, text: str) -> None:
-        if self._chief:
-            tqdm.tqdm.write(text, file=sys.stdout)

@@ -221,6 +221,11 @@ def progress_bar(what: str, total: int | None, unit: str, **arguments: Any) -> t
     return tqdm.tqdm(desc=what, total=total, unit=unit, mininterval=interval, **arguments)
 
 
+def print_above_progress(text: str) -> None:
+    """Prints a message on stdout, above the progress bars that are being drawn."""
+    tqdm.tqdm.write(text, file=sys.stdout)
+
+
 def print_table(table: Table) -> None:
     """Prints a table, into a file or a pipe as wide as it is, not as wide as a terminal that is not there."""
     console = Console()

@@ -35,9 +35,14 @@ def keep_freed_memory() -> None:
 def split_cpu(num_devices: int) -> None:
     """Presents the CPU as several devices, to try data parallelism without GPUs; call before TensorFlow runs anything.
 
+    Args:
+        num_devices: number of devices; 1 changes nothing.
+
     Raises:
         UserError: TensorFlow has started already.
     """
+    if num_devices == 1:
+        return
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * num_devices)

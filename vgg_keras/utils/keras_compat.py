@@ -1,6 +1,7 @@
 """What differs between Keras 2.15 (with TensorFlow 2.15, the last for tensorflow-addons) and Keras 3, and why."""
 
 import json
+import platform
 import re
 import tempfile
 import zipfile
@@ -10,7 +11,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from vgg_keras.utils.cli import UserError
+from vgg_keras import version
+from vgg_keras.utils.optional_imports import import_extra
 
 
 def generation(version: str) -> int:
@@ -42,7 +44,7 @@ def apply_scaled(optimizer: keras.optimizers.Optimizer, gradients: Sequence[tf.T
     optimizer.apply_gradients(list(zip(gradients, variables, strict=True)))
 
 
-def build(optimizer: keras.optimizers.Optimizer, variables: list) -> None:
+def build_optimizer(optimizer: keras.optimizers.Optimizer, variables: list) -> None:
     """Makes an optimizer's slots; those of tensorflow-addons are of the kind before Keras 2.11, without `build`."""
     if hasattr(optimizer, "build"):
         optimizer.build(variables)
@@ -58,13 +60,12 @@ def register_addons(name: str) -> None:
     """
     if not name.startswith(_ADDONS):
         return
-    try:
-        import tensorflow_addons
-    except ImportError as error:
-        raise UserError(
-            f"{name} is of tensorflow-addons ({error}): on Python 3.10 or 3.11, in an environment of its own, "
-            "pip install 'vgg_keras[addons]'; that brings TensorFlow 2.15, the last that it works with"
-        ) from error
+    (tensorflow_addons,) = import_extra(
+        ["tensorflow_addons"],
+        "addons",
+        f"{name} is of tensorflow-addons and",
+        note="on Python 3.10 or 3.11, in an environment of its own: that brings TensorFlow 2.15, which it needs",
+    )
     tensorflow_addons.register_all()
 
 
@@ -122,3 +123,13 @@ def _layer_of(described: dict) -> keras.layers.Layer:
     if isinstance(config.get("axis"), list):  # as Keras 2 writes that of batch normalisation
         (config["axis"],) = config["axis"]
     return layer_class.from_config(config)
+
+
+def package_versions() -> dict[str, str]:
+    """Returns the versions that a result depends on."""
+    return {
+        "vgg_keras": version.__version__,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "python": platform.python_version(),
+    }

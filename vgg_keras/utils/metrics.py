@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 
-def mistakes(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+def top_k_errors(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Tells which images are mistaken: 1 where the label is not the best class (row 0), not of the best five (row 1).
 
     Args:
@@ -34,7 +34,7 @@ def score_sums(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.T
         (4,) float64: cross-entropy, top-1 mistakes, top-5 mistakes, images.
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores)
-    per_image = [losses, *tf.unstack(mistakes(scores, labels)), tf.ones_like(losses)]
+    per_image = [losses, *tf.unstack(top_k_errors(scores, labels)), tf.ones_like(losses)]
     # The padding's loss is not asked for; where() also keeps a NaN of it out.
     counted = tf.where(weights[tf.newaxis] > 0, tf.stack(per_image), 0.0)
     return tf.reduce_sum(tf.cast(counted, tf.float64), axis=1)
@@ -63,12 +63,12 @@ class Score:
         return cls(loss / count, 100 * top1 / count, 100 * top5 / count, round(count))
 
     @classmethod
-    def of_posteriors(cls, posteriors: np.ndarray, labels: np.ndarray) -> "Score":
+    def from_posteriors(cls, posteriors: np.ndarray, labels: np.ndarray) -> "Score":
         """Scores images by their posteriors: (N, classes) float32, (N,) int32."""
         of_label = posteriors[np.arange(len(labels)), labels].astype(np.float64)
         # A posterior may be so small that float32 has a zero for it.
         losses = -np.log(np.maximum(of_label, np.finfo(np.float32).tiny))
-        top1, top5 = mistakes(posteriors, labels).numpy().sum(axis=1, dtype=np.float64)
+        top1, top5 = top_k_errors(posteriors, labels).numpy().sum(axis=1, dtype=np.float64)
         return cls.from_sums([losses.sum(), top1, top5, len(labels)])
 
     def __str__(self) -> str:

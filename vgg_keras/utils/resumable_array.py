@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg_keras.training.checkpoints import write_atomically
 from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.files import write_atomically
 
 # How often what was computed is brought to the disk. A killed process loses nothing of it, a power cut this much.
 _SECONDS_BETWEEN_FLUSHES = 10.0
 
 
-class Rows:
+class ResumableArray:
     """A row of numbers for each image, in a file that a killed process leaves usable.
 
     A row is written in one piece, and is not a number until then.

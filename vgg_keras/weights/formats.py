@@ -15,11 +15,10 @@ import h5py
 import keras
 import numpy as np
 
-from vgg_keras.models import vgg
+from vgg_keras.models import run_record, saving, vgg
 from vgg_keras.models.vgg import NETS
-from vgg_keras.training import checkpoints, run_dir
 from vgg_keras.utils.cli import UserError
-from vgg_keras.weights import keras_hdf5, transfer
+from vgg_keras.weights import keras_hdf5
 from vgg_keras.weights.torch_pickle import read_state_dict
 from vgg_keras.weights.transfer import SourceWeights
 
@@ -60,7 +59,7 @@ TORCH = Preprocessing(
 )
 
 
-def read(source: str, net: str) -> SourceWeights:
+def read_weights(source: str, net: str) -> SourceWeights:
     """Reads the weights of a model.
 
     Args:
@@ -77,32 +76,32 @@ def read(source: str, net: str) -> SourceWeights:
     if path.is_dir():
         return _read_folder(path)
     if path.suffix == ".keras":
-        return _of_model(checkpoints.load_model(path))
+        return _from_model(saving.load_model(path))
     if not path.exists():
         raise UserError(
             f"{path} is missing; give a .keras file, a run's folder, a .h5 file of keras.applications, a .pth file of "
             f"torchvision, the folder of a KerasHub preset, or {KERAS_APPLICATIONS}"
         )
     if path.suffix in _TORCH_SUFFIXES:
-        return _of_torch(path.name, read_state_dict(path))
+        return _from_torch(path.name, read_state_dict(path))
     if h5py.is_hdf5(path):
-        return _of_keras_layers(path.name, keras_hdf5.read_layers(path), CAFFE)
+        return _from_keras_layers(path.name, keras_hdf5.read_layers(path), CAFFE)
     raise UserError(f"{path} is none of the kinds of files that are read: .keras, HDF5, or PyTorch's .pth")
 
 
 def _read_folder(folder: Path) -> SourceWeights:
-    if (folder / run_dir.BEST_MODEL).exists():
-        return _of_model(checkpoints.load_model(folder / run_dir.BEST_MODEL))
-    if checkpoints.latest(folder / run_dir.CHECKPOINTS):
+    if (folder / run_record.BEST_MODEL).exists():
+        return _from_model(saving.load_model(folder / run_record.BEST_MODEL))
+    if saving.latest_checkpoint(folder / run_record.CHECKPOINTS):
         return _read_checkpoint(folder)
     if (folder / "model.weights.h5").exists():
         return _read_preset(folder)
     raise UserError(f"{folder} holds neither a model of a run nor model.weights.h5 of a KerasHub preset")
 
 
-def _of_model(model: keras.Model) -> SourceWeights:
-    source = transfer.of_model(model)
-    return _of_keras_layers(model.name, source.layers, CAFFE) if transfer.is_of_keras_applications(model) else source
+def _from_model(model: keras.Model) -> SourceWeights:
+    source = SourceWeights.from_model(model)
+    return _from_keras_layers(model.name, source.layers, CAFFE) if vgg.is_keras_applications_vgg(model) else source
 
 
 def _read_checkpoint(folder: Path) -> SourceWeights:
@@ -111,7 +110,7 @@ def _read_checkpoint(folder: Path) -> SourceWeights:
     Raises:
         UserError: the run's record or the checkpoint is damaged.
     """
-    record = run_dir.read_record(folder)
+    record = run_record.read_record(folder)
     try:
         flags = record["flags"]
         model = vgg.build(
@@ -121,9 +120,9 @@ def _read_checkpoint(folder: Path) -> SourceWeights:
             **{name: flags[name] for name in ("input_size", "batch_norm", "width_multiplier")},
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder / run_dir.RECORD} does not describe a model: {error!r}") from error
-    checkpoints.restore_model(folder / run_dir.CHECKPOINTS, model)
-    return transfer.of_model(model)
+        raise UserError(f"{folder / run_record.RECORD} does not describe a model: {error!r}") from error
+    saving.restore_model(folder / run_record.CHECKPOINTS, model)
+    return SourceWeights.from_model(model)
 
 
 def _download(net: str) -> SourceWeights:
@@ -133,7 +132,7 @@ def _download(net: str) -> SourceWeights:
         model = getattr(keras.applications, _DOWNLOADS[net])(weights="imagenet")
     except Exception as error:  # the network's and the file system's
         raise UserError(f"keras.applications' {_DOWNLOADS[net]} cannot be downloaded: {error}") from error
-    return _of_model(model)
+    return _from_model(model)
 
 
 def _read_preset(folder: Path) -> SourceWeights:
@@ -148,10 +147,10 @@ def _read_preset(folder: Path) -> SourceWeights:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{converter} does not tell scale and offset of the images: {error!r}") from error
     preprocessing = Preprocessing(tuple((-offset / scale).tolist()), tuple((1 / scale).tolist()))
-    return _of_keras_layers(folder.name, layers, preprocessing)
+    return _from_keras_layers(folder.name, layers, preprocessing)
 
 
-def _of_keras_layers(
+def _from_keras_layers(
     name: str, layers: Mapping[str, Sequence[np.ndarray]], preprocessing: Preprocessing
 ) -> SourceWeights:
     """Sorts layers of keras.applications or KerasHub by name: block1_conv1, ..., fc1, fc2, predictions."""
@@ -172,7 +171,7 @@ def _as_dense(array: np.ndarray) -> np.ndarray:
     return array.reshape(-1, array.shape[-1]) if array.ndim == 4 else array
 
 
-def _of_torch(name: str, state: Mapping[str, np.ndarray]) -> SourceWeights:
+def _from_torch(name: str, state: Mapping[str, np.ndarray]) -> SourceWeights:
     """Names the layers of torchvision's VGG: `features` in order, pools between blocks, then `classifier`."""
     modules: dict[tuple[str, int], dict[str, np.ndarray]] = {}
     for key, array in state.items():

@@ -30,6 +30,14 @@ class SourceWeights:
     mean_rgb: tuple[float, ...]
     input_size: int | None = None
 
+    @classmethod
+    def from_model(cls, model: keras.Model) -> "SourceWeights":
+        """Reads the weights of a model of `vgg.build`, or of one whose layers have the same names."""
+        layers = {name: layer.get_weights() for name, layer in vgg.layers_with_weights(model).items()}
+        size = model.input_shape[1]
+        input_size = size if isinstance(size, int) else None
+        return cls(model.name, vgg.net_name(model), layers, vgg.subtracted_mean_rgb(model), input_size)
+
     def has_batch_norm(self) -> bool:
         """Returns whether batch normalisation follows its convolutions."""
         return any(name.endswith("_bn") for name in self.layers)
@@ -41,7 +49,7 @@ class SourceWeights:
 
 
 @dataclasses.dataclass(frozen=True)
-class Transfer:
+class TransferReport:
     """Which layers of a net took their weights from another model.
 
     Attributes:
@@ -72,35 +80,7 @@ class Transfer:
         return "\n".join(lines)
 
 
-def layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
-    """Returns the layers of a model that have weights, by name."""
-    return {layer.name: layer for layer in model.layers if layer.weights}
-
-
-def is_of_keras_applications(model: keras.Model) -> bool:
-    """Returns whether a model is keras.applications' VGG16 or VGG19, or made of its layers: a convolution is first.
-
-    The mean has been subtracted before, by `preprocess_input`, and the channels are blue, green, red, as in Caffe.
-    """
-    first = next((layer.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)), None)
-    return first == "block1_conv1"
-
-
-def mean_rgb_of(model: keras.Model) -> tuple[float, ...]:
-    """Returns what the first layer of a model subtracts, 0..255; zeros where it subtracts nothing."""
-    rescaling = [layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)]
-    return tuple(-float(offset) for offset in np.ravel(rescaling[0].offset)) if rescaling else (0.0,) * 3
-
-
-def of_model(model: keras.Model) -> SourceWeights:
-    """Returns the weights of a model of `architectures.build`, or of one whose layers bear the same names."""
-    layers = {name: layer.get_weights() for name, layer in layers_with_weights(model).items()}
-    size = model.input_shape[1]
-    input_size = size if isinstance(size, int) else None
-    return SourceWeights(model.name, vgg.net_of(model), layers, mean_rgb_of(model), input_size)
-
-
-def copy(source: SourceWeights, target: keras.Model, *, strict: bool = False) -> Transfer:
+def transfer_weights(source: SourceWeights, target: keras.Model, *, strict: bool = False) -> TransferReport:
     """Copies weights layer by layer, by name, where the shapes agree.
 
     Between two different nets only the first four convolutions and the FC layers are copied, as in the paper; between
@@ -115,11 +95,11 @@ def copy(source: SourceWeights, target: keras.Model, *, strict: bool = False) ->
         UserError: nothing fits, or with `strict` not everything does; a weight is not finite; or the source's
             convolutions are meant for batch normalisation that the target does not have.
     """
-    if source.has_batch_norm() and not any(name.endswith("_bn") for name in layers_with_weights(target)):
+    if source.has_batch_norm() and not any(name.endswith("_bn") for name in vgg.layers_with_weights(target)):
         raise UserError(f"{source.name} has batch normalisation, which {target.name} lacks: build it with --batch_norm")
-    same_net = source.net in (None, vgg.net_of(target))
+    same_net = source.net in (None, vgg.net_name(target))
     copied, missing, other_shape = [], [], []
-    for name, layer in layers_with_weights(target).items():
+    for name, layer in vgg.layers_with_weights(target).items():
         wanted = same_net or name.removesuffix("_bn") in vgg.PRE_INITIALISED
         if not wanted or name not in source.layers:
             missing.append(name)
@@ -140,7 +120,7 @@ def copy(source: SourceWeights, target: keras.Model, *, strict: bool = False) ->
         )
     refused = {name for name, *_ in other_shape}
     unexpected = tuple(name for name in source.layers if name not in copied and name not in refused)
-    transfer = Transfer(tuple(copied), tuple(missing), tuple(other_shape), unexpected)
+    transfer = TransferReport(tuple(copied), tuple(missing), tuple(other_shape), unexpected)
     if strict and not transfer.complete():
         raise UserError(f"--strict: {source.name} does not fit {target.name}\n{transfer}")
     return transfer

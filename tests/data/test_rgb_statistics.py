@@ -1,0 +1,47 @@
+"""Mean and covariance against NumPy."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.helpers.photos import decoded, encode, make_source, read, write
+from vgg_keras.data.rgb_statistics import RgbMoments, RgbStatistics
+
+
+def test_equal_numpy():
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (height, 7, 3), np.uint8) for height in (3, 11, 2)]
+    pixels = np.concatenate([image.reshape(-1, 3) for image in images]).astype(np.float64)
+    statistics = RgbStatistics.from_moments(sum(map(RgbMoments.measure, images), RgbMoments()))
+    np.testing.assert_allclose(statistics.mean, pixels.mean(axis=0), rtol=1e-12)
+    covariance = np.cov(pixels.T, bias=True)
+    rebuilt = statistics.eigenvectors @ np.diag(statistics.eigenvalues) @ statistics.eigenvectors.T
+    np.testing.assert_allclose(rebuilt, covariance, rtol=1e-9)
+    assert list(statistics.eigenvalues) == sorted(statistics.eigenvalues, reverse=True)
+
+
+def test_worked_out_by_hand():
+    # Two pixels: mean (10, 0, 5), covariance diag(100, 0, 0).
+    image = np.array([[[0, 0, 5], [20, 0, 5]]], np.uint8)
+    statistics = RgbStatistics.from_moments(RgbMoments.measure(image))
+    np.testing.assert_allclose(statistics.mean, [10, 0, 5])
+    np.testing.assert_allclose(statistics.eigenvalues, [100, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(statistics.eigenvectors[:, 0], [1, 0, 0])
+
+
+def test_written_file_is_of_the_stored_training_pixels(tmp_path):
+    images = [(str(seed), encode((20, 10 + seed), seed=seed)) for seed in range(3)]
+    write(make_source(images), tmp_path / "out", resize_smallest_side=11)
+    stored = [decoded(data).reshape(-1, 3) for data, _ in read(tmp_path / "out", "train").values()]
+    pixels = np.concatenate(stored).astype(np.float64)
+    content = json.loads((tmp_path / "out" / "rgb_statistics.json").read_text())
+    assert content["num_pixels"] == 20 * 10 + 20 * 11 + 18 * 11  # 12 rows shrink to 11: 20 * 11 / 12 = 18.3
+    np.testing.assert_allclose(content["mean"], pixels.mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(content["eigenvalues"], np.linalg.eigvalsh(np.cov(pixels.T, bias=True))[::-1], rtol=1e-6)
+
+
+def test_damaged_file(tmp_path):
+    (tmp_path / "rgb_statistics.json").write_text('{"mean": [1, 2]}')
+    with pytest.raises(ValueError, match=r"rgb_statistics\.json is not a file of RGB statistics"):
+        RgbStatistics.load(tmp_path)

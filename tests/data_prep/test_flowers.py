@@ -1,0 +1,69 @@
+"""The flower archive, real and made on the spot."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from data_prep.flowers import flower_archive
+from data_prep.sources import assign_split
+from tests.helpers.photos import encode, make_tar
+from vgg_keras.utils.cli import UserError
+
+
+def test_split_is_a_function_of_the_file_name_alone():
+    # SHA-256 of "1795/<name>", first 8 bytes, below a tenth of 2^64: worked out with sha256sum.
+    for name in ("100080576_f52e8ee070_n.jpg", "15922772266_1167a06620.jpg", "a.jpg", "b.jpg"):
+        digest = hashlib.sha256(f"1795/{name}".encode()).hexdigest()
+        expected = "validation" if int(digest[:16], 16) / 16**16 < 0.1 else "train"
+        assert assign_split(name) == assign_split(f"roses/{name}") == assign_split(f"tulips/{name}") == expected
+
+
+def test_archive(tmp_path):
+    files = [(f"flower_photos/{kind}/{n}.jpg", encode(seed=n)) for kind in ("roses", "daisy") for n in range(30)]
+    archive = make_tar(tmp_path / "f.tgz", [("flower_photos/LICENSE.txt", b"text"), *files], "gz")
+    source = flower_archive(archive, "*.jpg")
+    assert source.class_names == ["daisy", "roses"]
+    images = {raw.key: raw for split in source.splits for raw in source.splits[split]()}
+    assert len(images) == 60
+    assert images["roses/7.jpg"] == ("roses/7.jpg", encode(seed=7), 1)
+    assert sum(source.num_images.values()) == 60
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([("a/b.jpg", b"")], "no class folders"),
+        ([("f/a/b.jpg", b"x"), ("f/a/b.jpg", b"y")], "a/b.jpg appears more than once"),
+    ],
+)
+def test_wrong_archives(tmp_path, files, message):
+    with pytest.raises(UserError, match=message):
+        flower_archive(make_tar(tmp_path / "f.tgz", files, "gz"), "*.jpg")
+
+
+@pytest.mark.parametrize("compression", ["", "gz"])
+def test_missing_and_truncated_archives(tmp_path, compression):
+    with pytest.raises(UserError, match=r"absent\.tgz is missing"):
+        flower_archive(tmp_path / "absent.tgz", "*.jpg")
+    files = [(f"f/a/{n}.jpg", np.random.default_rng(n).bytes(5000)) for n in range(20)]
+    archive = make_tar(tmp_path / "f.tgz", files, compression)
+    whole = archive.read_bytes()
+    # In the middle of a file, between two members (tarfile takes that for the end), and inside gzip's checksum.
+    for length in (len(whole) // 2, (512 + 5120) * 3, len(whole) - 5 if compression else 10):
+        archive.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"f\.tgz is (damaged or )?truncated"):
+            flower_archive(archive, "*.jpg")
+
+
+@pytest.mark.real_data
+def test_the_real_archive_is_split_nine_to_one_in_every_class(real_data):
+    source = flower_archive(real_data / "flower_photos.tgz", "*.jpg")
+    train, validation = ({raw.key for raw in source.splits[split]()} for split in ("train", "validation"))
+    totals = {"daisy": 662, "dandelion": 936, "roses": 679, "sunflowers": 614, "tulips": 773}
+    for kind, total in totals.items():
+        in_train, in_validation = (sum(key.startswith(kind) for key in keys) for keys in (train, validation))
+        assert in_train + in_validation == total
+        assert abs(in_validation - total / 10) < 2
+    # Three photos lie in two classes; no copy of a training photo may be in the validation split.
+    assert not {key.split("/")[1] for key in train} & {key.split("/")[1] for key in validation}

@@ -1,0 +1,69 @@
+"""The official tars, in miniature."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from data_prep import imagenet
+from tests.helpers.photos import encode, make_tar, read
+from vgg_keras.utils.cli import UserError
+
+
+def test_synsets():
+    synsets = imagenet.synsets()
+    assert len(synsets) == 1000
+    assert synsets[0] == ("n01440764", "tench, Tinca tinca")
+    assert synsets[999][0] == "n15075141"
+    assert [synset for synset, _ in synsets] == sorted(synset for synset, _ in synsets)
+
+
+@pytest.fixture
+def tars(tmp_path):
+    synsets = ("n01440764", "n15075141")
+    inner = [
+        (f"{s}.tar", make_tar(tmp_path / "x.tar", [(f"{s}_{n}.JPEG", encode(seed=n)) for n in (1, 2)]).read_bytes())
+        for s in synsets
+    ]
+    make_tar(tmp_path / "ILSVRC2012_img_train.tar", inner)
+    # Not in the order of their names; labels go by the number.
+    names = [f"ILSVRC2012_val_{n:08}.JPEG" for n in (3, 1)]
+    make_tar(tmp_path / "ILSVRC2012_img_val.tar", [(name, encode(image_format="PNG")) for name in names])
+    make_tar(tmp_path / "ILSVRC2012_img_test.tar", [("ILSVRC2012_test_00000001.JPEG", encode(mode="CMYK"))])
+    return tmp_path
+
+
+def test_official_layout(tars):
+    imagenet.main(imagenet.ImageNetOptions(output_dir=str(tars / "out"), num_workers=1, source_dir=str(tars)))
+    train = read(tars / "out", "train")
+    assert {key: label for key, (_, label) in train.items()} == {
+        "n01440764_1.JPEG": 0, "n01440764_2.JPEG": 0, "n15075141_1.JPEG": 999, "n15075141_2.JPEG": 999,
+    }  # fmt: skip
+    validation = read(tars / "out", "validation")
+    # The development kit's first three answers: n01751748, n09193705, n02105855 (indices 65, 970, 230).
+    assert {key: label for key, (_, label) in validation.items()} == {
+        "ILSVRC2012_val_00000001.JPEG": 65, "ILSVRC2012_val_00000003.JPEG": 230,
+    }  # fmt: skip
+    for data, _ in (*validation.values(), *read(tars / "out", "test").values()):
+        assert (Image.open(io.BytesIO(data)).format, Image.open(io.BytesIO(data)).mode) == ("JPEG", "RGB")
+    assert read(tars / "out", "test")["ILSVRC2012_test_00000001.JPEG"][1] == -1
+    names = (tars / "out" / "label_names.txt").read_text().splitlines()
+    assert names[134] == "crane (n02012849)"
+    assert names[517] == "crane (n03126707)"
+
+
+def test_refusals(tars):
+    val = tars / "ILSVRC2012_img_val.tar"
+    make_tar(val, [("photo.JPEG", encode())])
+    with pytest.raises(UserError, match=r"photo\.JPEG is not the name of a validation image"):
+        list(imagenet.imagenet(tars).splits["validation"]())
+    val.unlink()
+    with pytest.raises(UserError, match=r"ILSVRC2012_img_val\.tar is missing"):
+        imagenet.imagenet(tars)
+    val.touch()
+    train = make_tar(tars / "ILSVRC2012_img_train.tar", [("n00000001.tar", b"")])
+    with pytest.raises(UserError, match="n00000001 is not a synset of ILSVRC-2012"):
+        list(imagenet.imagenet(tars).splits["train"]())
+    make_tar(train, [("n01440764.tar", b"damaged")])
+    with pytest.raises(UserError, match=r"n01440764\.tar is damaged or truncated"):
+        list(imagenet.imagenet(tars).splits["train"]())

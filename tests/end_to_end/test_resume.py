@@ -1,0 +1,87 @@
+"""A run that is killed goes on as if nothing had happened."""
+
+import functools
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.helpers.paths import TINY_CONFIG
+from tests.helpers.processes import kill_when, newest_checkpoint_is, start_verb
+from vgg_keras.models.run_record import TIMING_KEYS, read_history
+
+pytestmark = [pytest.mark.slow, pytest.mark.multiprocess, pytest.mark.generations]
+
+_FLAGS = [
+    f"--flagfile={TINY_CONFIG}",
+    "--epochs=3",
+    "--learning_rate=1e-2",
+    "--checkpoint_every=3",
+    "--plateau_patience=1",
+    "--resume",
+]
+
+
+def _history(folder):
+    return [{key: value for key, value in entry.items() if key not in TIMING_KEYS} for entry in read_history(folder)]
+
+
+def _weights(folder):
+    reader = tf.train.load_checkpoint(str(folder / "checkpoints"))
+    # The object graph names saved objects in an order of its own; the progress is compared as history.
+    names = [name for name in reader.get_variable_to_shape_map() if "progress" not in name and "GRAPH" not in name]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def test_killed_twice_in_the_middle_of_an_epoch_ends_bit_identical(tmp_path, drawn_data, run_verb):
+    arguments = [*_FLAGS, f"--data_dir={drawn_data}"]
+    code, _, stderr = run_verb("vgg_keras.train", *arguments, "--output_dir=whole")
+    assert code == 0, stderr
+
+    # 60 photos, batches of 8: epochs of 8 steps. Steps 3 and 14 are in the middle of the first and the second.
+    for step in (3, 14):
+        process = start_verb("vgg_keras.train", *arguments, "--output_dir=killed", cwd=tmp_path)
+        kill_when(process, functools.partial(newest_checkpoint_is, tmp_path / "killed", step))
+    code, stdout, stderr = run_verb("vgg_keras.train", *arguments, "--output_dir=killed")
+    assert code == 0, stderr
+    assert "continuing at epoch 2" in stdout
+
+    whole, killed = _history(tmp_path / "whole"), _history(tmp_path / "killed")
+    assert len(whole) == 3
+    assert killed == whole
+    expected, received = _weights(tmp_path / "whole"), _weights(tmp_path / "killed")
+    assert expected.keys() == received.keys()
+    assert any("momentum" in name or "optimizer" in name for name in expected)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(received[name], value, err_msg=name)
+
+    # A finished run that is started again says so and changes nothing; one without --resume is refused.
+    code, stdout, _ = run_verb("vgg_keras.train", *arguments, "--output_dir=killed")
+    assert code == 0
+    assert "nothing left to do: the run has ended" in stdout
+    assert _history(tmp_path / "killed") == whole
+    code, _, stderr = run_verb("vgg_keras.train", *arguments, "--noresume", "--output_dir=killed")
+    assert code == 1
+    assert "killed holds a run; continue it with --resume" in stderr
+    code, _, stderr = run_verb("vgg_keras.train", *arguments, "--dropout=0.1", "--output_dir=killed")
+    assert code == 1
+    assert "--dropout was 0.5, is 0.1" in stderr
+
+
+def test_nan_loss_stops_the_run_and_leaves_the_last_good_checkpoint(tmp_path, drawn_data, run_verb):
+    arguments = [*_FLAGS, f"--data_dir={drawn_data}", "--output_dir=run"]
+    code, _, stderr = run_verb("vgg_keras.train", *arguments, "--max_steps=4")
+    assert code == 0, stderr
+    good = _weights(tmp_path / "run")
+    # The flags are what a run is known by; a rate that breaks it has to be smuggled in.
+    record = tmp_path / "run" / "run.json"
+    content = json.loads(record.read_text())
+    content["flags"]["learning_rate"] = 1e30
+    record.write_text(json.dumps(content))
+    code, _, stderr = run_verb("vgg_keras.train", *arguments, "--learning_rate=1e30")
+    assert code == 1
+    assert "the loss became NaN or infinite at step" in stderr
+    assert "Traceback" not in stderr
+    for name, value in _weights(tmp_path / "run").items():
+        np.testing.assert_array_equal(value, good[name], err_msg=name)

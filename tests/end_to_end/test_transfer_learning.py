@@ -1,0 +1,257 @@
+"""A net that starts from another one: frozen layers, their cache, early stop; and the model that comes out."""
+
+import functools
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.helpers.paths import TINY_CONFIG
+from tests.helpers.processes import kill_when, newest_checkpoint_is, start_verb
+from vgg_keras import train
+from vgg_keras.models import saving, vgg
+from vgg_keras.models.run_record import TIMING_KEYS, read_history
+from vgg_keras.models.vgg import Initialization, build
+from vgg_keras.training import feature_cache
+from vgg_keras.training.config import TrainConfig
+from vgg_keras.utils import cli
+from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.resumable_array import ResumableArray
+
+_TINY = [f"--flagfile={TINY_CONFIG}", "--precision=float32"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """A tiny A of ten classes, as from elsewhere: its FC8 does not fit."""
+    path = tmp_path_factory.mktemp("source") / "source.keras"
+    model = build("A", 10, input_size=32, width_multiplier=1 / 8, initialization=Initialization("glorot", seed=3))
+    saving.save_model(model, path)
+    return path
+
+
+def options(drawn_data, folder, *arguments) -> TrainConfig:
+    argv = [*_TINY, f"--data_dir={drawn_data}", f"--output_dir={folder}", *arguments]
+    return cli.parse(argv, TrainConfig)
+
+
+def history(folder) -> list[dict]:
+    return [{key: value for key, value in entry.items() if key not in TIMING_KEYS} for entry in read_history(folder)]
+
+
+def weights_of(folder) -> dict[str, list[np.ndarray]]:
+    model = saving.load_model(folder / "best.keras")
+    return {layer.name: layer.get_weights() for layer in model.layers}
+
+
+def assert_close(received: list[dict], expected: list[dict]) -> None:
+    assert [sorted(entry) for entry in received] == [sorted(entry) for entry in expected]
+    for ours, theirs in zip(received, expected, strict=True):
+        np.testing.assert_allclose(
+            [ours[key] for key in sorted(ours)], [theirs[key] for key in sorted(theirs)], rtol=1e-4
+        )
+
+
+def test_a_cache_changes_nothing_while_there_is_a_view_for_each_epoch(tmp_path, drawn_data, source, capsys):
+    flags = [f"--init_from={source}", "--freeze_up_to=block4_pool", "--pretrained_rate=0.1", "--learning_rate=1e-2"]
+    flags += ["--epochs=2", "--schedule=cosine", "--warm_up_steps=4"]
+    train.main(options(drawn_data, tmp_path / "images", *flags))
+    train.main(options(drawn_data, tmp_path / "cached", *flags, "--cache_views=2"))
+    assert_close(history(tmp_path / "cached"), history(tmp_path / "images"))
+    # 8 steps an epoch; the cosine ends at 16, and the last step is the 12th of 12 after the warm-up.
+    rates = [entry["learning_rate"] for entry in history(tmp_path / "cached")]
+    np.testing.assert_allclose(rates, [5e-3 * (1 + np.cos(np.pi * step / 12)) for step in (3, 11)])
+    assert not (tmp_path / "cached" / "cache").exists()
+    before, after = saving.load_model(source), weights_of(tmp_path / "cached")
+    for name, layer in vgg.layers_with_weights(before).items():
+        pairs = zip(layer.get_weights(), after[name], strict=True)
+        same = all(old.shape == new.shape and (old == new).all() for old, new in pairs)
+        assert same == name.startswith(("block1", "block2", "block3", "block4")), name
+    assert "left as initialised, since the shapes differ: fc8" in capsys.readouterr().out
+
+
+class OutputsAreImages:
+    """What `FeatureCache` asks of the compiled steps, where the frozen layers do nothing."""
+
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+
+    def frozen_outputs(self, batch):
+        return batch["image"].numpy()
+
+    def gather(self, values):
+        return values.numpy()
+
+    def frozen_shape(self, side):
+        return (side, side, 2)
+
+
+def images_of_view(view: int, side: int = 1) -> np.ndarray:
+    """Ten images whose numbers tell view, image, row and column."""
+    image, row, column, channel = np.indices((10, side, side, 2))
+    return (10000 * view + 1000 * image + 100 * row + 10 * column + channel).astype(np.float32)
+
+
+def cache_of(folder, side: int = 1) -> feature_cache.FeatureCache:
+    def source(view, side):
+        def batches(first_step):
+            images = images_of_view(view, side)
+            images = np.concatenate([images, images[:2]])  # the last batch is filled up
+            for start in range(4 * first_step, 12, 4):
+                part = images[start : start + 4]
+                yield {"image": tf.constant(part), "label": tf.constant(part[:, 0, 0, 0] % 7, tf.int32)}
+
+        return feature_cache.CachedSource(f"view{view}_{side}", batches, 10, 4, side)
+
+    cache = feature_cache.FeatureCache(
+        folder, OutputsAreImages(), [source(view, side) for view in range(2)], source(0, 1 if side == 1 else 2), seed=5
+    )
+    cache.fill()
+    return cache
+
+
+def epoch_of(cache, epoch) -> np.ndarray:
+    return np.concatenate([batch["image"] for batch in cache.training(epoch, 0)])
+
+
+def test_later_epochs_see_each_cached_photo_once_in_another_order(tmp_path):
+    cache = cache_of(tmp_path)
+    seen = [epoch_of(cache, epoch) for epoch in range(5)]
+    np.testing.assert_array_equal(seen[1][:10], images_of_view(1))
+    for epoch, view in ((2, 0), (3, 1), (4, 0)):
+        assert len(seen[epoch]) == 12
+        np.testing.assert_array_equal(sorted(seen[epoch][:10, 0, 0, 0]), images_of_view(view)[:, 0, 0, 0])
+        np.testing.assert_array_equal(seen[epoch][10:], seen[epoch][:2])
+    assert not np.array_equal(seen[0], seen[2])
+    assert not np.array_equal(seen[2], seen[4])
+    late = list(cache.training(2, 2))
+    np.testing.assert_array_equal(late[0]["image"], seen[2][8:])
+    np.testing.assert_array_equal(late[0]["label"], seen[2][8:, 0, 0, 0] % 7)
+    np.testing.assert_array_equal(late[0]["row"], range(4))
+
+
+def test_crops_and_mirror_images_of_cached_maps(tmp_path):
+    cache, maps = cache_of(tmp_path, side=3), images_of_view(0, side=3)
+    found = set()
+    for epoch in range(0, 60, 2):  # of view 0
+        for crop in epoch_of(cache, epoch):
+            image = int(crop.min()) // 1000
+            (place,) = [
+                (row, column, mirrored)
+                for row in range(2)
+                for column in range(2)
+                for mirrored in (False, True)
+                if np.array_equal(crop[:, :: -1 if mirrored else 1], maps[image, row : row + 2, column : column + 2])
+            ]
+            found.add(place)
+    assert len(found) == 8
+    np.testing.assert_array_equal(epoch_of(cache, 8), epoch_of(cache, 8))
+    np.testing.assert_array_equal(next(iter(cache.training(8, 1)))["image"], epoch_of(cache, 8)[4:8])
+    # Validation sees the maps of its own images, as they are.
+    validation = np.concatenate([batch["image"] for batch in cache.validation()])
+    np.testing.assert_array_equal(validation[:10], images_of_view(0, side=2))
+
+
+def test_training_on_crops_of_maps(tmp_path, drawn_data, source):
+    flags = [f"--init_from={source}", "--freeze_up_to=block3_pool", "--cache_views=1", "--epochs=2"]
+    train.main(options(drawn_data, tmp_path / "run", *flags, "--train_scale=48", "--cache_side=48"))
+    assert len(history(tmp_path / "run")) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--freeze_up_to=block5_pool"],
+            r"would leave random weights as they are \(block1_conv1, .*\): give them with",
+        ),
+        (["--freeze_up_to=block6_pool"], "freeze_up_to=block6_pool is not a layer of vgg_a with layers to train after"),
+        (["--freeze_up_to=fc8"], "freeze_up_to=fc8 is not a layer"),
+        (
+            ["--cache_views=1", "--cache_side=48", "--freeze_up_to=fc6"],
+            "cache_side=48 needs --cache_views, and must lie",
+        ),
+        (["--cache_side=32"], "cache_side=32 needs --cache_views, and must lie between --input_size=32 and"),
+        (["--cache_views=1"], "cache_views=1 keeps the outputs of layers that are not trained: name the last"),
+    ],
+)
+def test_what_cannot_be_frozen(tmp_path, drawn_data, flags, message):
+    with pytest.raises(UserError, match=message):
+        train.main(options(drawn_data, tmp_path / "run", *flags))
+    assert not (tmp_path / "run").exists()
+
+
+def test_crops_of_what_is_no_map(tmp_path, drawn_data, source):
+    flags = [f"--init_from={source}", "--freeze_up_to=fc6", "--cache_views=1", "--train_scale=48", "--cache_side=48"]
+    with pytest.raises(UserError, match="cache_side: the outputs of fc6 are no map"):
+        train.main(options(drawn_data, tmp_path / "run", *flags))
+
+
+def test_a_disk_without_room_for_the_cache(tmp_path, drawn_data, source, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    flags = [f"--init_from={source}", "--freeze_up_to=block4_pool", "--cache_views=3"]
+    with pytest.raises(UserError, match=r"need 0\.0 GB in .*cache, which has 0\.0 GB left: lower --cache_views"):
+        train.main(options(drawn_data, tmp_path / "run", *flags))
+
+
+def test_early_stop(tmp_path, drawn_data, capsys):
+    # A rate of nearly nothing: the second epoch's model is hardly the better one, and then none is.
+    flags = ["--epochs=50", "--learning_rate=0", "--early_stop=2", "--schedule=cosine"]
+    train.main(options(drawn_data, tmp_path / "run", *flags))
+    assert [entry["epoch"] for entry in history(tmp_path / "run")] == [1, 2, 3]
+    assert "no better model in 2 epochs: finished" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.multiprocess
+def test_killed_while_the_cache_is_filled_and_while_it_is_used(tmp_path, drawn_data, source, run_verb):
+    flags = [*_TINY, f"--data_dir={drawn_data}", f"--init_from={source}", "--freeze_up_to=block4_pool"]
+    flags += ["--cache_views=3", "--epochs=4", "--checkpoint_every=3", "--resume"]
+    code, _, stderr = run_verb("vgg_keras.train", *flags, "--output_dir=whole")
+    assert code == 0, stderr
+
+    def start() -> subprocess.Popen:
+        return start_verb("vgg_keras.train", *flags, "--output_dir=killed", cwd=tmp_path)
+
+    def spoil(path: Path, count: int) -> None:
+        """Leaves a file as if the kill had come in the middle of a row of the third batch."""
+        rows = ResumableArray(path, count, 2 + 2 * 2 * 64)
+        rows.values()[20, 100:] = np.nan
+        rows.flush()
+
+    cache = tmp_path / "killed" / "cache"
+    kill_when(start(), (cache / "view2.npy").exists)
+    spoil(cache / "view1.npy", 64)
+    kill_when(start(), functools.partial(newest_checkpoint_is, tmp_path / "killed", 11))
+    spoil(cache / "validation.npy", 40)
+    code, stdout, stderr = run_verb("vgg_keras.train", *flags, "--output_dir=killed")
+    assert code == 0, stderr
+    assert "continuing at epoch 2" in stdout
+    assert history(tmp_path / "killed") == history(tmp_path / "whole")
+    assert not cache.exists()
+
+
+_WITHOUT_US = """
+import sys
+sys.modules["vgg_keras"] = sys.modules["data_prep"] = None  # importing them raises ImportError
+import keras, numpy as np
+model = keras.saving.load_model(sys.argv[1])
+assert all(layer.trainable for layer in model.layers)
+np.save(sys.argv[2], model.predict(np.load(sys.argv[3]), verbose=0))
+"""
+
+
+@pytest.mark.multiprocess
+def test_a_fine_tuned_model_loads_where_this_package_cannot_be_imported(tmp_path, drawn_data, source):
+    flags = [f"--init_from={source}", "--freeze_up_to=block5_pool", "--cache_views=1", "--epochs=1"]
+    train.main(options(drawn_data, tmp_path / "run", *flags))
+    best, images = tmp_path / "run" / "best.keras", np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3))
+    np.save(tmp_path / "images.npy", images.astype(np.float32))
+    arguments = [str(path) for path in (best, tmp_path / "posteriors.npy", tmp_path / "images.npy")]
+    subprocess.run([sys.executable, "-c", _WITHOUT_US, *arguments], cwd=tmp_path, check=True)
+    expected = saving.load_model(best)(images)
+    np.testing.assert_allclose(np.load(tmp_path / "posteriors.npy"), expected, atol=1e-6)

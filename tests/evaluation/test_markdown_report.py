@@ -1,0 +1,86 @@
+"""The report's pictures: the worst classes only where there are many, and the right words."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers.evaluation_data import photo, write_photos
+from vgg_keras.data.manifest import SplitManifest
+from vgg_keras.evaluation import figures, markdown_report, results
+from vgg_keras.evaluation.markdown_report import FinishedEvaluation
+
+CLASSES = [f"class {index:02}" for index in range(30)]
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """90 photos of 30 classes; the first eight classes are mistaken for the next, ever less often."""
+    data = write_photos([photo(index, (40, 30)) for index in range(90)], tmp_path / "data", classes=CLASSES)
+    manifest = SplitManifest.read(data, "validation")
+    posteriors = np.full((90, 30), 0.1 / 29, np.float32)
+    seen = dict.fromkeys(range(30), 0)
+    for index, label in enumerate(manifest.labels.tolist()):
+        wrong = label < 4 or (label < 8 and seen[label] == 0)
+        posteriors[index, (label + 1) % 30 if wrong else label] = 0.9 - index / 1000
+        seen[label] += 1
+    last = {
+        "nets": ["D", "E"], "train_scales": ["256,512"] * 2, "test_scales": [[384], [384]], "method": "both",
+        "flip": True, "loss": 0.5, "top1_error": 17.78, "top5_error": 0.0, "num_images": 90, "top1_mistakes": 16,
+        "top5_mistakes": 0, "images_per_second": 12.0, "paper": {"table": 6, "top1_error": 23.7, "top5_error": 6.8},
+    }  # fmt: skip
+    record = {
+        "settings": {"method": "both"},
+        "images": manifest.identity(),
+        "models": [],
+        "versions": {"keras": "3"},
+        "devices": "one CPU",
+        "results": [last],
+        "classes": results.class_records(posteriors, manifest),
+    }
+    return FinishedEvaluation(record, posteriors, manifest, [])
+
+
+def test_the_worst_of_many_classes(finished, tmp_path, monkeypatch):
+    drawn = {}
+    for name in ("confusion_matrix", "errors_by_class", "gallery"):
+        draw = getattr(figures, name)
+        monkeypatch.setattr(figures, name, lambda *a, n=name, d=draw: drawn.update({n: a}) or d(*a))
+    report = markdown_report.write(finished, tmp_path).read_text()
+    assert "Error by class (the worst 20 of 30)" in report
+    names, errors, mean = drawn["errors_by_class"]
+    assert names[:8] == CLASSES[:8]
+    assert errors[:8] == pytest.approx([100.0] * 4 + [100 / 3] * 4)
+    assert (len(names), mean) == (20, 17.78)
+    counts, row_names, column_names = drawn["confusion_matrix"]
+    assert (counts.shape, row_names, column_names[-1]) == ((20, 21), CLASSES[:20], "others")
+    assert (counts[0, 1], counts[7, 8], counts[7, 7], counts[8, 8]) == (3, 1, 2, 3)
+    assert counts.sum() == 60  # three images of each of the 20 classes
+    (pictures,) = drawn["gallery"]
+    assert len(pictures) == 16
+    confidence = [float(picture.caption.rpartition(", ")[2]) for picture in pictures]
+    assert confidence == sorted(confidence, reverse=True)
+    with Image.open(tmp_path / "pictures" / "confusion_matrix.png") as picture:
+        assert max(picture.size) < 2000
+
+
+def test_its_words(finished, tmp_path):
+    report = markdown_report.write(finished, tmp_path).read_text()
+    assert report.startswith("# D + E on photos, validation\n\n**Top-1 error 17.78%, top-5 error 0.00%** (16 and 0 mis")
+    assert "| D + E | [256;512] | 384 | multi-crop & dense | 17.78 | 0.00 | 23.7/6.8 | 12 |" in report
+    assert "The paper's figures are of ILSVRC-2012 validation" in report
+    assert "| class 00 | 3 | 100.00 | 0.00 | class 01 (3) |" in report
+    assert "Not drawn: saved posteriors were evaluated" in report
+
+
+def test_without_mistakes(finished, tmp_path):
+    labels = finished.manifest.labels
+    posteriors = np.eye(30, dtype=np.float32)[labels]
+    record = {**finished.record, "classes": results.class_records(posteriors, finished.manifest)}
+    report = markdown_report.write(FinishedEvaluation(record, posteriors, finished.manifest, []), tmp_path).read_text()
+    assert "There are no mistakes." in report
+
+
+def test_ilsvrc_needs_no_note(finished):
+    whole = {"data_set": "imagenet2012", "split": "validation", "num_images": 50_000, "num_classes": 1000}
+    assert results.data_note(whole) == ""
+    assert "are 100 images of imagenet2012" in results.data_note({**whole, "num_images": 100})

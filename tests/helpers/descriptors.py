@@ -1,0 +1,24 @@
+"""Descriptors in NumPy and Pillow."""
+
+import numpy as np
+
+from tests.helpers import numpy_net
+from tests.helpers.evaluation_data import MEAN_RGB
+
+
+def expected_descriptors(model, images, scales, combine, layer="fc7"):
+    """Computes descriptors in NumPy and Pillow: (N, D)."""
+    weights = numpy_net.of_layers(model)
+    rows = []
+    for image in images:
+        of_scales = []
+        for side in scales:
+            whole = numpy_net.rescaled(image, side)
+            maps = [numpy_net.score_map(weights, MEAN_RGB, view, layer) for view in (whole, whole[:, ::-1])]
+            of_scales.append(sum(one.mean(axis=(0, 1)) for one in maps) / 2)
+        if combine == "stack":
+            row = np.concatenate([part / np.linalg.norm(part) for part in of_scales])
+        else:
+            row = np.mean(of_scales, axis=0)
+        rows.append(row / np.linalg.norm(row))
+    return np.stack(rows)

@@ -1,0 +1,39 @@
+"""Starts and kills the verbs as processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from tests.helpers.paths import ROOT
+
+
+def start_verb(module: str, *arguments: str, cwd: Path, env: dict | None = None) -> subprocess.Popen:
+    """Starts `python -m module arguments` in a folder, as a user would."""
+    environment = {**os.environ, **(env or {})}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def kill_when(process: subprocess.Popen, condition: Callable[[], bool]) -> None:
+    """Sends SIGKILL to a verb as soon as a condition holds."""
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def newest_checkpoint_is(folder: Path, step: int) -> bool:
+    """Returns whether the newest checkpoint of a run is that of a step."""
+    return (tf.train.latest_checkpoint(str(folder / "checkpoints")) or "").endswith(f"-{step}")

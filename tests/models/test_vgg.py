@@ -1,0 +1,200 @@
+"""The nets against Table 1, keras.applications and plain NumPy."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vgg_keras.models import saving, vgg
+from vgg_keras.models.layers import LocalResponseNormalization
+from vgg_keras.models.vgg import Initialization, build
+from vgg_keras.utils.cli import UserError
+from vgg_keras.weights import transfer
+from vgg_keras.weights.transfer import SourceWeights
+
+# Table 2 of the paper gives millions; to the unit: sum of k*k*in*out + out over the layers, at 1000 classes.
+pytestmark = pytest.mark.generations
+PARAMETERS = {
+    "A": 132_863_336,
+    "A-LRN": 132_863_336,
+    "B": 133_047_848,
+    "C": 133_638_952,
+    "D": 138_357_544,
+    "E": 143_667_240,
+    # 4,864 + 204,928 + 819,456 + 3,277,312 + 6,554,112 for the 5x5 convolutions, 123,642,856 for the FC layers.
+    "B-5x5": 134_503_528,
+}
+WEIGHT_LAYERS = {"A": 11, "A-LRN": 11, "B": 13, "C": 16, "D": 16, "E": 19, "B-5x5": 8}
+
+
+def small(net, **kwargs):
+    """A net of the right depth that computes in no time."""
+    arguments = {"input_size": 32, "width_multiplier": 1 / 16, "initialization": Initialization("glorot", seed=1)}
+    return build(net, 5, **{**arguments, **kwargs})
+
+
+@pytest.fixture
+def photos():
+    return np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("net", PARAMETERS)
+def test_number_of_parameters_and_weight_layers(net):
+    model = build(net)
+    assert model.count_params() == PARAMETERS[net]
+    assert (
+        sum(isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)) for layer in model.layers)
+        == (WEIGHT_LAYERS[net])
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("net", ["D", "E"])
+def test_logits_equal_keras_applications(net):
+    application = keras.applications.VGG16 if net == "D" else keras.applications.VGG19
+    theirs = application(weights=None, classifier_activation=None)
+    ours = build(net, initialization=Initialization("he"))
+    theirs.set_weights(ours.get_weights())
+    image = np.random.default_rng(0).uniform(0, 255, (1, 224, 224, 3)).astype(np.float32)
+    scores = keras.Model(ours.input, ours.get_layer("fc8").output)
+    expected = theirs(image - np.float32(vgg.IMAGENET_MEAN_RGB), training=False).numpy()
+    np.testing.assert_allclose(scores(image, training=False), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("net", vgg.NETS)
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_gradients_reach_every_parameter(net, batch_norm, photos):
+    model = small(net, batch_norm=batch_norm)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.math.log(model(photos, training=True))[:, 0])
+    for variable, gradient in zip(
+        model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True
+    ):
+        # A convolution's bias before batch normalisation cancels, up to rounding.
+        assert gradient is not None, variable.name
+        assert np.isfinite(gradient).all(), variable.name
+        assert batch_norm or np.abs(gradient).max() > 0, variable.name
+
+
+def test_gradient_of_the_penalty_is_decay_times_weight():
+    model = small("A", weight_decay=5e-4)
+    with tf.GradientTape() as tape:
+        penalty = tf.add_n(model.losses)
+    gradients = tape.gradient(penalty, model.trainable_variables)
+    assert len(gradients) == 22
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        if "bias" in variable.name:
+            assert gradient is None
+        else:
+            np.testing.assert_allclose(gradient, 5e-4 * variable.numpy(), rtol=1e-6)
+
+
+def test_mean_is_subtracted_first(photos):
+    model = small("A", mean_rgb=(1.0, 2.0, 3.0))
+    first = keras.Model(model.input, model.layers[1].output)
+    np.testing.assert_allclose(first(photos), photos - np.array([1, 2, 3], np.float32), rtol=1e-6)
+
+
+def test_local_response_normalization_equals_numpy():
+    values = np.random.default_rng(0).normal(size=(2, 3, 4, 9)).astype(np.float32) * 50
+    expected = np.empty_like(values)
+    for channel in range(9):
+        window = values[..., max(0, channel - 2) : channel + 3]  # n = 5
+        expected[..., channel] = values[..., channel] / (2 + 1e-4 * (window**2).sum(-1)) ** 0.75
+    np.testing.assert_allclose(LocalResponseNormalization()(values), expected, rtol=1e-5)
+
+
+def test_a_lrn_normalises_after_the_first_convolution_only():
+    names = [layer.name for layer in small("A-LRN").layers]
+    assert names.index("block1_lrn") == names.index("block1_conv1") + 1
+    assert [name for name in names if "lrn" in name] == ["block1_lrn"]
+
+
+@pytest.mark.parametrize("net", ["B", "C", "D", "E"])
+def test_four_convolutions_and_the_fc_layers_of_a_land_by_name(net):
+    source = small("A")
+    target = small(net, initialization=Initialization("glorot", seed=2))
+    before = {layer.name: layer.get_weights() for layer in target.layers}
+    report = transfer.transfer_weights(SourceWeights.from_model(source), target)
+    landed = ("block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc6", "fc7", "fc8")
+    assert report.copied == landed
+    for layer in target.layers:
+        expected = source.get_layer(layer.name).get_weights() if layer.name in landed else before[layer.name]
+        for received, value in zip(layer.get_weights(), expected, strict=True):
+            np.testing.assert_array_equal(received, value)
+    assert set(report.unexpected) == {"block4_conv1", "block4_conv2", "block5_conv1", "block5_conv2"}
+
+
+def test_the_same_net_takes_all_layers_but_a_head_that_does_not_fit():
+    source, target = small("C"), build("C", 7, input_size=32, width_multiplier=1 / 16)
+    report = transfer.transfer_weights(SourceWeights.from_model(source), target)
+    assert report.other_shape == (("fc8", (256, 5), (256, 7)),)
+    assert not report.complete()
+    assert len(report.copied) == 15
+
+
+def test_weights_that_fit_nowhere_are_refused():
+    with pytest.raises(UserError, match="no layer of vgg_a fits vgg_b: width, input size or names differ"):
+        transfer.transfer_weights(SourceWeights.from_model(small("A")), small("B", width_multiplier=1 / 8))
+
+
+@pytest.mark.parametrize(("name", "stddev"), [("normal", 0.1), ("glorot", (2 / (9 * 16 + 9 * 32)) ** 0.5)])
+def test_initial_weights(name, stddev):
+    model = build("A", 5, input_size=32, width_multiplier=1 / 4, initialization=Initialization(name, seed=3))
+    kernel, bias = model.get_layer("block2_conv1").get_weights()
+    assert kernel.shape == (3, 3, 16, 32)
+    assert abs(kernel.std() - stddev) < 0.05 * stddev
+    assert not bias.any()
+    again = build("A", 5, input_size=32, width_multiplier=1 / 4, initialization=Initialization(name, seed=3))
+    np.testing.assert_array_equal(again.get_layer("block2_conv1").get_weights()[0], kernel)
+
+
+def test_half_precision_models_are_saved_in_float32_and_keep_their_scores(tmp_path, photos):
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = small("A-LRN", batch_norm=True)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert model.get_layer("block1_conv1").compute_dtype == "bfloat16"
+    assert model(photos).dtype == tf.float32
+    saving.save_model(model, tmp_path / "model.keras")
+    loaded = saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_layer("block1_conv1").compute_dtype == "float32"
+    np.testing.assert_allclose(loaded(photos), model(photos), atol=0.02)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+@pytest.mark.multiprocess
+def test_a_saved_model_loads_where_the_package_cannot_be_imported(tmp_path, photos):
+    model = small("E")
+    saving.save_model(model, tmp_path / "model.keras")
+    np.save(tmp_path / "photos.npy", photos)
+    script = (
+        "import sys; sys.modules['vgg_keras'] = None\n"  # makes every import of it fail
+        "import keras, numpy\n"
+        "model = keras.saving.load_model('model.keras')\n"
+        "numpy.save('posteriors.npy', model.predict(numpy.load('photos.npy'), verbose=0))\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(tmp_path / "posteriors.npy"), model(photos), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"net": "F"}, "net must be one of A, A-LRN, B, C, D, E, B-5x5, received 'F'"),
+        ({"net": "A", "input_size": 100}, "input_size must be a positive multiple of 32, received 100"),
+        ({"net": "A", "num_classes": 0}, "num_classes must be at least 1, received 0"),
+        ({"net": "A", "width_multiplier": 0.001}, "width_multiplier leaves layers without channels, received 0.001"),
+        (
+            {"net": "A", "initialization": Initialization("zeros")},
+            "must be one of normal, glorot, he, received 'zeros'",
+        ),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build(**arguments)

@@ -1,0 +1,73 @@
+"""The images of a request: what is refused, by which place, and that the rest is what the tests of views hold."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tests.helpers.evaluation_data import photo
+from tests.helpers.images import encode, picture
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE
+from vgg_keras.serving.preprocessing import RequestPreprocessor
+
+GOOD = photo(1, (90, 64))
+
+
+def looked_at(images, **settings):
+    """Returns what is seen of each image at each scale."""
+    request = RequestPreprocessor(
+        **{"method": DENSE, "test_scales": (32,), "crop_size": 32, "max_pixels": 10_000, **settings}
+    )
+    function = tf.function(request.views, input_signature=[tf.TensorSpec((None,), tf.string)])
+    rows = function(tf.constant(images, tf.string, shape=(len(images),))).numpy()
+    return [[tf.io.parse_tensor(one, tf.float32).numpy() for one in row] for row in rows]
+
+
+def test_mixed_sizes_and_formats_and_scales():
+    images = [encode(picture(60, 40), format=name) for name in ("PNG", "BMP", "GIF")]
+    images += [photo(2, (30, 70)), encode(picture(60, 40).convert("L"), format="PNG")]
+    seen = looked_at(images, test_scales=(32, 64))
+    assert [[one.shape for one in row] for row in seen] == [
+        *([[(1, 32, 48, 3), (1, 64, 96, 3)]] * 3),
+        [(1, 75, 32, 3), (1, 149, 64, 3)],
+        [(1, 32, 48, 3), (1, 64, 96, 3)],
+    ]
+    np.testing.assert_array_equal(seen[0][1], seen[1][1])
+    assert looked_at([]) == []
+
+
+@pytest.mark.parametrize("method", [DENSE, CENTER_CROP])
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([b"text"], r"image_bytes\[0\] does not decode as a JPEG, PNG, GIF or BMP"),
+        ([encode(picture(30, 20), format="WEBP"), GOOD], r"image_bytes\[0\] does not decode"),
+        ([GOOD, GOOD, b"", GOOD], r"image_bytes\[2\] does not decode"),
+        ([GOOD, GOOD[: len(GOOD) // 2], b"GIF8", b"\x89PNG"], r"image_bytes\[1 2 3\] does not decode"),
+        ([GOOD, encode(picture(101, 100), format="JPEG")], r"image_bytes\[1\] has more than 0\.01 million pixels"),
+    ],
+)
+def test_what_is_refused(method, images, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        looked_at(images, method=method)
+
+
+def test_an_image_that_would_be_huge_when_it_is_rescaled():
+    thin = encode(picture(3000, 3), format="PNG")
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[1\] is too long and thin to be looked at"):
+        looked_at([GOOD, thin], test_scales=(64,))
+    # Of its centre there is nothing to fear.
+    assert looked_at([GOOD, thin], method=CENTER_CROP, test_scales=(64,))[1][0].shape == (1, 32, 32, 3)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "GIF"])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(image_format):
+    # 900 million pixels in 110 kB. The header alone decides: the same with its data cut off gets the same answer.
+    side = 30_000
+    if image_format == "PNG":
+        bomb = encode(Image.new("1", (side, side)), format="PNG")
+    else:
+        bomb = b"GIF89a" + np.array([side, side], "<u2").tobytes() + b"\x00\x00\x00;"
+    for content in (bomb, bomb[:64]):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[0\] has more than 100 million pixels"):
+            looked_at([content], max_pixels=100_000_000)

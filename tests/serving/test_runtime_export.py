@@ -1,0 +1,120 @@
+"""ONNX and TensorFlow Lite: what their own runtimes say of real shapes, against NumPy and Pillow."""
+
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from tests.helpers import numpy_net
+from tests.helpers.evaluation_data import CLASSES, MEAN_RGB, SIZES, photo, save_net, write_photos
+from vgg_keras import export
+from vgg_keras.export import ExportOptions
+from vgg_keras.serving import agreement
+from vgg_keras.serving.agreement import ConvertedModel
+from vgg_keras.utils.cli import UserError, parse
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a run, run/, and a data set, data/."""
+    folder = tmp_path_factory.mktemp("runtimes")
+    save_net("A", folder / "run")
+    (folder / "run" / "samples").mkdir()
+    images = [photo(index, size) for index, size in enumerate(SIZES)]
+    for index, image in enumerate(images):
+        (folder / "run" / "samples" / f"{index}.jpg").write_bytes(image)
+    write_photos(images, folder / "data")
+    return folder
+
+
+def run(place, *arguments):
+    export.main(parse([f"--model={place / 'run'}", *arguments], ExportOptions))
+
+
+@pytest.fixture(scope="module")
+def weights(place):
+    return numpy_net.of_layers(save_net("A", place / "same"))
+
+
+def rows(printed):
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines() if line.startswith("│")]
+
+
+def test_onnx_takes_images_of_any_size(place, weights, tmp_path, capsys):
+    run(place, f"--output_dir={tmp_path}", "--format=onnx", "--test_scales=80")
+    session = onnxruntime.InferenceSession(str(tmp_path / "1" / "model.onnx"), providers=["CPUExecutionProvider"])
+    for size in ((90, 64), (140, 100)):
+        image = numpy_net.rescaled(photo(5, size), min(size))
+        score_map, posterior = session.run(["class_score_map", "posterior"], {"images": image[np.newaxis]})
+        expected = numpy_net.score_map(weights, MEAN_RGB, image)
+        np.testing.assert_allclose(score_map[0], expected, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(posterior[0], numpy_net.softmax(expected.mean(axis=(0, 1))), atol=1e-4)
+    assert (tmp_path / "1" / "label_names.txt").read_text() == "".join(f"class {index}\n" for index in range(6))
+    of_reference, of_onnx = rows(capsys.readouterr().out)
+    assert (of_reference[0], of_onnx[0], of_onnx[5]) == ("SavedModel", "ONNX", "9 of 9")
+    assert float(of_onnx[6]) < 1e-4
+    size = (tmp_path / "1" / "model.onnx").stat().st_size
+    assert float(of_onnx[1]) == pytest.approx(size / 1e6, abs=0.06)
+
+
+def test_tflite_in_floats_and_in_whole_numbers(place, weights, tmp_path, capsys):
+    data = f"--data_dir={place / 'data'}"
+    run(place, f"--output_dir={tmp_path}", "--format=tflite", "--test_scales=64", data, "--split=validation")
+    image = np.round(numpy_net.rescaled(photo(4, (90, 64)), 64)[:, 13:77])
+    expected = numpy_net.softmax(numpy_net.score_map(weights, MEAN_RGB, image)[0, 0])
+    for name, dtype, tolerance in (("model.tflite", np.float32, 1e-4), ("model_int8.tflite", np.uint8, 0.2)):
+        runner = Interpreter(str(tmp_path / "1" / name)).get_signature_runner()
+        (received,) = runner(images=image[np.newaxis].astype(dtype)).values()
+        np.testing.assert_allclose(received[0], expected, atol=tolerance)
+    sizes = [(tmp_path / "1" / name).stat().st_size for name in ("model.tflite", "model_int8.tflite")]
+    assert sizes[1] < 0.35 * sizes[0]
+    found = rows(capsys.readouterr().out)
+    assert [row[0] for row in found] == ["SavedModel", "TFLite float", "TFLite int8"]
+    assert {row[3] for row in found} == {"the centre, 64x64"}
+    assert int(found[2][5].split(" of ")[0]) >= 7
+
+
+def test_without_data_there_is_no_int8(place, tmp_path, capsys):
+    run(place, f"--output_dir={tmp_path}", "--format=tflite", "--test_scales=64")
+    assert "float only" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "1").iterdir()) == ["label_names.txt", "model.tflite"]
+
+
+def test_one_that_does_not_agree_is_refused():
+    photos = [photo(index, (90, 64)) for index in range(4)]
+
+    def saying(best, others):
+        """Models whose posteriors are the same for every photo."""
+        return lambda _: np.array([[others if index != best else 1 - 5 * others for index in range(len(CLASSES))]])
+
+    reference = ConvertedModel("SavedModel", 1, saying(2, 0.1), True)
+    for other, message in (
+        (
+            ConvertedModel("ONNX", 1, saying(2, 0.11), True),
+            r"ONNX against the SavedModel: 4 of 4 .* differ by 5\.0e-02",
+        ),
+        (ConvertedModel("ONNX", 1, saying(2, np.nan), True), r"ONNX against the SavedModel: .* differ by nan"),
+        (
+            ConvertedModel("int8", 1, saying(3, 0.1), False, exact=False),
+            r"int8 against .* 0 of 4 photos get the same best",
+        ),
+    ):
+        with pytest.raises(UserError, match=message):
+            agreement.compare_runtimes(reference, [other], photos, 64, 64)
+    near_enough = ConvertedModel("int8", 1, saying(2, 0.11), False, exact=False)
+    agreement.compare_runtimes(reference, [near_enough], photos, 64, 64)
+
+
+def test_errors(place, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="--precision=bfloat16 is for --format=saved_model"):
+        run(place, f"--output_dir={tmp_path}", "--format=onnx", "--precision=bfloat16")
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(UserError, match=r"--format=onnx needs more packages .*pip install 'vgg_keras\[onnx\]'"):
+        run(place, f"--output_dir={tmp_path}", "--format=onnx")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").touch()
+    with pytest.raises(UserError, match=r"1 holds no model\.tflite: it is of another format"):
+        run(place, f"--output_dir={tmp_path}", "--format=tflite")

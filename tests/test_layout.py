@@ -1,0 +1,127 @@
+"""Modules stand in listed rooms, and imports run one way: utils < data < models < ... < verbs."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tests.helpers import import_graph
+from tests.helpers.paths import ROOT
+from vgg_keras import __main__ as verbs
+
+# Every module of every room, from the lowest level up. A room may import rooms of lower levels, and no others.
+LEVELS = (
+    {"vgg_keras.version": ()},
+    {"vgg_keras": ()},
+    {"vgg_keras.utils": "arithmetic cli devices files keras_compat metrics optional_imports resumable_array"},
+    {"vgg_keras.data": "datasets input_pipeline labels manifest photo_files rgb_statistics transforms"},
+    {
+        "data_prep": "builder flowers image_folder image_preparation imagenet sources summary synthetic_flowers verify",
+        "vgg_keras.models": "fully_convolutional layers run_record saving vgg",
+    },
+    {
+        "vgg_keras.training": "checkpoints config feature_cache freezing inputs keras_metrics optimizers run_dir "
+        "schedules train_step trainer",
+        "vgg_keras.weights": "formats keras_hdf5 torch_pickle transfer",
+        "vgg_keras.inference": "batch_predict descriptors loading posteriors predictor protocol views",
+        "vgg_keras.layers": (),
+    },
+    {
+        "vgg_keras.evaluation": "evaluator figures linear_svm markdown_report published results saved_posteriors",
+        "vgg_keras.serving": "agreement check_photos checks client exporter image_headers local_server model_card "
+        "onnx_export preprocessing runtime_export servable tflite_export versions warmup",
+    },
+    {
+        "vgg_keras.__main__": (),
+        **{f"vgg_keras.{verb}": () for verb in verbs.VERBS["vgg_keras"]},
+    },
+    {"benchmarks": "dense_evaluation input_pipeline memory_reuse serving_precision"},
+)
+LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+LISTED = {
+    *LEVEL_OF,
+    *(f"{room}.{name}" for rooms in LEVELS for room, names in rooms.items() if names for name in names.split()),
+}
+VERBS = {f"{package}.{verb}" for package, names in verbs.VERBS.items() for verb in names}
+# Of all rooms that might import data_prep, the one that draws the embedded data set.
+MAY_IMPORT_DATA_PREP = {"vgg_keras.train"}
+
+
+def violations(rooms: import_graph.Graph) -> list[str]:
+    """Returns the imports that run against the order of the levels."""
+
+    def allowed(room: str, needed: str) -> bool:
+        lower = LEVEL_OF[needed] < LEVEL_OF[room]
+        return lower and (needed != "data_prep" or room in MAY_IMPORT_DATA_PREP)
+
+    edges = [(room, needed) for room, needs in rooms.items() for needed in sorted(needs)]
+    return [f"{room} imports {needed}" for room, needed in edges if not allowed(room, needed)]
+
+
+def test_every_module_is_listed_and_every_listed_module_is_there():
+    # benchmarks has no __init__.
+    assert import_graph.find_modules(ROOT).keys() == LISTED - {"benchmarks"}
+
+
+def test_imports_run_one_way():
+    assert violations(import_graph.room_imports(import_graph.module_imports(ROOT))) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "needed"),
+    [
+        ("vgg_keras.utils", "vgg_keras.data"),  # backwards
+        ("vgg_keras.training", "vgg_keras.inference"),  # sideways
+        ("vgg_keras.weights", "vgg_keras.train"),  # a verb
+        ("vgg_keras.serving", "data_prep"),
+        ("data_prep", "vgg_keras.models"),
+    ],
+)
+def test_an_import_against_the_order_is_found(room, needed):
+    rooms = import_graph.room_imports(import_graph.module_imports(ROOT))
+    assert violations({**rooms, room: rooms[room] | {needed}}) == [f"{room} imports {needed}"]
+
+
+def test_no_cycle_between_modules():
+    imports = import_graph.module_imports(ROOT)
+    assert import_graph.find_cycle(imports) == []
+    closed = {**imports, "vgg_keras.utils.arithmetic": {"vgg_keras.data.transforms", "vgg_keras.utils.cli"}}
+    closed["vgg_keras.utils.cli"] = closed["vgg_keras.utils.cli"] | {"vgg_keras.utils.arithmetic"}
+    assert {"vgg_keras.utils.arithmetic", "vgg_keras.utils.cli"} <= set(import_graph.find_cycle(closed))
+
+
+def test_nobody_imports_a_verb():
+    imports = import_graph.module_imports(ROOT)
+    assert [(module, verb) for module, needs in imports.items() for verb in needs & VERBS] == []
+
+
+def test_only_cli_touches_absl_flags():
+    modules = import_graph.find_modules(ROOT)
+    assert [module for module, path in modules.items() if "from absl" in path.read_text()] == ["vgg_keras.utils.cli"]
+
+
+def test_below_the_verbs_nothing_prints():
+    def prints(path) -> bool:
+        calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+        return any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)
+
+    found = {module for module, path in import_graph.find_modules(ROOT).items() if prints(path)}
+    # The verbs' own: their printing functions, the summary that all verbs of data_prep print, a process's only output.
+    allowed = {"vgg_keras.utils.cli", "vgg_keras.__main__", "data_prep.summary", "vgg_keras.serving.local_server"}
+    assert {module for module in found - VERBS - allowed if not module.startswith("benchmarks.")} == set()
+
+
+@pytest.mark.parametrize("module", ["vgg_keras", "vgg_keras.__main__", "data_prep.image_preparation"])
+def test_light_modules_load_no_tensorflow(module):
+    script = f"import sys, {module}; print(*sorted(sys.modules))"
+    process = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert not {"tensorflow", "keras", "tensorflow_datasets"} & set(process.stdout.split())
+
+
+def test_the_list_of_verbs(run_verb):
+    code, stdout, _ = run_verb("vgg_keras")
+    assert code == 0
+    assert "  vgg_keras.predict       Classifies photos.\n" in stdout
+    for verb in VERBS:
+        assert f"  {verb} " in stdout

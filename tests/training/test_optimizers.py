@@ -1,0 +1,102 @@
+"""Layers with learning rates of their own, step by step by hand."""
+
+import functools
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vgg_keras.training import optimizers
+from vgg_keras.training.optimizers import OptimizerConfig
+from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.keras_compat import KERAS_3
+
+pytestmark = pytest.mark.generations
+
+
+@pytest.fixture
+def layers():
+    made = []
+    for name in ("old", "new"):
+        layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name=name)
+        layer.build((None, 1))
+        made.append(layer)
+    return made
+
+
+def _stepping(layers, name, rate, momentum, **arguments):
+    """Optimizers of both layers, one of which is pre-trained."""
+    choice = OptimizerConfig(name, rate, momentum)
+    return optimizers.make_optimizers(choice, layers, pretrained=("old",), **arguments)
+
+
+def _weights_after(layers, stepping, gradients):
+    variables = [layer.kernel for layer in layers]
+    for of_step in gradients:
+        values = [stepping.scale_loss(tf.constant([[gradient]])) for gradient in of_step]
+        tf.function(functools.partial(stepping.apply, values, variables))()
+    return [float(variable.numpy()[0, 0]) for variable in variables]
+
+
+def test_sgd_with_momentum(layers):
+    stepping = _stepping(layers, "sgd", 0.1, 0.9, pretrained_rate=0.5)
+    received = _weights_after(layers, stepping, [(1.0, 1.0), (2.0, 2.0)])
+    # New: velocities 0.1 and 0.9 * 0.1 + 0.1 * 2. Old: half of it.
+    np.testing.assert_allclose(received, [-(0.05 + 0.145), -(0.1 + 0.29)], rtol=1e-6)
+
+
+def test_a_multiplier_works_for_adam_too(layers):
+    stepping = _stepping(layers, "adam", 0.1, 0.9, pretrained_rate=0.25)
+    # Adam's first step is the learning rate, whatever the gradient.
+    np.testing.assert_allclose(_weights_after(layers, stepping, [(3.0, 70.0)]), [-0.025, -0.1], rtol=1e-4)
+
+
+def test_set_rate_reaches_every_group(layers):
+    stepping = _stepping(layers, "sgd", 1.0, 0.0, pretrained_rate=0.1)
+    stepping.set_rate(0.5)
+    np.testing.assert_allclose(_weights_after(layers, stepping, [(1.0, 1.0)]), [-0.05, -0.5], rtol=1e-6)
+
+
+def test_one_group_where_the_rates_are_equal(layers):
+    assert len(_stepping(layers, "sgd", 0.1, 0.9).members) == 1
+    assert len(_stepping(layers[1:], "sgd", 0.1, 0.9, pretrained_rate=0.1).members) == 1
+
+
+def test_each_group_divides_by_the_scale_of_the_loss(layers):
+    stepping = _stepping(layers, "sgd", 0.1, 0.0, pretrained_rate=0.5, precision="mixed_float16")
+    # As after an overflow in one group alone: its scale is halved.
+    of_second = stepping.members[1]
+    scale = of_second.dynamic_scale if KERAS_3 else of_second._loss_scale._current_loss_scale
+    scale.assign(2.0**14)
+    np.testing.assert_allclose(_weights_after(layers, stepping, [(1.0, 1.0)]), [-0.05, -0.1], rtol=1e-6)
+
+
+def test_unknown_optimizer():
+    with pytest.raises(ValueError, match="nonsense"):
+        optimizers.make_optimizer(OptimizerConfig("nonsense", 0.1), [])
+
+
+def test_further_arguments(layers):
+    choice = OptimizerConfig("adam", 0.1, arguments={"beta_1": 0.5, "beta_2": 0.5, "epsilon": 1.0})
+    stepping = optimizers.make_optimizers(choice, layers[1:])
+    # m = 0.5 * 3, v = 0.5 * 9, and the rate is 0.1 * sqrt(1 - 0.5) / (1 - 0.5): 0.1414 * 1.5 / (2.1213 + 1).
+    np.testing.assert_allclose(_weights_after(layers[1:], stepping, [(3.0,)]), [-0.067962], rtol=1e-4)
+    with pytest.raises(ValueError, match=r"optimizer adam cannot be made with \{.*'nonsense': 1"):
+        OptimizerConfig("adam", 0.1, arguments={"nonsense": 1}).make()
+
+
+def test_an_addons_name_without_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_addons", None)
+    with pytest.raises(UserError, match=r"Addons>SGDW is of tensorflow-addons .*pip install 'vgg_keras\[addons\]'"):
+        OptimizerConfig("Addons>SGDW", 0.1).make()
+
+
+def test_sgdw_of_addons_by_hand(layers):
+    pytest.importorskip("tensorflow_addons", reason="tensorflow-addons works with TensorFlow 2.15 alone")
+    choice = OptimizerConfig("Addons>SGDW", 0.1, arguments={"weight_decay": 0.01, "momentum": 0.9})
+    stepping = optimizers.make_optimizers(choice, layers[1:])
+    received = _weights_after(layers[1:], stepping, [(1.0,), (2.0,)])
+    # Each step first takes the decay off the weight, then moves it: -0.1, then -0.1 * (1 - 0.01) - (0.09 + 0.2).
+    np.testing.assert_allclose(received, [-0.099 - 0.29], rtol=1e-6)

@@ -1,0 +1,157 @@
+"""The training step: dropout, the sum over parts, the penalty, precision."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.helpers.train_steps import make, small
+from vgg_keras.training import train_step
+
+pytestmark = pytest.mark.generations
+
+
+@pytest.fixture
+def batch():
+    rng = np.random.default_rng(0)
+    return {
+        "image": tf.constant(rng.uniform(0, 255, (8, 32, 32, 3)), tf.float32),
+        "label": tf.constant(rng.integers(0, 5, 8), tf.int32),
+        "row": tf.range(8),
+    }
+
+
+def test_without_dropout_the_training_pass_equals_the_model(batch):
+    model = small(dropout=0.0)
+    scores = keras.Model(model.input, model.get_layer("fc8").output)
+    masks = train_step.dropout_masks(model.layers, batch["row"], 8, tf.constant([0, 0], tf.int64))
+    received = train_step.training_scores(model.layers, batch["image"], masks)
+    np.testing.assert_allclose(received, scores(batch["image"], training=False), rtol=1e-5, atol=1e-5)
+
+
+def test_dropout_belongs_to_the_row():
+    model = small(dropout=0.25)  # layers of 256 features
+    seed = tf.constant([1, 2], tf.int64)
+    whole = np.stack(train_step.dropout_masks(model.layers, tf.range(640), 640, seed))
+    assert whole.shape == (2, 640, 256)
+    assert abs(whole.mean() - 0.75) < 0.005
+    part = np.stack(train_step.dropout_masks(model.layers, tf.constant([5, 40]), 640, seed))
+    np.testing.assert_array_equal(part, whole[:, [5, 40]])
+    other = np.stack(train_step.dropout_masks(model.layers, tf.range(640), 640, tf.constant([1, 3], tf.int64)))
+    # Another step's and another layer's masks are independent: they differ in 2 * 0.25 * 0.75 of the places.
+    assert abs((other != whole).mean() - 0.375) < 0.01
+    assert abs((whole[0] != whole[1]).mean() - 0.375) < 0.01
+
+
+def test_dropout_scales_what_it_keeps(batch):
+    model = small(dropout=0.25)
+    keep_first = [tf.range(256)[tf.newaxis] < 128] * 2
+    received = train_step.training_scores(model.layers, batch["image"], keep_first)
+    half = np.arange(256) < 128
+    features = keras.Model(model.input, model.get_layer("flatten").output)(batch["image"]).numpy()
+    for name in ("fc6", "fc7"):
+        kernel, bias = model.get_layer(name).get_weights()
+        features = np.maximum(features @ kernel + bias, 0) * half / 0.75
+    kernel, bias = model.get_layer("fc8").get_weights()
+    np.testing.assert_allclose(received, features @ kernel + bias, rtol=1e-4, atol=1e-4)
+
+
+def test_one_step_of_sgd_by_hand(batch):
+    model = small(dropout=0.0, weight_decay=5e-4)
+    variables = [variable.numpy() for variable in model.trainable_variables]
+    scores = keras.Model(model.input, model.get_layer("fc8").output)
+    with tf.GradientTape() as tape:
+        logits = scores(batch["image"], training=False)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(batch["label"], logits))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    sums = make(model, learning_rate=0.1).train(batch, 0).numpy()
+    np.testing.assert_allclose(sums[0] / 8, loss, rtol=1e-5)
+    assert sums[3] == 8
+    for variable, before, gradient in zip(model.trainable_variables, variables, gradients, strict=True):
+        decay = 5e-4 * before if "kernel" in variable.name else 0.0
+        np.testing.assert_allclose(variable.numpy(), before - 0.1 * (gradient + decay), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("per_replica", "limit", "parts"), [(256, 32, 8), (50, 32, 2), (7, 3, 7), (8, 8, 1), (8, 100, 1)]
+)
+def test_number_of_parts(per_replica, limit, parts):
+    assert train_step.num_parts(per_replica, limit) == parts
+
+
+def test_parts_change_nothing(batch):
+    whole, parts = small(), small()
+    for model, micro_batch_size in ((whole, 8), (parts, 2)):
+        compiled = make(model, micro_batch_size=micro_batch_size)
+        assert compiled.evaluation_batch_size == micro_batch_size
+        for step in range(3):
+            sums = compiled.train(batch, step)
+    np.testing.assert_allclose(parts.get_weights()[0], whole.get_weights()[0], rtol=1e-5, atol=1e-6)
+    assert sums.numpy()[3] == 8
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_learns_like_float32(batch, precision):
+    def losses(policy):
+        keras.mixed_precision.set_global_policy(policy)
+        try:
+            compiled = make(small(dropout=0.0), precision=policy)
+            return [float(compiled.train(batch, step)[0]) / 8 for step in range(5)]
+        finally:
+            keras.mixed_precision.set_global_policy("float32")
+
+    np.testing.assert_allclose(losses(precision), losses("float32"), rtol=0.05)
+
+
+def test_compiled_by_xla(batch):
+    plain, compiled = make(small()), make(small(), jit=True)
+    for step in range(2):
+        np.testing.assert_allclose(compiled.train(batch, step), plain.train(batch, step), rtol=1e-4)
+
+
+def test_evaluation_ignores_padding(batch):
+    model = small()
+    compiled = make(model)
+    weights = tf.constant([1.0] * 5 + [0.0] * 3)
+    score = compiled.evaluate([{**batch, "weight": weights}])
+    posteriors = model(batch["image"][:5]).numpy()
+    expected = -np.log(posteriors[np.arange(5), batch["label"][:5]]).mean()
+    np.testing.assert_allclose(score.loss, expected, rtol=1e-4)
+    assert score.num_images == 5
+
+
+def test_frozen_layers_stay_and_the_others_learn_as_by_hand(batch):
+    model = small(dropout=0.0, weight_decay=5e-4, batch_norm=True)
+    before = {id(variable): variable.numpy() for variable in model.variables}
+    scores = keras.Model(model.input, model.get_layer("fc8").output)
+    trained = [layer for layer in model.layers if layer.name.startswith("fc")]
+    with tf.GradientTape() as tape:
+        logits = scores(batch["image"], training=False)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(batch["label"], logits))
+    variables = [variable for layer in trained for variable in layer.trainable_variables]
+    gradients = dict(zip(map(id, variables), tape.gradient(loss, variables), strict=True))
+    make(model, learning_rate=0.1, frozen_up_to="block5_pool", micro_batch_size=4).train(batch, 0)
+    for variable in model.variables:
+        old = before[id(variable)]
+        decay = 5e-4 * old if id(variable) in gradients and "kernel" in variable.name else 0.0
+        # What is frozen has no gradient: its weights, and the statistics of its batch normalisation, stay.
+        expected = old - 0.1 * (gradients.get(id(variable), 0.0) + decay)
+        np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-4, atol=1e-6)
+        assert id(variable) in gradients or (variable.numpy() == old).all()
+
+
+@pytest.mark.parametrize("layer", ["block3_pool", "flatten", "fc6"])
+def test_cached_outputs_of_frozen_layers_give_the_same_steps(batch, layer):
+    images, cached = small(), small()
+    arguments = {"frozen_up_to": layer, "micro_batch_size": 4}
+    on_images, on_outputs = make(images, **arguments), make(cached, cached=True, **arguments)
+    outputs = on_outputs.frozen_outputs(batch)
+    assert outputs.shape == (8, *on_outputs.frozen_shape(32))
+    expected = keras.Model(cached.input, cached.get_layer(layer).output)(batch["image"], training=False)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
+    for step in range(3):
+        sums = on_outputs.train({**batch, "image": tf.constant(outputs)}, step)
+        np.testing.assert_allclose(sums, on_images.train(batch, step), rtol=1e-5)
+    weights = {"weight": tf.ones(8)}
+    score = on_outputs.evaluate([{**batch, **weights, "image": tf.constant(outputs)}])
+    np.testing.assert_allclose(score.loss, on_images.evaluate([{**batch, **weights}]).loss, rtol=1e-5)

@@ -1,0 +1,37 @@
+"""What the machine offers."""
+
+import platform
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from tests.helpers.paths import ROOT
+
+_FAULTS = """
+import resource, sys
+import tensorflow  # with all its threads and heaps
+from vgg_keras.utils import devices
+if sys.argv[1] == "keep":
+    devices.keep_freed_memory()
+for _ in range(2):  # 64 MB, written and freed
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = bytes([1]) * (64 << 20)
+    del block
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults)
+"""
+
+
+@pytest.mark.multiprocess
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_freed_memory_is_used_again():
+    def faults(how: str) -> int:
+        command = [sys.executable, "-c", _FAULTS, how]
+        return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+    # The kernel has to clear each of the pages once more; or none of them.
+    pages = (64 << 20) // resource.getpagesize()
+    assert faults("as it is") > 0.9 * pages
+    assert faults("keep") < 0.01 * pages

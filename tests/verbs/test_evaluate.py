@@ -1,0 +1,259 @@
+"""The verb: what it leaves, goes on from, fuses, and refuses."""
+
+import csv
+import json
+import shutil
+import signal
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from tests.helpers.evaluation_data import CLASSES, SIZES, photo, save_net, write_photos
+from tests.helpers.processes import start_verb
+from vgg_keras import evaluate
+from vgg_keras.evaluate import EvaluateOptions
+from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
+from vgg_keras.models import saving
+from vgg_keras.utils.cli import UserError, parse
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a data set of 24 photos, data/, and two runs of different nets and scales, a/ and b/."""
+    folder = tmp_path_factory.mktemp("place")
+    images = [photo(index, SIZES[index % len(SIZES)]) for index in range(24)]
+    write_photos(images, folder / "data")
+    save_net("A", folder / "a", input_size=32, train_scale="48")
+    save_net("B", folder / "b", input_size=32, train_scale="32,96", seed=2)
+    return folder
+
+
+def run(place, output_dir, *flags, models=("a",)):
+    """Runs the verb in this process on the models and the data of a folder; returns the record of the evaluation."""
+    arguments = [*(f"--model={place / model}" for model in models), f"--data_dir={place / 'data'}"]
+    evaluate.main(parse([*arguments, f"--output_dir={output_dir}", *flags], EvaluateOptions))
+    return json.loads((output_dir / "evaluation.json").read_text())
+
+
+def test_each_model_is_loaded_once(place, tmp_path, loaded_files):
+    run(place, tmp_path / "e", "--method=both", "--test_scales=48,64", models="ab")
+    assert loaded_files == ["best.keras"] * 2
+
+
+def test_its_numbers_files_and_table(place, tmp_path, capsys):
+    record = run(place, tmp_path / "e", "--method=both", "--test_scales=48,64", "--save_posteriors", models="ab")
+    rows = [("+".join(row["nets"]), row["method"], row["test_scales"]) for row in record["results"]]
+    of_net = [("dense", [48]), ("dense", [64]), ("dense", [48, 64])]
+    of_net += [("multi_crop", [48]), ("multi_crop", [64]), ("multi_crop", [48, 64]), ("both", [48, 64])]
+    expected = [(net, method, [sides]) for net in "AB" for method, sides in of_net]
+    expected += [("A+B", method, [[48, 64]] * 2) for method in ("dense", "multi_crop", "both")]
+    assert rows == expected
+    last = record["results"][-1]
+    lines = list(csv.DictReader((tmp_path / "e" / "predictions.csv").open()))
+    wrong = [line for line in lines if line["label"] != line["predicted"]]
+    assert (len(lines), len(wrong)) == (last["num_images"], last["top1_mistakes"])
+    assert last["num_images"] == 24
+    assert 0 < len(wrong) < 24
+    assert last["top1_error"] == pytest.approx(100 * len(wrong) / 24)
+    assert last["images_per_second"] == pytest.approx(24 / last["seconds"])
+    assert sorted(record["confusions"]) == sorted(
+        [CLASSES.index(label), CLASSES.index(given), count]
+        for label in CLASSES
+        for given in CLASSES
+        if (count := sum((line["label"], line["predicted"]) == (label, given) for line in lines))
+    )
+    by_class = {entry["name"]: (entry["images"], entry["top1_mistakes"]) for entry in record["classes"]}
+    assert by_class == {name: (4, sum(line["label"] == name for line in wrong)) for name in CLASSES}
+    assert (tmp_path / "e").joinpath("report.md").read_text().count("![") == 4
+    names = {path.name for path in (tmp_path / "e").iterdir()}
+    assert names == {
+        "evaluation.json", "predictions.csv", "report.md", "pictures", "posteriors_1.npz", "posteriors_2.npz"
+    }  # fmt: skip
+    printed = capsys.readouterr().out
+    assert "multi-crop & dense" in printed
+    assert "The paper's figures are of ILSVRC-2012 validation" in printed
+
+    # Fused again from what was saved, without the nets.
+    saved = [tmp_path / "e" / f"posteriors_{number}.npz" for number in (1, 2)]
+    again = run(place, tmp_path / "f", "--method=both", models=saved)
+    assert again["results"][-1] == last
+
+
+def test_finished_and_foreign_folders(place, tmp_path, capsys):
+    first = run(place, tmp_path / "e", "--method=center_crop")
+    assert run(place, tmp_path / "e", "--method=center_crop", "--batch_size=3") == first
+    assert "holds this evaluation already" in capsys.readouterr().out
+    with pytest.raises(UserError, match="holds this evaluation without its posteriors"):
+        run(place, tmp_path / "e", "--method=center_crop", "--save_posteriors")
+    for flags in (["--method=dense"], ["--method=center_crop", "--flip"], ["--method=center_crop", "--max_images=5"]):
+        with pytest.raises(UserError, match=r"holds another evaluation .*; choose another --output_dir"):
+            run(place, tmp_path / "e", *flags)
+
+
+def test_the_first_images(place, tmp_path):
+    record = run(place, tmp_path / "e", "--method=center_crop", "--max_images=7")
+    assert record["results"][-1]["num_images"] == record["images"]["num_images"] == 7
+
+
+@pytest.mark.multiprocess
+def test_killed_twice_and_devices_change_nothing(place, tmp_path):
+    whole = run(place, tmp_path / "whole", "--method=multi_crop", "--test_scales=48,200", "--save_posteriors")
+    flags = [f"--model={place / 'a'}", f"--data_dir={place / 'data'}", "--method=multi_crop", "--test_scales=48,200"]
+    flags += ["--output_dir=killed", "--save_posteriors", "--batch_size=5", "--strategy=mirrored", "--cpu_devices=2"]
+    rows = tmp_path / "killed" / "partial" / "0_multi_crop_200.npy"
+    done = []
+    for _ in range(2):
+        process = start_verb("vgg_keras.evaluate", *flags, cwd=tmp_path)
+        before = sum(done[-1:])
+        while not rows.exists() or finished_rows(rows) < before + 3:
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        done.append(finished_rows(rows))
+    assert not (tmp_path / "killed" / "evaluation.json").exists()
+    assert 3 <= done[0] < done[1] < 24
+    process = start_verb("vgg_keras.evaluate", *flags, cwd=tmp_path)
+    _, stderr = process.communicate(timeout=600)
+    assert process.returncode == 0, stderr
+    saved, expected = (
+        SavedPosteriors.load(tmp_path / name / "posteriors.npz").by_method["multi_crop"] for name in ("killed", "whole")
+    )
+    np.testing.assert_allclose(saved, expected, atol=2e-6)
+    record = json.loads((tmp_path / "killed" / "evaluation.json").read_text())
+    assert record["results"][-1]["top1_mistakes"] == whole["results"][-1]["top1_mistakes"]
+
+
+def finished_rows(path):
+    return int(np.isfinite(np.load(path, mmap_mode="r")).all(axis=1).sum())
+
+
+def test_other_classes_are_refused(place, tmp_path):
+    shutil.copytree(place / "a", tmp_path / "other")
+    names = json.dumps({name: index for index, name in enumerate("abXdef")})
+    (tmp_path / "other" / "class_indices.json").write_text(names)
+    with pytest.raises(UserError, match=r"knows other classes than the data set: 'X' where that has 'c'"):
+        run(place, tmp_path / "e", models=("a", tmp_path / "other"))
+    (tmp_path / "other" / "class_indices.json").unlink()
+    inputs = keras.Input((32, 32, 3))
+    three = keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(inputs))
+    saving.save_model(keras.Model(inputs, three), tmp_path / "other" / "best.keras")
+    with pytest.raises(UserError, match=r"best\.keras knows 3 classes, the data set has 6"):
+        run(place, tmp_path / "e", models=(tmp_path / "other",))
+
+
+def test_models_that_cannot_be_tested(place, tmp_path):
+    inputs = keras.Input((32, 32, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
+    outputs = keras.layers.Dense(6, activation="softmax")(pooled)
+    keras.Model(inputs, outputs, name="pooled").save(tmp_path / "pooled.keras")
+    with pytest.raises(UserError, match="pooled cannot be made fully convolutional: it needs one Flatten layer"):
+        run(place, tmp_path / "e", "--test_scales=32", models=(tmp_path / "pooled.keras",))
+    # Its crops can be tested; and the report says why there are no maps.
+    run(place, tmp_path / "e", "--test_scales=32", "--method=multi_crop", models=(tmp_path / "pooled.keras",))
+    assert "Not drawn: pooled cannot be made" in (tmp_path / "e" / "report.md").read_text()
+    with pytest.raises(UserError, match=r"pooled\.keras has no run\.json beside it .*give --test_scales=Q"):
+        run(place, tmp_path / "f", "--method=center_crop", models=(tmp_path / "pooled.keras",))
+    flat = keras.layers.Flatten()(inputs)
+    branched = keras.layers.Add()([keras.layers.Dense(6)(flat), keras.layers.Dense(6)(flat)])
+    keras.Model(inputs, branched, name="branched").save(tmp_path / "branched.keras")
+    with pytest.raises(UserError, match=r"branched cannot be made .*: it must be a chain of layers, and dense"):
+        run(place, tmp_path / "f", "--test_scales=32", models=(tmp_path / "branched.keras",))
+    free = keras.Input((None, None, 3))
+    keras.Model(free, keras.layers.GlobalAveragePooling2D()(free)).save(tmp_path / "free.keras")
+    with pytest.raises(UserError, match=r"free\.keras takes \(None, None, None, 3\); what is tested takes"):
+        run(place, tmp_path / "f", "--test_scales=32", models=(tmp_path / "free.keras",))
+
+
+@pytest.mark.parametrize("scales", ["x", "48,48", "0", "48,", "-3"])
+def test_illegible_scales(place, tmp_path, scales):
+    with pytest.raises(UserError, match=f"--test_scales={scales} must be different sides in pixels"):
+        run(place, tmp_path / "e", f"--test_scales={scales}")
+
+
+def test_scales_smaller_than_the_net_sees(place, tmp_path):
+    with pytest.raises(UserError, match=r"looks at 32x32 pixels; it cannot be tested at Q = 16, 24"):
+        run(place, tmp_path / "e", "--test_scales=16,24,32")
+
+
+def test_missing_things(place, tmp_path):
+    with pytest.raises(UserError, match=r"absent is missing; give a \.keras file"):
+        run(place, tmp_path / "e", models=("absent",))
+    with pytest.raises(UserError, match=r"absent\.npz is missing; evaluate --save_posteriors writes such files"):
+        run(place, tmp_path / "e", models=("absent.npz",))
+    with pytest.raises(UserError, match="has no split 'test'; it has train, validation"):
+        run(place, tmp_path / "e", "--split=test")
+    with pytest.raises(UserError, match=r"split 'validation\[:0\]' is empty"):
+        run(place, tmp_path / "e", "--split=validation[:0]")
+    (place / "text.npz").write_text("text")
+    with pytest.raises(UserError, match=r"text\.npz does not hold posteriors of an evaluation"):
+        run(place, tmp_path / "e", models=("text.npz",))
+    assert not (tmp_path / "e").exists()
+
+
+def test_saved_posteriors_that_do_not_fit(place, tmp_path):
+    run(place, tmp_path / "e", "--save_posteriors")
+    saved = (tmp_path / "e" / "posteriors.npz",)
+    with pytest.raises(UserError, match=r"posteriors\.npz holds dense, not multi_crop; choose --method so"):
+        run(place, tmp_path / "f", "--method=both", models=saved)
+    with pytest.raises(UserError, match=r"was computed at Q = \(48,\), --test_scales asks for \(64,\)"):
+        run(place, tmp_path / "f", "--test_scales=64", models=saved)
+    with pytest.raises(UserError, match="was computed with flip = True, here it would be False"):
+        run(place, tmp_path / "f", "--noflip", models=saved)
+    with pytest.raises(UserError, match="was computed with average = scores, here it would be posteriors"):
+        run(place, tmp_path / "f", "--average=posteriors", models=saved)
+    with pytest.raises(UserError, match="is of other images than these"):
+        run(place, tmp_path / "f", "--max_images=5", models=saved)
+
+
+def test_broken_records(place, tmp_path):
+    shutil.copytree(place / "data", tmp_path / "data")
+    (shard,) = (tmp_path / "data").rglob("*validation*tfrecord*")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 255
+    shard.write_bytes(content)
+    shutil.copytree(place / "a", tmp_path / "a")
+    with pytest.raises(UserError, match=r"a record cannot be read \(.*\); python -m data_prep\.verify --data_dir="):
+        run(tmp_path, tmp_path / "e")
+
+
+def test_a_missing_file_of_records(place, tmp_path):
+    shutil.copytree(place / "data", tmp_path / "data")
+    (shard,) = (tmp_path / "data").rglob("*validation*tfrecord*")
+    shard.unlink()
+    shutil.copytree(place / "a", tmp_path / "a")
+    with pytest.raises(UserError, match=rf"{shard.name}.*python -m data_prep\.verify --data_dir="):
+        run(tmp_path, tmp_path / "e")
+
+
+def test_an_endless_photo_is_refused_before_the_work(place, tmp_path):
+    write_photos([photo(index, size) for index, size in enumerate([(60, 40)] * 6 + [(4000, 2)])], tmp_path / "data")
+    shutil.copytree(place / "a", tmp_path / "a")
+    # 48 high it would be 96,000 wide: 4.6 million pixels, 4,500 crops of 32x32.
+    with pytest.raises(UserError, match=r"is 4000x2: with the smallest side 48 .* 4\.6 million.*--batch_size=4500"):
+        run(tmp_path, tmp_path / "e")
+    assert not (tmp_path / "e").exists()
+
+
+def test_without_labels_nothing_is_tested(place, tmp_path):
+    shutil.copytree(place / "a", tmp_path / "a")
+    write_photos([photo(index, (40, 40)) for index in range(6)], tmp_path / "data", label=-1)
+    with pytest.raises(UserError, match="split 'validation' has no labels"):
+        run(tmp_path, tmp_path / "e")
+
+
+@pytest.mark.multiprocess
+def test_several_workers_are_refused(place, run_verb):
+    cluster = {"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}, "task": {"type": "worker", "index": 0}}
+    code, _, stderr = run_verb(
+        "vgg_keras.evaluate",
+        f"--model={place / 'a'}",
+        f"--data_dir={place / 'data'}",
+        "--output_dir=e",
+        env={"TF_CONFIG": json.dumps(cluster)},
+    )
+    assert code == 1
+    assert "error: TF_CONFIG names 2 workers, and this runs in one process" in stderr
+    assert "Traceback" not in stderr

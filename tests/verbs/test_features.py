@@ -1,0 +1,141 @@
+"""Descriptors against NumPy and Pillow; the linear SVM on points that a line divides; the verb."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from tests.helpers.descriptors import expected_descriptors
+from tests.helpers.evaluation_data import CLASSES, SIZES, encoded_images, photo, save_net, write_photos
+from vgg_keras import features
+from vgg_keras.data import datasets
+from vgg_keras.evaluation import linear_svm
+from vgg_keras.features import FeaturesOptions
+from vgg_keras.inference import descriptors
+from vgg_keras.utils.cli import UserError, parse
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with 18 photos, data/, and two runs, a/ and b/."""
+    folder = tmp_path_factory.mktemp("features")
+    write_photos([photo(index, SIZES[index % len(SIZES)]) for index in range(18)], folder / "data")
+    save_net("A", folder / "a")
+    save_net("B", folder / "b", input_size=32, train_scale="48", seed=2)
+    return folder
+
+
+def run(place, output, *flags, models="a"):
+    arguments = [f"--data_dir={place / 'data'}", f"--output={output}", "--train_split=validation"]
+    arguments += [f"--model={place / model}" for model in models]
+    features.main(parse([*arguments, *flags], FeaturesOptions))
+    with np.load(output) as arrays:
+        return dict(arrays)
+
+
+@pytest.mark.parametrize("combine", ["average", "stack"])
+def test_descriptors_against_numpy_and_pillow(combine, place, tmp_path):
+    arrays = run(place, tmp_path / "f.npz", "--test_scales=64,80", f"--combine={combine}")
+    data = datasets.open_data(str(place / "data"))
+    model = save_net("A", tmp_path / "same")
+    rows = expected_descriptors(model, encoded_images(data), (64, 80), combine)
+    assert arrays["features_validation"].shape == (18, 256 if combine == "average" else 512)
+    np.testing.assert_allclose(arrays["features_validation"], rows, atol=1e-4)
+    assert rows.std(axis=0).max() > 0.01
+    np.testing.assert_allclose(np.linalg.norm(arrays["features_train"], axis=1), 1, rtol=1e-5)
+    assert arrays["label_names"].tolist() == CLASSES
+    assert arrays["labels_train"].tolist() == [int(name.removesuffix(".jpg")) % 6 for name in arrays["files_train"]]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("f")] == ["f.npz"]
+
+
+def test_two_nets_are_stacked(place, tmp_path):
+    a, b, both = (
+        run(place, tmp_path / f"{models}.npz", models=models)["features_train"] for models in ("a", "b", "ab")
+    )
+    np.testing.assert_allclose(both, np.concatenate([a, b], axis=1) / np.sqrt(2), atol=1e-6)
+
+
+def test_the_linear_svm(place, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    # Two classes that a line divides; of eight tests one of class 0 and one of the two of class 1 bear the wrong label.
+    points = np.concatenate([rng.normal((-3, 0), 0.3, (20, 2)), rng.normal((3, 0), 0.3, (20, 2))])
+    labels = np.repeat([0, 1], 20)
+    tests = np.array([[-3.0, 0]] * 5 + [[3.0, 0], [3.0, 0], [-3.0, 0]])
+    result = linear_svm.fit_and_test(points, labels, tests, np.array([0, 0, 0, 0, 0, 0, 1, 1]))
+    # Class 0: five of six; class 1: one of two.
+    assert result.mean_class_recall == pytest.approx(100 * (5 / 6 + 1 / 2) / 2)
+    assert result.top1_error == pytest.approx(25.0)
+    assert (result.num_training_images, result.num_images) == (40, 8)
+    assert result.cross_validation_error == pytest.approx(0)
+    # One of the forty bears the wrong label: a fit without it says the other.
+    labels[0] = 1
+    noisy = linear_svm.fit_and_test(points, labels, tests, np.array([0, 0, 0, 0, 0, 0, 1, 1]))
+    assert noisy.cross_validation_error == pytest.approx(100 / 40)
+    labels[0] = 0
+    run(place, tmp_path / "f.npz", "--classifier")
+    record = json.loads((tmp_path / "f.json").read_text())
+    # It is tested on what it learned from: far better than chance, 83.3%.
+    assert record["top1_error"] < 50
+    assert "linear SVM (C = " in capsys.readouterr().out
+    with pytest.raises(UserError, match="needs at least two classes, and two training images with and without each"):
+        linear_svm.fit_and_test(points[:20], labels[:20], tests, np.zeros(8, int))
+
+
+def test_mean_average_precision_where_images_have_several_labels():
+    rng = np.random.default_rng(0)
+    points = rng.normal(0, 1, (60, 3))
+    # Label 0 where x > 0, label 1 where y > 0; no image that is tested has label 2.
+    labels = (points > 0).astype(np.int32)
+    tests = np.array([[2.0, 4.0, -1], [2.0, 3.0, -1], [-2.0, 2.0, -1], [-2.0, 1.0, -1]])
+    result = linear_svm.fit_and_test(points, labels, tests, np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]]))
+    # Label 0 is ranked without a mistake. Label 1 has ranks 1 and 3: precisions 1 and 2/3.
+    assert result.mean_average_precision == pytest.approx(100 * (1 + (1 + 2 / 3) / 2) / 2)
+    assert result.top1_error is None
+    assert str(result).endswith("60 images): mAP 91.67% on 4 images")
+    with pytest.raises(UserError, match="two training images with and without each label"):
+        linear_svm.fit_and_test(points, np.ones_like(labels), tests, np.ones((4, 3), int))
+
+
+# A fold without a label once counted as a perfect one, with a warning of scikit-learn's.
+@pytest.mark.filterwarnings("error::UserWarning:sklearn")
+def test_images_with_several_labels(place, tmp_path):
+    red, green = (np.full((70, 90, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 255, 0)))
+    patterned = {index: photo(index, (80, 96)) for index in range(8)}
+    # Three labels, each with some: bright, odd, both or none.
+    records = [(index, {"image": patterned[index], "labels": [[], [1], [0], [0, 1]][index % 4]}) for index in range(8)]
+    records += [(8, {"image": red, "labels": []}), (9, {"image": green, "labels": [1, 0]})]
+    features_of_records = {
+        "image": tfds.features.Image(shape=(None, None, 3)),
+        "labels": tfds.features.Sequence(tfds.features.ClassLabel(names=["dark", "odd"])),
+        "labels_no_difficult": tfds.features.Sequence(tfds.features.ClassLabel(names=["dark", "odd"])),
+    }
+    for _, record in records:
+        record["labels_no_difficult"] = []
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="several",
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(features_of_records),
+        split_datasets={"validation": records},
+        data_dir=tmp_path / "data",
+    )
+    arrays = run(place, tmp_path / "f.npz", "--classifier", f"--data_dir={tmp_path / 'data'}")
+    assert sorted(map(tuple, arrays["labels_train"])) == [(0, 0)] * 3 + [(0, 1)] * 2 + [(1, 0)] * 2 + [(1, 1)] * 3
+    record = json.loads((tmp_path / "f.json").read_text())
+    assert record["mean_average_precision"] > 50
+    assert record["top1_error"] is None
+    with pytest.raises(UserError, match="needs one image and one class label a record"):
+        datasets.open_data(str(tmp_path / "data"))
+
+
+def test_a_row_of_zeros_stays_one():
+    rows = descriptors.normalise(np.array([[0.0, 0.0], [3.0, 4.0]]))
+    np.testing.assert_allclose(rows, [[0, 0], [0.6, 0.8]])
+
+
+def test_what_is_refused(place, tmp_path):
+    with pytest.raises(UserError, match=r"--layer=fc9 is not a layer of vgg_a with a map; it has .*fc7, fc8"):
+        run(place, tmp_path / "f.npz", "--layer=fc9")
+    with pytest.raises(UserError, match=r"f\.csv must end in \.npz"):
+        run(place, tmp_path / "f.csv")
+    assert list(tmp_path.iterdir()) == []

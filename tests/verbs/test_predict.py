@@ -1,0 +1,161 @@
+"""The verb: every kind of photo file, what is written, and what the exit code tells."""
+
+import csv
+import io
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers.evaluation_data import CLASSES, expected_posteriors, photo, save_net
+from vgg_keras import predict
+from vgg_keras.data import photo_files
+from vgg_keras.predict import PredictOptions
+from vgg_keras.utils.cli import UserError, parse
+
+SIZE = (90, 70)
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with a run, run/, and photos of all formats, photos/."""
+    save_net("A", tmp_path / "run")
+    (tmp_path / "run" / "label_names.txt").write_text("\n".join(f"kind {name}" for name in CLASSES) + "\n")
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    picture = Image.open(io.BytesIO(photo(1, SIZE)))
+    for name in ("a.jpg", "b.png", "c.bmp", "d.webp", "more/e.gif"):
+        arguments = {"lossless": True} if name.endswith("webp") else {}
+        picture.save(tmp_path / "photos" / name, **arguments)
+    (tmp_path / "photos" / "notes.txt").write_text("no photo")
+    return tmp_path
+
+
+def run(place, *arguments):
+    predict.main(parse([f"--model={place / 'run'}", *map(str, arguments)], PredictOptions))
+
+
+def read(path):
+    content = json.loads(path.read_text())
+    return {entry["file"].rpartition("/")[2]: entry["labels"] for entry in content}
+
+
+def test_the_model_is_loaded_once(place, loaded_files):
+    run(place, place / "photos", f"--output_dir={place / 'out'}", "--class_score_maps")
+    assert loaded_files == ["best.keras"]
+
+
+@pytest.mark.parametrize("method", ["dense", "multi_crop", "center_crop"])
+def test_posteriors_against_numpy_and_pillow(method, place):
+    run(place, f"--method={method}", "--test_scales=64,80", f"--json={place / 'all.json'}", "--top=6", place / "photos")
+    model = save_net("A", place / "same")
+    found = read(place / "all.json")
+    assert list(found) == ["a.jpg", "b.png", "c.bmp", "d.webp", "e.gif"]
+    for name in ("a.jpg", "b.png", "c.bmp", "d.webp"):
+        image_bytes = (place / "photos" / name).read_bytes()
+        flip = method != "center_crop"
+        (expected,) = expected_posteriors(model, [image_bytes], method, (64, 80), flip=flip)
+        received = {label["index"]: label["posterior"] for label in found[name]}
+        np.testing.assert_allclose([received[index] for index in range(6)], expected, atol=1e-4)
+        assert [label["index"] for label in found[name]] == np.argsort(-expected).tolist()
+        assert found[name][0]["label"] == f"kind {CLASSES[expected.argmax()]}"
+
+
+def test_a_photo_is_turned_upright_first(place):
+    upright = Image.open(place / "photos" / "b.png").convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by a quarter
+    upright.transpose(Image.Transpose.ROTATE_90).save(place / "turned.png", exif=exif)
+    np.testing.assert_array_equal(photo_files.read(place / "turned.png"), np.asarray(upright))
+
+
+def test_files_and_tables(place, capsys):
+    output = place / "out"
+    flags = [f"--output_dir={output}", "--class_score_maps", f"--csv={place / 'all.csv'}", "--top=2"]
+    run(place, *flags, place / "photos" / "*.png", place / "photos" / "a.jpg", place / "photos" / "a.jpg")
+    names = ["00000_b.jpg", "00000_b_class_score_map.png", "00001_a.jpg", "00001_a_class_score_map.png"]
+    assert sorted(path.name for path in output.iterdir()) == names
+    with Image.open(output / "00001_a.jpg") as annotated:
+        assert annotated.width >= SIZE[0]
+        assert annotated.height > SIZE[1]
+        # The photo itself is as it was, up to JPEG.
+        inside = np.asarray(annotated.convert("RGB"))[: SIZE[1], : SIZE[0]].astype(int)
+        assert np.abs(inside - photo_files.read(place / "photos" / "a.jpg")).mean() < 4
+        assert (np.asarray(annotated.convert("L"))[SIZE[1] :] < 100).any()  # words
+    rows = list(csv.DictReader((place / "all.csv").open()))
+    assert [(row["file"].rpartition("/")[2], row["rank"]) for row in rows] == [
+        ("b.png", "1"), ("b.png", "2"), ("a.jpg", "1"), ("a.jpg", "2"),
+    ]  # fmt: skip
+    printed = capsys.readouterr().out
+    assert f"{rows[0]['label']} {float(rows[0]['posterior']):.3f}, {rows[1]['label']}" in printed
+
+
+def test_unreadable_photos_are_reported_and_the_rest_goes_on(place, capsys):
+    (place / "photos" / "broken.jpg").write_bytes(photo(1, SIZE)[:300])
+    (place / "photos" / "empty.png").touch()
+    with pytest.raises(UserError, match=r"2 of 7 photos cannot be used \(listed above\)"):
+        run(place, f"--json={place / 'all.json'}", place / "photos")
+    assert len(read(place / "all.json")) == 5
+    errors = capsys.readouterr().err
+    assert "empty.png: empty file" in errors
+    assert "broken.jpg: " in errors
+
+
+def test_a_photo_too_long_for_memory_is_reported_and_the_rest_goes_on(place, capsys):
+    Image.new("RGB", (2000, 2)).save(place / "photos" / "a_line.png")
+    with pytest.raises(UserError, match=r"1 of 6 photos cannot be used \(listed above\)"):
+        run(place, "--test_scales=64", f"--json={place / 'all.json'}", place / "photos")
+    assert len(read(place / "all.json")) == 5
+    # 64 * 64 * 1000 pixels, where 64 * 224 * 224 are allowed.
+    message = "a_line.png: is too long and thin (2000x2): with the smallest side 64 it has 4.1 million pixels; crop it"
+    assert message in capsys.readouterr().err
+
+
+def test_bad_input(place):
+    with pytest.raises(UserError, match="name photos: files, folders or globs, after the flags"):
+        run(place)
+    with pytest.raises(UserError, match="nowhere: no such file, no folder of photos, and no glob that matches any"):
+        run(place, "nowhere")
+    with pytest.raises(UserError, match="--class_score_maps needs --output_dir"):
+        run(place, "--class_score_maps", place / "photos")
+    with pytest.raises(UserError, match="cannot be tested at Q = 32"):
+        run(place, "--test_scales=32", place / "photos")
+    (place / "run" / "label_names.txt").write_text("one\n")
+    with pytest.raises(UserError, match=r"label_names\.txt names 1 classes, the model has 6"):
+        run(place, place / "photos")
+
+
+def test_a_model_that_takes_blue_first_is_refused(place):
+    layers = keras.layers
+    theirs = [layers.Conv2D(4, 3, name="block1_conv1"), layers.Flatten(), layers.Dense(6, name="predictions")]
+    keras.Sequential([keras.Input((32, 32, 3)), *theirs]).save(place / "theirs.keras")
+    message = (
+        r"theirs\.keras is of keras\.applications and takes blue first, .*: python -m vgg_keras\.pretrained --source="
+    )
+    with pytest.raises(UserError, match=message):
+        run(place, f"--model={place / 'theirs.keras'}", place / "photos")
+
+
+def test_without_label_names(place):
+    (place / "run" / "label_names.txt").unlink()
+    run(place, f"--json={place / 'all.json'}", place / "photos" / "a.jpg")
+    first = read(place / "all.json")["a.jpg"][0]
+    assert first["label"] == f"class {first['index']}"
+
+
+@pytest.mark.multiprocess
+def test_the_exit_code(place, run_verb):
+    (place / "photos" / "empty.png").touch()
+    arguments = [f"--model={place / 'run'}", str(place / "photos" / "a.jpg")]
+    code, stdout, stderr = run_verb("vgg_keras.predict", *arguments)
+    assert (code, "kind " in stdout) == (0, True), stderr
+    code, stdout, stderr = run_verb("vgg_keras.predict", *arguments, str(place / "photos" / "empty.png"))
+    assert (code, "kind " in stdout) == (1, True)
+    assert "error: 1 of 2 photos cannot be used (listed above)" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_the_annotation_of_a_narrow_photo_is_readable():
+    picture = photo_files.annotate(np.zeros((50, 8, 3), np.uint8), ["a rather long label 0.987"])
+    assert picture.width > 100

@@ -1,0 +1,28 @@
+"""Lists the verbs: python -m vgg_keras."""
+
+import ast
+import importlib.util
+
+VERBS = {
+    "data_prep": ("flowers", "imagenet", "image_folder", "verify"),
+    "vgg_keras": ("train", "evaluate", "report", "predict", "features", "pretrained", "export", "serve_check"),
+}
+
+
+def summary(module: str) -> str:
+    """Returns the first line of a verb's docstring, read without importing the verb and TensorFlow with it."""
+    source = importlib.util.find_spec(module).loader.get_source(module)
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+
+
+def main() -> None:
+    """Prints each verb with what it does."""
+    print("python -m VERB [flags]\n")
+    for package, verbs in VERBS.items():
+        for verb in verbs:
+            module = f"{package}.{verb}"
+            print(f"  {module:<23} {summary(module)}")
+
+
+if __name__ == "__main__":
+    main()

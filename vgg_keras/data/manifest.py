@@ -1,0 +1,76 @@
+"""What is known of a split before its images are decoded: labels, sizes and file names."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.data import transforms
+from vgg_keras.data.datasets import ImageData, broken_records
+from vgg_keras.utils.cli import UserError, progress_bar
+
+_READ_BATCH = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitManifest:
+    """The images of a split, or the first few of them, without their pixels.
+
+    Attributes:
+        data: the data set.
+        split: name of the split.
+        labels: (N,) int32; where images have several labels (N, classes) int32, 1 for each label that an image has.
+        sizes: (N, 2) int32, heights and widths in pixels.
+        names: file names, empty strings where the data set has none.
+    """
+
+    data: ImageData
+    split: str
+    labels: np.ndarray
+    sizes: np.ndarray
+    names: Sequence[str]
+
+    @classmethod
+    def read(cls, data: ImageData, split: str, max_images: int = 0) -> "SplitManifest":
+        """Reads every record of a split once, with a progress bar.
+
+        Args:
+            data: the data set.
+            split: name of the split.
+            max_images: number of images to list, from the first on; 0 lists all.
+
+        Raises:
+            UserError: the split is missing, empty or without labels, or a record cannot be read.
+        """
+        count = min(max_images or data.num_images(split), data.num_images(split))
+
+        def describe(example: dict) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            return example["label"], transforms.encoded_size(example["image_bytes"]), example["name"]
+
+        images = data.encoded(split).take(count).map(describe, tf.data.AUTOTUNE)
+        batches = []
+        with broken_records(data), progress_bar("labels and sizes", count, " images", leave=False) as bar:
+            for batch in images.batch(_READ_BATCH).as_numpy_iterator():
+                batches.append(batch)
+                bar.update(len(batch[0]))
+        labels, sizes, names = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        if labels.min() < 0:
+            raise UserError(f"{data.builder.data_dir}: split {split!r} has no labels, so that nothing can be compared")
+        return cls(data, split, labels, sizes, [name.decode() for name in names.tolist()])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def identity(self) -> dict:
+        """Returns a JSON-ready description that differs between any two sets of images with other labels or sizes."""
+        class_names = self.data.class_names
+        content = "\n".join(class_names).encode() + self.labels.tobytes() + self.sizes.tobytes()
+        return {
+            "data_set": self.data.builder.name,
+            "split": self.split,
+            "num_images": len(self),
+            "num_classes": len(class_names),
+            "sha256_of_classes_labels_sizes": hashlib.sha256(content).hexdigest(),
+        }

@@ -1,0 +1,140 @@
+"""Describes the paper's test protocol: views and scales of a test image (arXiv:1409.1556, sect. 3.2 and 4)."""
+
+import dataclasses
+from pathlib import Path
+from typing import ClassVar
+
+from vgg_keras.models import run_record
+from vgg_keras.utils.cli import UserError, option
+
+# What a net is shown of an image; "both" averages the posteriors of the first two (sect. 3.2).
+DENSE, MULTI_CROP, BOTH, CENTER_CROP = "dense", "multi_crop", "both", "center_crop"
+METHODS = (DENSE, MULTI_CROP, BOTH, CENTER_CROP)
+# What is averaged over a class-score map.
+SCORES, POSTERIORS = "scores", "posteriors"
+AVERAGES = (SCORES, POSTERIORS)
+# How many test scales the paper uses: one (sect. 4.1) or three (sect. 4.2).
+SINGLE, MULTI = "single", "multi"
+
+# Step between the scales at which a net of a fixed S is tested (sect. 4.2).
+_SCALE_STEP = 32
+
+
+def test_scales(train_scale: tuple[int, int], kind: str) -> tuple[int, ...]:
+    """Returns the test scales Q that the paper uses for a training scale S, in pixels.
+
+    Args:
+        train_scale: (Smin, Smax) of the training scale in pixels.
+        kind: SINGLE: S, or 0.5 (Smin + Smax) (sect. 4.1); MULTI: S - 32, S, S + 32, or Smin, the middle, Smax (sect.
+            4.2).
+    """
+    low, high = train_scale
+    middle = (low + high) // 2
+    if kind == SINGLE:
+        return (middle,)
+    return (low, middle, high) if low < high else (low - _SCALE_STEP, low, low + _SCALE_STEP)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedNet:
+    """A net and the scale that it was trained with.
+
+    Attributes:
+        net: key of `vgg.NETS`, or the Keras model's name if it is none of the paper's nets.
+        train_scale: S as `--train_scale` takes it: "256", or "256,512" for any scale in between; "" if unknown.
+    """
+
+    net: str
+    train_scale: str
+
+    def scale_range(self) -> tuple[int, int]:
+        """Returns (Smin, Smax) in pixels."""
+        scales = [int(side) for side in self.train_scale.split(",")]
+        return scales[0], scales[-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class TestProtocol:
+    """The way in which models are tested (arXiv:1409.1556, sect. 3.2).
+
+    Attributes:
+        method: one of METHODS.
+        test_scales: SINGLE, MULTI, or sides in pixels as "256,288"; "" means SINGLE.
+        flip: whether views are averaged with their mirror images; None: for every method but CENTER_CROP.
+        average: one of AVERAGES, for class-score maps.
+    """
+
+    __test__: ClassVar[bool] = False  # pytest takes classes named Test* for tests
+
+    method: str = DENSE
+    test_scales: str = ""
+    flip: bool | None = None
+    average: str = SCORES
+
+    def base_methods(self) -> tuple[str, ...]:
+        """Returns the methods whose posteriors are averaged."""
+        return (DENSE, MULTI_CROP) if self.method == BOTH else (self.method,)
+
+    def flips(self) -> bool:
+        """Returns whether views are averaged with their mirror images."""
+        return self.method != CENTER_CROP if self.flip is None else self.flip
+
+    def scales_for(self, trained: TrainedNet, path: Path) -> tuple[int, ...]:
+        """Returns the test scales Q of a model, in pixels.
+
+        Args:
+            trained: the model's net and training scale.
+            path: the model's file, for messages.
+
+        Raises:
+            UserError: `test_scales` is malformed, or follows from a training scale that is unknown.
+        """
+        if self.test_scales in ("", SINGLE, MULTI):
+            if not trained.train_scale:
+                raise UserError(
+                    f"{path} has no {run_record.RECORD} beside it that tells the scale it was trained with; "
+                    "give --test_scales=Q,..., such as 256"
+                )
+            return test_scales(trained.scale_range(), self.test_scales or SINGLE)
+        try:
+            scales = tuple(int(side) for side in self.test_scales.split(","))
+        except ValueError:
+            scales = ()
+        if not scales or min(scales) < 1 or len(set(scales)) < len(scales):
+            raise UserError(
+                f"--test_scales={self.test_scales} must be different sides in pixels, such as 256 or 256,384,512, "
+                f"or {SINGLE} or {MULTI}"
+            )
+        return scales
+
+
+@dataclasses.dataclass(frozen=True)
+class ScaleOptions:
+    """Flags of every verb that shows images to a trained net."""
+
+    test_scales: str = option(
+        "",
+        "test scales Q, the smallest side in pixels: 256, or 256,384,512; single or multi: those of the paper for the "
+        "training scale; empty: single",
+    )
+    flip: bool | None = option(None, "average each view with its mirror image; None: unless it is the centre crop")
+
+    def protocol(self) -> TestProtocol:
+        """Returns the protocol that the flags describe."""
+        return TestProtocol(DENSE, self.test_scales, self.flip)
+
+
+@dataclasses.dataclass(frozen=True)
+class ProtocolOptions(ScaleOptions):
+    """Flags of the verbs that compute posteriors."""
+
+    method: str = option(
+        DENSE,
+        "what the net is shown: dense: the whole image; multi_crop: a 5x5 grid of crops; center_crop: the centre",
+        choices=(DENSE, MULTI_CROP, CENTER_CROP),
+    )
+    average: str = option(SCORES, "what is averaged over the class-score map", choices=AVERAGES)
+
+    def protocol(self) -> TestProtocol:
+        """Returns the protocol that the flags describe."""
+        return TestProtocol(self.method, self.test_scales, self.flip, self.average)

@@ -1,0 +1,68 @@
+"""Reads and writes models: `.keras` files of either Keras generation, and the weights in checkpoints."""
+
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+# layers: Keras knows a class of ours once its module is imported.
+from vgg_keras.models import layers  # noqa: F401
+from vgg_keras.utils import keras_compat
+from vgg_keras.utils.cli import UserError, reason
+from vgg_keras.utils.files import write_atomically
+
+
+def latest_checkpoint(folder: Path) -> str | None:
+    """Returns the prefix of the newest complete checkpoint in a folder, or None."""
+    return tf.train.latest_checkpoint(str(folder))
+
+
+def restore_model(folder: Path, model: keras.Model) -> None:
+    """Restores the model alone from the newest checkpoint in a folder.
+
+    Raises:
+        UserError: there is none, or it is of another model, or damaged.
+    """
+    newest = latest_checkpoint(folder)
+    if newest is None:
+        raise UserError(f"{folder} holds no checkpoint")
+    try:
+        tf.train.Checkpoint(model=model).restore(newest).expect_partial().assert_existing_objects_matched()
+    except (ValueError, AssertionError, tf.errors.OpError) as error:
+        raise UserError(f"{newest} does not fit: {reason(error)}") from error
+
+
+def float32_copy(model: keras.Model) -> keras.Model:
+    """Returns a copy of a model that computes in float32, whatever the policy that it was trained with."""
+    copy = keras.models.clone_model(
+        model, clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+    )
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Writes a model as `.keras` in float32, complete or not at all."""
+    write_atomically(path, float32_copy(model).save)
+
+
+def load_model(path: Path) -> keras.Model:
+    """Loads a `.keras` file.
+
+    Raises:
+        UserError: it is missing, not a Keras model, or one without weights.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing; give a .keras file, such as best.keras in the folder of a finished run")
+    try:
+        keras_compat.register_addons_of(path)
+        if keras_compat.is_foreign(path):
+            return keras_compat.load_foreign(path)
+        model = keras.saving.load_model(path, compile=False)
+    except UserError:
+        raise
+    except Exception as error:  # whatever zip, JSON, HDF5 and Keras raise
+        raise UserError(f"{path} is not a Keras model that can be loaded: {reason(error)}") from error
+    if not model.built:
+        raise UserError(f"{path} holds a model that was saved before it was built: it has no weights")
+    return model

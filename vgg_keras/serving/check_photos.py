@@ -1,0 +1,50 @@
+"""The photos on which an exported model is checked."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from vgg_keras.data import transforms
+from vgg_keras.models.run_record import SAMPLES
+from vgg_keras.serving import image_headers
+from vgg_keras.utils.cli import UserError, reason
+
+
+def read_check_photos(model_path: Path, check_images: str) -> list[bytes]:
+    """Reads the photos on which an export is checked.
+
+    Args:
+        model_path: the model; its run's folder holds `samples/`.
+        check_images: a folder or a glob of photos to take instead, or "".
+
+    Returns:
+        The encoded photos.
+
+    Raises:
+        UserError: there are none, or one does not decode.
+    """
+    if check_images:
+        place = Path(check_images)
+        found = place.iterdir() if place.is_dir() else place.parent.glob(place.name)
+    else:
+        found = (model_path.parent / SAMPLES).glob("*")
+    paths = sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+    if not paths:
+        raise UserError(f"no photos to check the export on beside {model_path}; name some with --check_images=FOLDER")
+    return [read_servable_photo(path) for path in paths]
+
+
+def read_servable_photo(path: Path) -> bytes:
+    """Reads an encoded photo.
+
+    Raises:
+        UserError: it does not decode.
+    """
+    photo = path.read_bytes()
+    try:
+        if int(image_headers.declared_pixels(photo, 0)) == 0:
+            raise UserError(f"{path} does not decode: it is no JPEG, PNG, GIF or BMP, which is what a server takes")
+        transforms.decode(photo)
+    except tf.errors.InvalidArgumentError as error:
+        raise UserError(f"{path} does not decode: {reason(error)}") from error
+    return photo

@@ -1,0 +1,59 @@
+"""Writes dense evaluation as ONNX."""
+
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from vgg_keras.inference.posteriors import average_score_map
+from vgg_keras.serving.agreement import ConvertedModel
+from vgg_keras.utils import keras_compat
+from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.optional_imports import import_extra
+
+ONNX_FILE = "model.onnx"
+# The newest that tf2onnx 1.17 writes.
+_OPSET = 18
+
+
+def to_onnx(net: keras.Model, average: str, folder: Path) -> list[ConvertedModel]:
+    """Writes dense evaluation as ONNX: images (B, H, W, 3) float32, RGB 0..255 -> class_score_map and posterior.
+
+    Args:
+        net: a fully convolutional net, result of `fully_convolutional.convert`.
+        average: what is averaged over the class-score map, one of `protocol.AVERAGES`.
+        folder: the folder in which `model.onnx` is written.
+
+    Raises:
+        UserError: tf2onnx or onnxruntime are not installed, or Keras is older than 3.
+    """
+    if not keras_compat.KERAS_3:
+        raise UserError("--format=onnx needs Keras 3; the model's .keras file loads there as it is")
+    onnx, onnxruntime, tf2onnx = import_extra(["onnx", "onnxruntime", "tf2onnx"], "onnx", "--format=onnx")
+    variables = [*net.trainable_variables, *net.non_trainable_variables]
+    num_trainable = len(net.trainable_variables)
+
+    def dense(images: tf.Tensor, *weights: tf.Tensor) -> dict[str, tf.Tensor]:
+        score_map, _ = net.stateless_call(weights[:num_trainable], weights[num_trainable:], images, training=False)
+        return {"class_score_map": score_map, "posterior": average_score_map(score_map, average)}
+
+    # The weights go in as arguments and are filled in afterwards: of constants tf2onnx makes so many copies that net D
+    # would take more than 16 GB.
+    weights = {f"weights_{index}": variable for index, variable in enumerate(variables)}
+    signature = [tf.TensorSpec((None, None, None, 3), tf.float32, name="images")]
+    signature += [tf.TensorSpec(variable.shape, variable.dtype, name=name) for name, variable in weights.items()]
+    model, _ = tf2onnx.convert.from_function(tf.function(dense, signature), input_signature=signature, opset=_OPSET)
+    images = [argument for argument in model.graph.input if argument.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(images)
+    filled = [onnx.numpy_helper.from_array(variable.numpy(), name) for name, variable in weights.items()]
+    model.graph.initializer.extend(filled)
+    path = folder / ONNX_FILE
+    onnx.save(model, str(path))
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def posteriors(images: tf.Tensor) -> list:
+        return session.run(["posterior"], {"images": images})[0]
+
+    return [ConvertedModel("ONNX", path.stat().st_size, posteriors, whole=True)]
