@@ -4,7 +4,7 @@
 
 Decodes and crops the training split in two ways in turn: the whole image is decoded, rescaled and cropped; or
 `transforms.decode_rescaled_window` decodes the window that the crop comes from and resizes that alone. Both give the
-same pixels (tests/test_transforms.py).
+same pixels (tests/data/test_transforms.py).
 
 Predicted: 1.7 to 2, since a crop of S = 256 needs about half of a photo's pixels, and less the larger S is. Seen on 250
 ImageNet photos and 2 CPU cores that other work kept busy as well (only the ratio counts): 1.60 at S = 256, 1.77 at 384,

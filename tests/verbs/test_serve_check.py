@@ -204,9 +204,9 @@ def test_photos_are_compared_with_the_model_that_was_exported(place, tmp_path):
     with pytest.raises(
         UserError, match=r"best\.keras is not the file that .* was exported from; name that with --source"
     ):
-        serve_check.sent_photos(flags, other, [])
+        serve_check.photos_to_send(flags, other, [])
     picture = Image.open(io.BytesIO(photo(0, (90, 64))))
     picture.save(tmp_path / "a.webp")
     flags = parse([f"--model={place}", f"--photos={tmp_path / 'a.webp'}"], ServeCheckOptions)
     with pytest.raises(UserError, match=r"a\.webp does not decode: it is no JPEG, PNG, GIF or BMP"):
-        serve_check.sent_photos(flags, content, [])
+        serve_check.photos_to_send(flags, content, [])
