@@ -1,17 +1,19 @@
-"""What does dense evaluation cost beside 150 crops, and how much of what the multiply-adds allow is reached?
+"""Compares the time of dense evaluation with that of 150 crops, and both with their multiply-adds.
 
     python -m benchmarks.dense_evaluation --data_dir=data/imagenet --net=A
 
-Tests the first few images of a split at three scales with mirror images, in turn densely and with 5x5 crops a scale, as
-`vgg_keras.evaluate` does (reading, decoding and rescaling included), and compares the ratio of the times with the ratio
-of the multiply-adds; and the dense times of images of mixed shapes with those of square images of the same cost. The
-weights are random: they do not change the cost.
+Tests the first few images of a split at three scales with mirror images, as `vgg_keras.evaluate` does (with reading,
+decoding and rescaling), alternately with dense evaluation and with 5x5 crops at each scale. Compares the ratio of the
+times with the ratio of the multiply-adds, and the dense time of images of mixed shapes with that of square images of
+the same cost. The weights are random, since they do not change the cost.
 
-Predicted: dense at least 1.2 times what its multiply-adds allow, since FC6 as a convolution over a small map looked bad
-for the CPU's kernels. It is not: alone, it ran at the rate of the matrix product over extracted patches, 34e9
-multiply-adds a second on maps up to 16x21. Seen on six ImageNet photos of six shapes, net A, two CPU cores (only the
-ratios count): 150 crops cost 4.37 times the multiply-adds of dense evaluation and took 4.82 times as long, so dense
-takes 0.91 times what its multiply-adds allow; and 1.08 times what square images of the same cost would take.
+Predicted: dense evaluation takes at least 1.2 times as long as its multiply-adds allow, since FC6 as a convolution over
+a small map seemed unfavourable for the CPU's kernels. It was not: measured alone, FC6 was as fast as the matrix product
+over extracted patches, 34e9 multiply-adds a second on maps up to 16x21.
+
+Measured on six ImageNet photos of six shapes, net A, two CPU cores (only the ratios count): 150 crops cost 4.37 times
+the multiply-adds of dense evaluation and took 4.82 times as long, so dense evaluation takes 0.91 times as long as its
+multiply-adds allow; and it took 1.08 times as long as square images of the same cost would.
 """
 
 import dataclasses
@@ -54,7 +56,13 @@ class BenchmarkOptions:
 
 
 def multiply_adds(net: keras.Model, height: int, width: int) -> int:
-    """Returns the multiply-adds of a fully convolutional net on an image of this size."""
+    """Returns the number of multiply-adds of a fully convolutional net on one image.
+
+    Args:
+        net: the net.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+    """
     total = 0
     for layer in net.layers:
         if isinstance(layer, keras.layers.MaxPooling2D):
@@ -70,7 +78,7 @@ def multiply_adds(net: keras.Model, height: int, width: int) -> int:
 def time_test(
     predictor: DistributedPredictor, manifest: SplitManifest, method: str, options: BenchmarkOptions
 ) -> float:
-    """Times one test of all images at all scales."""
+    """Returns the seconds that one test of all images at all scales takes, by DENSE or MULTI_CROP."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         for side in map(int, options.test_scales.split(",")):
@@ -86,7 +94,14 @@ def time_test(
 
 
 def square_rate(predictor: DistributedPredictor, net: keras.Model, side: int, batch_size: int) -> float:
-    """Returns multiply-adds a second on square images that are in memory, as many pixels as a batch of crops."""
+    """Returns the multiply-adds per second on a batch of square images in memory, the best of three runs.
+
+    Args:
+        predictor: the predictor of the net.
+        net: the fully convolutional net.
+        side: side of the images in pixels.
+        batch_size: number of crops that have as many pixels as the batch.
+    """
     count = int(ViewSpec(DENSE, side, _CROP, batch_size).images_per_batch(side, side))
     images = tf.random.stateless_uniform((count, side, side, 3), (0, side), 0, 255)
     seconds = []
@@ -98,7 +113,7 @@ def square_rate(predictor: DistributedPredictor, net: keras.Model, side: int, ba
 
 
 def main(options: BenchmarkOptions) -> None:
-    """Prints seconds and multiply-adds of both ways, and how the two ratios compare."""
+    """Prints the seconds and multiply-adds of both methods, and compares the ratios."""
     strategy, _ = devices.make_strategy("one_device")
     data = datasets.open_data(options.data_dir)
     manifest = SplitManifest.read(data, options.split, options.num_images)
@@ -109,14 +124,14 @@ def main(options: BenchmarkOptions) -> None:
     net = fully_convolutional.convert(source)
     predictors = {DENSE: DistributedPredictor(net, strategy), MULTI_CROP: DistributedPredictor(source, strategy)}
     scales = [int(side) for side in options.test_scales.split(",")]
-    # Each view is computed twice, as it is and mirrored.
+    # The factor 2: each view is computed as it is and mirrored.
     scale_costs = {
         side: 2 * sum(multiply_adds(net, *rescaled_size(size, side).numpy().tolist()) for size in manifest.sizes)
         for side in scales
     }
     crops = 2 * ViewSpec(MULTI_CROP, _CROP, _CROP).num_views * len(scales) * len(manifest)
     cost = {DENSE: sum(scale_costs.values()), MULTI_CROP: crops * multiply_adds(net, _CROP, _CROP)}
-    for predictor in predictors.values():  # traced and warm
+    for predictor in predictors.values():  # traces the functions, so that tracing is not timed
         predictor(tf.zeros((1, _CROP, _CROP, 3)))
     best = dict.fromkeys(predictors, float("inf"))
     for _ in range(options.repeats):

@@ -1,14 +1,14 @@
-"""How much faster is it to decode only what a crop needs?
+"""Measures how much faster it is to decode only the part of an image that a crop needs.
 
     python -m benchmarks.input_pipeline --data_dir=data/imagenet
 
-Decodes and crops the training split in two ways in turn: the whole image is decoded, rescaled and cropped; or
-`transforms.decode_rescaled_window` decodes the window that the crop comes from and resizes that alone. Both give the
-same pixels (tests/data/test_transforms.py).
+Decodes and crops the training split alternately in two ways: the whole image is decoded, rescaled and cropped; or
+`transforms.decode_rescaled_window` decodes only the window that the crop comes from and resizes it. Both give the same
+pixels (tests/data/test_transforms.py).
 
-Predicted: 1.7 to 2, since a crop of S = 256 needs about half of a photo's pixels, and less the larger S is. Seen on 250
-ImageNet photos and 2 CPU cores that other work kept busy as well (only the ratio counts): 1.60 at S = 256, 1.77 at 384,
-1.99 for S in 256..512.
+Predicted: 1.7 to 2 times as fast, since a crop at S = 256 needs about half of a photo's pixels, and fewer at a larger
+S. Measured on 250 ImageNet photos and two CPU cores that were also busy with other work (only the ratio counts): 1.60
+times as fast at S = 256, 1.77 at S = 384, 1.99 for S in 256..512.
 """
 
 import dataclasses
@@ -33,19 +33,28 @@ class BenchmarkOptions:
 
 
 def whole_image(image_bytes: tf.Tensor, smallest_side: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Decodes all, rescales all, then crops."""
+    """Decodes and rescales the whole image, then cuts out a random crop: () string -> (224, 224, 3) float32."""
     return transforms.random_crop(transforms.rescale(transforms.decode(image_bytes), smallest_side), _CROP, seed)
 
 
 def window_only(image_bytes: tf.Tensor, smallest_side: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Decodes and resizes only the window of the crop."""
+    """Decodes and resizes only the window of the same crop: () string -> (224, 224, 3) float32."""
     size = transforms.encoded_size(image_bytes)
     offset = transforms.random_offset(transforms.rescaled_size(size, smallest_side), _CROP, seed)
     return transforms.decode_rescaled_window(image_bytes, size, smallest_side, offset, _CROP)
 
 
 def images_per_second(encoded: tf.data.Dataset, crop: Callable, scale_range: tuple[int, int]) -> float:
-    """Times one pass over encoded images that lie in memory."""
+    """Times one pass over encoded images in memory.
+
+    Args:
+        encoded: result of `ImageData.encoded`, cached.
+        crop: `whole_image` or `window_only`.
+        scale_range: (Smin, Smax) of the training scale in pixels.
+
+    Returns:
+        Images per second.
+    """
 
     def augment(index: tf.Tensor, example: dict) -> tf.Tensor:
         seed = tf.stack([index, 0])
@@ -58,7 +67,7 @@ def images_per_second(encoded: tf.data.Dataset, crop: Callable, scale_range: tup
 
 
 def main(options: BenchmarkOptions) -> None:
-    """Prints images/s of both ways, taken in turn, and their ratio."""
+    """Prints the images per second of both ways, measured alternately, and their ratio."""
     encoded = datasets.open_data(options.data_dir).encoded("train").cache()
     for _ in encoded:  # fills the cache
         pass

@@ -1,13 +1,13 @@
-"""How much does training on a CPU gain if freed memory is kept for the next step?
+"""Measures how much faster training on a CPU is if freed memory is kept for the next step.
 
     python -m benchmarks.memory_reuse --net=A
 
-Trains a net at full width on random images, for a few steps in each of two kinds of processes in turn: one with the C
-library as it is, and one after `devices.keep_freed_memory`.
+Trains a net at full width on random images for a few steps, alternately in a process with the C library's defaults and
+in one that has called `devices.keep_freed_memory`.
 
-Predicted: 1.2 to 2, the more the more of the work is FC layers, whose gradients are tensors of 0.4 GB. Seen once, on
-two CPU cores with nothing beside it, net A, batches of 32: 2.51 against 2.11 images/s, 1.19 times as fast, in 5.5 GB
-of memory in place of 4.5.
+Predicted: 1.2 to 2 times as fast; the gain grows with the share of the FC layers, whose gradients are tensors of 0.4
+GB. Measured once, on two otherwise idle CPU cores, net A, batches of 32: 2.51 instead of 2.11 images/s, 1.19 times as
+fast, with 5.5 GB of memory instead of 4.5 GB.
 """
 
 import dataclasses
@@ -31,7 +31,15 @@ class BenchmarkOptions:
 
 
 def train(options: BenchmarkOptions, keep: bool) -> tuple[float, float]:
-    """Trains for a few steps; returns images a second, and the most memory in use, in GB."""
+    """Trains for a few steps.
+
+    Args:
+        options: the flags.
+        keep: whether freed memory is kept for the next step.
+
+    Returns:
+        Images per second, and the peak memory of the process in GB.
+    """
     import numpy as np
     import tensorflow as tf
 
@@ -63,7 +71,7 @@ def train(options: BenchmarkOptions, keep: bool) -> tuple[float, float]:
 
 
 def main(options: BenchmarkOptions) -> None:
-    """Prints images/s and memory of both kinds, and the ratio of their speeds."""
+    """Prints images per second and memory with and without `keep_freed_memory`, and the ratio of the speeds."""
     processes = multiprocessing.get_context("spawn")
     best = {False: (0.0, 0.0), True: (0.0, 0.0)}
     for _ in range(options.repeats):

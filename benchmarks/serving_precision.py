@@ -1,15 +1,15 @@
-"""How many photos a second does one exported model serve against another, such as bfloat16 against float32?
+"""Compares the serving times of exported models, such as bfloat16 with float32.
 
     python -m vgg_keras.export --model=runs/d --output_dir=saved_models/d
     python -m vgg_keras.export --model=runs/d --output_dir=saved_models/d_bfloat16 --precision=bfloat16
     python -m benchmarks.serving_precision --model=saved_models/d --model=saved_models/d_bfloat16 --photos=photos/
 
-Serves the newest version of each in a process with TensorFlow alone, and asks them in turn, photo by photo, so that
-what else the machine does falls on both alike.
+Serves the newest version of each model in a process that imports TensorFlow only, and sends each photo to all of them
+before the next one, so that other work on the machine slows all of them equally.
 
-Predicted for a CPU without bfloat16 units: half the speed, since every layer has to convert. Seen on two such cores,
-net D at Q = 256 with mirror images, 24 photos: 1.00 times as fast (640 ms a photo); the same best class on all,
-posteriors within 0.0033. So there bfloat16 saves half of the memory and costs no time.
+Predicted for a CPU without bfloat16 units: half the speed, since every layer has to convert. Measured on two such
+cores, net D at Q = 256 with mirror images, 24 photos: 1.00 times as fast (640 ms for a photo), with the same best class
+for all photos and posteriors within 0.0033. There bfloat16 halves the memory at no cost in time.
 """
 
 import contextlib
@@ -37,7 +37,11 @@ class BenchmarkOptions:
 
 
 def main(options: BenchmarkOptions) -> None:
-    """Prints the seconds a photo of each model, the ratio to the first, and how far they say the same."""
+    """Prints the milliseconds per photo of each model, its speed relative to the first, and how far they agree.
+
+    Raises:
+        UserError: fewer than two models are given, or a photo or a model cannot be used.
+    """
     if len(options.model) < 2:
         raise UserError("name two models or more, each with --model")
     sent = [check_photos.read_servable_photo(path) for path in photo_files.find([options.photos])]

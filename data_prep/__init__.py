@@ -1,1 +1,1 @@
-"""Photos -> TFRecords: one writer, and a verb for each kind of source (`flowers`, `imagenet`, `image_folder`)."""
+"""Writes photos as TFRecords, with a verb for each kind of source (`flowers`, `imagenet`, `image_folder`)."""

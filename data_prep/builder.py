@@ -1,4 +1,4 @@
-"""The one writer of TFRecords: a source's images, checked by worker processes, into a TFDS data set."""
+"""Writes the images of a source as TFRecords of a TFDS data set, after worker processes have checked them."""
 
 import collections
 import concurrent.futures
@@ -23,14 +23,14 @@ from vgg_keras.data.labels import label_files
 from vgg_keras.utils import cli
 from vgg_keras.utils.cli import UserError, option, progress_bar
 
-# tensorflow-datasets sorts this much in memory before it goes to disk; its own value, 1000 MiB, is more than the whole
-# run may use.
+# Size of the buffer that tensorflow-datasets sorts in memory before it uses the disk. Its default, 1000 MiB, is more
+# than a whole run may use.
 _SORT_BUFFER_BYTES = 64 << 20
 
 
 @dataclasses.dataclass(frozen=True)
 class PrepareOptions:
-    """Flags that all verbs of `data_prep` that write records share."""
+    """Flags of every verb of `data_prep` that writes records."""
 
     output_dir: str = option("", "where the data set is written; must not exist yet", required=True)
     resize_smallest_side: int = option(
@@ -44,11 +44,14 @@ class PrepareOptions:
 
 @contextlib.contextmanager
 def _mapper(num_workers: int) -> Iterator[Callable]:
-    """Yields `map(function, raw_images)` that keeps the order and holds only a few images at a time."""
+    """Yields a function from (function, raw images) to pairs of a raw image and the function's result, in order.
+
+    It runs in `num_workers` processes (1: in this one), and holds only a few images in memory at a time.
+    """
     if num_workers == 1:
         yield lambda function, raws: ((raw, function(raw.image_bytes)) for raw in raws)
         return
-    # "spawn": a forked copy of a process in which TensorFlow runs threads can hang.
+    # "spawn", since a forked copy of a process in which TensorFlow runs threads can hang.
     with concurrent.futures.ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn")) as pool:
 
         def bounded_map(function: Callable, raws: Iterator[RawImage]) -> Iterator[tuple[RawImage, object]]:
@@ -66,7 +69,7 @@ def _mapper(num_workers: int) -> Iterator[Callable]:
 
 @dataclasses.dataclass
 class _SplitWriter:
-    """Feeds one split to tensorflow-datasets and keeps the count; iterating over it runs the split."""
+    """The records of one split as tensorflow-datasets takes them; iterating prepares, checks and counts the images."""
 
     split: str
     source: Source
@@ -104,8 +107,8 @@ class _SplitWriter:
 
 
 def _store(source: Source, writers: dict[str, _SplitWriter], folder: Path) -> Path:
-    """Lets tensorflow-datasets write the records below a folder; returns where."""
-    # Imported here: worker processes import this module too, and have no use for TensorFlow.
+    """Writes the records below a folder with tensorflow-datasets; returns the folder that holds them."""
+    # Imported here, since worker processes import this module too and must not load TensorFlow.
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import shuffle
 
@@ -118,7 +121,7 @@ def _store(source: Source, writers: dict[str, _SplitWriter], folder: Path) -> Pa
             "file_name": tfds.features.Text(),
         }
     )
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints of downloads that there are none of
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints messages about downloads, and there are none
         stored = tfds.dataset_builders.store_as_tfds_dataset(
             name=re.sub(r"\W+", "_", source.name.lower()).strip("_") or "images",
             version="1.0.0",
@@ -135,7 +138,7 @@ def _store(source: Source, writers: dict[str, _SplitWriter], folder: Path) -> Pa
 def _check(
     source: Source, writers: dict[str, _SplitWriter], options: PrepareOptions, allow_empty_classes: bool
 ) -> None:
-    """Refuses a data set with bad images that nobody allowed, or with an empty class."""
+    """Refuses a data set with an empty class, or with bad images unless `skip_bad_images` is set."""
     bad_images = next(iter(writers.values())).bad_images
     if bad_images and not options.skip_bad_images:
         raise UserError(
@@ -167,20 +170,22 @@ def write_dataset(
 ) -> DatasetSummary:
     """Writes a source as a TFDS data set, with label names, class indices and RGB statistics beside the records.
 
-    All is written into `<output_dir>.incomplete` and renamed at the end, so `output_dir` is whole or absent.
+    Everything is written to `<output_dir>.incomplete`, which is renamed at the end, so that `output_dir` is complete or
+    missing.
 
     Args:
         source: the images.
-        options: where and how.
-        only_jpeg: store images of other formats as JPEG.
-        upright: turn images as their EXIF orientation says.
-        allow_empty_classes: accept classes without training images.
+        options: the flags of the verb.
+        only_jpeg: whether images of other formats are stored as JPEG.
+        upright: whether images are turned upright by their EXIF orientation.
+        allow_empty_classes: whether classes without training images are accepted.
 
     Returns:
-        What was written.
+        The numbers of images, bytes and files that were written.
 
     Raises:
-        UserError: `output_dir` exists, an image does not decode, a key appears twice, or a split or class is empty.
+        UserError: `output_dir` exists and is not an empty folder, an image does not decode and `skip_bad_images` is
+            off, a key appears twice, or a split or class is empty.
     """
     output_dir = Path(options.output_dir)
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):

@@ -1,4 +1,4 @@
-"""The flower set (3,670 photos, five classes) to TFRecords.
+"""Writes the flower set (3,670 photos, five classes) as TFRecords.
 
 python -m data_prep.flowers --archive=flower_photos.tgz --output_dir=data/flowers
 """
@@ -31,12 +31,15 @@ class FlowersOptions(PrepareOptions):
 
 
 def download() -> Path:
-    """Downloads the official archive into Keras's cache, unless it is there, and checks its SHA-256.
+    """Downloads the official archive to Keras's cache, unless it is cached already, and checks its SHA-256.
+
+    Returns:
+        The path of the archive.
 
     Raises:
-        UserError: it cannot be fetched, or is not the official file.
+        UserError: the archive cannot be downloaded, or is not the official file.
     """
-    import keras  # only this way of the verb needs it, and it takes seconds to import
+    import keras  # imported here: only a download needs it, and the import takes seconds
 
     try:
         return Path(keras.utils.get_file("flower_photos.tgz", URL, file_hash=SHA256, hash_algorithm="sha256"))
@@ -45,15 +48,15 @@ def download() -> Path:
 
 
 def flower_archive(archive: Path, image_pattern: str, name: str = "flower_photos") -> Source:
-    """The flower set: one compressed tar of class folders, split 9:1 by `split_of`.
+    """Returns the flower set as a source: a tar of class folders, split 9:1 by `assign_split`.
 
     Args:
-        archive: a tar with files `<folder>/<class>/<photo>`.
-        image_pattern: glob for the photos' file names.
-        name: the TFDS name.
+        archive: a tar, compressed or not, of files `<folder>/<class>/<photo>`.
+        image_pattern: glob pattern of the photos' file names.
+        name: TFDS name of the data set.
 
     Raises:
-        UserError: the archive is missing or damaged, a class is empty, or a photo is there twice.
+        UserError: the archive is missing or damaged, no file matches, or a photo appears twice.
     """
 
     def members() -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, str, str]]:
@@ -86,7 +89,7 @@ def flower_archive(archive: Path, image_pattern: str, name: str = "flower_photos
 
 
 def main(options: FlowersOptions) -> None:
-    """Writes the flower set."""
+    """Writes the flower set as TFRecords and prints a summary."""
     archive = Path(options.archive) if options.archive else download()
     summary = write_dataset(flower_archive(archive, options.image_pattern), options)
     print_summary(summary)

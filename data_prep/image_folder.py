@@ -1,9 +1,9 @@
-"""Any folder of class folders to TFRecords.
+"""Writes the photos of any folder of class folders as TFRecords.
 
     python -m data_prep.image_folder --source_dir=photos --output_dir=data/photos
 
-`photos/<class>/...` is split for you; `photos/train/<class>/...` and `photos/validation/<class>/...` are taken as they
-are.
+Photos in `photos/<class>/...` are divided into a training and a validation split; those in `photos/train/<class>/...`
+and `photos/validation/<class>/...` keep their split.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ class ImageFolderOptions(PrepareOptions):
 
 
 def _class_folders(folder: Path, image_pattern: str) -> tuple[Listing, list[str]]:
-    """Lists `folder/<class>/**`; returns the listing and the files that were passed over."""
+    """Lists `folder/<class>/**`; returns the listing, and the files that are not images by their names."""
     classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     taken, passed_over = [], []
     for class_name in classes:
@@ -47,14 +47,16 @@ def _class_folders(folder: Path, image_pattern: str) -> tuple[Listing, list[str]
 def image_folder(
     folder: Path, image_pattern: str, validation_fraction: float, name: str, note: Callable[[str], None] = print
 ) -> Source:
-    """Any folder of class folders, or one that is split into `train/` and `validation/` (and `test/`) already.
+    """Returns a folder of photos as a source.
 
     Args:
-        folder: the folder.
-        image_pattern: glob for file names; "" takes the usual image suffixes.
-        validation_fraction: the part that `split_of` gives to validation where the folder is not split.
-        name: the TFDS name.
-        note: is told of the files that were passed over.
+        folder: a folder of class folders, or of the folders `train`, `validation` and, if there is one, `test`, each
+            with class folders.
+        image_pattern: glob pattern of the images' file names; "" takes those with one of IMAGE_SUFFIXES.
+        validation_fraction: fraction, 0..1, of the images that `assign_split` puts into the validation split if the
+            folder is not divided into splits already.
+        name: TFDS name of the data set.
+        note: function that shows a message about the files that are left out.
 
     Raises:
         UserError: the folder is missing, a class is empty, the splits' classes differ, or a split would be empty.
@@ -97,7 +99,7 @@ def image_folder(
 
 
 def main(options: ImageFolderOptions) -> None:
-    """Writes the data set of a folder."""
+    """Writes a folder of photos as TFRecords and prints a summary."""
     name = Path(options.output_dir).resolve().name
     source = image_folder(Path(options.source_dir), options.image_pattern, options.validation_fraction, name)
     summary = write_dataset(source, options)

@@ -1,6 +1,6 @@
-"""What happens to one encoded image on its way into the records: checked, repaired, shrunk, measured.
+"""Checks, repairs, shrinks and measures an encoded image before it is stored.
 
-Runs in worker processes, so it imports neither TensorFlow nor TFDS.
+This module runs in worker processes, so it imports neither TensorFlow nor TFDS.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from vgg_keras.data.photo_files import BadImage, opened, to_rgb
 from vgg_keras.data.rgb_statistics import RgbMoments
 
-# What TensorFlow decodes by itself; anything else that Pillow reads is stored as JPEG.
+# Formats that TensorFlow decodes; images of any other format that Pillow reads are stored as JPEG.
 _STORED_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
 _JPEG_QUALITY = 95
 _EXIF_ORIENTATION = 0x0112
@@ -21,13 +21,13 @@ _EXIF_ORIENTATION = 0x0112
 
 @dataclasses.dataclass(frozen=True)
 class Preparation:
-    """How images are stored.
+    """Settings for the preparation of images.
 
     Attributes:
-        smallest_side: shrink larger images isotropically to this smallest side, in pixels; 0 keeps all sizes.
-        only_jpeg: store every image as JPEG, whatever it came as (the one PNG of ILSVRC is named .JPEG).
-        upright: turn the pixels as the EXIF orientation says, since decoders ignore it.
-        measure: also return the RGB moments of the stored pixels.
+        smallest_side: smallest side in pixels to which larger images are shrunk isotropically; 0 keeps all sizes.
+        only_jpeg: whether images of all other formats are stored as JPEG (ILSVRC has one PNG, which is named .JPEG).
+        upright: whether images are turned upright by their EXIF orientation, which TensorFlow's decoders ignore.
+        measure: whether the RGB moments of the stored pixels are computed.
     """
 
     smallest_side: int = 0
@@ -42,8 +42,8 @@ class PreparedImage:
 
     Attributes:
         image_bytes: the encoded image.
-        moments: the RGB moments of its pixels, or None where they were not asked for.
-        change: what was done to it ("shrunk", "repaired"), or "" where the bytes are as they came.
+        moments: the RGB moments of its pixels, or None if they were not requested.
+        change: "repaired" (converted or turned, and possibly shrunk), "shrunk", or "" if the bytes are unchanged.
     """
 
     image_bytes: bytes
@@ -52,21 +52,28 @@ class PreparedImage:
 
 
 def isotropic_size(width: int, height: int, smallest_side: int) -> tuple[int, int]:
-    """Returns (width, height) with the smaller one exactly `smallest_side`, the other rounded half up."""
+    """Returns the (width, height) of an image after isotropic rescaling, in pixels.
+
+    The smaller side is exactly `smallest_side`, the other is rounded half up.
+    """
     smallest = min(width, height)
     scale = lambda side: (2 * side * smallest_side + smallest) // (2 * smallest)  # noqa: E731
     return scale(width), scale(height)
 
 
 def prepare(image_bytes: bytes, preparation: Preparation) -> PreparedImage:
-    """Checks that an image decodes whole, and returns the bytes to store.
+    """Checks that an image decodes completely, and returns it as it is to be stored.
 
-    CMYK JPEGs and formats that TensorFlow does not decode become RGB JPEGs ("repaired"), as do images that are not
-    upright; images whose smallest side is larger than asked for are shrunk; every other image stays as it came, byte
-    for byte.
+    CMYK images, images to be turned, and images of formats that TensorFlow does not decode (with `only_jpeg`, of all
+    formats but JPEG) become RGB JPEGs ("repaired"). Images whose smallest side is too large are shrunk and stored as
+    JPEG. All others keep their bytes.
+
+    Args:
+        image_bytes: the encoded image.
+        preparation: the settings.
 
     Raises:
-        BadImage: it is empty, truncated, not an image, or of a gigantic size.
+        BadImage: the bytes are empty, truncated or not an image, or the image has more pixels than Pillow allows.
     """
     with opened(image_bytes) as image:
         return _prepare(image, image_bytes, preparation)
@@ -89,14 +96,14 @@ def _prepare(image: Image.Image, image_bytes: bytes, preparation: Preparation) -
         image_bytes = encoded.getvalue()
     moments = None
     if preparation.measure:
-        # Of the pixels as stored: a re-encoded image is decoded again.
+        # The moments are those of the stored pixels, so an image that was encoded again is decoded again.
         stored = Image.open(encoded).convert("RGB") if repair or shrink else image
         moments = RgbMoments.measure(np.asarray(stored))
     return PreparedImage(image_bytes, moments, "repaired" if repair else "shrunk" if shrink else "")
 
 
 def prepare_or_reason(image_bytes: bytes, preparation: Preparation) -> PreparedImage | str:
-    """Returns the prepared image, or the reason why it cannot be stored (exceptions do not cross processes well)."""
+    """Returns the prepared image, or the reason why it cannot be stored, since exceptions do not pickle reliably."""
     try:
         return prepare(image_bytes, preparation)
     except BadImage as error:
@@ -104,5 +111,5 @@ def prepare_or_reason(image_bytes: bytes, preparation: Preparation) -> PreparedI
 
 
 def make_preparer(preparation: Preparation) -> functools.partial:
-    """Returns a picklable function from image bytes to a `PreparedImage` or the reason why there is none."""
+    """Returns a picklable function from image bytes to a `PreparedImage`, or to the reason why there is none."""
     return functools.partial(prepare_or_reason, preparation=preparation)

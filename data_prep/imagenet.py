@@ -1,9 +1,9 @@
-"""ILSVRC-2012 to TFRecords, from the official tars.
+"""Writes ILSVRC-2012 (ImageNet) as TFRecords, from the official tars.
 
     python -m data_prep.imagenet --source_dir=ILSVRC2012 --output_dir=data/imagenet
 
-`source_dir` holds `ILSVRC2012_img_train.tar` (a tar of one tar per synset), `ILSVRC2012_img_val.tar` and, if you have
-it, `ILSVRC2012_img_test.tar`.
+`source_dir` holds `ILSVRC2012_img_train.tar` (a tar with one tar for each synset), `ILSVRC2012_img_val.tar` and, if you
+have it, `ILSVRC2012_img_test.tar`.
 """
 
 import csv
@@ -26,7 +26,7 @@ _TARS = {
     "validation": "ILSVRC2012_img_val.tar",
     "test": "ILSVRC2012_img_test.tar",
 }
-# Sizes in bytes of the official tars, and how many images they hold: the progress bar's total.
+# Numbers of images in the official tars by the tars' sizes in bytes, for the progress bar.
 _OFFICIAL = {147_897_477_120: 1_281_167, 6_744_924_160: 50_000}
 
 
@@ -39,14 +39,14 @@ class ImageNetOptions(PrepareOptions):
 
 
 def synsets() -> list[tuple[str, str]]:
-    """Returns the 1,000 (synset, words) in the official order, which is that of the synset numbers."""
+    """Returns the 1,000 pairs (synset, words) in the official order, which is that of the synset numbers."""
     text = resources.files("data_prep").joinpath("imagenet_synsets.tsv").read_text(encoding="utf-8")
     lines = (line for line in text.splitlines() if not line.startswith("#"))
     return [(synset, words) for synset, words in csv.reader(lines, delimiter="\t")]
 
 
 def validation_synsets() -> list[str]:
-    """Returns the synset of each of the 50,000 validation images in order, as tensorflow-datasets ships them."""
+    """Returns the synsets of the 50,000 validation images, in the images' order, from a file of tensorflow-datasets."""
     import tensorflow_datasets as tfds
 
     path = tfds.core.tfds_path("datasets/imagenet2012/validation_labels.txt")
@@ -91,14 +91,15 @@ def _validation_images(tar_path: Path, image_pattern: str, label_of: dict[str, i
 
 
 def imagenet(source_dir: Path, image_pattern: str = "*") -> Source:
-    """The official tars as a source.
+    """Returns the official tars as a source.
 
     Args:
-        source_dir: the folder with the tars.
-        image_pattern: glob for the images' file names.
+        source_dir: the folder that holds the tars.
+        image_pattern: glob pattern of the images' file names.
 
     Raises:
-        UserError: the train or the validation tar is missing.
+        UserError: the training or the validation tar is missing; while the images are read: a tar is damaged or
+            empty, or holds a synset or an image that is not one of ILSVRC-2012.
     """
     tars = {split: source_dir / name for split, name in _TARS.items()}
     for split in ("train", "validation"):
@@ -119,7 +120,7 @@ def imagenet(source_dir: Path, image_pattern: str = "*") -> Source:
         name="imagenet2012",
         description="ILSVRC-2012 (ImageNet), images as the official tars hold them.",
         class_names=list(label_of),
-        # Two synsets are called "crane": the bird and the machine.
+        # Two synsets have the same words, "crane": the bird and the machine.
         label_names=[text if words[text] == 1 else f"{text} ({synset})" for synset, text in names],
         splits=splits,
         num_images={split: _OFFICIAL.get(tars[split].stat().st_size) for split in splits},
@@ -127,14 +128,14 @@ def imagenet(source_dir: Path, image_pattern: str = "*") -> Source:
 
 
 def main(options: ImageNetOptions) -> None:
-    """Writes ILSVRC-2012."""
+    """Writes ILSVRC-2012 as TFRecords and prints a summary."""
     summary = write_dataset(
         imagenet(Path(options.source_dir), options.image_pattern),
         options,
         only_jpeg=True,
-        # Published errors are measured on the pixels as they lie, whatever the EXIF data of some images says.
+        # Published errors are measured without regard to the EXIF orientation that some images have.
         upright=False,
-        # A sample of the tars need not show every one of the 1,000 classes.
+        # A subset of the images need not contain all 1,000 classes.
         allow_empty_classes=True,
     )
     print_summary(summary)

@@ -1,4 +1,4 @@
-"""What a source of photos is: streams of (key, image bytes, label), one for each split, from tars or folders."""
+"""Defines sources of photos, from tars or folders: for each split a stream of (key, image bytes, label)."""
 
 import contextlib
 import dataclasses
@@ -14,13 +14,19 @@ from typing import NamedTuple
 
 from vgg_keras.utils.cli import UserError
 
-# Chosen once, so that each class of the flower set is split 9:1 to within two photos; changing it moves photos between
-# the splits of every data set made so far.
+# Chosen such that each class of the flower set is split 9:1 to within two photos. Changing it would move photos between
+# the splits of every data set written so far.
 _SPLIT_SALT = "1795"
 
 
 class RawImage(NamedTuple):
-    """An encoded image as it came: a unique key within its split, the bytes, and the class index (-1: unknown)."""
+    """An encoded image of a source.
+
+    Attributes:
+        key: name that is unique within the split.
+        image_bytes: the encoded image.
+        label: class index; -1 if unknown.
+    """
 
     key: str
     image_bytes: bytes
@@ -29,15 +35,15 @@ class RawImage(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A data set that can be read once per split.
+    """The images and class names from which a data set is written.
 
     Attributes:
-        name: the TFDS name of the data set.
-        description: one sentence for the data set's own documentation.
+        name: TFDS name of the data set.
+        description: one sentence for the documentation inside the data set.
         class_names: unique names in the order of the class indices.
-        label_names: what people read, in the same order.
-        splits: for each split a function that opens the stream of its images.
-        num_images: for each split how many images will come, or None where only reading can tell.
+        label_names: human-readable names in the same order.
+        splits: for each split a function that returns an iterable over its images.
+        num_images: for each split the number of its images, or None if it is unknown before the images are read.
     """
 
     name: str
@@ -49,10 +55,14 @@ class Source:
 
 
 def assign_split(file_name: str, validation_fraction: float = 0.1) -> str:
-    """Returns "train" or "validation", from the file's own name alone (no folder).
+    """Returns the split of a photo, "train" or "validation", from a hash of its file name without the folder.
 
-    The split of a photo therefore never changes when others come or go, when it moves to another class, or when a copy
-    of it lies in two classes. A hash is uniform within every class, so all classes are split in the same proportion.
+    The split therefore stays the same when other photos are added or removed, and when the photo is moved to another
+    class; copies in two classes are in the same split. All classes are split in about the same proportion.
+
+    Args:
+        file_name: path of the photo; only its last part counts.
+        validation_fraction: expected fraction, 0..1, of the photos in the validation split.
     """
     digest = hashlib.sha256(f"{_SPLIT_SALT}/{os.path.basename(file_name)}".encode()).digest()
     return "validation" if int.from_bytes(digest[:8], "big") < validation_fraction * 2**64 else "train"
@@ -60,11 +70,11 @@ def assign_split(file_name: str, validation_fraction: float = 0.1) -> str:
 
 @contextlib.contextmanager
 def open_tar(path: Path, fileobj=None) -> Iterator[tarfile.TarFile]:
-    """Opens a tar (compressed or not) for streaming, and turns its errors into one line that names it.
+    """Opens a tar, compressed or not, and turns errors while it is read into a `UserError` that names it.
 
     Args:
-        path: the file, and the name used in messages.
-        fileobj: the open file where the tar lies inside another one.
+        path: path of the tar, also for messages.
+        fileobj: the open file, for a tar inside another one, which must not be compressed.
 
     Raises:
         UserError: the tar is missing, damaged or truncated.
@@ -81,36 +91,45 @@ def open_tar(path: Path, fileobj=None) -> Iterator[tarfile.TarFile]:
 
 
 def tar_files(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
-    """Yields the regular files of a tar in their order, without keeping the index in memory.
+    """Yields the regular files of a tar in order, without keeping the headers in memory.
+
+    Args:
+        tar: the open tar.
+        path: path of the tar, for messages.
 
     Raises:
-        UserError: it stops without its end mark; tarfile itself would take that for the end.
+        UserError: the tar has no end-of-archive mark, which `tarfile` does not report.
     """
     while (member := tar.next()) is not None:
-        tar.members = []  # tarfile remembers every header; those of 1.28 million images are a gigabyte
+        tar.members = []  # tarfile keeps every header; those of 1.28 million images take a gigabyte
         if member.isfile():
             yield member
-    if tar.fileobj.tell() == tar.offset:  # nothing was left to read where the end mark should be
+    if tar.fileobj.tell() == tar.offset:  # the file ends where the mark should be
         raise UserError(f"{path} is truncated (no end-of-archive mark); fetch it again")
-    while tar.fileobj.read(1 << 20):  # to the end, where gzip checks its checksum
+    while tar.fileobj.read(1 << 20):  # read to the end, where gzip verifies its checksum
         pass
 
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """The files of a set of class folders: (class, key) pairs, and the class names in order."""
+    """The files of a set of class folders.
+
+    Attributes:
+        class_names: sorted names of the classes.
+        files: (class name, key) of each image.
+    """
 
     class_names: list[str]
     files: list[tuple[str, str]]
 
     @classmethod
     def from_files(cls, files: Iterable[tuple[str, str]], class_names: Iterable[str], place: str) -> "Listing":
-        """Checks a listing.
+        """Checks the files of class folders and returns the listing.
 
         Args:
             files: (class name, key) of each image.
-            class_names: the classes that there should be.
-            place: what was listed, for messages.
+            class_names: names of the expected classes.
+            place: the folder or archive, for messages.
 
         Raises:
             UserError: there are no classes, a class is empty, or a key appears twice.

@@ -1,4 +1,4 @@
-"""Summarises a data set that was written."""
+"""Summarises a data set after it was written."""
 
 import collections
 import dataclasses
@@ -10,23 +10,23 @@ from rich.table import Table
 from data_prep.sources import Source
 from vgg_keras.utils import cli
 
-# Beside the records: the images that were left out.
+# File beside the records that lists the images that were left out.
 BAD_IMAGES = "bad_images.txt"
 
-# Up to here the table has a row for each class; beyond, the extremes tell more.
+# Number of classes up to which the table has a row for each; with more it shows the smallest and the largest only.
 _MAX_ROWS = 30
 
 
 @dataclasses.dataclass
 class SplitSummary:
-    """What was written of one split.
+    """Counts of what was written of one split.
 
     Attributes:
         images_by_class: number of images by class index (-1: unknown).
-        image_bytes: bytes of the encoded images.
-        changes: number of images by what was done to them ("": nothing).
+        image_bytes: total size of the encoded images in bytes.
+        changes: number of images by `PreparedImage.change` ("": unchanged).
         num_shards: number of record files.
-        seconds: wall time.
+        seconds: wall time in seconds.
     """
 
     images_by_class: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -51,13 +51,13 @@ def _class_rows(source: Source, splits: Mapping[str, SplitSummary]) -> list[list
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSummary:
-    """What was written of a data set.
+    """Counts of what was written of a data set.
 
     Attributes:
         source: the source of the images.
-        splits: summary of each split.
+        splits: summary of each split by name.
         output_dir: folder of the data set.
-        bad_images: a line for each image that does not decode and was left out.
+        bad_images: one line for each image that was left out, since it does not decode: split, key and reason.
     """
 
     source: Source
@@ -66,7 +66,7 @@ class DatasetSummary:
     bad_images: Sequence[str]
 
     def table(self) -> Table:
-        """Returns images per class, bytes, shards and seconds of each split as a table."""
+        """Returns a table with the images of each class, and the bytes, shards and seconds, of each split."""
         table = Table("", *self.splits, title=f"{self.source.name} -> {self.output_dir}")
         for column in table.columns[1:]:
             column.justify = "right"
@@ -88,7 +88,7 @@ class DatasetSummary:
 
 
 def print_summary(summary: DatasetSummary) -> None:
-    """Prints what was written, and what to do next; for verbs."""
+    """Prints the summary of a data set and the command that trains on it; for verbs."""
     cli.print_table(summary.table())
     folder = summary.output_dir
     if summary.bad_images:

@@ -1,7 +1,7 @@
-"""A small embedded data set: drawn flowers of five kinds, so that the main job runs without data and without a network.
+"""Draws a small data set, flowers of five kinds, on which a net can be trained without a download.
 
-Each kind has its own petals, heart and colours; place, size, angle, background, light and the photo's size and shape
-vary.
+Each kind has its own petals, centre and colours; position, size, angle, background, light, and the picture's size and
+shape vary.
 """
 
 import io
@@ -20,14 +20,14 @@ NAMES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 IMAGES_PER_CLASS = {"train": 200, "validation": 40}
 
 Color = tuple[int, int, int]
-# Shapes are drawn larger and shrunk: Pillow's ellipses and polygons have no smooth edges of their own.
+# Shapes are drawn larger and then shrunk, since Pillow draws ellipses and polygons without smooth edges.
 _OVERSAMPLING = 3
 
 
 def _petals(
     draw: ImageDraw.ImageDraw, center, radius: float, angle: float, count: int, width: float, color: Color
 ) -> None:
-    """Draws a ring of pointed petals; width is relative to the radius."""
+    """Draws a ring of `count` pointed petals; their width is relative to the radius."""
     x, y = center
     for petal in range(count):
         direction = angle + 2 * math.pi * petal / count
@@ -100,10 +100,18 @@ _DRAW: tuple[Callable, ...] = (_daisy, _dandelion, _rose, _sunflower, _tulip)
 
 
 def draw_flower(label: int, rng: np.random.Generator) -> Image.Image:
-    """Draws one picture of a kind of flower: RGB, sides of 72 to 144 pixels."""
+    """Draws a picture of one kind of flower.
+
+    Args:
+        label: class index, an index of NAMES.
+        rng: source of all randomness.
+
+    Returns:
+        An RGB picture with sides of 72 to 144 pixels.
+    """
     width, height = (int(side) for side in rng.integers(72, 145, size=2))
     large = (width * _OVERSAMPLING, height * _OVERSAMPLING)
-    # A soft, mostly green background out of a few random colours.
+    # A soft, mostly green background, interpolated between a few random colours.
     colors = rng.integers((30, 60, 20), (140, 180, 140), size=(3, 4, 3)).astype(np.uint8)
     image = Image.fromarray(colors).resize(large, Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image)
@@ -119,11 +127,11 @@ def draw_flower(label: int, rng: np.random.Generator) -> Image.Image:
 
 
 def synthetic_flowers(seed: int, images_per_class: Mapping[str, int] = IMAGES_PER_CLASS) -> Source:
-    """The drawn flowers as a source; every picture follows from the seed, its split and its number.
+    """Returns the drawn flowers as a source; the seed, the split and the picture's number determine each picture.
 
     Args:
-        seed: of the pictures.
-        images_per_class: for each split how many pictures of each kind.
+        seed: seed of the pictures.
+        images_per_class: number of pictures of each kind, for each split.
     """
 
     def images(split: str) -> Iterator[RawImage]:
@@ -145,5 +153,13 @@ def synthetic_flowers(seed: int, images_per_class: Mapping[str, int] = IMAGES_PE
 
 
 def write_synthetic_flowers(output_dir: Path, seed: int) -> DatasetSummary:
-    """Writes the drawn flowers as a data set, with everything that `data_prep` puts beside the records."""
+    """Writes the drawn flowers as a data set, with all files that `write_dataset` puts beside the records.
+
+    Args:
+        output_dir: folder of the data set.
+        seed: seed of the pictures.
+
+    Raises:
+        UserError: `output_dir` exists and is not an empty folder.
+    """
     return write_dataset(synthetic_flowers(seed), PrepareOptions(output_dir=str(output_dir), num_workers=1))

@@ -1,4 +1,4 @@
-"""Reads a data set again, record by record, and names what is broken.
+"""Checks every record of a data set and names the broken ones.
 
 python -m data_prep.verify --data_dir=data/flowers
 """
@@ -22,15 +22,16 @@ class VerifyOptions:
 
 
 def shard_problems(shard: Path, num_records: int, data) -> Iterator[str]:
-    """Reads one shard, checking each record's CRC, label and image.
+    """Reads one shard and checks the checksum, the label and the image of each record.
 
     Args:
         shard: the record file.
-        num_records: how many records it should hold.
-        data: the `datasets.ImageData` that it belongs to.
+        num_records: number of records that the file should hold.
+        data: the `datasets.ImageData` that the shard belongs to.
 
     Yields:
-        A line for each broken record; what follows a record with a wrong checksum cannot be read.
+        A line for each broken record, and one if the number of records is wrong. Records after one with a wrong
+        checksum cannot be read.
     """
     import tensorflow as tf
 
@@ -62,7 +63,11 @@ def shard_problems(shard: Path, num_records: int, data) -> Iterator[str]:
 
 
 def main(options: VerifyOptions) -> None:
-    """Verifies every shard of every split."""
+    """Verifies every shard of every split, and prints the broken records.
+
+    Raises:
+        UserError: the data set cannot be opened, or a record is broken or missing.
+    """
     from vgg_keras.data import datasets
 
     data = datasets.open_data(options.data_dir)

@@ -1,4 +1,4 @@
-"""Data sets in the format of tensorflow-datasets, read without decoding."""
+"""Opens data sets in the format of tensorflow-datasets (TFDS) and reads them without decoding the images."""
 
 import contextlib
 import dataclasses
@@ -13,11 +13,11 @@ from vgg_keras.data.labels import LABEL_NAMES
 from vgg_keras.data.rgb_statistics import RgbMoments, RgbStatistics
 from vgg_keras.utils.cli import UserError, reason
 
-# Undecoded images in memory at a time for shuffling. The records are shuffled on disk already.
+# Number of encoded images in the shuffle buffer. It can be small, since the records are shuffled on disk already.
 _SHUFFLE_BUFFER = 4096
-# What data_prep and TFDS's ImageNet call it.
+# Name of the feature in the data sets of data_prep and in TFDS's ImageNet.
 _FILE_NAME = "file_name"
-# What TFDS calls the labels of an image that has several.
+# TFDS's name for the feature that holds several labels of an image.
 _LABELS = "labels"
 
 
@@ -26,12 +26,12 @@ class ImageData:
     """An image classification data set in TFDS format.
 
     Attributes:
-        builder: TFDS's reader.
+        builder: TFDS's reader of the data set.
         image_key: name of the image feature.
         label_key: name of the label feature.
-        label_names: what people read, in the order of the class indices.
-        name_key: name of the feature that holds the file's name, or "".
-        multi_label: whether an image has any number of labels.
+        label_names: human-readable names in the order of the class indices.
+        name_key: name of the feature that holds the file's name, or "" if there is none.
+        multi_label: whether an image may have any number of labels.
     """
 
     builder: tfds.core.DatasetBuilder
@@ -50,15 +50,15 @@ class ImageData:
         """Checks that a split exists and holds images.
 
         Raises:
-            UserError: there is no such split, or it is empty.
+            UserError: the split is missing or empty.
         """
         self.num_images(split)
 
     def num_images(self, split: str) -> int:
-        """Returns the number of images of a split, such as "train" or "train[:90%]".
+        """Returns the number of images in a split, such as "train" or "train[:90%]".
 
         Raises:
-            UserError: there is no such split, or it is empty.
+            UserError: the split is missing or empty.
         """
         try:
             count = self.builder.info.splits[split].num_examples
@@ -70,17 +70,19 @@ class ImageData:
         return count
 
     def encoded(self, split: str, shuffle_seed: int | None = None) -> tf.data.Dataset:
-        """Reads a split without decoding: {"image_bytes": () string, "label": () int32, "name": () string}.
-
-        The order is reproducible; the name is that of the image's file, empty where the data set has none. With several
-        labels "label" is (classes,) int32, 1 where the image has the label.
+        """Reads a split without decoding its images, in a reproducible order.
 
         Args:
-            split: the split.
-            shuffle_seed: seed of the order; None keeps the order of the records.
+            split: name of the split.
+            shuffle_seed: shuffle seed; None keeps the order of the records.
+
+        Returns:
+            A data set of {"image_bytes": () string, "label": () int32, -1 if unknown, "name": () string, the file's
+            name, empty if the data set has none}. If `multi_label`, "label" is (classes,) int32, 1 for each label that
+            the image has, else 0.
 
         Raises:
-            UserError: there is no such split, or it is empty.
+            UserError: the split is missing or empty.
         """
         self.require_split(split)
         shuffled = shuffle_seed is not None
@@ -106,7 +108,7 @@ class ImageData:
 
 
 def _class_label(feature: tfds.features.FeatureConnector) -> tfds.features.ClassLabel | None:
-    """Returns the class label that a feature is, or is a sequence of, or None."""
+    """Returns the class label feature that a feature is or is a sequence of, or None."""
     if isinstance(feature, tfds.features.Sequence):
         feature = feature.feature
     return feature if isinstance(feature, tfds.features.ClassLabel) else None
@@ -127,16 +129,16 @@ def _find_data_set(data_dir: Path) -> Path:
 
 
 def open_data(data_dir: str, dataset: str = "", *, multi_label: bool = False) -> ImageData:
-    """Opens a data set.
+    """Opens an image classification data set.
 
     Args:
-        data_dir: a folder in TFDS format (or one with a single such folder somewhere inside); with `dataset`, TFDS's
-            root.
-        dataset: the name of a TFDS data set such as "tf_flowers", which is prepared first if it is not there yet.
-        multi_label: whether images with several labels will do as well, such as those of TFDS's "voc".
+        data_dir: a folder in TFDS format, or one that contains a single such folder at any depth; with `dataset`, the
+            root folder of TFDS's data sets.
+        dataset: name of a TFDS data set, such as "tf_flowers", which is downloaded and prepared if it is missing.
+        multi_label: whether a data set with several labels for an image, such as TFDS's "voc", is accepted as well.
 
     Raises:
-        UserError: there is no such data set, or it is not one of image classification.
+        UserError: the data set is missing or cannot be read, or has not exactly one image and one label feature.
     """
     try:
         if dataset:
@@ -148,7 +150,7 @@ def open_data(data_dir: str, dataset: str = "", *, multi_label: bool = False) ->
             raise UserError("name the data: --data_dir=FOLDER, or --dataset=NAME for one of tensorflow-datasets")
     except UserError:
         raise
-    except Exception as error:  # TFDS raises its own, the file system's and the network's errors
+    except Exception as error:  # TFDS raises errors of its own, of the file system and of the network
         raise UserError(f"cannot open the data set {dataset or data_dir}: {error}") from error
     features = builder.info.features
     images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
@@ -156,7 +158,7 @@ def open_data(data_dir: str, dataset: str = "", *, multi_label: bool = False) ->
     several = not labels and multi_label
     if several:
         labels = [key for key, feature in features.items() if _class_label(feature)]
-        # VOC has two such features: all labels, and those of objects that are not difficult.
+        # VOC has two such features: all labels, and those of the objects that are not marked as difficult.
         labels = [_LABELS] if _LABELS in labels else labels
     if len(images) != 1 or len(labels) != 1:
         raise UserError(
@@ -174,10 +176,13 @@ def open_data(data_dir: str, dataset: str = "", *, multi_label: bool = False) ->
 
 @contextlib.contextmanager
 def broken_records(data: ImageData) -> Iterator[None]:
-    """Turns TensorFlow's errors about records that cannot be read into one that says how to find them.
+    """Turns TensorFlow's errors about unreadable records into a `UserError` that names the command to find them.
+
+    Args:
+        data: the data set that is read inside the context.
 
     Raises:
-        UserError: a record is damaged, missing, or holds no image.
+        UserError: a record is damaged or missing, or holds no image.
     """
     try:
         yield
@@ -190,10 +195,15 @@ def broken_records(data: ImageData) -> Iterator[None]:
 
 
 def load_rgb_statistics(data: ImageData, split: str) -> RgbStatistics:
-    """Returns the RGB statistics that lie beside the records, or computes them in one pass over a split.
+    """Loads the RGB statistics beside the records, or, if there are none, computes them in one pass over a split.
+
+    Args:
+        data: the data set.
+        split: name of the split.
 
     Raises:
-        UserError: the file is damaged, or an image does not decode.
+        UserError: the file of statistics is damaged, or the split is missing or empty.
+        tf.errors.OpError: an image does not decode, or a record is damaged.
     """
     try:
         return RgbStatistics.load(Path(data.builder.data_dir))

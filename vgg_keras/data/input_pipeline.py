@@ -1,8 +1,8 @@
-"""TFDS data sets -> batches: still-encoded images are shuffled and shared out, then decoded, augmented and batched.
+"""Turns TFDS data sets into batches: shuffles and shares out encoded images, then decodes, augments and batches them.
 
-An epoch is a pure function of (seed, epoch): the order of the images follows from the two, and each image's scale,
-crop, flip and RGB shift from the two and its position in the epoch. So the batches are the same on one device, several,
-or several machines, and an epoch can begin in its middle.
+An epoch is a pure function of (seed, epoch): they determine the order of the images and, together with the position in
+the epoch, each image's scale, crop, flip and RGB shift. The batches are therefore the same on one device, several
+devices or several machines, and an epoch can be resumed at any step.
 """
 
 import dataclasses
@@ -18,13 +18,13 @@ from vgg_keras.utils.arithmetic import ceil_divide
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """The augmentation of training (arXiv:1409.1556, sect. 3.1).
+    """The random augmentation of training images (arXiv:1409.1556, sect. 3.1).
 
     Attributes:
         crop_size: side of the net's input in pixels.
-        scale_range: (Smin, Smax) of the training scale S, both included.
+        scale_range: (Smin, Smax) of the training scale S in pixels, both included, at least `crop_size`.
         rgb: the statistics that the RGB shift uses.
-        rgb_shift_stddev: standard deviation of its random factors; 0 switches it off.
+        rgb_shift_stddev: standard deviation of the RGB shift's random factors; 0 switches the shift off.
     """
 
     crop_size: int
@@ -33,7 +33,7 @@ class Augmentation:
     rgb_shift_stddev: float = 0.1
 
     def __call__(self, image_bytes: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Returns one random view of an encoded image: () string, (2,) int32 seed -> (crop, crop, 3) float32."""
+        """Returns a random crop of an encoded image: () string, (2,) integer seed -> (crop, crop, 3) float32."""
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 4), num=4)
         smallest_side = transforms.random_scale(self.scale_range, seeds[0])
         size = transforms.encoded_size(image_bytes)
@@ -49,7 +49,12 @@ class Augmentation:
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """One worker's share of every batch: elements `index`, `index + count`, ... of the stream."""
+    """One worker's share of every batch: elements `index`, `index + count`, ... of the stream.
+
+    Attributes:
+        index: index of the worker, from 0.
+        count: number of workers.
+    """
 
     index: int = 0
     count: int = 1
@@ -71,18 +76,21 @@ def training_epoch(
 
     Args:
         data: the data set.
-        split: its training split.
-        augmentation: what happens to each image.
+        split: name of the training split.
+        augmentation: function from (encoded image, seed) to the image that the net is shown.
         seed: the run's seed.
-        epoch: from 0.
-        batch_size: of all replicas together.
-        per_replica_batch: images an element of the result; default: the whole share of this worker.
-        first_step: begin the epoch here.
+        epoch: index of the epoch, from 0.
+        batch_size: number of images in the batch of all replicas together.
+        per_replica_batch: number of images in an element of the result; None: this worker's share of a batch.
+        first_step: number of batches to skip at the beginning of the epoch.
         share: this worker's share.
 
     Returns:
-        A data set of {"image": (B, crop, crop, 3) float32 0..255, "label": (B,) int32, "row": (B,) int32, the image's
-        place in the batch of all replicas}.
+        A data set of {"image": (B, crop, crop, 3) float32, RGB 0..255 plus the RGB shift, "label": (B,) int32, "row":
+        (B,) int32, the image's index in the batch of all replicas}.
+
+    Raises:
+        UserError: the split is missing or empty.
     """
     steps = steps_per_epoch(data, split, batch_size)
     order_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
@@ -103,7 +111,16 @@ def training_epoch(
 
 
 def steps_per_epoch(data: ImageData, split: str, batch_size: int) -> int:
-    """Returns the number of batches that hold every image of a split once."""
+    """Returns the number of batches that together hold every image of a split.
+
+    Args:
+        data: the data set.
+        split: name of the split.
+        batch_size: number of images in a batch.
+
+    Raises:
+        UserError: the split is missing or empty.
+    """
     return ceil_divide(data.num_images(split), batch_size)
 
 
@@ -117,19 +134,23 @@ def evaluation_batches(
     per_replica_batch: int | None = None,
     share: Share = Share(),
 ) -> tf.data.Dataset:
-    """Returns centre crops of every image of a split exactly once; padding has weight 0.
+    """Returns batches of centre crops: every image of a split exactly once, then padding with weight 0.
 
     Args:
         data: the data set.
-        split: the split.
-        smallest_side: the test scale Q.
-        crop_size: side of the crop.
-        batch_size: of all replicas together.
-        per_replica_batch: images an element of the result; default: the whole share of this worker.
+        split: name of the split.
+        smallest_side: test scale Q in pixels, at least `crop_size`.
+        crop_size: side of the crop in pixels.
+        batch_size: number of images in the batch of all replicas together.
+        per_replica_batch: number of images in an element of the result; None: this worker's share of a batch.
         share: this worker's share; all workers get the same number of batches.
 
     Returns:
-        A data set of {"image": (B, crop, crop, 3) float32 0..255, "label": (B,) int32, "weight": (B,) float32}.
+        A data set of {"image": (B, crop, crop, 3) float32, RGB 0..255, "label": (B,) int32, "weight": (B,) float32, 1
+        for an image, 0 for padding}.
+
+    Raises:
+        UserError: the split is missing or empty.
     """
 
     def crop(example: dict) -> dict:
@@ -151,18 +172,22 @@ def evaluation_batches(
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
-    # Each worker takes its share itself.
+    # The data sets are sharded above already; TensorFlow must not shard them a second time.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return options
 
 
 def distribute(strategy: tf.distribute.Strategy, batch_size: int, make_dataset) -> tf.distribute.DistributedDataset:
-    """Spreads batches over replicas and workers.
+    """Distributes batches over replicas and workers.
 
     Args:
-        strategy: the strategy.
-        batch_size: of all replicas together; a multiple of their number.
-        make_dataset: called once in each worker with keywords `batch_size`, `per_replica_batch` and `share`.
+        strategy: the devices.
+        batch_size: number of images in the batch of all replicas together; a multiple of the number of replicas.
+        make_dataset: function from the keywords `batch_size`, `per_replica_batch` and `share` to a `tf.data.Dataset`;
+            called once in each worker.
+
+    Raises:
+        ValueError: the batch does not divide by the number of replicas.
     """
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:

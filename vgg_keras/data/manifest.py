@@ -1,4 +1,4 @@
-"""What is known of a split before its images are decoded: labels, sizes and file names."""
+"""Lists the images of a split without decoding them: labels, sizes and file names."""
 
 import dataclasses
 import hashlib
@@ -21,9 +21,10 @@ class SplitManifest:
     Attributes:
         data: the data set.
         split: name of the split.
-        labels: (N,) int32; where images have several labels (N, classes) int32, 1 for each label that an image has.
+        labels: (N,) int32, class indices; for a multi-label data set (N, classes) int32, 1 for each label that an image
+            has, else 0.
         sizes: (N, 2) int32, heights and widths in pixels.
-        names: file names, empty strings where the data set has none.
+        names: file names; empty strings if the data set has none.
     """
 
     data: ImageData
@@ -34,7 +35,7 @@ class SplitManifest:
 
     @classmethod
     def read(cls, data: ImageData, split: str, max_images: int = 0) -> "SplitManifest":
-        """Reads every record of a split once, with a progress bar.
+        """Lists the images of a split in one pass over its records, with a progress bar.
 
         Args:
             data: the data set.
@@ -64,7 +65,7 @@ class SplitManifest:
         return len(self.labels)
 
     def identity(self) -> dict:
-        """Returns a JSON-ready description that differs between any two sets of images with other labels or sizes."""
+        """Returns a JSON-ready description, which differs if the classes, the labels or the image sizes differ."""
         class_names = self.data.class_names
         content = "\n".join(class_names).encode() + self.labels.tobytes() + self.sizes.tobytes()
         return {

@@ -1,4 +1,4 @@
-"""Photo files that people have: found by name, folder or pattern, decoded upright, written with words on them."""
+"""Finds photo files by name, folder or pattern, decodes them upright, and writes them with captions."""
 
 import contextlib
 import glob
@@ -13,7 +13,7 @@ from vgg_keras.utils.cli import UserError
 from vgg_keras.utils.files import write_atomically
 
 _JPEG_QUALITY = 92
-# Height of a line of the caption beside the picture's width, and its bounds in pixels.
+# Height of a line of the caption, relative to the photo's width, and its bounds in pixels.
 _LINE_SHARE, _MIN_LINE, _MAX_LINE = 1 / 16, 12, 36
 
 
@@ -21,13 +21,14 @@ def find(places: Sequence[str]) -> list[Path]:
     """Finds photo files.
 
     Args:
-        places: files, folders (searched at any depth for the usual suffixes), and globs.
+        places: files, folders (searched at any depth for files with one of IMAGE_SUFFIXES), and glob patterns. Files
+            whose names start with a dot are left out.
 
     Returns:
-        The files, each once, in the order of the places; those of a folder or a glob sorted.
+        The files, each once, in the order of `places`; those of a folder or a pattern sorted.
 
     Raises:
-        UserError: a place holds nothing.
+        UserError: one of `places` yields no file.
     """
     found: dict[Path, None] = {}
     for place in places:
@@ -46,19 +47,22 @@ def find(places: Sequence[str]) -> list[Path]:
 
 
 def read(path: Path) -> np.ndarray:
-    """Decodes a photo: (H, W, 3) uint8 RGB, turned as its EXIF orientation says, of animations the first frame.
+    """Decodes a photo, or the first frame of an animation, turned upright by its EXIF orientation.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
 
     Raises:
-        data_prep.images.BadImage: it does not decode.
-        OSError: it cannot be read.
+        BadImage: the photo does not decode.
+        OSError: the file cannot be read.
     """
     return np.asarray(upright_rgb(path.read_bytes()))
 
 
 def annotate(photo: np.ndarray, lines: Sequence[str]) -> Image.Image:
-    """Returns a photo, (H, W, 3) uint8, with lines of text in a band below it."""
+    """Returns a photo, (H, W, 3) uint8 RGB, as a picture with one or more lines of text in a band below it."""
     height, width = photo.shape[:2]
-    # A very narrow photo gets a band that is wide enough to be read.
+    # The band below a very narrow photo is wider than the photo, so that the text fits.
     line = min(max(round(width * _LINE_SHARE), _MIN_LINE), _MAX_LINE)
     font = ImageFont.load_default(size=round(line * 0.75))
     text_width = max(round(font.getlength(text)) for text in lines) + line
@@ -72,16 +76,20 @@ def annotate(photo: np.ndarray, lines: Sequence[str]) -> Image.Image:
 
 
 def write(picture: Image.Image, path: Path) -> None:
-    """Writes a picture as JPEG, complete or not at all."""
+    """Writes a picture as JPEG, complete or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     write_atomically(path, lambda temporary: picture.save(temporary, format="JPEG", quality=_JPEG_QUALITY))
 
 
-# What is taken for a photo in a folder.
+# Suffixes, in lower case, of the files in a folder that are taken for photos.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
 
 class BadImage(Exception):
-    """An image that does not decode; the message is the reason."""
+    """Error about an image that cannot be used; its message is the reason."""
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -91,10 +99,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def upright_rgb(image_bytes: bytes) -> Image.Image:
-    """Decodes an image in any format that Pillow reads to RGB, turned as its EXIF orientation says.
+    """Decodes an image to RGB, turned upright by its EXIF orientation; takes any format that Pillow reads.
 
     Raises:
-        BadImage: it is empty, truncated, not an image, or of a gigantic size.
+        BadImage: the bytes are empty, truncated or not an image, or the image has more pixels than Pillow allows.
     """
     with opened(image_bytes) as image:
         return to_rgb(ImageOps.exif_transpose(image))
@@ -102,7 +110,12 @@ def upright_rgb(image_bytes: bytes) -> Image.Image:
 
 @contextlib.contextmanager
 def opened(image_bytes: bytes) -> Iterator[Image.Image]:
-    """Opens and decodes an image, of animations the first frame; whatever goes wrong becomes a `BadImage`."""
+    """Opens and decodes an image of any format that Pillow reads, or the first frame of an animation.
+
+    Raises:
+        BadImage: the bytes are empty, truncated or not an image, or the image has more pixels than Pillow allows.
+            Errors of Pillow inside the context become a `BadImage` too.
+    """
     if not image_bytes:
         raise BadImage("empty file")
     try:
@@ -111,7 +124,7 @@ def opened(image_bytes: bytes) -> Iterator[Image.Image]:
             yield image
     except Image.UnidentifiedImageError:
         raise BadImage("not an image in a format that Pillow reads") from None
-    # Decoders of damaged files raise nearly anything, and every such error means the same here.
+    # Pillow's decoders raise many kinds of errors for damaged files; all of them mean that the image is bad.
     except (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, MemoryError) as error:
         raise BadImage(str(error) or type(error).__name__) from error
     except Image.DecompressionBombError as error:

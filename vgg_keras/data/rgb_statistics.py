@@ -1,8 +1,8 @@
-"""Mean RGB and RGB covariance of a training split, from one exact streaming pass.
+"""Computes the mean and the covariance of the RGB values of a training split, in one exact streaming pass.
 
-The mean is the paper's only preprocessing (arXiv:1409.1556, sect. 2.1); the covariance's eigenvectors and eigenvalues
-drive the RGB shift of sect. 3.1. Sums are kept as integers, so the result depends on neither the order of the images
-nor the number of workers.
+Subtracting the mean is the paper's only preprocessing (arXiv:1409.1556, sect. 2.1); the RGB shift of sect. 3.1 uses the
+eigenvectors and eigenvalues of the covariance. The sums are integers, so that the result depends neither on the order
+of the images nor on the number of workers.
 """
 
 import dataclasses
@@ -16,12 +16,12 @@ FILE_NAME = "rgb_statistics.json"
 
 @dataclasses.dataclass(frozen=True)
 class RgbMoments:
-    """Integer sums over pixels: enough for the mean and the covariance, and they add up over images.
+    """Integer sums over pixels, from which mean and covariance follow; `+` joins those of several images.
 
     Attributes:
-        num_pixels: how many pixels were summed.
-        sums: (3,) ints, the sum of each channel.
-        products: (3, 3) ints, the sums of the products of two channels.
+        num_pixels: number of pixels.
+        sums: (3,) ints, sum of each channel over the pixels, in levels 0..255.
+        products: (3, 3) ints, sum of the product of each pair of channels over the pixels.
     """
 
     num_pixels: int = 0
@@ -30,10 +30,10 @@ class RgbMoments:
 
     @classmethod
     def measure(cls, image: np.ndarray) -> "RgbMoments":
-        """Returns the sums of one image, (H, W, 3) uint8."""
+        """Returns the sums over the pixels of one image, (H, W, 3) uint8 RGB."""
         sums, products = np.zeros(3, np.int64), np.zeros((3, 3), np.int64)
         pixels = image.reshape(-1, 3)
-        # Floats use the fast matrix product and are exact here: a million products of two bytes stay far below 2^53.
+        # The matrix product is fast for floats only, and exact here: 2^20 products of two bytes stay far below 2^53.
         for start in range(0, len(pixels), 1 << 20):
             chunk = pixels[start : start + (1 << 20)].astype(np.float64)
             sums += chunk.sum(axis=0).astype(np.int64)
@@ -56,10 +56,10 @@ class RgbStatistics:
     """Mean and principal components of a data set's RGB values, all on the 0..255 scale.
 
     Attributes:
-        mean: (3,) float64, levels.
-        eigenvectors: (3, 3) float64, unit columns, in the order of the eigenvalues.
-        eigenvalues: (3,) float64, squared levels, largest first.
-        num_pixels: how many pixels they describe.
+        mean: (3,) float64, mean of each channel in levels.
+        eigenvectors: (3, 3) float64, eigenvectors of the covariance as columns of length 1, in the eigenvalues' order.
+        eigenvalues: (3,) float64, eigenvalues of the covariance in squared levels, largest first.
+        num_pixels: number of pixels that the statistics were computed from.
     """
 
     mean: np.ndarray
@@ -69,15 +69,15 @@ class RgbStatistics:
 
     @classmethod
     def from_moments(cls, moments: RgbMoments) -> "RgbStatistics":
-        """Returns the mean and the eigen-decomposition of the (population) covariance.
+        """Returns the mean and the eigendecomposition of the (population) covariance.
 
         Raises:
-            ValueError: no pixel was summed.
+            ValueError: the moments are those of no pixel.
         """
         if not moments.num_pixels:
             raise ValueError("RGB statistics need at least one pixel, received none")
         n = moments.num_pixels
-        # In integers up to the last division: E[xy] - E[x]E[y] of float sums would lose digits.
+        # Integers up to the last division, since E[xy] - E[x]E[y] loses digits in floating point.
         covariance = np.array(
             [
                 [(n * moments.products[i][j] - moments.sums[i] * moments.sums[j]) / n**2 for j in range(3)]
@@ -86,13 +86,17 @@ class RgbStatistics:
         )
         eigenvalues, eigenvectors = np.linalg.eigh(covariance)
         eigenvalues, eigenvectors = eigenvalues[::-1], eigenvectors[:, ::-1]
-        # An eigenvector's sign is arbitrary; a positive largest entry makes the file the same on every machine.
+        # An eigenvector's sign is arbitrary; making its largest entry positive gives the same file on every machine.
         largest = np.abs(eigenvectors).argmax(axis=0)
         eigenvectors = eigenvectors * np.sign(eigenvectors[largest, range(3)])
         return cls(np.array([s / n for s in moments.sums]), eigenvectors, np.maximum(eigenvalues, 0.0), n)
 
     def save(self, folder: Path) -> None:
-        """Writes `rgb_statistics.json` into a folder."""
+        """Writes `rgb_statistics.json` into a folder.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         content = {
             "scale": "0..255",
             "mean": self.mean.tolist(),
@@ -107,8 +111,8 @@ class RgbStatistics:
         """Reads `rgb_statistics.json` from a folder.
 
         Raises:
-            FileNotFoundError: there is none.
-            ValueError: it is not what `save` writes.
+            FileNotFoundError: the file is missing.
+            ValueError: the file is not one that `save` writes.
         """
         path = folder / FILE_NAME
         try:

@@ -1,12 +1,13 @@
-"""Image functions of training and testing: pure and stateless; randomness comes from an explicit seed.
+"""Decodes, rescales, crops and augments images; all functions are pure and take their randomness from a seed.
 
-Sizes are (height, width) in pixels, images (H, W, 3). Resized images are float32 and keep the 0..255 scale.
+Sizes are (height, width) in pixels, images (H, W, 3) RGB, seeds (2,) integers. Resized images are float32 and keep the
+0..255 scale.
 """
 
 import tensorflow as tf
 
-# Krizhevsky's RGB shift uses principal components of pixels on the 0..1 scale; eigenvalues are squared levels, so the
-# scale matters: with those of 0..255 the shift would be 255 times too large.
+# Krizhevsky's RGB shift uses the principal components of pixels on the 0..1 scale. The scale matters, since eigenvalues
+# are squared levels: with those of the 0..255 scale the shift would be 255 times too large.
 _LEVELS = 255.0
 
 
@@ -14,13 +15,13 @@ def decode(image_bytes: tf.Tensor) -> tf.Tensor:
     """Decodes a JPEG, PNG, GIF (its first frame) or BMP.
 
     Args:
-        image_bytes: () string.
+        image_bytes: () string, the encoded image.
 
     Returns:
-        (H, W, 3) uint8 RGB; grey images are repeated over the channels, an alpha channel is dropped.
+        (H, W, 3) uint8 RGB; a grey channel is repeated three times, an alpha channel is dropped.
 
     Raises:
-        tf.errors.InvalidArgumentError: the bytes are no such image.
+        tf.errors.InvalidArgumentError: the bytes are not such an image.
     """
 
     def decode_jpeg() -> tf.Tensor:
@@ -37,8 +38,8 @@ def rescaled_size(size: tf.Tensor, smallest_side: tf.Tensor) -> tf.Tensor:
     """Computes the size after isotropic rescaling (arXiv:1409.1556, sect. 3.1).
 
     Args:
-        size: (2,) int32, the image's size.
-        smallest_side: () int32, S in training, Q in testing.
+        size: (2,) int32, size of the image.
+        smallest_side: () int32, length of the smaller side afterwards, in pixels: S in training, Q in testing.
 
     Returns:
         (2,) int32; the smaller side is exactly `smallest_side`, the other is rounded half up.
@@ -49,41 +50,41 @@ def rescaled_size(size: tf.Tensor, smallest_side: tf.Tensor) -> tf.Tensor:
 
 
 def rescale(image: tf.Tensor, smallest_side: tf.Tensor) -> tf.Tensor:
-    """Rescales isotropically, so that the smaller side is exactly `smallest_side` (arXiv:1409.1556, sect. 3.1).
+    """Rescales an image isotropically, so that its smaller side is `smallest_side` (arXiv:1409.1556, sect. 3.1).
 
     Args:
         image: (H, W, 3), uint8 or float, 0..255.
-        smallest_side: () int32.
+        smallest_side: () int32, length of the smaller side afterwards, in pixels.
 
     Returns:
-        (H', W', 3) float32, 0..255; bilinear, low-pass filtered when it shrinks.
+        (H', W', 3) float32, 0..255; interpolated bilinearly, with a low-pass filter if the image shrinks.
     """
     size = rescaled_size(tf.shape(image)[:2], smallest_side)
     return tf.image.resize(image, size, antialias=True)
 
 
 def to_uint8(image: tf.Tensor) -> tf.Tensor:
-    """Rounds an image to whole levels: float, 0..255 -> uint8, as pictures are written."""
+    """Rounds an image to whole levels, such as for writing it to a file: float -> uint8, clipped to 0..255."""
     return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
 
 
 def center_offset(size: tf.Tensor, crop_size: int) -> tf.Tensor:
-    """Returns (2,) int32, the (top, left) of the centre crop of an image of this size; halves are rounded down."""
+    """Returns the (top, left) of the centre crop of an image of a size, (2,) int32; halves are rounded down."""
     return (size - crop_size) // 2
 
 
 def center_crop(image: tf.Tensor, crop_size: int) -> tf.Tensor:
-    """Cuts the centre out: (H, W, 3) -> (crop_size, crop_size, 3), dtype unchanged; H, W >= crop_size."""
+    """Cuts out the centre: (H, W, 3), H, W >= crop_size -> (crop_size, crop_size, 3), dtype unchanged."""
     return _crop(image, center_offset(tf.shape(image)[:2], crop_size), crop_size)
 
 
 def random_offset(size: tf.Tensor, crop_size: int, seed: tf.Tensor) -> tf.Tensor:
-    """Draws a crop's place uniformly among all that fit.
+    """Draws the offset of a crop uniformly from all positions inside the image.
 
     Args:
-        size: (2,) int32, the image's size, at least `crop_size` each.
-        crop_size: side of the crop.
-        seed: (2,) int32.
+        size: (2,) int32, size of the image, both sides at least `crop_size`.
+        crop_size: side of the crop in pixels.
+        seed: (2,) integers.
 
     Returns:
         (2,) int32, (top, left).
@@ -94,7 +95,7 @@ def random_offset(size: tf.Tensor, crop_size: int, seed: tf.Tensor) -> tf.Tensor
 
 
 def random_crop(image: tf.Tensor, crop_size: int, seed: tf.Tensor) -> tf.Tensor:
-    """Cuts a random crop out: (H, W, 3) -> (crop_size, crop_size, 3), dtype unchanged (arXiv:1409.1556, sect. 3.1)."""
+    """Cuts out a random crop: (H, W, 3) -> (crop_size, crop_size, 3), dtype unchanged (arXiv:1409.1556, sect. 3.1)."""
     return _crop(image, random_offset(tf.shape(image)[:2], crop_size, seed), crop_size)
 
 
@@ -103,7 +104,7 @@ def _crop(image: tf.Tensor, offset: tf.Tensor, crop_size: int) -> tf.Tensor:
 
 
 def random_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Mirrors left and right with probability 1/2: (H, W, 3) -> the same (arXiv:1409.1556, sect. 3.1)."""
+    """Mirrors an image, (H, W, 3), left to right with probability 1/2 (arXiv:1409.1556, sect. 3.1)."""
     return tf.image.stateless_random_flip_left_right(image, seed)
 
 
@@ -112,18 +113,18 @@ def rgb_shift(
 ) -> tf.Tensor:
     """Shifts all pixels by one random combination of the RGB principal components (Krizhevsky 2012, sect. 4.1).
 
-    Adds [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T, a ~ N(0, stddev), p and l of pixels on the 0..1 scale. (On ImageNet the
-    shift has a standard deviation of about 5 levels.)
+    Adds [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T with a ~ N(0, stddev), where p and l are the eigenvectors and eigenvalues on
+    the 0..1 scale. (On ImageNet the shift has a standard deviation of about 5 levels.)
 
     Args:
         image: (H, W, 3) float32, 0..255.
-        eigenvectors: (3, 3), unit columns.
-        eigenvalues: (3,), of the covariance on the 0..255 scale, squared levels.
-        stddev: of the factors a; the paper's is 0.1.
-        seed: (2,) int32.
+        eigenvectors: (3, 3), eigenvectors of the RGB covariance as columns of length 1.
+        eigenvalues: (3,), eigenvalues of the RGB covariance in squared levels of the 0..255 scale.
+        stddev: standard deviation of the factors a; 0.1 in the paper.
+        seed: (2,) integers.
 
     Returns:
-        (H, W, 3) float32; values may leave 0..255, since clipping would bend the colours.
+        (H, W, 3) float32; values may lie outside 0..255, since clipping would distort the colours.
     """
     factors = tf.random.stateless_normal((3,), seed, stddev=stddev)
     components = tf.cast(eigenvectors, tf.float32) * (factors * tf.cast(eigenvalues, tf.float32) / _LEVELS)
@@ -131,7 +132,7 @@ def rgb_shift(
 
 
 def random_scale(scale_range: tuple[int, int], seed: tf.Tensor) -> tf.Tensor:
-    """Draws the training scale S uniformly from [Smin, Smax], both included (arXiv:1409.1556, sect. 3.1); () int32."""
+    """Draws the training scale S, () int32, uniformly from Smin to Smax, both included (arXiv:1409.1556, sect. 3.1)."""
     low, high = scale_range
     return tf.random.stateless_uniform((), seed, low, high + 1, dtype=tf.int32)
 
@@ -141,12 +142,12 @@ def crop_grid(image: tf.Tensor, crop_size: int, grid: int = 5) -> tf.Tensor:
 
     Args:
         image: (H, W, 3), H, W >= crop_size.
-        crop_size: side of the crops.
-        grid: crops along each axis, at least 2.
+        crop_size: side of the crops in pixels.
+        grid: number of crops along each axis, at least 2.
 
     Returns:
         (grid * grid, crop_size, crop_size, 3), row by row, dtype unchanged. Offsets are i * (side - crop_size) / (grid
-        - 1), rounded half up.
+        - 1), rounded half up, for i = 0 .. grid - 1.
     """
     room = tf.shape(image)[:2] - crop_size
     steps = tf.range(grid)[:, tf.newaxis]  # (grid, 1)
@@ -160,24 +161,28 @@ def crop_grid(image: tf.Tensor, crop_size: int, grid: int = 5) -> tf.Tensor:
 def decode_rescaled_window(
     image_bytes: tf.Tensor, size: tf.Tensor, smallest_side: tf.Tensor, offset: tf.Tensor, crop_size: int
 ) -> tf.Tensor:
-    """Computes one crop of a rescaled image from the encoded one, and for JPEGs decodes only what the crop needs.
+    """Computes one crop of a rescaled image from the encoded image; of a JPEG it decodes only the part it needs.
 
-    Equals `decode`, `rescale` and a crop at `offset` up to the decoder's rounding of colours at the window's border.
+    The result equals that of `decode`, `rescale` and a crop at `offset`, up to the decoder's rounding of colours at the
+    border of the decoded part.
 
     Args:
-        image_bytes: () string.
-        size: (2,) int32, the encoded image's size (`encoded_size`).
-        smallest_side: () int32, S or Q.
+        image_bytes: () string, the encoded image.
+        size: (2,) int32, size of the encoded image (`encoded_size`).
+        smallest_side: () int32, smaller side of the rescaled image in pixels, S or Q.
         offset: (2,) int32, (top, left) of the crop in the rescaled image.
-        crop_size: side of the crop.
+        crop_size: side of the crop in pixels.
 
     Returns:
         (crop_size, crop_size, 3) float32, 0..255.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the bytes are not an image that `decode` takes.
     """
     target = rescaled_size(size, smallest_side)
     scale = tf.cast(target, tf.float32) / tf.cast(size, tf.float32)
-    # The triangle kernel reaches one source pixel, or 1/scale of them when it shrinks; the rest is for the decoder,
-    # whose chroma filter looks a pixel around, in steps of up to four.
+    # The triangle kernel reaches one source pixel, or 1/scale pixels when the image shrinks. The other 8 pixels are for
+    # the decoder, whose chroma filter reaches one chroma sample, which spans up to four pixels.
     margin = tf.maximum(1.0, 1.0 / scale) + 8.0
     begin = tf.cast(tf.maximum(tf.cast(offset, tf.float32) / scale - margin, 0.0), tf.int32)
     end = tf.cast(tf.math.ceil(tf.cast(offset + crop_size, tf.float32) / scale + margin), tf.int32)
@@ -203,14 +208,22 @@ def decode_rescaled_window(
 
 
 def decode_center(image_bytes: tf.Tensor, smallest_side: tf.Tensor, crop_size: int) -> tf.Tensor:
-    """Computes the centre crop of a rescaled image from the encoded one: () string -> (crop, crop, 3) float32."""
+    """Computes the centre crop of a rescaled image from the encoded image: () string -> (crop, crop, 3) float32.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the bytes are not an image that `decode` takes.
+    """
     size = encoded_size(image_bytes)
     offset = center_offset(rescaled_size(size, smallest_side), crop_size)
     return decode_rescaled_window(image_bytes, size, smallest_side, offset, crop_size)
 
 
 def encoded_size(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Returns (2,) int32, the size of an encoded image; JPEGs are not decoded for it."""
+    """Returns the size of an encoded image, () string -> (2,) int32; a JPEG need not be decoded.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the bytes are not an image that `decode` takes.
+    """
 
     def other_size() -> tf.Tensor:
         return tf.shape(decode(image_bytes))[:2]

@@ -1,6 +1,6 @@
-"""Integer arithmetic."""
+"""Divides integers exactly."""
 
 
 def ceil_divide(dividend: int, divisor: int) -> int:
-    """Returns the quotient of two integers, rounded up, exact at any size."""
+    """Returns the quotient of two integers rounded up, exact for integers of any size."""
     return -(-dividend // divisor)

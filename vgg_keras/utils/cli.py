@@ -1,7 +1,7 @@
-"""What all verbs share: options as dataclasses, flag files that work from any folder, errors without tracebacks.
+"""Provides what all verbs share: flags as dataclasses, flag files found from any folder, errors without tracebacks.
 
-A verb declares a frozen dataclass whose fields are made by `option`, writes `main(options)`, and ends with
-`command_line.run(main, Options)`. Nothing below a verb reads a flag.
+A verb declares a frozen dataclass whose fields are made by `option`, defines `main(options)`, and ends with
+`cli.run(main, Options)`. Only verbs read flags; the modules that they call take plain arguments.
 """
 
 import dataclasses
@@ -20,14 +20,14 @@ from rich.console import Console
 from rich.table import Table
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-# Where the shipped flag files are: inside an installed package, or beside it in a checkout.
+# Folders of the shipped flag files: inside an installed package, or beside it in a checkout.
 _SHIPPED_CONFIGS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
-# Columns of a table in a file or a pipe.
+# Width in characters of a table that is written to a file or a pipe.
 _WIDTH_WITHOUT_TERMINAL = 200
 
 
 class UserError(Exception):
-    """Something that the user can mend; its message names the file, the value and the way out."""
+    """Error that the user can correct; its message names the file or value, what is wrong, and what to do."""
 
 
 def option(
@@ -43,14 +43,14 @@ def option(
     """Returns a dataclass field that is also a flag.
 
     Args:
-        default: the default; its type (bool, int, float, str) is the flag's type. A tuple is a flag of strings that
-            may be given several times, None a bool that may be left open.
-        help: one line for `--help` and the README's table.
-        choices: the allowed values of a string.
-        lower: the smallest allowed number.
-        upper: the largest allowed number.
-        required: whether the user must give it.
-        positional: not a flag: a tuple of what stands on the command line without a name.
+        default: default value; its type (bool, int, float, str) is the flag's type. A tuple makes a flag of strings
+            that may be given several times; None makes a bool flag without a default.
+        help: one line for `--help` and the README's table of flags.
+        choices: allowed values of a string.
+        lower: smallest allowed number.
+        upper: largest allowed number.
+        required: whether the user must give the flag.
+        positional: whether the field is no flag, but the tuple of the command line's arguments without a name.
     """
     metadata = {"help": help, "choices": choices, "lower": lower, "upper": upper, "required": required}
     metadata["positional"] = positional
@@ -58,12 +58,12 @@ def option(
 
 
 def define_flags(options_class: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines one absl flag for each field of a dataclass made of `option`s."""
+    """Defines one absl flag for each field of a dataclass made of `option`s, except positional ones."""
     for field in dataclasses.fields(options_class):
         meta = field.metadata
         if meta["positional"]:
             continue
-        # Fields without a value of their own (required ones) are strings.
+        # absl reports a required flag as missing only if its default is None.
         default = None if meta["required"] else field.default
         common = {"name": field.name, "default": default, "help": meta["help"], "flag_values": flag_values}
         if isinstance(field.default, bool) or field.default is None:
@@ -83,15 +83,18 @@ def define_flags(options_class: type, flag_values: flags.FlagValues = flags.FLAG
 
 
 def parse(argv: Sequence[str], options_class: type) -> Any:
-    """Parses a command line (flag files included) into a frozen dataclass; used by tests and scripts.
+    """Parses a command line, with its flag files, into a frozen dataclass; for tests and scripts.
 
     Args:
         argv: the arguments, without the program's name.
-        options_class: a dataclass made of `option`s.
+        options_class: a dataclass whose fields are made by `option`.
+
+    Returns:
+        An instance of `options_class`.
 
     Raises:
-        UserError: a flag file is missing, or something stands there without a name.
-        absl.flags.Error: a flag is unknown or has an illegal value.
+        UserError: a flag file is missing, or an argument without a name is not expected.
+        absl.flags.Error: a flag is unknown or missing, or has an illegal value.
     """
     flag_values = flags.FlagValues()
     define_flags(options_class, flag_values)
@@ -110,12 +113,16 @@ def _from_flags(options_class: type, flag_values: flags.FlagValues, rest: Sequen
 
 
 def find_flagfile(name: str, including_folder: Path | None = None) -> Path:
-    """Finds a flag file: beside the file that includes it, in the working folder, then among the shipped `configs/`.
+    """Finds a flag file: beside the file that includes it, in the working folder, or among the shipped `configs/`.
 
-    absl alone would look in the working folder, so that a config could name its base from one folder only.
+    absl alone searches the working folder only: a config that includes another would work from one folder only.
+
+    Args:
+        name: path of the flag file, relative to one of these folders, or absolute.
+        including_folder: folder of the flag file that includes it, if one does.
 
     Raises:
-        UserError: none of the places has it.
+        UserError: none of the folders has the file.
     """
     path = Path(name).expanduser()
     shipped = Path(*path.parts[1:]) if path.parts[:1] == ("configs",) else path
@@ -130,10 +137,14 @@ def find_flagfile(name: str, including_folder: Path | None = None) -> Path:
 def expand_flagfiles(
     argv: Sequence[str], including_folder: Path | None = None, _open_files: tuple[Path, ...] = ()
 ) -> list[str]:
-    """Replaces each `--flagfile=X` by the flags in X, in place, so that what stands later on the line wins.
+    """Replaces each `--flagfile=X` by the flags in X, at the same position, so that later flags override earlier ones.
+
+    Args:
+        argv: the arguments, without the program's name.
+        including_folder: folder of the flag file that the arguments come from, if they come from one.
 
     Raises:
-        UserError: a file is missing, or includes itself.
+        UserError: a flag file is missing, or includes itself.
     """
     expanded: list[str] = []
     arguments = iter(argv)
@@ -145,24 +156,24 @@ def expand_flagfiles(
         path = find_flagfile(value if equals else next(arguments, ""), including_folder).resolve()
         if path in _open_files:
             raise UserError(f"flag file {path} includes itself")
-        # comments=True drops what follows a '#'; quotes keep values with spaces together.
+        # comments=True drops the text after a '#'; quotes keep values with spaces together.
         lines = shlex.split(path.read_text(encoding="utf-8"), comments=True)
         expanded += expand_flagfiles(lines, path.parent, (*_open_files, path))
     return expanded
 
 
 def reason(error: Exception) -> str:
-    """Returns the first line of a library's error without TensorFlow's names of graph nodes and ops."""
+    """Returns the first line of a library's error message, without TensorFlow's names of graph nodes and ops."""
     first_line = (str(error).splitlines() or [type(error).__name__])[0]
     return re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\].*", "", first_line)
 
 
 def explain(error: Exception) -> str | None:
-    """Returns the message of an error that a user can mend, or None for one of ours to mend."""
+    """Returns the message for an error that the user can correct, or None for any other error, which is a bug."""
     if isinstance(error, UserError):
         return str(error)
     no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    # TensorFlow's file writers raise their own class; its text is the operating system's.
+    # TensorFlow's file writers raise a class of their own, with the operating system's text.
     if no_space or "no space left on device" in str(error).lower():
         return f"the disk is full ({error}); free some space, or choose another --output_dir, and run again"
     if isinstance(error, PermissionError):
@@ -171,11 +182,14 @@ def explain(error: Exception) -> str | None:
 
 
 def run(main: Callable[[Any], None], options_class: type) -> None:
-    """Runs a verb: parses its flags, calls `main(options)`, exits 0, or 1 with one clear line on stderr.
+    """Runs a verb and exits: parses its flags and calls `main(options)`.
+
+    The exit status is 0; 1 after an error, with one line on stderr if the user can correct it, else with a traceback;
+    130 after an interrupt.
 
     Args:
         main: the verb.
-        options_class: its options, a frozen dataclass made of `option`s.
+        options_class: its options, a frozen dataclass whose fields are made by `option`.
     """
 
     def parse_flags(argv: list[str]) -> list[str]:
@@ -185,7 +199,7 @@ def run(main: Callable[[Any], None], options_class: type) -> None:
             sys.exit(f"error: {error}")
 
     def guarded(argv: list[str]) -> int:
-        # The libraries' notes on their own doings would hide the verbs' output; --verbosity brings them back.
+        # The libraries' log messages would hide the verb's output; --verbosity shows them.
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.ERROR)
         try:
@@ -201,7 +215,7 @@ def run(main: Callable[[Any], None], options_class: type) -> None:
             return 1
         return 0
 
-    # The verbs print results as they come, also into a pipe or a log file.
+    # Results appear as soon as they are printed, also in a pipe or a log file.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
     define_flags(options_class)
@@ -212,26 +226,26 @@ def progress_bar(what: str, total: int | None, unit: str, **arguments: Any) -> t
     """Returns a progress bar on stderr: live in a terminal, a line every half minute in a log file.
 
     Args:
-        what: what stands before the bar.
-        total: how many there are, or None where nobody knows.
-        unit: what is counted, with a leading space.
-        arguments: of tqdm, such as `initial`.
+        what: text in front of the bar.
+        total: total count, or None if it is unknown.
+        unit: name of what is counted, with a leading space.
+        arguments: further arguments of `tqdm.tqdm`, such as `initial`.
     """
     interval = 0.1 if sys.stderr.isatty() else 30.0
     return tqdm.tqdm(desc=what, total=total, unit=unit, mininterval=interval, **arguments)
 
 
 def print_above_progress(text: str) -> None:
-    """Prints a message on stdout, above the progress bars that are being drawn."""
+    """Prints a message on stdout, above the progress bars that are on display."""
     tqdm.tqdm.write(text, file=sys.stdout)
 
 
 def print_table(table: Table) -> None:
-    """Prints a table, into a file or a pipe as wide as it is, not as wide as a terminal that is not there."""
+    """Prints a table on stdout: as wide as the terminal, or up to 200 characters wide in a file or a pipe."""
     console = Console()
     (console if console.is_terminal else Console(width=_WIDTH_WITHOUT_TERMINAL)).print(table)
 
 
 def cpu_count() -> int:
-    """Returns the number of cores that this process may use."""
+    """Returns the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What the machine offers: the strategy that spreads the work, and the precision that suits the hardware."""
+"""Chooses the distribution strategy, the precision and the use of XLA that suit the machine."""
 
 import ctypes
 import json
@@ -12,19 +12,19 @@ from vgg_keras.utils.cli import UserError
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
-# CPU flags of units that multiply bfloat16 natively; without them bfloat16 is emulated and slower than float32.
+# CPU flags of native bfloat16 multiplication; without it bfloat16 is emulated and slower than float32.
 _BFLOAT16_CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
 
-# Parameters of glibc's mallopt, with values: freed memory stays in the heap, large blocks come from there as well, and
-# all threads share one heap.
+# Parameters of glibc's mallopt and their values: freed memory stays in the heap, large blocks are taken from the heap
+# too, and all threads share one heap.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = (-1, -1), (-4, 0), (-8, 1)
 
 
 def keep_freed_memory() -> None:
-    """Lets the C library keep the memory of freed tensors for the next step, where it is glibc.
+    """Makes glibc keep the memory of freed tensors for the next step; does nothing with another C library.
 
-    Otherwise every tensor of more than 32 MB, such as those of FC6, comes from the kernel and goes back to it in every
-    step, and the kernel clears it page by page (measured by benchmarks/memory_reuse.py).
+    Otherwise every tensor of more than 32 MB, such as the weight gradient of FC6, is requested from the kernel and
+    returned to it in every step, and the kernel clears it page by page (measured by benchmarks/memory_reuse.py).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
@@ -33,10 +33,12 @@ def keep_freed_memory() -> None:
 
 
 def split_cpu(num_devices: int) -> None:
-    """Presents the CPU as several devices, to try data parallelism without GPUs; call before TensorFlow runs anything.
+    """Splits the CPU into several logical devices, to try data parallelism without GPUs.
+
+    Call it before TensorFlow runs anything.
 
     Args:
-        num_devices: number of devices; 1 changes nothing.
+        num_devices: number of logical devices; 1 changes nothing.
 
     Raises:
         UserError: TensorFlow has started already.
@@ -51,19 +53,20 @@ def split_cpu(num_devices: int) -> None:
 
 
 def make_strategy(requested: str, *, one_process: bool = False) -> tuple[tf.distribute.Strategy, str]:
-    """Returns the distribution strategy (arXiv:1409.1556, sect. 3.3) and why it was chosen.
+    """Returns the distribution strategy (arXiv:1409.1556, sect. 3.3) and the reason for the choice, as text.
 
     Args:
-        requested: one of `STRATEGIES`; "auto" takes several workers where `TF_CONFIG` names them, all GPUs where there
-            are several, and else one device.
-        one_process: whether the work is for one process alone.
+        requested: one of `STRATEGIES`; "auto" takes all workers if `TF_CONFIG` names several, else all GPUs (or logical
+            CPUs, if there is no GPU) if there are several, else one device.
+        one_process: whether the work can run in one process only.
 
     Raises:
-        UserError: several workers were asked for and `TF_CONFIG` names none, or it names several for what one does.
+        UserError: "multi_worker" is requested and `TF_CONFIG` names no worker, `TF_CONFIG` names several and
+            `one_process` is true, or `TF_CONFIG` is malformed.
     """
     keep_freed_memory()
     for gpu in tf.config.list_physical_devices("GPU"):
-        # Otherwise the first process takes all memory of the GPU.
+        # Otherwise TensorFlow takes all memory of the GPU at once, and leaves none to other processes.
         tf.config.experimental.set_memory_growth(gpu, True)
     workers = _workers()
     if one_process and len(workers) > 1:
@@ -74,7 +77,7 @@ def make_strategy(requested: str, *, one_process: bool = False) -> tuple[tf.dist
                 "--strategy=multi_worker needs the environment variable TF_CONFIG: "
                 '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
             )
-        # Before anything asks for logical devices: that would start TensorFlow, and a cluster is joined at the start.
+        # Must come before logical devices are listed: that starts TensorFlow, which joins a cluster only at its start.
         return tf.distribute.MultiWorkerMirroredStrategy(), f"{len(workers)} workers in TF_CONFIG"
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if requested == "mirrored" or (requested == "auto" and len(devices) > 1):
@@ -90,7 +93,7 @@ def _workers() -> list[str]:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether this process is the one that writes files and speaks."""
+    """Returns whether this process is the chief, which writes files and reports."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return True
@@ -104,10 +107,11 @@ def _cpu_flags() -> set[str]:
 
 
 def choose_precision(requested: str) -> tuple[str, str]:
-    """Returns a Keras dtype policy's name and why it was chosen.
+    """Returns the name of a Keras dtype policy and the reason for the choice, as text.
 
     Args:
-        requested: one of `PRECISIONS`; "auto" takes mixed_bfloat16 where the hardware multiplies it natively.
+        requested: one of `PRECISIONS`; "auto" takes mixed_bfloat16 if the hardware multiplies bfloat16 natively, else
+            float32.
     """
     if requested != "auto":
         return requested, "as asked"
@@ -121,7 +125,12 @@ def choose_precision(requested: str) -> tuple[str, str]:
 
 
 def choose_jit(requested: str, strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether XLA compiles the gradients; "auto" says yes on GPUs (on CPUs it is several times slower)."""
+    """Returns whether XLA compiles the gradients.
+
+    Args:
+        requested: "true", "false" or "auto": only on a single GPU (on CPUs the compiled step is several times slower).
+        strategy: the devices.
+    """
     if requested != "auto":
         return requested == "true"
     return bool(tf.config.list_physical_devices("GPU")) and strategy.num_replicas_in_sync == 1

@@ -1,4 +1,4 @@
-"""Files that are complete or not there."""
+"""Writes files atomically: a reader finds a complete file or none, even after a crash."""
 
 import os
 from collections.abc import Callable
@@ -6,7 +6,15 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets `write` make a file under a temporary name with the same suffix, then renames it to `path`."""
+    """Writes a file under a temporary name with the same suffix, then renames it to `path`.
+
+    Args:
+        path: the file; an existing one is replaced.
+        write: function that writes the content to the path that it is given; its errors are passed on.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     temporary = path.with_name(f".{path.stem}.incomplete{path.suffix}")
     try:
         write(temporary)
@@ -16,5 +24,5 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file, complete or not at all."""
+    """Writes a text file in UTF-8, complete or not at all."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -1,4 +1,8 @@
-"""What differs between Keras 2.15 (with TensorFlow 2.15, the last for tensorflow-addons) and Keras 3, and why."""
+"""Hides the differences between Keras 3 and Keras 2.15.
+
+Keras 2.15 comes with TensorFlow 2.15, the last version that tensorflow-addons supports. The two
+versions of Keras are called generations.
+"""
 
 import json
 import platform
@@ -16,36 +20,42 @@ from vgg_keras.utils.optional_imports import import_extra
 
 
 def generation(version: str) -> int:
-    """Returns 2 or 3; what comes after Keras 3 counts as Keras 3."""
+    """Returns the generation, 2 or 3, of a Keras version such as "2.15.0"; later ones than 3 count as 3."""
     return min(int(version.partition(".")[0]), 3)
 
 
 KERAS_3 = generation(keras.__version__) == 3
-# What the registered names of tensorflow-addons begin with.
+# Prefix of the names under which tensorflow-addons registers its classes.
 _ADDONS = "Addons>"
 
 
 def tf_variable(variable) -> tf.Variable:
-    """Returns TensorFlow's variable: Keras 3 wraps it in one of its own, Keras 2 has no other."""
+    """Returns the TensorFlow variable of a Keras variable: Keras 3 wraps it, Keras 2 uses it as it is."""
     return variable.value if KERAS_3 else variable
 
 
 def scale_loss(optimizer: keras.optimizers.Optimizer, loss: tf.Tensor) -> tf.Tensor:
-    """Returns the loss as half precision needs it: in Keras 3 every optimizer scales, in Keras 2 a wrapper alone."""
+    """Returns the loss, () float, multiplied by the optimizer's loss scale for half precision, if it has one.
+
+    In Keras 3 every optimizer has the method; in Keras 2 only the wrapper `LossScaleOptimizer` has.
+    """
     if KERAS_3:
         return optimizer.scale_loss(loss)
     return optimizer.get_scaled_loss(loss) if hasattr(optimizer, "get_scaled_loss") else loss
 
 
 def apply_scaled(optimizer: keras.optimizers.Optimizer, gradients: Sequence[tf.Tensor], variables: Sequence) -> None:
-    """Does a step with gradients of a scaled loss: Keras 3 divides by the scale itself, Keras 2 wants that done."""
+    """Updates variables with the gradients of a scaled loss: Keras 3 divides by the scale itself, Keras 2 does not."""
     if not KERAS_3 and hasattr(optimizer, "get_unscaled_gradients"):
         gradients = optimizer.get_unscaled_gradients(gradients)
     optimizer.apply_gradients(list(zip(gradients, variables, strict=True)))
 
 
 def build_optimizer(optimizer: keras.optimizers.Optimizer, variables: list) -> None:
-    """Makes an optimizer's slots; those of tensorflow-addons are of the kind before Keras 2.11, without `build`."""
+    """Creates an optimizer's slots for the variables.
+
+    The optimizers of tensorflow-addons derive from the optimizer class of Keras before 2.11, which has no `build`.
+    """
     if hasattr(optimizer, "build"):
         optimizer.build(variables)
     else:
@@ -53,10 +63,10 @@ def build_optimizer(optimizer: keras.optimizers.Optimizer, variables: list) -> N
 
 
 def register_addons(name: str) -> None:
-    """Makes tensorflow-addons' classes known to Keras where a name asks for one, such as "Addons>SGDW".
+    """Registers the classes of tensorflow-addons with Keras if a name is one of theirs, such as "Addons>SGDW".
 
     Raises:
-        UserError: tensorflow-addons is not installed; it needs TensorFlow 2.15.
+        UserError: the name is one of theirs and tensorflow-addons, which needs TensorFlow 2.15, is not installed.
     """
     if not name.startswith(_ADDONS):
         return
@@ -70,10 +80,11 @@ def register_addons(name: str) -> None:
 
 
 def register_addons_of(path: Path) -> None:
-    """Makes tensorflow-addons' classes known if a `.keras` file holds any.
+    """Registers the classes of tensorflow-addons with Keras if a `.keras` file uses any.
 
     Raises:
-        UserError: tensorflow-addons is not installed.
+        UserError: the file uses one and tensorflow-addons is not installed.
+        zipfile.BadZipFile, KeyError: the file is not a `.keras` file.
     """
     with zipfile.ZipFile(path) as file:
         named = re.search(rf'"({_ADDONS}\w+)"', file.read("config.json").decode())
@@ -82,19 +93,24 @@ def register_addons_of(path: Path) -> None:
 
 
 def is_foreign(path: Path) -> bool:
-    """Returns whether the other generation wrote a `.keras` file."""
+    """Returns whether the other generation of Keras wrote a `.keras` file.
+
+    Raises:
+        zipfile.BadZipFile, KeyError: the file is not a `.keras` file.
+    """
     with zipfile.ZipFile(path) as file:
         return generation(json.loads(file.read("metadata.json"))["keras_version"]) != generation(keras.__version__)
 
 
 def load_foreign(path: Path) -> keras.Model:
-    """Loads a `.keras` file that the other generation wrote.
+    """Loads a `.keras` file that the other generation of Keras wrote.
 
-    The weights lie there under the same names; only the description differs, in ways that a chain of layers can do
-    without: where classes are imported from, how dtypes and inputs are written, how layers name those before them.
+    Both generations store weights under the same names. The configurations differ, but only in what is not needed to
+    rebuild a chain of layers: the classes' modules, the notation of dtypes and inputs, the references between layers.
 
     Raises:
-        ValueError: the model is no chain of layers, or has a layer that this generation cannot make.
+        ValueError: the model is not a chain of layers, or has a layer that this generation cannot build.
+        AttributeError: a layer's class does not exist in this generation.
     """
     with zipfile.ZipFile(path) as file, tempfile.TemporaryDirectory() as folder:
         layers = json.loads(file.read("config.json"))["config"]
@@ -116,17 +132,17 @@ def load_foreign(path: Path) -> keras.Model:
 def _layer_of(described: dict) -> keras.layers.Layer:
     known = keras.saving.get_registered_object(described["registered_name"]) if described["registered_name"] else None
     layer_class = known or getattr(keras.layers, described["class_name"])
-    # What is None is left out: newer versions write arguments that older ones do not have.
+    # Newer versions write arguments that older ones do not have; those that are None can be left out.
     config = {name: value for name, value in described["config"].items() if value is not None}
     if isinstance(config.get("dtype"), dict):
         config["dtype"] = config["dtype"]["config"]["name"]
-    if isinstance(config.get("axis"), list):  # as Keras 2 writes that of batch normalisation
+    if isinstance(config.get("axis"), list):  # Keras 2 writes the axis of batch normalisation as a list
         (config["axis"],) = config["axis"]
     return layer_class.from_config(config)
 
 
 def package_versions() -> dict[str, str]:
-    """Returns the versions that a result depends on."""
+    """Returns the versions of the packages that a result depends on, by name."""
     return {
         "vgg_keras": version.__version__,
         "tensorflow": tf.__version__,

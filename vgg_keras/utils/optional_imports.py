@@ -1,4 +1,4 @@
-"""Packages that only one feature needs, which an extra of setup.cfg installs."""
+"""Imports packages that only some features need and that an extra of setup.cfg installs."""
 
 import importlib
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ def import_extra(names: Sequence[str], extra: str, feature: str, *, note: str = 
     """Imports the packages of an extra.
 
     Args:
-        names: the modules, such as ["onnx", "onnxruntime"].
-        extra: the extra of setup.cfg that installs them.
-        feature: what needs them, as the user asked for it: "--format=onnx".
-        note: a sentence that the error ends with.
+        names: names of the modules, such as ["onnx", "onnxruntime"].
+        extra: name of the extra in setup.cfg that installs them.
+        feature: the feature that needs them, in the user's terms, such as "--format=onnx".
+        note: text at the end of the error message.
 
     Returns:
         The modules, in the order of the names.

@@ -1,4 +1,4 @@
-"""Rows of numbers that are kept on disk as they are computed."""
+"""Stores rows of numbers on disk as they are computed, so that a stopped computation can resume."""
 
 import json
 import time
@@ -9,19 +9,25 @@ import numpy as np
 from vgg_keras.utils.cli import UserError
 from vgg_keras.utils.files import write_atomically
 
-# How often what was computed is brought to the disk. A killed process loses nothing of it, a power cut this much.
+# Between flushes to disk. A killed process loses no row; a power cut loses those since the last flush.
 _SECONDS_BETWEEN_FLUSHES = 10.0
 
 
 class ResumableArray:
-    """A row of numbers for each image, in a file that a killed process leaves usable.
+    """An array on disk, (num_images, width) float32, that stays usable when the process is killed.
 
-    A row is written in one piece, and is not a number until then.
+    A row is NaN until it is stored, and is stored as a whole.
 
     Args:
-        path: the `.npy` file; made if it is not there. A `.json` beside it holds the seconds spent.
-        num_images: rows.
-        width: columns.
+        path: the `.npy` file, created if it is missing. A `.json` file beside it holds the seconds spent.
+        num_images: number of rows.
+        width: number of columns.
+
+    Attributes:
+        seconds: seconds spent until the last flush, over all processes that worked on the file.
+
+    Raises:
+        UserError: the file is damaged, or has another shape or dtype.
     """
 
     def __init__(self, path: Path, num_images: int, width: int):
@@ -41,25 +47,25 @@ class ResumableArray:
         self.start_clock()
 
     def start_clock(self) -> None:
-        """Lets the seconds count from now."""
+        """Restarts the clock: the time since the last flush is not counted."""
         self._flushed = time.monotonic()
 
     def pending(self) -> np.ndarray:
-        """Returns (N,) bool, true where the row is still to be computed."""
+        """Returns the rows that are still missing: (N,) bool, true for a missing row."""
         return np.isnan(self._rows).any(axis=1)
 
     def values(self) -> np.ndarray:
-        """Returns (N, width) float32, as they lie in the file."""
+        """Returns all rows, (N, width) float32; missing ones are NaN."""
         return np.asarray(self._rows)
 
     def store(self, index: int, row: np.ndarray) -> None:
-        """Stores an image's row, and from time to time brings all to the disk."""
+        """Stores the row of an image, (width,), and flushes if the last flush was more than ten seconds ago."""
         self._rows[index] = row
         if time.monotonic() - self._flushed > _SECONDS_BETWEEN_FLUSHES:
             self.flush()
 
     def flush(self) -> None:
-        """Brings everything to the disk, with the seconds since the last time added to the account."""
+        """Writes all rows to disk, and adds the time since the last flush to `seconds`."""
         now = time.monotonic()
         self.seconds, self._flushed = self.seconds + now - self._flushed, now
         self._rows.flush()
