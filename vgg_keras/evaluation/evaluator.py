@@ -20,7 +20,7 @@ from vgg_keras.utils.cli import UserError
 from vgg_keras.utils.metrics import Score
 from vgg_keras.utils.resumable_array import ResumableArray
 
-# What an evaluation tests: a model, or the posteriors that one gave in an earlier evaluation.
+# What an evaluation tests: a model, or the posteriors that an earlier evaluation saved.
 Evaluable = EvaluatedModel | SavedPosteriors
 
 
@@ -31,10 +31,10 @@ class Result:
     Attributes:
         models: net and training scale of each model.
         method: one of `protocol.METHODS`.
-        test_scales: Q of each model in pixels.
+        test_scales: test scales Q of each model in pixels.
         flip: whether mirror images were averaged in.
         score: loss and errors.
-        seconds: wall time of the nets, with reading and decoding.
+        seconds: wall time of inference in seconds, reading and decoding included.
     """
 
     models: tuple[TrainedNet, ...]
@@ -45,7 +45,7 @@ class Result:
     seconds: float
 
     def images_per_second(self) -> float:
-        """Returns images per second; 0 if nothing was timed."""
+        """Returns the throughput in images per second; 0 if nothing was timed."""
         return self.score.num_images / self.seconds if self.seconds else 0.0
 
     def published(self) -> PublishedResult | None:
@@ -60,7 +60,7 @@ class TimedPosteriors:
 
     Attributes:
         posteriors: (N, classes) float32.
-        seconds: wall time.
+        seconds: wall time in seconds.
     """
 
     posteriors: np.ndarray
@@ -69,7 +69,7 @@ class TimedPosteriors:
     @classmethod
     def mean(cls, parts: Sequence["TimedPosteriors"]) -> "TimedPosteriors":
         """Returns the mean of several posteriors, and the sum of their seconds."""
-        # One after the other: the posteriors of 50,000 images and 1,000 classes are 200 MB, and there may be many.
+        # Added one by one: the posteriors of 50,000 images and 1,000 classes take 200 MB, and there may be many.
         total = np.zeros(parts[0].posteriors.shape, np.float64)
         for part in parts:
             total += part.posteriors
@@ -82,7 +82,7 @@ class Evaluator:
     Args:
         manifest: the images.
         protocol: the way in which models are tested.
-        folder: where the posteriors at each scale are kept while the evaluation lasts.
+        folder: folder in which the posteriors at each scale are kept during the evaluation.
         strategy: the devices.
         batch_size: number of crops in a batch, of all devices together; whole images are batched to as many pixels.
     """
@@ -100,10 +100,10 @@ class Evaluator:
         self._flip = protocol.flips()
 
     def check(self, model: Evaluable) -> None:
-        """Checks whatever would otherwise fail in the middle of the work.
+        """Checks in advance what would otherwise fail in the middle of the evaluation.
 
         Raises:
-            UserError: saved posteriors are of other images, or an image would not fit into memory.
+            UserError: saved posteriors belong to other images, or an image would not fit into memory.
         """
         if isinstance(model, SavedPosteriors):
             found, identity = model.info["images"], self._manifest.identity()
@@ -121,11 +121,11 @@ class Evaluator:
             index: its index among the evaluation's models; part of its files' names.
 
         Returns:
-            Its results in the order in which they are shown, the last one over all scales and methods; and for each
+            The results in the order in which they are shown, the last one over all scales and methods; and for each
             method the posteriors averaged over the test scales.
 
         Raises:
-            UserError: a record or the model cannot be used.
+            UserError: a record cannot be read, an output is not a posterior, or memory ran out.
         """
         if isinstance(model, SavedPosteriors):
             by_scale, by_method = {}, self._read_saved(model)
@@ -134,7 +134,12 @@ class Evaluator:
         return self._results([model], by_scale, by_method), by_method
 
     def fuse(self, models: Sequence[Evaluable], by_method: Mapping[str, TimedPosteriors]) -> list[Result]:
-        """Returns the results of several models together, given the means of their posteriors for each method."""
+        """Returns the results of several models whose posteriors are averaged.
+
+        Args:
+            models: the models.
+            by_method: for each method the mean of the models' posteriors.
+        """
         return self._results(models, {}, by_method)
 
     def _results(
@@ -172,7 +177,7 @@ class Evaluator:
         return by_scale, by_method
 
     def _run_method(self, model: EvaluatedModel, method: str, index: int) -> Iterator[tuple[int, TimedPosteriors]]:
-        """Yields each test scale and the posteriors of a method at it."""
+        """Yields each test scale Q in pixels, and the posteriors of a method at that scale."""
         with self._strategy.scope():
             net = fully_convolutional.convert(model.net) if method == DENSE else model.net
         predictor = DistributedPredictor(net, self._strategy, average=self._protocol.average, flip=self._flip)
@@ -191,12 +196,12 @@ class Evaluator:
             yield side, TimedPosteriors(outputs.values(), outputs.seconds)
 
     def to_save(self, model: EvaluatedModel, by_method: Mapping[str, TimedPosteriors], path: Path) -> SavedPosteriors:
-        """Returns a model's posteriors together with everything that a later fusion checks.
+        """Returns a model's posteriors together with the description that a later fusion checks.
 
         Args:
             model: the model.
             by_method: its posteriors, as `test` returns them.
-            path: the file that they will be saved in.
+            path: the file in which they will be saved.
         """
         info = {
             "model": model.identity(),

@@ -1,4 +1,4 @@
-"""The pictures of an evaluation's report, drawn with matplotlib."""
+"""Draws the pictures of an evaluation's report with matplotlib."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from vgg_keras.utils.arithmetic import ceil_divide
 from vgg_keras.utils.files import write_atomically
 
-# Names longer than this would take the place of the picture.
+# Longer names would leave too little room for the picture.
 _MAX_NAME = 24
 _CELL_INCHES = 2.4
 
@@ -20,7 +20,7 @@ def _short(name: str) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure, complete or not at all."""
+    """Writes a figure to an image file, complete or not at all."""
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=100, bbox_inches="tight"))
 
 
@@ -28,9 +28,9 @@ def confusion_matrix(counts: np.ndarray, row_names: Sequence[str], column_names:
     """Draws how often the images of each class were given each label.
 
     Args:
-        counts: (rows, columns), images of a class (row) that got a label (column).
-        row_names: of the classes.
-        column_names: of the labels.
+        counts: (rows, columns), number of images of a class (row) that got a label (column).
+        row_names: names of the classes.
+        column_names: names of the labels.
     """
     size = 2.5 + 0.42 * max(counts.shape)
     figure = Figure(figsize=(size + 1, size))
@@ -49,7 +49,13 @@ def confusion_matrix(counts: np.ndarray, row_names: Sequence[str], column_names:
 
 
 def errors_by_class(names: Sequence[str], errors: Sequence[float], mean: float) -> Figure:
-    """Draws the top-1 error of each class, in percent, and the error of all images as a line."""
+    """Draws the top-1 error of each class as a bar, and that of all images as a line.
+
+    Args:
+        names: names of the classes.
+        errors: top-1 error of each class in percent.
+        mean: top-1 error of all images in percent.
+    """
     figure = Figure(figsize=(7, 1 + 0.28 * len(names)))
     axes = figure.subplots()
     axes.barh(range(len(names)), errors, color="tab:blue")
@@ -63,11 +69,11 @@ def errors_by_class(names: Sequence[str], errors: Sequence[float], mean: float) 
 
 @dataclasses.dataclass(frozen=True)
 class Captioned:
-    """A picture with words.
+    """A picture with a caption.
 
     Attributes:
         image: (H, W, 3) uint8.
-        caption: what stands above it.
+        caption: text above the picture.
     """
 
     image: np.ndarray
@@ -75,7 +81,12 @@ class Captioned:
 
 
 def gallery(pictures: Sequence[Captioned], columns: int = 4) -> Figure:
-    """Draws pictures in rows, each under its caption."""
+    """Draws pictures in rows, each under its caption.
+
+    Args:
+        pictures: the pictures.
+        columns: number of pictures in a row.
+    """
     rows = ceil_divide(len(pictures), columns)
     figure = Figure(figsize=(_CELL_INCHES * columns, (_CELL_INCHES + 0.6) * rows), layout="constrained")
     for axes, picture in zip(figure.subplots(rows, columns, squeeze=False).flat, pictures, strict=False):
@@ -92,9 +103,9 @@ class MappedImage:
 
     Attributes:
         image: (H, W, 3) uint8, as the net saw it.
-        posteriors: (h, w, classes), the softmax at each position of the map.
-        caption: what stands above it.
-        classes: (index, name) of the classes whose maps are drawn.
+        posteriors: (h, w, classes) float32, the softmax at each position of the map.
+        caption: text above the image.
+        classes: (index, name) of each class whose map is drawn.
     """
 
     image: np.ndarray
@@ -104,10 +115,15 @@ class MappedImage:
 
 
 def map_extent(map_shape: tuple[int, int], input_size: int, stride: int = 32) -> tuple[float, float, float, float]:
-    """Returns (left, right, bottom, top) in pixels of a class-score map drawn over its image.
+    """Returns the extent of a class-score map drawn over its image: (left, right, bottom, top) in pixels.
 
-    The position (i, j) looks at the window that begins at (stride * i, stride * j) and is `input_size` wide; it is
-    drawn as a square of side `stride` in the middle of that.
+    Position (i, j) of the map sees the window of side `input_size` whose top left corner is at row stride * i and
+    column stride * j; it is drawn as a square of side `stride` in the middle of that window.
+
+    Args:
+        map_shape: height and width of the map, in positions.
+        input_size: side of the net's window in pixels.
+        stride: distance between the windows of neighbouring positions in pixels.
     """
     first = (input_size - stride) / 2
     height, width = map_shape
@@ -115,11 +131,11 @@ def map_extent(map_shape: tuple[int, int], input_size: int, stride: int = 32) ->
 
 
 def class_score_maps(images: Sequence[MappedImage], input_size: int) -> Figure:
-    """Draws each image, then the posterior of some classes over it, position by position.
+    """Draws a row for each image: the image, then the posterior map of each of its classes over the image.
 
     Args:
-        images: what to draw; a row each.
-        input_size: side of the net's window, pixels.
+        images: the images and their posteriors.
+        input_size: side of the net's window in pixels.
     """
     columns = 1 + max(len(mapped.classes) for mapped in images)
     size = ((_CELL_INCHES + 0.4) * columns, (_CELL_INCHES + 0.6) * len(images))

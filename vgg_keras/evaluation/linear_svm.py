@@ -1,4 +1,4 @@
-"""A linear SVM on descriptors of a net that is left as it is (arXiv:1409.1556, appendix B)."""
+"""Fits and tests a linear SVM on the descriptors of a frozen net (arXiv:1409.1556, appendix B)."""
 
 import dataclasses
 
@@ -12,19 +12,19 @@ _FOLDS = 5
 
 @dataclasses.dataclass(frozen=True)
 class LinearResult:
-    """What a linear SVM learned.
+    """The result of fitting and testing a linear SVM.
 
     Attributes:
-        c: its parameter C, chosen by cross-validation on the training split.
-        num_training_images: images that it learned from.
-        num_images: images of the other split, on which it was tested.
-        mean_class_recall: percent: the mean over the classes, as for Caltech; None where images have several labels.
-        top1_error: percent; None where images have several labels.
-        cross_validation_error: percent: the top-1 error of the cross-validation with that C, each training image
-            classified by a fit without it. Far from `top1_error`, one split is harder than the other; None where images
-            have several labels.
-        mean_average_precision: percent, where images have several labels, as for VOC: the area under the precision
-            against the recall, mean over the classes; else None.
+        c: the SVM's parameter C, chosen by cross-validation on the training split.
+        num_training_images: number of images on which it was trained.
+        num_images: number of images on which it was tested.
+        mean_class_recall: recall in percent, mean over the classes, as for Caltech; None where images have several
+            labels.
+        top1_error: top-1 error in percent; None where images have several labels.
+        cross_validation_error: top-1 error in percent of the cross-validation with that C, on the training images. If
+            it is far from `top1_error`, one split is harder than the other; None where images have several labels.
+        mean_average_precision: area under the precision-recall curve in percent, mean over the classes, where images
+            have several labels, as for VOC; else None.
     """
 
     c: float
@@ -55,17 +55,17 @@ def fit_and_test(
     *,
     seed: int = 0,
 ) -> LinearResult:
-    """Fits a one-against-the-rest linear SVM; C is what cross-validation on the training images likes best.
+    """Fits a one-against-the-rest linear SVM, with C chosen by cross-validation, and tests it.
 
     Args:
         train_features: (N, D) float32, rows of length 1.
         train_labels: (N,) int32; where images have several labels (N, classes), 1 for a label that an image has.
-        test_features: (M, D).
-        test_labels: (M,), or (M, classes).
-        seed: of the folds.
+        test_features: (M, D) float32, rows of length 1.
+        test_labels: (M,) int32, or (M, classes).
+        seed: seed of the folds and of the solver.
 
     Raises:
-        UserError: there are too few images of a class to learn from.
+        UserError: there are fewer than two classes, or fewer than two training images with or without a class.
     """
     from sklearn.metrics import balanced_accuracy_score
 
@@ -84,13 +84,13 @@ def fit_and_test(
 
 
 def _search(features: np.ndarray, labels: np.ndarray, seed: int):
-    """Returns scikit-learn's search for C, done, with the classifier that it chose."""
+    """Searches for C by cross-validation; returns scikit-learn's fitted search, which predicts with the best C."""
     from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.svm import LinearSVC
 
     several = labels.ndim == 2
-    # Of several labels, each divides the images in two: those with it and those without.
+    # With several labels to an image, each label divides the images into those with it and those without it.
     counts = np.concatenate([labels.sum(0), (1 - labels).sum(0)]) if several else np.bincount(labels)
     folds = min(_FOLDS, counts[counts > 0].min())
     if folds < 2 or (counts > 0).sum() < 2 or (several and counts.min() < 2):
@@ -108,7 +108,7 @@ def _mean_average_precision(fitted, features: np.ndarray, labels: np.ndarray) ->
     """Returns the mean average precision of a classifier on images of several labels, (M, classes), in percent."""
     from sklearn.metrics import average_precision_score
 
-    # A class that no tested image has, as in a small fold, cannot be found or missed.
+    # No average precision is defined for a class that no tested image has, as happens in a small fold.
     tested = labels.any(axis=0)
     scores = fitted.decision_function(features)
     return 100 * float(average_precision_score(labels[:, tested], scores[:, tested]))

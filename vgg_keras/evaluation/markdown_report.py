@@ -20,7 +20,7 @@ from vgg_keras.utils.files import write_text
 
 REPORT = "report.md"
 _PICTURES = "pictures"
-# Pictures show every class up to this number; beyond it, the worst ones.
+# Pictures show all classes up to this number; of more classes, only the worst.
 _MAX_CLASSES = 20
 _MAX_MISTAKES = 16
 _MAX_MAPS = 6
@@ -30,13 +30,13 @@ _MAX_CAPTION = 24
 
 @dataclasses.dataclass(frozen=True)
 class FinishedEvaluation:
-    """Everything that the report shows.
+    """A finished evaluation, with everything that its report shows.
 
     Attributes:
         record: content of `evaluation.json`.
         posteriors: (N, classes) float32, those of the last result.
         manifest: the images.
-        models: the models.
+        models: the models, or their saved posteriors.
     """
 
     record: dict
@@ -46,7 +46,11 @@ class FinishedEvaluation:
 
 
 def write(finished: FinishedEvaluation, folder: Path) -> Path:
-    """Writes `report.md` and its pictures into a folder; returns the report's path."""
+    """Writes `report.md` and its pictures into a folder; returns the report's path.
+
+    Raises:
+        UserError: a record cannot be read.
+    """
     (folder / _PICTURES).mkdir(exist_ok=True)
     mistakes, mapped = _most_confident_mistakes(finished), _shown_in_maps(finished)
     # The records are read once for all pictures.
@@ -76,7 +80,7 @@ def _overview(finished: FinishedEvaluation) -> str:
 
 
 def _worst(finished: FinishedEvaluation) -> list[int]:
-    """Returns the classes with the highest top-1 error, worst first, as many as a picture has place for."""
+    """Returns the indices of the classes with the highest top-1 error, worst first, as many as a picture can show."""
     classes = finished.record["classes"]
     seen = [index for index, entry in enumerate(classes) if entry["images"]]
     return sorted(seen, key=lambda index: -classes[index]["top1_error"])[:_MAX_CLASSES]
@@ -108,7 +112,7 @@ def _classes(finished: FinishedEvaluation, folder: Path) -> str:
 def _shown_counts(
     finished: FinishedEvaluation, rows: Sequence[int], names: Sequence[str]
 ) -> tuple[np.ndarray, list[str]]:
-    """Returns the counts of the shown classes and the names of the columns; the rest goes into a column "others"."""
+    """Returns the counts of the shown classes and the names of the columns; the last sums up all "others", if any."""
     matrix = results.confusion_matrix(finished.posteriors, finished.manifest.labels)[rows]
     counts, column_names = matrix[:, rows], [names[index] for index in rows]
     others = matrix.sum(axis=1) - counts.sum(axis=1)
@@ -143,7 +147,7 @@ def _caption(finished: FinishedEvaluation, index: int) -> str:
 
 
 def _photos(manifest: SplitManifest, chosen: Collection[int]) -> Iterator[tuple[int, tf.Tensor]]:
-    """Yields (index, decoded image) of some images, in the order of the records."""
+    """Yields (index, decoded image) for the chosen images, in the order of the records."""
     wanted = np.zeros(len(manifest), bool)
     wanted[list(chosen)] = True
     dataset = manifest.data.encoded(manifest.split).take(len(wanted)).enumerate()
@@ -171,7 +175,7 @@ def _thumbnail(photo: tf.Tensor) -> np.ndarray:
 
 
 def _shown_in_maps(finished: FinishedEvaluation) -> list[int]:
-    """Returns images for the class-score maps: half mistakes, half those that it is surest of and right."""
+    """Returns the indices of images for class-score maps: half confident mistakes, half confident right answers."""
     right = finished.posteriors.argmax(axis=1) == finished.manifest.labels
     surest = np.argsort(-np.where(right, finished.posteriors.max(axis=1), -1.0), kind="stable")[: int(right.sum())]
     wrong = _most_confident_mistakes(finished)[: _MAX_MAPS // 2]
@@ -179,7 +183,7 @@ def _shown_in_maps(finished: FinishedEvaluation) -> list[int]:
 
 
 def _maps(finished: FinishedEvaluation, folder: Path, chosen: Sequence[int], photos: Mapping[int, tf.Tensor]) -> str:
-    """Draws class-score maps of the first model that can be run."""
+    """Draws class-score maps with the first model that was loaded; saved posteriors hold none. Returns the section."""
     model = next((model for model in finished.models if isinstance(model, EvaluatedModel)), None)
     if model is None:
         return "## Class-score maps\n\nNot drawn: saved posteriors were evaluated, which hold no maps.\n"

@@ -1,4 +1,4 @@
-"""The errors that the paper publishes (arXiv:1409.1556, Tables 3 to 6) as data."""
+"""Lists the errors that the paper publishes (arXiv:1409.1556, Tables 3 to 6)."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ class PublishedResult:
 
     Attributes:
         table: number of the table.
-        nets: one net, or those whose posteriors are averaged.
+        nets: one net, or several whose posteriors are averaged.
         method: one of `protocol.METHODS`.
-        scales: SINGLE or MULTI.
+        scales: SINGLE or MULTI: one test scale or three.
         top1: top-1 error on the validation set.
         top5: top-5 error on the validation set.
-        test_top5: top-5 error on the test set, where the paper gives it.
+        test_top5: top-5 error on the test set; None where the paper does not give it.
     """
 
     table: int
@@ -69,7 +69,8 @@ _MULTI_CROP = {
     ("E", BOTH): (24.4, 7.1),
 }
 _JITTERED_D, _JITTERED_E = TrainedNet("D", _JITTERED), TrainedNet("E", _JITTERED)
-# Seven nets: what was submitted to the challenge, before the jittered nets were trained in all layers.
+# The seven nets submitted to the challenge, when the jittered D had only its fully connected layers fine-tuned
+# (sect. 4.4).
 _SUBMITTED = (
     TrainedNet("D", "256"),
     TrainedNet("D", "384"),
@@ -95,12 +96,15 @@ PUBLISHED: tuple[PublishedResult, ...] = (
 
 
 def find_published(nets: Sequence[TrainedNet], method: str, scales: Sequence[Sequence[int]]) -> list[PublishedResult]:
-    """Finds the paper's rows for nets, in any order, a method and test scales; Table 5 repeats rows of Table 4.
+    """Finds the paper's rows for some nets, a method and test scales.
 
     Args:
-        nets: the nets.
+        nets: the nets, in any order.
         method: one of `protocol.METHODS`.
         scales: test scales Q of each net in pixels, in any order.
+
+    Returns:
+        The rows, none if the paper has no such result; two where Table 5 repeats a row of Table 4.
     """
 
     def key(nets, scales) -> list:

@@ -14,7 +14,7 @@ from vgg_keras.inference.protocol import BOTH, CENTER_CROP, DENSE, MULTI_CROP
 from vgg_keras.utils.metrics import top_k_errors
 
 RECORD = "evaluation.json"
-# The validation split of ILSVRC-2012, of which the paper's errors are.
+# Identifies the validation split of ILSVRC-2012, on which the paper measures its errors.
 _ILSVRC = {"data_set": "imagenet2012", "split": "validation", "num_images": 50_000, "num_classes": 1000}
 COLUMNS = ("net", "train S", "test Q", "method", "top-1 err. %", "top-5 err. %", "paper's", "images/s")
 METHOD_NAMES = {
@@ -26,7 +26,7 @@ METHOD_NAMES = {
 
 
 def result_record(result: Result) -> dict:
-    """Returns a result as it stands in `evaluation.json`."""
+    """Returns a result as `evaluation.json` stores it."""
     published = result.published()
     papers = (
         {"table": published.table, "top1_error": published.top1, "top5_error": published.top5} if published else None
@@ -48,7 +48,16 @@ def result_record(result: Result) -> dict:
 
 
 def class_records(posteriors: np.ndarray, manifest: SplitManifest) -> list[dict]:
-    """Returns images and errors of each class as they stand in `evaluation.json`, in the order of the class indices."""
+    """Returns the number of images and the errors of each class as `evaluation.json` stores them.
+
+    Args:
+        posteriors: (N, classes) float32.
+        manifest: the images.
+
+    Returns:
+        One record for each class, in the order of the class indices; errors in percent, None for a class without
+        images.
+    """
     labels, names = manifest.labels, manifest.data.label_names
     count = np.bincount(labels, minlength=len(names))
     top1, top5 = (
@@ -68,19 +77,27 @@ def class_records(posteriors: np.ndarray, manifest: SplitManifest) -> list[dict]
 
 
 def confusion_matrix(posteriors: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Counts the images of each class (row) by the class they were taken for (column); (classes, classes) int64."""
+    """Counts the images of each class (row) by their predicted class (column).
+
+    Args:
+        posteriors: (N, classes) float32.
+        labels: (N,) int32.
+
+    Returns:
+        (classes, classes) int64.
+    """
     num_classes = posteriors.shape[1]
     return tf.math.confusion_matrix(labels, posteriors.argmax(axis=1), num_classes, dtype=tf.int64).numpy()
 
 
 def confusions(posteriors: np.ndarray, labels: np.ndarray) -> list[list[int]]:
-    """Returns [class, class it was taken for, images] for each pair that occurs, as it stands in `evaluation.json`."""
+    """Returns [class, predicted class, images] for each pair that occurs, as `evaluation.json` stores it."""
     matrix = confusion_matrix(posteriors, labels)
     return [[int(row), int(column), int(matrix[row, column])] for row, column in np.argwhere(matrix)]
 
 
 def is_ilsvrc(identity: dict) -> bool:
-    """Returns whether images, described by `SplitManifest.identity`, are those of which the paper's errors are."""
+    """Returns whether images, described by `SplitManifest.identity`, are those on which the paper measures errors."""
     return all(identity[key] == value for key, value in _ILSVRC.items())
 
 
@@ -106,7 +123,7 @@ def format_errors(top1: float, top5: float) -> str:
 
 
 def _join_different(parts: Iterable[str]) -> str:
-    """Joins what differs between fused models; writes once what does not."""
+    """Joins the cells of fused models with " + ", or returns a single cell if they are all the same."""
     parts = list(parts)
     return parts[0] if len(set(parts)) == 1 else " + ".join(parts)
 

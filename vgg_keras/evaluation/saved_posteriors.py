@@ -1,4 +1,4 @@
-"""Keeps the posteriors of one model on a split, so that a later fusion need not run the net again."""
+"""Saves and loads the posteriors of one model on a split, so that a later fusion need not run the net again."""
 
 import dataclasses
 import json
@@ -22,8 +22,8 @@ class SavedPosteriors:
 
     Attributes:
         path: the `.npz` file.
-        by_method: for each method but "both" (N, classes) float32, averaged over the test scales.
-        labels: (N,) int32.
+        by_method: posteriors by each method but "both", (N, classes) float32, averaged over the test scales.
+        labels: true classes, (N,) int32.
         info: JSON-ready description of the model, the images and the settings, and the seconds for each method.
     """
 
@@ -56,7 +56,7 @@ class SavedPosteriors:
         """Reads a file that `save` wrote.
 
         Raises:
-            UserError: the file is missing or of another kind.
+            UserError: the file is missing, holds no posteriors, or was written by another version of the package.
         """
         try:
             with np.load(path) as arrays:
@@ -69,14 +69,14 @@ class SavedPosteriors:
             raise
         except FileNotFoundError as error:
             raise UserError(f"{path} is missing; evaluate --save_posteriors writes such files") from error
-        except Exception as error:  # whatever zip, NumPy and JSON raise
+        except Exception as error:  # zipfile, NumPy and json raise many kinds of errors
             raise UserError(f"{path} does not hold posteriors of an evaluation: {error}") from error
 
     def require_protocol(self, protocol: TestProtocol) -> None:
-        """Checks that the posteriors were computed as a protocol asks.
+        """Checks that the posteriors were computed by a protocol.
 
         Raises:
-            UserError: a method is missing, or scales, mirror images or averages differ.
+            UserError: a method is missing, or the test scales, the use of mirror images or the averages differ.
         """
         lacking = [method for method in protocol.base_methods() if method not in self.by_method]
         if lacking:

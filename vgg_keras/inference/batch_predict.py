@@ -1,4 +1,4 @@
-"""Resumable inference over one split at one test scale (arXiv:1409.1556, sect. 3.2)."""
+"""Runs resumable inference over one split at one test scale (arXiv:1409.1556, sect. 3.2)."""
 
 from collections.abc import Iterable, Mapping
 
@@ -29,14 +29,14 @@ def predict_split(
 
     Args:
         outputs: array with a row for each image, which receives the mean over the image's views.
-        predictor: the net.
+        predictor: the net on its devices.
         manifest: the images.
-        spec: what the net is shown of each image.
+        spec: the views of each image.
         title: text in front of the progress bar.
-        model_name: the model's name for messages.
+        model_name: name of the model in messages.
 
     Raises:
-        UserError: a record or the model cannot be used, or memory ran out.
+        UserError: a record cannot be read, an output is not finite or not a posterior, or memory ran out.
     """
     pending = outputs.pending()
     if not pending.any():
@@ -78,7 +78,7 @@ def _store_means(
 
 
 def _check_outputs(posteriors: np.ndarray, model_name: str, *, sum_to_one: bool) -> None:
-    """Refuses outputs that are not finite, or that are class scores without a softmax."""
+    """Refuses outputs that are not finite, or that should be posteriors but lack the softmax."""
     if not np.isfinite(posteriors).all():
         raise UserError(f"{model_name} gives outputs that are not numbers: its training diverged")
     if not sum_to_one:

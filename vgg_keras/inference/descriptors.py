@@ -23,17 +23,17 @@ AVERAGE, STACK = "average", "stack"
 def descriptor_net(
     model: EvaluatedModel, layer: str, *, flip: bool, strategy: tf.distribute.Strategy
 ) -> DistributedPredictor:
-    """Cuts a model after a layer: the result computes descriptors, (B, H, W, 3) -> (B, channels).
+    """Cuts a model after a layer, so that it computes descriptors: (B, H, W, 3) -> (B, channels) float32.
 
     Args:
         model: the model.
-        layer: name of the layer, whose outputs after its ReLU are taken: "fc7", the penultimate one, or another one,
-            such as "block5_pool".
+        layer: name of the layer whose outputs, after its ReLU, are the descriptors: "fc7", the penultimate one, or
+            another one, such as "block5_pool".
         flip: whether the descriptor is averaged with that of the mirror image.
         strategy: the devices.
 
     Raises:
-        UserError: the model cannot be converted, or has no such layer with a map.
+        UserError: the model cannot be converted, or has no layer of this name that outputs a map.
     """
     with strategy.scope():
         converted = fully_convolutional.convert(model.net)
@@ -45,17 +45,20 @@ def descriptor_net(
 
 
 def normalise(descriptors: np.ndarray) -> np.ndarray:
-    """Scales each row to the length 1; (N, D) float32. A row of zeros stays as it is."""
+    """Scales each row to length 1: (N, D) -> (N, D) float32. A row of zeros stays as it is."""
     lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
     return (descriptors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
 
 
 def combine_descriptors(parts: Sequence[np.ndarray], combine: str) -> np.ndarray:
-    """Joins the descriptors of several scales or nets to rows of length 1.
+    """Combines the descriptors of several scales or nets into rows of length 1.
 
     Args:
         parts: (N, D) for each scale or net.
-        combine: AVERAGE: the mean of the parts; STACK: the parts side by side, each first scaled to the length 1.
+        combine: AVERAGE: the mean of the parts; STACK: the parts side by side, each first scaled to length 1.
+
+    Returns:
+        (N, D) float32, or with STACK (N, sum of the widths D).
     """
     if combine == AVERAGE:
         return normalise(np.mean(parts, axis=0, dtype=np.float64))
@@ -72,19 +75,22 @@ def describe_split(
     model_index: int,
     batch_size: int,
 ) -> np.ndarray:
-    """Describes the images of a split by one model, and resumes where a killed process stopped.
+    """Computes one model's descriptors of the images of a split, and resumes where a killed process stopped.
 
     Args:
         net: result of `descriptor_net`.
-        model: the model that it was cut from, whose test scales are the scales.
+        model: the model from which `net` was cut; the descriptors are computed at its test scales.
         manifest: the images.
-        combine: how several scales are joined: AVERAGE or STACK.
-        folder: where the descriptors of each scale are kept meanwhile.
+        combine: how the descriptors of several scales are combined: AVERAGE or STACK.
+        folder: folder in which the descriptors of each scale are kept until the run ends.
         model_index: index among the models of the run; part of the files' names.
-        batch_size: number of crops that have as many pixels as a batch, of all devices together.
+        batch_size: batch size of all devices together, in crops; whole images are batched to as many pixels.
 
     Returns:
         (N, D) float32, rows of length 1; D is the layer's width, times the number of scales if they are stacked.
+
+    Raises:
+        UserError: a record cannot be read, an output is not finite, or memory ran out.
     """
     parts = []
     for side in model.test_scales:

@@ -24,7 +24,7 @@ class EvaluatedModel:
         path: the `.keras` file.
         net: the model, from square crops (B, S, S, 3), RGB 0..255, to posteriors (B, classes).
         trained: its net and training scale.
-        test_scales: Q in pixels.
+        test_scales: test scales Q in pixels.
         input_size: side of its crops in pixels.
     """
 
@@ -45,7 +45,7 @@ class EvaluatedModel:
         return self.net.output_shape[-1]
 
     def map_scale(self) -> int:
-        """Returns the scale Q at which class-score maps are drawn, in pixels: at the test scales maps are small."""
+        """Returns the scale Q in pixels at which class-score maps are drawn; at a test scale a map may be too small."""
         return max(*self.test_scales, 2 * self.input_size)
 
     def identity(self) -> dict:
@@ -88,11 +88,11 @@ def require_scales_fit(path: Path, test_scales: Sequence[int], input_size: int) 
 
     Args:
         path: the model's file, for messages.
-        test_scales: Q in pixels.
+        test_scales: test scales Q in pixels.
         input_size: side of the model's crops in pixels.
 
     Raises:
-        UserError: a scale is smaller.
+        UserError: a test scale is smaller than the model's input.
     """
     too_small = [side for side in test_scales if side < input_size]
     if too_small:
@@ -116,7 +116,7 @@ def _check_shapes(path: Path, net: keras.Model) -> None:
 
 
 def _sha256(path: Path) -> str:
-    # hashlib.file_digest came with Python 3.11.
+    # hashlib.file_digest needs Python 3.11; the package supports 3.10.
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return hashlib.sha256(content).hexdigest()
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from vgg_keras.inference.protocol import POSTERIORS, SCORES
 from vgg_keras.utils.arithmetic import ceil_divide
 
-# For maps of descriptors, which are no class scores: their values are averaged as they are.
+# A third kind of average, for maps of descriptors: they are not class scores, so they get no softmax.
 VALUES = "values"
 
 
@@ -31,14 +31,14 @@ def predict_views(net: keras.Model, views: tf.Tensor, *, average: str, flip: boo
     """Computes the posteriors of views: (B, H, W, 3) float32, RGB 0..255 -> (B, classes) float32.
 
     Args:
-        net: from views to posteriors (B, classes), or to a map (B, h, w, C).
-        views: what the net is shown.
-        average: what `average_score_map` averages, where the net gives a map.
+        net: net from views to posteriors (B, classes), or to a map (B, h, w, C).
+        views: batch of views of equal size.
+        average: what `average_score_map` averages, if the net outputs a map.
         flip: whether each view is averaged with its mirror image.
     """
 
     def predict(seen: tf.Tensor) -> tf.Tensor:
-        # A net of crops has to know their size: Keras 3.10's Flatten fails without.
+        # A net for crops needs their static size: without it Flatten fails in Keras 3.10.
         outputs = net(tf.ensure_shape(seen, net.input_shape), training=False)
         return outputs if len(outputs.shape) == 2 else average_score_map(outputs, average)
 
@@ -49,10 +49,10 @@ class DistributedPredictor:
     """Computes the posteriors of batches of views, shared out over the devices of a strategy.
 
     Args:
-        net: from images (B, H, W, 3) to posteriors (B, classes), or a fully convolutional net (of
+        net: net from images (B, H, W, 3) to posteriors (B, classes), or a fully convolutional net (result of
             `fully_convolutional.convert`) to class-score maps (B, h, w, classes); made in the strategy's scope.
         strategy: the devices.
-        average: what `average_score_map` averages, where the net gives a map.
+        average: what `average_score_map` averages, if the net outputs a map.
         flip: whether each view is averaged with its mirror image.
     """
 
@@ -75,13 +75,13 @@ class DistributedPredictor:
         """Computes posteriors: (B, H, W, 3) float32, RGB 0..255 -> (B, classes) float32."""
         count = views.shape[0]
         per_replica = ceil_divide(count, self._replicas)
-        # What fills the last replica's part up is dropped again: every view counts once.
+        # The padding of the last replica's part is dropped again, so every view counts once.
         padding = per_replica * self._replicas - count
         views = tf.pad(views, [[0, padding], [0, 0], [0, 0], [0, 0]])
         parts = tf.reshape(views, (self._replicas, per_replica, *views.shape[1:]))
         return self._predict_parts(parts).numpy()[:count]
 
-    # One trace for all shapes: a real set has hundreds.
+    # One trace serves all image shapes: a real data set has hundreds.
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, None, 3), tf.float32)])
     def _predict_parts(self, parts: tf.Tensor) -> tf.Tensor:
         part = self._strategy.experimental_distribute_values_from_function(

@@ -20,10 +20,10 @@ class Predictor:
     Args:
         model: the model, loaded with the same protocol.
         protocol: what the model is shown of each photo.
-        batch_size: number of crops that are computed at a time.
+        batch_size: number of crops in a batch.
 
     Raises:
-        UserError: the model cannot be used in this way.
+        UserError: the method is DENSE, and the model cannot be made fully convolutional.
     """
 
     def __init__(self, model: EvaluatedModel, protocol: TestProtocol, batch_size: int = 32):
@@ -36,15 +36,15 @@ class Predictor:
 
     @functools.cached_property
     def map_net(self) -> keras.Model:
-        """The model as a fully convolutional one.
+        """The model as a fully convolutional net.
 
         Raises:
-            UserError: it cannot be converted.
+            UserError: the model cannot be converted.
         """
         return fully_convolutional.convert(self.model.net)
 
     def posteriors(self, photo: np.ndarray) -> np.ndarray:
-        """Computes the posteriors of a photo: (H, W, 3) uint8 -> (classes,), the mean over scales and views.
+        """Computes the posteriors of a photo: (H, W, 3) uint8 -> (classes,) float64, the mean over scales and views.
 
         Raises:
             BadImage: the photo is so long and thin that, rescaled, it would not fit into memory.
@@ -64,5 +64,15 @@ class Predictor:
         return np.concatenate([self._predict(batch) for batch in batches]).mean(axis=0, dtype=float)
 
     def map_posteriors(self, images: np.ndarray) -> np.ndarray:
-        """Computes the posteriors of images as they are, from their maps: (B, H, W, 3) -> (B, classes) float32."""
+        """Computes the posteriors of images, neither rescaled nor mirrored, from their class-score maps.
+
+        Args:
+            images: (B, H, W, 3) float32, RGB 0..255.
+
+        Returns:
+            (B, classes) float32.
+
+        Raises:
+            UserError: the model cannot be made fully convolutional.
+        """
         return average_score_map(self.map_net(images, training=False), self._average).numpy()

@@ -13,10 +13,10 @@ METHODS = (DENSE, MULTI_CROP, BOTH, CENTER_CROP)
 # What is averaged over a class-score map.
 SCORES, POSTERIORS = "scores", "posteriors"
 AVERAGES = (SCORES, POSTERIORS)
-# How many test scales the paper uses: one (sect. 4.1) or three (sect. 4.2).
+# The test scales of the paper: one (sect. 4.1) or three (sect. 4.2).
 SINGLE, MULTI = "single", "multi"
 
-# Step between the scales at which a net of a fixed S is tested (sect. 4.2).
+# Distance in pixels between the test scales of a net that was trained at a fixed S (sect. 4.2).
 _SCALE_STEP = 32
 
 
@@ -25,8 +25,8 @@ def test_scales(train_scale: tuple[int, int], kind: str) -> tuple[int, ...]:
 
     Args:
         train_scale: (Smin, Smax) of the training scale in pixels.
-        kind: SINGLE: S, or 0.5 (Smin + Smax) (sect. 4.1); MULTI: S - 32, S, S + 32, or Smin, the middle, Smax (sect.
-            4.2).
+        kind: SINGLE: S, or 0.5 (Smin + Smax) (sect. 4.1); MULTI: S - 32, S, S + 32, or Smin, 0.5 (Smin + Smax), Smax
+            (sect. 4.2).
     """
     low, high = train_scale
     middle = (low + high) // 2
@@ -37,7 +37,7 @@ def test_scales(train_scale: tuple[int, int], kind: str) -> tuple[int, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class TrainedNet:
-    """A net and the scale that it was trained with.
+    """A net and the scale at which it was trained.
 
     Attributes:
         net: key of `vgg.NETS`, or the Keras model's name if it is none of the paper's nets.
@@ -48,7 +48,11 @@ class TrainedNet:
     train_scale: str
 
     def scale_range(self) -> tuple[int, int]:
-        """Returns (Smin, Smax) in pixels."""
+        """Returns (Smin, Smax) in pixels, equal for a fixed S.
+
+        Raises:
+            ValueError: the training scale is unknown.
+        """
         scales = [int(side) for side in self.train_scale.split(",")]
         return scales[0], scales[-1]
 
@@ -87,7 +91,7 @@ class TestProtocol:
             path: the model's file, for messages.
 
         Raises:
-            UserError: `test_scales` is malformed, or follows from a training scale that is unknown.
+            UserError: `test_scales` is malformed, or depends on a training scale that is unknown.
         """
         if self.test_scales in ("", SINGLE, MULTI):
             if not trained.train_scale:

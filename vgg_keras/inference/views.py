@@ -1,4 +1,4 @@
-"""What a net is shown of a test image: all of it, a grid of crops, or the centre (arXiv:1409.1556, sect. 3.2)."""
+"""Cuts views out of test images: the whole image, a grid of crops, or the centre (arXiv:1409.1556, sect. 3.2)."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -14,13 +14,13 @@ from vgg_keras.utils.cli import UserError
 
 _GRID = 5
 _NUM_VIEWS = {DENSE: 1, MULTI_CROP: _GRID * _GRID, CENTER_CROP: 1}
-# Pixels that a whole image may have however small the batch: those of 64 of the paper's crops.
+# A whole image may have as many pixels as 64 of the paper's crops, however small the batch is.
 ALWAYS_ALLOWED_PIXELS = 64 * 224**2
 
 
 @dataclasses.dataclass(frozen=True)
 class ViewSpec:
-    """What a net is shown of each image at one test scale, and how many crops it is shown at a time.
+    """The views that a net is shown of each image at one test scale, and the size of their batches.
 
     Attributes:
         method: DENSE: the whole image; MULTI_CROP: a 5x5 grid of crops, corners included; CENTER_CROP: the centre.
@@ -68,6 +68,9 @@ def decode_views(image_bytes: tf.Tensor, specs: Sequence[ViewSpec]) -> list[tf.T
 
     Returns:
         For each spec (views, h, w, 3) float32, 0..255.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the image does not decode.
     """
     if specs[0].method == CENTER_CROP:  # only the centre needs to be decoded
         return [transforms.decode_center(image_bytes, spec.smallest_side, spec.crop_size)[tf.newaxis] for spec in specs]
@@ -103,7 +106,7 @@ def view_batches(manifest: SplitManifest, wanted: np.ndarray, spec: ViewSpec) ->
     Args:
         manifest: the images.
         wanted: (N,) bool, true for the images whose views are yielded.
-        spec: what is cut out of each image.
+        spec: the views of each image.
 
     Yields:
         {"image": (B, H, W, 3) float32 0..255, "index": (B,) int64, the image's index in the manifest}.

@@ -1,4 +1,4 @@
-"""Compares an exported model with the model that it was made of: agreement, size and latency on real photos."""
+"""Compares an exported model with its source on real photos: agreement, size and latency."""
 
 import dataclasses
 import time
@@ -11,11 +11,12 @@ from rich.table import Table
 from vgg_keras.data import transforms
 from vgg_keras.utils.cli import UserError
 
-# Largest difference in posterior between a model and what was made of it. In float32 both compute the same along
-# different paths; 1e-4 is far above their rounding and far below anything that changes a decision. bfloat16 has three
-# decimal digits.
+# Largest difference in posterior that is allowed between a model and its export. In float32 both compute the same
+# function by different operations; 1e-4 is far above their rounding errors and far below anything that changes a
+# decision. bfloat16 has about three decimal digits.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 0.1}
-# 8-bit integers may turn a close decision; more than these turned mean that something else is wrong.
+# 8-bit integers may change a close decision. If fewer photos than this share keep their best class, something else is
+# wrong.
 _INT8_SAME_TOP1 = 0.75
 
 
@@ -26,7 +27,7 @@ class Agreement:
     Attributes:
         num_photos: number of photos on which they were compared.
         same_top1: number of photos on which the best class is the same.
-        largest_difference: largest difference in posterior.
+        largest_difference: largest absolute difference in posterior, from 0 to 1.
     """
 
     num_photos: int
@@ -35,7 +36,7 @@ class Agreement:
 
     @classmethod
     def measure(cls, answers: np.ndarray, expected: np.ndarray) -> "Agreement":
-        """Compares posteriors: (N, classes) each."""
+        """Compares a model's posteriors with those of its source: (N, classes) each."""
         same = answers.argmax(axis=1) == expected.argmax(axis=1)
         return cls(len(answers), int(same.sum()), float(np.abs(answers - expected).max()))
 
@@ -54,8 +55,8 @@ class ConvertedModel:
         name: name of the format.
         size: size of its file or folder in bytes.
         run: function from images (1, H, W, 3) float32, RGB 0..255, to posteriors (1, classes).
-        whole: whether it takes images of any size; otherwise the centre crop alone.
-        exact: whether it has to give the same posteriors.
+        whole: whether it takes images of any size; otherwise it takes the centre crop only.
+        exact: whether its posteriors must agree to float32 accuracy, unlike those of 8-bit integers.
     """
 
     name: str
@@ -67,13 +68,13 @@ class ConvertedModel:
 
 @dataclasses.dataclass(frozen=True)
 class RuntimeComparison:
-    """A converted model, measured on photos.
+    """The agreement and latency of a converted model on photos.
 
     Attributes:
         model: the model.
         num_photos: number of photos.
         shown: the part of each photo that it was shown, in words.
-        milliseconds: median time for a photo.
+        milliseconds: median time for a photo in milliseconds.
         agreement: agreement with the SavedModel; None for the SavedModel itself.
     """
 
@@ -91,20 +92,20 @@ def compare_runtimes(
     smallest_side: int,
     crop_size: int,
 ) -> list[RuntimeComparison]:
-    """Compares models with the SavedModel on photos.
+    """Compares converted models with the SavedModel on photos.
 
     Args:
         reference: the SavedModel.
-        converted: the models.
+        converted: the converted models.
         photos: encoded photos.
         smallest_side: test scale Q in pixels.
         crop_size: side of the centre crop in pixels.
 
     Returns:
-        What was measured: the SavedModel, then those compared with it on the same images; whole images first.
+        Comparisons on whole images, then on centre crops; in each group the SavedModel comes first.
 
     Raises:
-        UserError: a model does not agree.
+        UserError: a model does not agree with the SavedModel.
     """
     rescaled = [transforms.rescale(transforms.decode(photo), smallest_side) for photo in photos]
     shown_images = {
@@ -141,7 +142,7 @@ def comparison_table(comparisons: Sequence[RuntimeComparison]) -> Table:
 
 
 def _require_agreement(model: ConvertedModel, found: Agreement) -> None:
-    # Written so that a NaN fails too.
+    # Negated, so that a NaN fails too.
     if model.exact and not found.largest_difference <= TOLERANCES["float32"]:
         raise UserError(f"{model.name} against the SavedModel: {found}; nothing was exported")
     if not found.same_top1 >= _INT8_SAME_TOP1 * found.num_photos:
@@ -151,7 +152,7 @@ def _require_agreement(model: ConvertedModel, found: Agreement) -> None:
 def _run_timed(model: ConvertedModel, images: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
     """Returns the posteriors of all images, and the median time for an image in milliseconds."""
     answers, seconds = [], []
-    model.run(images[0])  # the first one also pays for what is done once
+    model.run(images[0])  # not timed: the first call includes one-time set-up
     for image in images:
         start = time.perf_counter()
         answers.append(model.run(image)[0])

@@ -1,4 +1,4 @@
-"""The photos on which an exported model is checked."""
+"""Reads the photos on which an exported model is checked."""
 
 from pathlib import Path
 
@@ -14,14 +14,14 @@ def read_check_photos(model_path: Path, check_images: str) -> list[bytes]:
     """Reads the photos on which an export is checked.
 
     Args:
-        model_path: the model; its run's folder holds `samples/`.
-        check_images: a folder or a glob of photos to take instead, or "".
+        model_path: file of the model, in a run's folder with `samples/`.
+        check_images: folder or glob of the photos; "" for the run's samples.
 
     Returns:
         The encoded photos.
 
     Raises:
-        UserError: there are none, or one does not decode.
+        UserError: no photos were found, or one does not decode.
     """
     if check_images:
         place = Path(check_images)
@@ -35,10 +35,10 @@ def read_check_photos(model_path: Path, check_images: str) -> list[bytes]:
 
 
 def read_servable_photo(path: Path) -> bytes:
-    """Reads an encoded photo.
+    """Reads an encoded photo, and checks that a server would accept it.
 
     Raises:
-        UserError: it does not decode.
+        UserError: the photo is no JPEG, PNG, GIF or BMP, or does not decode.
     """
     photo = path.read_bytes()
     try:

@@ -1,4 +1,4 @@
-"""What is asked of a served model before it may answer strangers: warm-up, mixed, malformed and concurrent requests."""
+"""Sends valid and malformed requests to a served model, and compares its answers with the source model's."""
 
 import concurrent.futures
 import dataclasses
@@ -16,20 +16,20 @@ from vgg_keras.serving.client import Client, RequestRefused
 from vgg_keras.serving.servable import CLASSIFY
 from vgg_keras.serving.warmup import WarmUpRequest
 
-# Answers to one photo, alone and among others: the same ops on the same shapes.
+# Largest difference allowed between two answers to the same photo: both come from the same ops on the same shapes.
 _SAME = 1e-5
 _REFUSED = "INVALID_ARGUMENT"
-# Side of the largest image that is made here to be refused there; it takes a byte a pixel while it is made.
+# Side in pixels of the largest decompression bomb that is made here: making it takes one byte of memory a pixel.
 _LARGEST_BOMB = 30_000
 
 
 @dataclasses.dataclass(frozen=True)
 class Photos:
-    """Photos that are sent.
+    """Photos to send, and the posteriors that are expected.
 
     Attributes:
-        encoded: JPEG, PNG, GIF or BMP.
-        expected: (N, classes), the source model's posteriors.
+        encoded: N encoded photos, JPEG, PNG, GIF or BMP.
+        expected: (N, classes), the source model's posteriors of the photos.
     """
 
     encoded: Sequence[bytes]
@@ -38,15 +38,15 @@ class Photos:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What came of a check.
+    """The outcome of a check.
 
     Attributes:
-        check: its name.
-        seconds: of each request.
-        num_images: in all requests together.
-        wall_seconds: of all requests together.
-        agreement: with the source model, where answers were compared.
-        problem: what is wrong, or "".
+        check: name of the check.
+        seconds: latency of each request in seconds.
+        num_images: number of images in all requests together.
+        wall_seconds: wall time of all requests together in seconds.
+        agreement: agreement with the source model; None where answers were not compared with it.
+        problem: description of the problem, "" if there is none.
     """
 
     check: str
@@ -57,11 +57,11 @@ class Outcome:
     problem: str = ""
 
     def percentile(self, percent: float) -> float:
-        """Returns the latency in milliseconds below which so many percent of the requests are."""
+        """Returns a percentile, from 0 to 100, of the requests' latencies in milliseconds."""
         return 1000 * float(np.percentile(self.seconds, percent))
 
     def images_per_second(self) -> float:
-        """Returns the throughput."""
+        """Returns the throughput in images per second."""
         return self.num_images / self.wall_seconds
 
 
@@ -70,12 +70,12 @@ class Checks:
     """The checks of one served model.
 
     Attributes:
-        client: asks it.
-        photos: what is sent.
+        client: client of the server.
+        photos: the photos to send.
         tolerance: largest difference in posterior from the source model that is allowed.
-        max_pixels: images with more are refused.
-        concurrency: requests at the same time.
-        batch_size: photos in a request of several.
+        max_pixels: number of pixels above which the server refuses an image.
+        concurrency: number of requests at the same time.
+        batch_size: number of photos in a request of several.
     """
 
     client: Client
@@ -86,38 +86,67 @@ class Checks:
     batch_size: int = 8
 
     def replay(self, requests: Sequence[WarmUpRequest]) -> Outcome:
-        """Sends the requests of the warm-up file, and compares the answers with those that it holds."""
+        """Sends the requests of the warm-up file, and compares the answers with those in the file.
+
+        Raises:
+            RequestRefused: the server answers a request with an error.
+        """
         seconds, differences = [], [0.0]
         for request in requests:
             start = time.perf_counter()
             outputs = self.client.predict(request.signature, request.inputs)
             seconds.append(time.perf_counter() - start)
             differences += [np.abs(outputs[name] - expected).max() for name, expected in request.expected.items()]
-        # np.max, unlike max, lets no NaN go unseen.
+        # np.max, unlike max, always returns NaN if there is one.
         largest = float(np.max(differences))
         problem = "" if largest <= self.tolerance else f"answers differ by {largest:.1e} from those in the file"
         images = sum(len(next(iter(request.inputs.values()))) for request in requests)
         return Outcome("warm-up file", seconds, images, sum(seconds), problem=problem)
 
     def one_by_one(self) -> tuple[Outcome, np.ndarray]:
-        """Sends each photo alone; returns also the answers, (N, classes)."""
+        """Sends each photo in a request of its own.
+
+        Returns:
+            The outcome, and the answered posteriors, (N, classes).
+
+        Raises:
+            RequestRefused: the server answers a request with an error.
+        """
         return self._compared("one photo a request", [[place] for place in range(len(self.photos.encoded))])
 
     def mixed(self, alone: np.ndarray) -> Outcome:
-        """Sends several photos a request, of mixed sizes, and compares with what each got alone."""
+        """Sends requests of several photos, of mixed sizes, and compares the answers with those to single photos.
+
+        Args:
+            alone: (N, classes), the posteriors that `one_by_one` returned.
+
+        Raises:
+            RequestRefused: the server answers a request with an error.
+        """
         places = range(len(self.photos.encoded))
         batches = [list(places[start : start + self.batch_size]) for start in places[:: self.batch_size]]
         outcome, answers = self._compared(f"{self.batch_size} photos a request", batches)
         return _unless_same(outcome, float(np.abs(answers - alone).max()))
 
     def concurrent(self, alone: np.ndarray) -> Outcome:
-        """Sends photos alone, several requests at the same time, and compares with what each got before."""
+        """Sends every photo twice, alone, in concurrent requests, and compares the answers with the earlier ones.
+
+        Args:
+            alone: (N, classes), the posteriors that `one_by_one` returned.
+
+        Raises:
+            RequestRefused: the server answers a request with an error.
+        """
         places = [[place] for place in range(len(self.photos.encoded))] * 2
         outcome, answers = self._compared(f"{self.concurrency} requests at a time", places, self.concurrency)
         return _unless_same(outcome, float(np.abs(answers - np.tile(alone, (2, 1))).max()))
 
     def formats(self) -> Outcome:
-        """Sends one photo in three formats without loss; all must get the same answer."""
+        """Sends one photo in three lossless formats, all of which must get the same answer.
+
+        Raises:
+            RequestRefused: the server answers the request with an error.
+        """
         pixels = Image.open(io.BytesIO(self.photos.encoded[0])).convert("RGB").quantize(256).convert("RGB")
         batch = [encoded(pixels, name) for name in ("PNG", "BMP", "GIF")]
         start = time.perf_counter()
@@ -127,7 +156,7 @@ class Checks:
         return _unless_same(outcome, float(np.abs(answers - answers[0]).max()))
 
     def malformed(self) -> Outcome:
-        """Sends what must be refused with the place of the image at fault, and then a photo that must not be."""
+        """Sends malformed requests, whose refusals must name the index of the image at fault, then a valid one."""
         good = self.photos.encoded[0]
         side = math.isqrt(self.max_pixels) + 1
         cases = {
@@ -166,7 +195,7 @@ class Checks:
     def _compared(
         self, check: str, batches: Sequence[Sequence[int]], concurrency: int = 1
     ) -> tuple[Outcome, np.ndarray]:
-        """Sends photos in batches of places, and compares the answers with the source model's."""
+        """Sends photos in batches of indices, and compares the answers with the source model's."""
 
         def ask(places: Sequence[int]) -> tuple[float, np.ndarray]:
             start = time.perf_counter()
@@ -186,7 +215,12 @@ class Checks:
 
 
 def encoded(image: Image.Image, name: str) -> bytes:
-    """Returns an image in a format of Pillow's."""
+    """Encodes an image.
+
+    Args:
+        image: the image.
+        name: Pillow's name of the format, such as "PNG".
+    """
     buffer = io.BytesIO()
     image.save(buffer, format=name)
     return buffer.getvalue()
@@ -199,9 +233,17 @@ def _unless_same(outcome: Outcome, difference: float) -> Outcome:
 
 
 def run_all(checks: Checks, requests: Sequence[WarmUpRequest], tell: Callable[[str], None]) -> list[Outcome]:
-    """Runs all checks, telling which is under way.
+    """Runs all checks, one after the other.
 
-    A refusal where there should be an answer ends the checks; it is the last one's problem.
+    If the server refuses a valid request, the checks end, and the refusal becomes the last outcome's problem.
+
+    Args:
+        checks: the checks.
+        requests: the requests of the warm-up file.
+        tell: function that receives the name of each check before it runs.
+
+    Returns:
+        The outcomes, in the order in which the checks ran.
     """
     outcomes: list[Outcome] = []
     alone: np.ndarray | None = None

@@ -1,4 +1,4 @@
-"""Requests to a served model by TensorFlow Serving's two protocols, gRPC and REST; and a server of our own to ask."""
+"""Sends requests to a served model by TensorFlow Serving's protocols, gRPC and REST; starts a local server."""
 
 import base64
 import contextlib
@@ -23,16 +23,16 @@ from vgg_keras.utils.cli import UserError
 _SERVER = Path(__file__).with_name("local_server.py")
 _ANY_SIZE = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 _TIMEOUT_SECONDS = 300.0
-# What TensorFlow Serving's REST makes of the codes of errors.
+# The HTTP statuses by which TensorFlow Serving's REST API expresses gRPC's status codes.
 _CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
 
 
 class RequestRefused(Exception):
-    """The server's answer is an error.
+    """A request that the server answered with an error, or not at all.
 
     Args:
-        code: gRPC's name of it, such as "INVALID_ARGUMENT".
-        message: what the server says.
+        code: gRPC's name of the error, such as "INVALID_ARGUMENT".
+        message: the server's error message.
     """
 
     def __init__(self, code: str, message: str):
@@ -41,10 +41,17 @@ class RequestRefused(Exception):
 
 
 class Client(Protocol):
-    """Asks a served model."""
+    """A client of a served model."""
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs a signature.
+        """Runs a signature of the served model.
+
+        Args:
+            signature: name of the signature.
+            inputs: arguments by name; encoded images are an array of dtype object that holds bytes.
+
+        Returns:
+            The outputs by name.
 
         Raises:
             RequestRefused: the server answers with an error, or not at all.
@@ -52,11 +59,11 @@ class Client(Protocol):
 
 
 class GrpcClient:
-    """Asks by gRPC.
+    """A client that uses gRPC.
 
     Args:
-        address: "host:port".
-        model_name: under which the model is served.
+        address: address of the server, "host:port".
+        model_name: name under which the model is served.
     """
 
     def __init__(self, address: str, model_name: str):
@@ -64,7 +71,7 @@ class GrpcClient:
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(address, _ANY_SIZE))
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs a signature, as `Client` has it."""
+        """Runs a signature of the served model; see `Client.predict`."""
         request = predict_pb2.PredictRequest()
         request.model_spec.name = self._model_name
         request.model_spec.signature_name = signature
@@ -78,18 +85,18 @@ class GrpcClient:
 
 
 class RestClient:
-    """Asks by REST, in the columnar format.
+    """A client that uses REST, in the columnar format.
 
     Args:
-        url: "http://host:port".
-        model_name: under which the model is served.
+        url: URL of the server, "http://host:port".
+        model_name: name under which the model is served.
     """
 
     def __init__(self, url: str, model_name: str):
         self._url = f"{url.rstrip('/')}/v1/models/{model_name}:predict"
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs a signature, as `Client` has it."""
+        """Runs a signature of the served model; see `Client.predict`."""
         columns = {name: _as_json(value) for name, value in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
         request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
@@ -103,7 +110,8 @@ class RestClient:
             raise RequestRefused(_CODES.get(error.code, f"HTTP {error.code}"), text) from error
         except (OSError, ValueError, KeyError) as error:
             raise RequestRefused("UNAVAILABLE", f"{self._url}: {error}") from error
-        # A signature with one output answers with its value alone; ours then has the signature's name.
+        # For a signature with one output, REST gives the value without a name. In our models the only such output has
+        # the name of its signature.
         named = outputs if isinstance(outputs, dict) else {signature: outputs}
         return {name: np.array(value) for name, value in named.items()}
 
@@ -115,10 +123,14 @@ def _as_json(value: np.ndarray) -> list:
 
 
 def connect(url: str, model_name: str) -> Client:
-    """Returns a client for "http://host:8501" (REST) or "grpc://host:8500".
+    """Returns a client for the server at a URL.
+
+    Args:
+        url: "http://host:8501" for REST, or "grpc://host:8500" for gRPC.
+        model_name: name under which the model is served.
 
     Raises:
-        UserError: the URL is neither.
+        UserError: the URL has another scheme, or no host.
     """
     parts = urllib.parse.urlsplit(url)
     if parts.scheme == "grpc" and parts.netloc:
@@ -130,7 +142,11 @@ def connect(url: str, model_name: str) -> Client:
 
 @contextlib.contextmanager
 def local_server(version: Path, model_name: str) -> Iterator[Client]:
-    """Serves a version in a process with TensorFlow alone, and yields a client for it.
+    """Serves a version in a process that has TensorFlow alone, and yields a client for it.
+
+    Args:
+        version: folder of the version.
+        model_name: name that the client sends as the model's.
 
     Raises:
         UserError: the model cannot be loaded.

@@ -1,8 +1,8 @@
 """Exports a trained model as a versioned SavedModel for TensorFlow Serving, and checks it against its source.
 
 VERSION/saved_model.pb, variables/    the graph with its signatures, and the weights
-VERSION/assets/label_names.txt        one class a line
-VERSION/assets.extra/                 what TensorFlow Serving does not load, or loads by itself:
+VERSION/assets/label_names.txt        class names, one a line
+VERSION/assets.extra/                 files that the graph does not use:
     tf_serving_warmup_requests        real requests for each signature, with the source model's answers
     model_card.md                     description of the model for people
     export.json                       description of the export for programs
@@ -35,20 +35,20 @@ from vgg_keras.utils.cli import UserError
 MAIN_FILE = "saved_model.pb"
 EXTRA = "assets.extra"
 RECORD = "export.json"
-# Requests are real photos, but few: a server runs them all before it answers.
+# Few, because a server runs all warm-up requests before it answers clients.
 _WARM_UP_PHOTOS = 4
 _BATCH = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
-    """How a model is exported.
+    """Settings of an export.
 
     Attributes:
-        protocol: what the served model is shown of each photo.
-        precision: dtype of weights and layers' outputs, "float32" or "bfloat16".
+        protocol: the views and scales at which the served model is shown a photo.
+        precision: dtype of the weights and the layers' outputs, "float32" or "bfloat16".
         top: number of class names in an answer.
-        max_megapixels: size beyond which images are refused, in million pixels.
+        max_megapixels: size above which images are refused, in million pixels.
     """
 
     protocol: TestProtocol = dataclasses.field(default_factory=TestProtocol)
@@ -64,15 +64,15 @@ def export(model_path: Path, output_dir: Path, photos: Sequence[bytes], config: 
 
     Args:
         model_path: a `.keras` file.
-        output_dir: the folder of versions.
-        photos: encoded photos on which the two are compared.
-        config: how; None: the defaults.
+        output_dir: folder of the model's versions.
+        photos: encoded photos on which the exported model is compared with its source.
+        config: settings of the export; None: the defaults.
 
     Returns:
         The version's folder.
 
     Raises:
-        UserError: the model cannot be converted, or the reloaded one does not agree with it.
+        UserError: the model cannot be converted, or the exported model does not agree with it.
     """
     config = config or ExportConfig()
     predictor = Predictor(load_for_inference(model_path, config.protocol), config.protocol)
@@ -87,7 +87,10 @@ def export(model_path: Path, output_dir: Path, photos: Sequence[bytes], config: 
 
 
 def read_record(version: Path) -> dict:
-    """Reads the description of an exported version.
+    """Reads `export.json`, the description of an exported version.
+
+    Args:
+        version: folder of the version.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -100,21 +103,34 @@ def read_record(version: Path) -> dict:
 
 
 def save(predictor: Predictor, config: ExportConfig, folder: Path) -> None:
-    """Writes the SavedModel and its label names into a folder."""
+    """Writes the SavedModel, its label names and its class indices into a folder.
+
+    Raises:
+        UserError: the model cannot be made fully convolutional.
+    """
     model = predictor.model
     names = run_record.read_label_names(model.path.parent, predictor.model.num_classes)
     labels = folder / EXTRA / LABEL_NAMES
     files.write_text(labels, "\n".join(names) + "\n")
     servable = make_servable(predictor, config, labels)
     tf.saved_model.save(servable, str(folder), signatures=servable.signatures())
-    # TensorFlow has made it an asset; one is enough.
+    # TensorFlow has copied the file to assets/, so this one is no longer needed.
     labels.unlink()
     if (model.path.parent / CLASS_INDICES).exists():
         shutil.copy(model.path.parent / CLASS_INDICES, folder / EXTRA / CLASS_INDICES)
 
 
 def make_servable(predictor: Predictor, config: ExportConfig, labels: Path) -> ServedModel:
-    """Returns the module that is saved; `labels` is a file with a class name in each line."""
+    """Returns the module to save as a SavedModel.
+
+    Args:
+        predictor: the source model.
+        config: settings of the export.
+        labels: text file with a class name in each line.
+
+    Raises:
+        UserError: the model cannot be made fully convolutional.
+    """
     preprocessor = RequestPreprocessor(
         config.protocol.method,
         predictor.model.test_scales,
@@ -128,7 +144,11 @@ def make_servable(predictor: Predictor, config: ExportConfig, labels: Path) -> S
 
 
 def source_posteriors(predictor: Predictor, photos: Sequence[bytes]) -> np.ndarray:
-    """Computes the source model's posteriors of encoded photos; (N, classes) float64."""
+    """Computes the source model's posteriors of encoded photos; (N, classes) float64.
+
+    Raises:
+        BadImage: a photo is so long and thin that, rescaled, it would not fit into memory.
+    """
     with cli.progress_bar("trained model", len(photos), " photos", leave=False) as bar:
         rows = []
         for photo in photos:
@@ -140,20 +160,23 @@ def source_posteriors(predictor: Predictor, photos: Sequence[bytes]) -> np.ndarr
 def check_agreement(
     folder: Path, predictor: Predictor, photos: Sequence[bytes], expected: np.ndarray, tolerance: float
 ) -> Agreement:
-    """Compares a SavedModel with the model that it was made of.
+    """Compares a SavedModel with its source model.
 
-    Encoded photos, several in a request, have to get the posteriors that the source gives them; a decoded one has to
-    get those of the mean over the class-score map.
+    Encoded photos, several in a request, must get the posteriors that the source computes for them; a decoded photo
+    must get those that the source computes from its class-score map.
 
     Args:
         folder: folder of the SavedModel.
-        predictor: the source.
+        predictor: the source model.
         photos: encoded photos.
-        expected: (N, classes), posteriors that the source gives them.
+        expected: (N, classes), the source model's posteriors of the photos.
         tolerance: largest difference in posterior that is allowed.
 
+    Returns:
+        The agreement on the encoded photos.
+
     Raises:
-        UserError: they differ.
+        UserError: a posterior differs by more than the tolerance.
     """
     signatures = tf.saved_model.load(str(folder)).signatures
     answers = []
@@ -167,7 +190,7 @@ def check_agreement(
     answer = signatures[DENSE_MAP](images=image)["posterior"].numpy()
     dense = Agreement.measure(answer, predictor.map_posteriors(image))
     largest = max(agreement.largest_difference, dense.largest_difference)
-    # Written so that a NaN fails too.
+    # Negated, so that a NaN fails too.
     if not largest <= tolerance:
         raise UserError(
             f"the exported model differs from {predictor.model.net.name} by {largest:g} in posterior; "

@@ -1,30 +1,31 @@
-"""How large an encoded image says that it is, as TensorFlow ops: read before anything is decoded.
+"""Reads the size of an encoded image from its header, as TensorFlow ops.
 
-A file of a few kilobytes may unfold to gigapixels; who serves strangers has to know before memory is asked for.
+Guards against decompression bombs: a file of a few kilobytes may decode to gigapixels, so its size has to be known
+before memory is allocated.
 """
 
 import tensorflow as tf
 
-# What is read behind a file's end; longer than all that is read of a header.
+# Appended to a file, so that reading its header never runs past the end; longer than any header that is read.
 _PADDING = bytes(32)
 _PNG, _GIF, _BMP = b"\x89PNG", b"GIF8", b"BM"
-# GIF: a frame and an extension begin with these; the file ends with another (GIF89a specification, sect. 15 ff.).
+# First bytes of a GIF's frames and extensions; any other one ends the file (GIF89a specification, sect. 15 ff.).
 _GIF_FRAME, _GIF_EXTENSION = 0x2C, 0x21
 _GIF_HEADER, _GIF_FRAME_HEADER = 13, 10
 _GIF_FULL_BLOCK = 255
 
 
 def declared_pixels(image_bytes: tf.Tensor, enough: int) -> tf.Tensor:
-    """Counts the pixels that a decoder would unfold.
+    """Returns the number of pixels that a decoder would produce.
 
-    Of a GIF these are the pixels of all frames: TensorFlow unfolds them all to give the first.
+    For a GIF, the pixels of all frames count, because TensorFlow decodes them all to return the first.
 
     Args:
         image_bytes: () string, a JPEG, PNG, GIF or BMP.
-        enough: counting may stop beyond so many.
+        enough: number of pixels above which counting may stop.
 
     Returns:
-        () int64; 0 where the bytes are none of these, or end before they tell.
+        () int64; 0 if the bytes are none of these formats, or end before the size.
 
     Raises:
         tf.errors.InvalidArgumentError: a JPEG's header is damaged.
@@ -36,7 +37,7 @@ def declared_pixels(image_bytes: tf.Tensor, enough: int) -> tf.Tensor:
             (tf.io.is_jpeg(image_bytes), lambda: _jpeg(image_bytes)),
             (start == _PNG, lambda: _area(header, 16, tf.int32, little_endian=False)),
             (start == _GIF, lambda: tf.maximum(_area(header, 6, tf.uint16), _gif_frames(image_bytes, enough))),
-            # A negative height means rows from top to bottom.
+            # A negative height means that rows are stored from top to bottom; `_area` drops the sign.
             (tf.strings.substr(start, 0, 2) == _BMP, lambda: _area(header, 18, tf.int32)),
         ],
         default=lambda: tf.constant(0, tf.int64),
@@ -49,7 +50,7 @@ def _jpeg(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def _area(header: tf.Tensor, position: int, dtype: tf.DType, *, little_endian: bool = True) -> tf.Tensor:
-    """Reads two numbers that follow each other, and multiplies them."""
+    """Reads width and height, two adjacent numbers of a header, and returns their product."""
     digits = tf.strings.substr(header, position, 2 * dtype.size)
     sides = tf.io.decode_raw(digits, dtype, little_endian=little_endian)
     width, height = tf.unstack(tf.ensure_shape(tf.cast(sides, tf.int64), (2,)))
@@ -57,7 +58,7 @@ def _area(header: tf.Tensor, position: int, dtype: tf.DType, *, little_endian: b
 
 
 def _gif_frames(image_bytes: tf.Tensor, enough: int) -> tf.Tensor:
-    """Adds up the frames, going from block to block; what follows a damaged block is left to the decoder."""
+    """Sums the pixels of all frames, block by block; anything after a damaged block is left to the decoder."""
     content = tf.io.decode_raw(image_bytes + _PADDING, tf.uint8)
     length = tf.size(content) - len(_PADDING)
 
@@ -70,14 +71,14 @@ def _gif_frames(image_bytes: tf.Tensor, enough: int) -> tf.Tensor:
 
     def frame(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         area = number(position + 5) * number(position + 7)
-        # After the frame's colours a byte on the code, then the data.
+        # The frame's colour table is followed by a byte with the LZW code size, then by the data.
         return position + _GIF_FRAME_HEADER + colour_table(position + 9) + 1, area
 
     def step(position: tf.Tensor, pixels: tf.Tensor, in_data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         byte = tf.cast(content[position], tf.int32)
 
-        def data() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:  # a block of data tells its length; 0 is the end
-            # Nearly all are full: they are passed in one step, or a large file would take seconds.
+        def data() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:  # a block of data begins with its length; 0 ends the data
+            # Nearly all blocks are full. A run of full ones is skipped in one step, or a large file would take seconds.
             not_full = content[position :: _GIF_FULL_BLOCK + 1] != _GIF_FULL_BLOCK
             full = tf.where(tf.reduce_any(not_full), tf.argmax(not_full, output_type=tf.int32), tf.size(not_full))
             after = tf.where(full > 0, position + full * (_GIF_FULL_BLOCK + 1), position + byte + 1)

@@ -1,14 +1,15 @@
-"""Serves one exported model on loopback with TensorFlow alone, by TensorFlow Serving's own gRPC protocol.
+"""Serves one exported model on loopback with TensorFlow alone, over TensorFlow Serving's gRPC protocol.
 
 Run as a file, in isolated mode (`python -I local_server.py VERSION_FOLDER`), so that it can import neither this
-package nor Keras. Like TensorFlow Serving it restores the graph into a session of TensorFlow's C++ runtime, initialises
-its tables and runs its signatures there; nothing of the model is Python. It prints its port when it is ready.
+package nor Keras. Like TensorFlow Serving, it restores the graph into a session of TensorFlow's C++ runtime,
+initialises its tables and runs its signatures there, without any Python code of the model. It prints its port when it
+is ready.
 """
 
 import concurrent.futures
 import sys
 
-# What would make the proof worthless.
+# Importing one of these now fails: the server shows that an exported model needs none of them.
 sys.modules.update({"keras": None, "vgg_keras": None, "data_prep": None})
 
 import grpc  # noqa: E402
@@ -21,10 +22,10 @@ _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Answers `Predict`.
+    """The service whose `Predict` runs the signatures of one model.
 
     Args:
-        folder: the version's folder.
+        folder: path of the version's folder.
     """
 
     def __init__(self, folder: str):
@@ -35,7 +36,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self._signatures = loaded.signature_def
 
     def Predict(self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext):
-        """Runs a signature; an error of the graph becomes the call's status."""
+        """Runs a signature; an error inside the graph becomes the status of the call."""
         name = request.model_spec.signature_name or "serving_default"
         if name not in self._signatures:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"there is no signature {name}")
@@ -48,7 +49,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             outputs = self._session.run(fetches, feed)
         except tf.errors.OpError as error:
             context.abort(_STATUS[error.error_code], error.message)
-        except ValueError as error:  # a shape that the signature does not take
+        except ValueError as error:  # an input's shape does not fit the signature
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         response = predict_pb2.PredictResponse(model_spec=request.model_spec)
         for key, value in outputs.items():
@@ -57,7 +58,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 def main(folder: str) -> None:
-    """Serves until the process is ended."""
+    """Serves a version until the process is ended.
+
+    Args:
+        folder: path of the version's folder.
+    """
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(_THREADS), options=_ANY_SIZE)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(folder), server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -1,4 +1,4 @@
-"""What an exported model is, for people: net, data, errors, flags, versions, licence."""
+"""Describes an exported model for people: net, data, errors, flags, versions, licence."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,11 +20,14 @@ _NOT_KNOWN = "not known: the source had no run's folder around it"
 
 
 def text(record: Mapping, run: Path) -> str:
-    """Returns the card as Markdown.
+    """Returns the model card as Markdown.
 
     Args:
-        record: what `serving` keeps of an export.
-        run: the folder of the source model; what it tells of the training goes into the card.
+        record: content of `export.json`.
+        run: folder of the source model, whose record and history of the training go into the card if they exist.
+
+    Raises:
+        UserError: the run's record is damaged.
     """
     training = run_record.read_record(run) if (run / run_record.RECORD).exists() else {"flags": {}}
     flags = training["flags"]

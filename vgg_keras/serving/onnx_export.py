@@ -12,7 +12,7 @@ from vgg_keras.utils.cli import UserError
 from vgg_keras.utils.optional_imports import import_extra
 
 ONNX_FILE = "model.onnx"
-# The newest that tf2onnx 1.17 writes.
+# The newest opset that tf2onnx 1.17 writes.
 _OPSET = 18
 
 
@@ -22,10 +22,13 @@ def to_onnx(net: keras.Model, average: str, folder: Path) -> list[ConvertedModel
     Args:
         net: a fully convolutional net, result of `fully_convolutional.convert`.
         average: what is averaged over the class-score map, one of `protocol.AVERAGES`.
-        folder: the folder in which `model.onnx` is written.
+        folder: folder into which `model.onnx` is written.
+
+    Returns:
+        The written model, loaded into ONNX Runtime, as the only item.
 
     Raises:
-        UserError: tf2onnx or onnxruntime are not installed, or Keras is older than 3.
+        UserError: onnx, onnxruntime or tf2onnx is not installed, or Keras is older than 3.
     """
     if not keras_compat.KERAS_3:
         raise UserError("--format=onnx needs Keras 3; the model's .keras file loads there as it is")
@@ -37,8 +40,8 @@ def to_onnx(net: keras.Model, average: str, folder: Path) -> list[ConvertedModel
         score_map, _ = net.stateless_call(weights[:num_trainable], weights[num_trainable:], images, training=False)
         return {"class_score_map": score_map, "posterior": average_score_map(score_map, average)}
 
-    # The weights go in as arguments and are filled in afterwards: of constants tf2onnx makes so many copies that net D
-    # would take more than 16 GB.
+    # The weights are arguments during the conversion and become initializers afterwards: tf2onnx copies constants so
+    # often that net D would take more than 16 GB.
     weights = {f"weights_{index}": variable for index, variable in enumerate(variables)}
     signature = [tf.TensorSpec((None, None, None, 3), tf.float32, name="images")]
     signature += [tf.TensorSpec(variable.shape, variable.dtype, name=name) for name, variable in weights.items()]

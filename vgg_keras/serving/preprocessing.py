@@ -1,7 +1,7 @@
-"""The images of a request: encoded images of mixed sizes -> what a net sees of each, inside the graph.
+"""Turns the encoded images of a request, of mixed sizes, into the views that a net sees, inside the graph.
 
-A server must not fall over what strangers send. Whatever does not decode, or would take too much memory, ends the
-request with INVALID_ARGUMENT and the places of the images at fault.
+A server must survive malformed requests: an image that does not decode, or would take too much memory, ends its request
+with INVALID_ARGUMENT and the indices of the images at fault.
 """
 
 import dataclasses
@@ -16,19 +16,19 @@ from vgg_keras.inference.views import ViewSpec
 from vgg_keras.serving import image_headers
 
 _FINE, _OF_NO_FORMAT, _TOO_LARGE, _TOO_LONG = range(4)
-# So many places of bad images a message tells, from each end.
+# Number of indices of bad images that a message names, from each end of their list.
 _MOST_NAMED = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class RequestPreprocessor:
-    """How the images of a request are looked at.
+    """The preprocessing of the images of a request, as part of the served graph.
 
     Attributes:
         method: DENSE, MULTI_CROP or CENTER_CROP.
-        test_scales: Q, the smallest sides, pixels.
-        crop_size: side of the net's input, pixels.
-        max_pixels: images with more are refused, before they are decoded.
+        test_scales: test scales Q, the smallest sides in pixels.
+        crop_size: side of the net's input in pixels.
+        max_pixels: number of pixels above which an image is refused before it is decoded.
     """
 
     method: str
@@ -40,22 +40,23 @@ class RequestPreprocessor:
         return [ViewSpec(self.method, side, self.crop_size) for side in self.test_scales]
 
     def views(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        """Decodes, rescales and crops.
+        """Decodes and rescales the images of a request, and cuts out their views.
 
         Args:
             image_bytes: (B,) string: JPEG, PNG, GIF (its first frame) or BMP.
 
         Returns:
-            (B, scales) string, each of which is, serialised, (views, h, w, 3) float32, RGB 0..255.
+            (B, scales) string: serialised tensors (views, h, w, 3) float32, RGB 0..255.
 
         Raises:
-            tf.errors.InvalidArgumentError: an image does not decode, or is too large; names its place.
+            tf.errors.InvalidArgumentError: images do not decode, or are too large; the message names their indices.
         """
         count = tf.size(image_bytes, out_type=tf.int64)
         read = tf.data.Dataset.from_tensor_slices(image_bytes).enumerate()
-        # One bad image must not hide the places of the others; what is missing afterwards is what did not decode.
+        # One bad image must not hide the indices of the others; those missing afterwards are the ones that did not
+        # decode.
         read = read.map(self._read, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
-        # One that is always there, since the batch must not be empty.
+        # An extra element, dropped again below, because the batch must not be empty.
         last = (tf.constant(-1, tf.int64), tf.constant(_FINE), tf.fill([len(self.test_scales)], ""))
         read = read.concatenate(tf.data.Dataset.from_tensors(last)).batch(count + 1)
         index, state, serialized = (part[:-1] for part in read.get_single_element())
@@ -66,16 +67,16 @@ class RequestPreprocessor:
             _refuse(index[state == _TOO_LARGE], f"has more than {self.max_pixels / 1e6:g} million pixels"),
             _refuse(index[state == _TOO_LONG], "is too long and thin to be looked at whole"),
         ]
-        # Or the net would start on what was refused, and now and then its error would come first.
+        # Without this, the net would start on refused images, and its own error would sometimes come first.
         with tf.control_dependencies(checks):
             return tf.identity(serialized)
 
     def _read(self, index: tf.Tensor, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Returns the place of an image, its state, and what is seen of it, or empty strings if it is refused."""
+        """Returns the index of an image, its state, and its serialised views, or empty strings if it is refused."""
         pixels = image_headers.declared_pixels(image_bytes, self.max_pixels)
         state, seen = tf.case(
             [
-                # TensorFlow decodes more formats; of these nobody knows beforehand how large they are.
+                # TensorFlow decodes more formats, but their size is not known before they are decoded.
                 (pixels == 0, lambda: self._refused(_OF_NO_FORMAT)),
                 (pixels > self.max_pixels, lambda: self._refused(_TOO_LARGE)),
             ],

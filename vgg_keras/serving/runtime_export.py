@@ -3,7 +3,7 @@
 VERSION/model.onnx           dense evaluation of decoded images of any size, as the SavedModel's signature `dense`
 VERSION/model.tflite         the centre crop, float32
 VERSION/model_int8.tflite    the centre crop with 8-bit integers for weights and layers' outputs; takes uint8
-VERSION/label_names.txt      one class a line
+VERSION/label_names.txt      class names, one a line
 """
 
 import tempfile
@@ -38,18 +38,18 @@ def export(
 
     Args:
         model_path: a `.keras` file.
-        output_dir: the folder of versions.
-        photos: encoded photos on which the two are compared.
-        config: its test scales are those at which photos are compared.
+        output_dir: folder of the model's versions.
+        photos: encoded photos on which the models are compared, at the smallest test scale.
+        config: settings of the export.
         main_file: `onnx_export.ONNX_FILE` or `tflite_export.TFLITE_FILE`.
         read_crops: function from (smallest side, crop size), in pixels, to the crops on which int8 is calibrated; None:
             no int8.
 
     Returns:
-        The version's folder, and what was measured.
+        The version's folder, and the comparisons with the SavedModel.
 
     Raises:
-        UserError: the model cannot be converted, or does not agree.
+        UserError: the model cannot be converted, or the converted model does not agree with the SavedModel.
     """
     model = load_for_inference(model_path, config.protocol)
     predictor = Predictor(model, config.protocol)

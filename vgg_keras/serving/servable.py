@@ -1,4 +1,4 @@
-"""What a server runs: encoded photos in, the paper's test (arXiv:1409.1556, sect. 3.2), names and posteriors out."""
+"""Builds the module that a server runs: encoded photos -> class names and posteriors (arXiv:1409.1556, sect. 3.2)."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,10 +17,10 @@ CLASSIFY, DENSE_MAP, FEATURES = "serving_default", "dense", "features"
 
 @dataclasses.dataclass(frozen=True)
 class ServingConfig:
-    """How a model is served.
+    """Settings of a served model.
 
     Attributes:
-        preprocessor: turns the images of a request into views.
+        preprocessor: the preprocessing that turns the images of a request into views.
         flip: whether each view is averaged with its mirror image.
         average: what is averaged over a class-score map, one of `protocol.AVERAGES`.
         top: number of class names in an answer.
@@ -36,19 +36,19 @@ class ServingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class _Nets:
-    """The net to its class-score map, and the same to the map before that."""
+    """The net up to its class-score map, and the net up to the map before that one."""
 
     scores: keras.Model
     descriptors: keras.Model
 
 
 class ServedModel(tf.Module):
-    """The module that is saved, with its signatures.
+    """The module that is saved as a SavedModel, with its signatures.
 
     Args:
-        source: a trained model, square crops -> posteriors.
-        config: how it is served.
-        label_names: a text file with one class name a line; saved as an asset.
+        source: the trained model, from square crops (B, S, S, 3) to posteriors (B, classes).
+        config: settings of the served model.
+        label_names: text file with a class name in each line, saved as an asset.
 
     Raises:
         UserError: the source cannot be made fully convolutional.
@@ -60,8 +60,8 @@ class ServedModel(tf.Module):
         self._num_classes = source.output_shape[-1]
         net = fully_convolutional.convert(source, config.dtype)
         self._nets = _Nets(net, keras.Model(net.input, net.layers[-1].input))
-        # TensorFlow finds a Keras 3 model's variables only by a detour through which a server does not restore them
-        # ("Could not find variable"); so they are named to it one by one, and the model is kept out of its sight.
+        # TensorFlow tracks the variables of a Keras 3 model only indirectly, and then a server does not restore them
+        # ("Could not find variable"). So they are listed here, and `_Nets` hides the model from the tracking.
         self.variables_of_net = [keras_compat.tf_variable(variable) for variable in net.variables]
         names = tf.lookup.TextFileInitializer(
             str(label_names),
@@ -74,12 +74,12 @@ class ServedModel(tf.Module):
         self.names = tf.lookup.StaticHashTable(names, default_value="")
 
     def signatures(self) -> dict[str, Callable]:
-        """Returns the functions by their names in the SavedModel."""
+        """Returns the signatures' functions by their names in the SavedModel."""
         return {CLASSIFY: self.classify, DENSE_MAP: self.dense, FEATURES: self.features}
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def classify(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Says what is on encoded images, as `evaluate` does.
+        """Classifies encoded images by the same test as `evaluate`.
 
         Args:
             image_bytes: (B,) string, JPEG, PNG, GIF or BMP of any sizes.
@@ -87,6 +87,9 @@ class ServedModel(tf.Module):
         Returns:
             class_names (B, k) string, class_indices (B, k) int32 and probabilities (B, k) float32, the best first; and
             posterior (B, classes) float32.
+
+        Raises:
+            tf.errors.InvalidArgumentError: images do not decode, or are too large; the message names their indices.
         """
         posterior = self._predict_images(image_bytes, self._nets.scores, self._config.average)
         probabilities, indices = tf.math.top_k(posterior, min(self._config.top, self._num_classes))
@@ -99,13 +102,16 @@ class ServedModel(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32, name="images")])
     def dense(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Shows decoded images to the net as they are: neither rescaled nor mirrored.
+        """Computes class-score maps and posteriors of decoded images, neither rescaled nor mirrored.
 
         Args:
             images: (B, H, W, 3) float32, RGB 0..255, H and W at least the net's input size.
 
         Returns:
             class_score_map (B, h, w, classes) and posterior (B, classes), float32.
+
+        Raises:
+            tf.errors.InvalidArgumentError: the images are smaller than the net's input.
         """
         smallest = self._config.preprocessor.crop_size
         message = tf.strings.format(f"images are {{}}; height and width must be {smallest} at least", tf.shape(images))
@@ -125,12 +131,15 @@ class ServedModel(tf.Module):
 
         Returns:
             features: (B, D) float32, rows of length 1; D is 4096 for the paper's nets.
+
+        Raises:
+            tf.errors.InvalidArgumentError: images do not decode, or are too large; the message names their indices.
         """
         descriptors = self._predict_images(image_bytes, self._nets.descriptors, posteriors.VALUES)
         return {"features": tf.math.l2_normalize(descriptors, axis=1)}
 
     def _predict_images(self, image_bytes: tf.Tensor, net: keras.Model, average: str) -> tf.Tensor:
-        """Returns the mean of what a net says over an image's views and scales: (B,) string -> (B, C) float32."""
+        """Returns the mean of a net's outputs over each image's views and scales: (B,) string -> (B, C) float32."""
         scales = range(len(self._config.preprocessor.test_scales))
 
         def predict_image(serialized: tf.Tensor) -> tf.Tensor:
@@ -141,7 +150,7 @@ class ServedModel(tf.Module):
                 scale_means.append(tf.reduce_mean(outputs, axis=0))
             return tf.reduce_mean(tf.stack(scale_means), axis=0)
 
-        # One image at a time: shapes differ, and a layer's ops use all cores by themselves.
+        # One image at a time: their shapes differ, and the ops of a single image already use all cores.
         return tf.map_fn(
             predict_image,
             self._config.preprocessor.views(image_bytes),

@@ -21,9 +21,12 @@ def to_tflite(source: keras.Model, folder: Path, calibration: Iterable[np.ndarra
 
     Args:
         source: the model, from square crops (1, S, S, 3) to posteriors.
-        folder: the folder in which `model.tflite` and `model_int8.tflite` are written.
+        folder: folder into which `model.tflite` and `model_int8.tflite` are written.
         calibration: crops (1, S, S, 3) float32, RGB 0..255, on which the ranges of the layers' outputs are measured;
             None: float32 only.
+
+    Returns:
+        The written models, loaded into TensorFlow Lite's interpreter.
 
     Raises:
         UserError: ai-edge-litert is not installed.
@@ -31,7 +34,7 @@ def to_tflite(source: keras.Model, folder: Path, calibration: Iterable[np.ndarra
     signature = tf.TensorSpec((1, *source.input_shape[1:]), tf.float32, name="images")
     module = tf.Module()
     module.function = tf.function(lambda images: {"posterior": source(images, training=False)}, [signature])
-    # As in `servable`: TensorFlow has to be told of a Keras 3 model's variables.
+    # As in `servable`, the variables of a Keras 3 model have to be listed for TensorFlow.
     module.variables_of_net = [keras_compat.tf_variable(variable) for variable in source.variables]
 
     def converter() -> tf.lite.TFLiteConverter:
@@ -74,13 +77,16 @@ def read_calibration_crops(
 
     Args:
         data: the data set.
-        split: the split.
-        count: number of photos, from the first on.
+        split: name of the split.
+        count: number of photos to read at most, from the first on.
         smallest_side: test scale Q in pixels.
         crop_size: side of the crops in pixels.
 
     Returns:
         (1, S, S, 3) float32, RGB 0..255, for each photo.
+
+    Raises:
+        UserError: the split is missing or empty.
     """
     count = min(count, data.num_images(split))
     crops = data.encoded(split).map(

@@ -1,4 +1,4 @@
-"""A model's versions, side by side in numbered folders as model servers watch them: complete or not there."""
+"""Manages a model's versions in numbered folders, as model servers watch them, and never exposes part of one."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from vgg_keras.utils.cli import UserError
 
 
 def numbers(folder: Path) -> list[int]:
-    """Returns the versions in a folder, ascending."""
+    """Returns the numbers of the versions in a folder, ascending."""
     return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit() and path.is_dir())
 
 
@@ -18,7 +18,7 @@ def newest(folder: Path) -> Path:
     """Returns the folder of the newest version.
 
     Raises:
-        UserError: there is none.
+        UserError: the folder holds no version.
     """
     found = numbers(folder)
     if not found:
@@ -28,16 +28,16 @@ def newest(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def new_version(folder: Path, main_file: str) -> Iterator[Path]:
-    """Yields an empty folder; it becomes the next version when the block ends well, and vanishes when it does not.
+    """Yields an empty folder, which becomes the next version if the block succeeds, and is removed if it fails.
 
-    Until then its name is none that a server loads. What killed processes left is removed.
+    Until then it has a name that no server loads. Folders that killed processes left behind are removed.
 
     Args:
-        folder: the folder of versions, made if it is not there.
-        main_file: the file that every version must hold; a server that finds none in a version stumbles.
+        folder: folder of the versions, created if missing.
+        main_file: name of the file that every version must hold; a server fails on a version without it.
 
     Raises:
-        UserError: the versions that are there are of another kind.
+        UserError: an existing version has another format.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = numbers(folder)
@@ -59,7 +59,17 @@ def new_version(folder: Path, main_file: str) -> Iterator[Path]:
 
 
 def keep_newest(folder: Path, count: int) -> list[int]:
-    """Removes all but the newest versions, each at once for who looks on; returns those removed."""
+    """Removes all but the newest versions.
+
+    Each is renamed before it is deleted, so that a server never sees part of a version.
+
+    Args:
+        folder: folder of the versions.
+        count: number of versions to keep, at least 1.
+
+    Returns:
+        The numbers of the removed versions.
+    """
     removed = numbers(folder)[:-count]
     for version in removed:
         doomed = folder / f".{version}.removed"

@@ -1,7 +1,7 @@
-"""The file of requests that TensorFlow Serving runs through a model before it answers anybody.
+"""Writes and reads the warm-up file, whose requests TensorFlow Serving runs before it answers clients.
 
-Records are `PredictionLog`s in a TFRecord file, `assets.extra/tf_serving_warmup_requests`. Ours also hold the answers,
-the source model's own, so that whoever has the exported model alone can tell whether it still says the same.
+Records are `PredictionLog`s in a TFRecord file, `assets.extra/tf_serving_warmup_requests`. Ours also hold the source
+model's answers, so that an exported model can be checked without its source.
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ FILE = "assets.extra/tf_serving_warmup_requests"
 
 @dataclasses.dataclass(frozen=True)
 class WarmUpRequest:
-    """A request to a signature, and what is known of its answer.
+    """A request to a signature, and the source model's answer.
 
     Attributes:
-        signature: the signature's name.
-        inputs: its arguments.
-        expected: some of its outputs, as the source model has them; may be empty.
+        signature: name of the signature.
+        inputs: arguments of the signature by name.
+        expected: outputs of the source model by name; some or all may be missing.
     """
 
     signature: str
@@ -33,17 +33,17 @@ class WarmUpRequest:
 
 
 def encode_photos(photos: Sequence[bytes]) -> dict[str, np.ndarray]:
-    """Returns the arguments of a request with encoded photos."""
+    """Returns encoded photos as the arguments of a request: {"image_bytes": (N,) object}."""
     return {"image_bytes": np.array(photos, object)}
 
 
 def write(version: Path, model_name: str, requests: Iterable[WarmUpRequest]) -> None:
-    """Writes the requests into the folder of a version.
+    """Writes requests into the warm-up file of a version.
 
     Args:
-        version: the folder.
-        model_name: under which the model is served.
-        requests: at most 1,000, or the server refuses the model.
+        version: folder of the version.
+        model_name: name under which the model is served.
+        requests: at most 1,000 requests; with more, the server refuses the model.
     """
     path = version / FILE
     path.parent.mkdir(exist_ok=True)
@@ -61,7 +61,10 @@ def write(version: Path, model_name: str, requests: Iterable[WarmUpRequest]) -> 
 
 
 def read(version: Path) -> list[WarmUpRequest]:
-    """Reads what `write` wrote.
+    """Reads the requests that `write` wrote.
+
+    Args:
+        version: folder of the version.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -76,6 +79,6 @@ def read(version: Path) -> list[WarmUpRequest]:
                 for tensors in (predict.request.inputs, predict.response.outputs)
             )
             requests.append(WarmUpRequest(predict.request.model_spec.signature_name, inputs, expected))
-    except Exception as error:  # whatever TensorFlow and protobuf raise
+    except Exception as error:  # TensorFlow and protobuf raise many kinds of errors
         raise UserError(f"{path} is missing or damaged: {error}") from error
     return requests
