@@ -93,7 +93,7 @@ class BadImage(Exception):
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Converts an image of any Pillow mode to RGB with 8 bits a channel; of 16-bit grey levels it keeps the high byte."""
+    """Converts an image of any Pillow mode to 8-bit RGB; of 16-bit grey levels it keeps the high byte."""
     if image.mode.startswith("I;16"):  # Pillow would clip 16-bit grey levels; TensorFlow keeps the high byte
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image.convert("RGB")
