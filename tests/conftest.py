@@ -1,4 +1,4 @@
-"""Fixtures: small data sets, real photos where they are, and processes of the verbs."""
+"""Provides fixtures: a small data set, the real photos if they exist, and runs of the verbs."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.helpers.processes import start_verb
 
 
 def pytest_collection_modifyitems(items):
-    """Skips tests of real photos, and says why, where the photos are not."""
+    """Skips the tests of real photos, with a reason, if the photos are missing."""
     if REAL_DATA.is_dir():
         return
     for item in items:
@@ -22,13 +22,13 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real photos; tests that use it carry the marker real_data."""
+    """Returns the folder of real photos; tests that use it carry the marker real_data."""
     return REAL_DATA
 
 
 @pytest.fixture(scope="session")
 def drawn_data(tmp_path_factory) -> Path:
-    """A data set of 60 + 35 drawn flowers; 35 divides by neither 8 nor 2."""
+    """Makes a data set of 60 + 35 synthetic flowers; 35 is a multiple of neither 8 nor 2, so batches need padding."""
     folder = tmp_path_factory.mktemp("data") / "drawn"
     source = synthetic_flowers.synthetic_flowers(7, {"train": 12, "validation": 7})
     write_dataset(source, PrepareOptions(output_dir=str(folder), num_workers=1))
@@ -37,7 +37,7 @@ def drawn_data(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def loaded_files(monkeypatch) -> list[str]:
-    """The names of the `.keras` files that Keras loads during a test."""
+    """Returns a list that receives the names of the `.keras` files that Keras loads during a test."""
     loaded, load = [], keras.saving.load_model
     monkeypatch.setattr(keras.saving, "load_model", lambda path, **rest: loaded.append(path.name) or load(path, **rest))
     return loaded
@@ -45,7 +45,7 @@ def loaded_files(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def run_verb(tmp_path):
-    """A function that runs a verb to its end; returns (exit code, stdout, stderr)."""
+    """Returns a function that runs a verb to its end and returns (exit code, stdout, stderr)."""
 
     def run(module: str, *arguments: str, env: dict | None = None) -> tuple[int, str, str]:
         process = start_verb(module, *arguments, cwd=tmp_path, env=env)

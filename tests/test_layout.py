@@ -1,4 +1,4 @@
-"""Modules stand in listed rooms, and imports run one way: utils < data < models < ... < verbs."""
+"""Tests that every module is in its listed room, and that imports run one way: utils < data < models < ... < verbs."""
 
 import ast
 import subprocess
@@ -10,7 +10,7 @@ from tests.helpers import import_graph
 from tests.helpers.paths import ROOT
 from vgg_keras import __main__ as verbs
 
-# Every module of every room, from the lowest level up. A room may import rooms of lower levels, and no others.
+# Every module of every room, from the lowest level up. A room may only import rooms of lower levels.
 LEVELS = (
     {"vgg_keras.version": ()},
     {"vgg_keras": ()},
@@ -44,7 +44,7 @@ LISTED = {
     *(f"{room}.{name}" for rooms in LEVELS for room, names in rooms.items() if names for name in names.split()),
 }
 VERBS = {f"{package}.{verb}" for package, names in verbs.VERBS.items() for verb in names}
-# Of all rooms that might import data_prep, the one that draws the embedded data set.
+# The only room that may import data_prep: it draws the embedded data set.
 MAY_IMPORT_DATA_PREP = {"vgg_keras.train"}
 
 
@@ -60,7 +60,7 @@ def violations(rooms: import_graph.Graph) -> list[str]:
 
 
 def test_every_module_is_listed_and_every_listed_module_is_there():
-    # benchmarks has no __init__.
+    # The folder benchmarks has no __init__.py, so it is not a module itself.
     assert import_graph.find_modules(ROOT).keys() == LISTED - {"benchmarks"}
 
 
@@ -107,7 +107,7 @@ def test_below_the_verbs_nothing_prints():
         return any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)
 
     found = {module for module, path in import_graph.find_modules(ROOT).items() if prints(path)}
-    # The verbs' own: their printing functions, the summary that all verbs of data_prep print, a process's only output.
+    # The first three print for the verbs; the local server reports to the process that started it.
     allowed = {"vgg_keras.utils.cli", "vgg_keras.__main__", "data_prep.summary", "vgg_keras.serving.local_server"}
     assert {module for module in found - VERBS - allowed if not module.startswith("benchmarks.")} == set()
 

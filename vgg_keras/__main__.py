@@ -1,4 +1,4 @@
-"""Lists the verbs: python -m vgg_keras."""
+"""Lists the verbs of the project: python -m vgg_keras."""
 
 import ast
 import importlib.util
@@ -10,13 +10,17 @@ VERBS = {
 
 
 def summary(module: str) -> str:
-    """Returns the first line of a verb's docstring, read without importing the verb and TensorFlow with it."""
+    """Returns the first line of a verb's docstring, without importing the verb and TensorFlow with it.
+
+    Args:
+        module: dotted name of the verb's module.
+    """
     source = importlib.util.find_spec(module).loader.get_source(module)
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
 
 
 def main() -> None:
-    """Prints each verb with what it does."""
+    """Prints the name and the summary of each verb."""
     print("python -m VERB [flags]\n")
     for package, verbs in VERBS.items():
         for verb in verbs:

@@ -1,4 +1,4 @@
-"""Tests models as the paper does (arXiv:1409.1556, sect. 3.2 and 4).
+"""Tests trained models with the paper's protocol (arXiv:1409.1556, sect. 3.2 and 4).
 
 python -m vgg_keras.evaluate --model=runs/quickstart --data_dir=runs/quickstart/data --output_dir=evaluations/quickstart
 python -m vgg_keras.evaluate --flagfile=configs/tables/table5_vgg16_256_512_both.cfg
@@ -25,7 +25,7 @@ from vgg_keras.inference.protocol import DENSE, METHODS, ProtocolOptions, TestPr
 from vgg_keras.utils import cli, devices, files, keras_compat
 from vgg_keras.utils.cli import UserError, option
 
-# While an evaluation lasts: its settings, and the posteriors at each scale.
+# Subfolder of an unfinished evaluation, which holds its settings and the posteriors at each scale.
 _PARTIAL = "partial"
 _SETTINGS = "settings.json"
 _PREDICTIONS = "predictions.csv"
@@ -58,10 +58,15 @@ class EvaluateOptions(ProtocolOptions):
 
 
 def open_model(path: str, protocol: TestProtocol, class_names: Sequence[str]) -> Evaluable:
-    """Loads a model or its saved posteriors, and checks that it can be tested as asked.
+    """Loads a model or its saved posteriors, and checks that it can be tested with a protocol.
+
+    Args:
+        path: a `.keras` file, a run's folder, or a `.npz` file of saved posteriors.
+        protocol: the way in which the model is to be tested.
+        class_names: class names of the data set in the order of their indices.
 
     Raises:
-        UserError: it is missing, has other classes, or cannot be tested in this way.
+        UserError: the file is missing or damaged, has other classes, or does not fit the protocol.
     """
     if Path(path).suffix == saved_posteriors.SUFFIX:
         saved = SavedPosteriors.load(Path(path))
@@ -71,7 +76,7 @@ def open_model(path: str, protocol: TestProtocol, class_names: Sequence[str]) ->
 
 
 def describe(models: Sequence[Evaluable], manifest: SplitManifest, protocol: TestProtocol) -> dict:
-    """Returns a JSON-ready description of everything that the results depend on."""
+    """Returns a JSON-ready description of an evaluation: everything that its results depend on."""
     settings = {"method": protocol.method, "flip": protocol.flips(), "average": protocol.average}
     return {
         "settings": settings,
@@ -81,14 +86,14 @@ def describe(models: Sequence[Evaluable], manifest: SplitManifest, protocol: Tes
 
 
 def open_output_dir(folder: Path, wanted: dict) -> dict | None:
-    """Makes the evaluation's folder, or finds the same evaluation in it.
+    """Makes the evaluation's folder, or finds the same evaluation in it, finished or not.
 
     Args:
-        folder: the folder.
-        wanted: the evaluation, described by `describe`.
+        folder: the evaluation's folder.
+        wanted: description of the evaluation, the result of `describe`.
 
     Returns:
-        The record of the evaluation if it is finished, else None.
+        The record of the evaluation if the folder holds it finished, else None.
 
     Raises:
         UserError: the folder holds another evaluation.
@@ -113,7 +118,19 @@ def open_output_dir(folder: Path, wanted: dict) -> dict | None:
 def run_models(
     evaluator: Evaluator, models: Sequence[Evaluable], options: EvaluateOptions
 ) -> tuple[list[Result], np.ndarray]:
-    """Tests each model, then all together; returns the results and the posteriors of the last one."""
+    """Tests each model and then the fusion of all.
+
+    Args:
+        evaluator: evaluator of the images.
+        models: the models.
+        options: flags of the verb.
+
+    Returns:
+        The results, and the (N, classes) posteriors of the fusion, or of the model if there is only one.
+
+    Raises:
+        UserError: a record or a model cannot be used, or memory ran out.
+    """
     found, by_method = [], {}
     for index, model in enumerate(models):
         model_results, timed_by_method = evaluator.test(model, index)
@@ -130,7 +147,12 @@ def run_models(
 
 
 def predictions_csv(posteriors: np.ndarray, manifest: SplitManifest) -> str:
-    """Returns a line of CSV for each image: file, label, prediction and their posteriors."""
+    """Returns a CSV with a line for each image: file, label, predicted class, and the posteriors of both.
+
+    Args:
+        posteriors: (N, classes), 0..1.
+        manifest: the N images.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("index", "file", "label", "predicted", "posterior_of_label", "posterior_of_predicted"))
@@ -142,7 +164,7 @@ def predictions_csv(posteriors: np.ndarray, manifest: SplitManifest) -> str:
 
 
 def show(record: dict, folder: Path) -> None:
-    """Prints the table of results, and the names of the files that were written."""
+    """Prints the table of results, and the paths of the evaluation's files."""
     images = record["images"]
     title = f"{images['data_set']}, {images['split']}: {images['num_images']:,} images"
     cli.print_table(results.console_table(title, results.COLUMNS, map(results.table_row, record["results"])))
@@ -153,30 +175,30 @@ def show(record: dict, folder: Path) -> None:
 
 
 def show_finished(record: dict, folder: Path, models: Sequence[Evaluable], options: EvaluateOptions) -> None:
-    """Prints an evaluation that the folder already holds.
+    """Prints an evaluation that its folder already holds.
 
     Raises:
-        UserError: its posteriors are asked for and were not saved.
+        UserError: --save_posteriors is given, and the evaluation in the folder was made without.
     """
     unsaved = any(isinstance(model, EvaluatedModel) for model in models) and not list(folder.glob("posteriors*.npz"))
     if options.save_posteriors and unsaved:
         raise UserError(f"{folder} holds this evaluation without its posteriors; choose another --output_dir")
-    shutil.rmtree(folder / _PARTIAL, ignore_errors=True)  # of a process that was killed as it finished
+    shutil.rmtree(folder / _PARTIAL, ignore_errors=True)  # left by a process that was killed as it finished
     print(f"{folder} holds this evaluation already")
     show(record, folder)
 
 
 def write_results(folder: Path, evaluation: FinishedEvaluation) -> None:
-    """Writes predictions, report and record into the evaluation's folder, and removes what only a resumption needs."""
+    """Writes predictions, report and record into the evaluation's folder, and removes the files for resuming."""
     files.write_text(folder / _PREDICTIONS, predictions_csv(evaluation.posteriors, evaluation.manifest))
     markdown_report.write(evaluation, folder)
-    # Last: a folder with this file holds a whole evaluation.
+    # The record is written last: it marks the evaluation as complete.
     files.write_text(folder / results.RECORD, json.dumps(evaluation.record, indent=2) + "\n")
     shutil.rmtree(folder / _PARTIAL)
 
 
 def main(options: EvaluateOptions) -> None:
-    """Opens data and models, tests, writes the results, and prints them."""
+    """Opens the data and the models, tests the models, and writes and prints the results."""
     folder, protocol = Path(options.output_dir), options.protocol()
     devices.split_cpu(options.cpu_devices)
     strategy, strategy_reason = devices.make_strategy(options.strategy, one_process=True)

@@ -1,4 +1,4 @@
-"""Exports a trained model: a fully convolutional SavedModel for photos of any size, ONNX, or TensorFlow Lite.
+"""Exports a trained model as a fully convolutional SavedModel for photos of any size, ONNX, or TensorFlow Lite.
 
 python -m vgg_keras.export --model=runs/vgg16/best.keras --output_dir=saved_models/vgg16
 python -m vgg_keras.export --model=runs/vgg16/best.keras --format=onnx --output_dir=saved_models/vgg16_onnx
@@ -45,12 +45,23 @@ class ExportOptions(ProtocolOptions):
     calibration_images: int = option(100, "number of photos that it is calibrated on", lower=1)
 
     def config(self) -> ExportConfig:
-        """Returns how the model is exported."""
+        """Returns the export settings that the flags describe."""
         return ExportConfig(self.protocol(), self.precision, self.top, self.max_megapixels)
 
 
 def export_saved_model(options: ExportOptions, model: Path) -> Path:
-    """Exports the SavedModel, prints its agreement with the model and where to look at it; returns its folder."""
+    """Exports a SavedModel, and prints its agreement with the trained model.
+
+    Args:
+        options: flags of the verb.
+        model: the `.keras` file.
+
+    Returns:
+        The folder of the exported version.
+
+    Raises:
+        UserError: the model or the photos cannot be used, or the exported model disagrees with the trained one.
+    """
     output_dir = Path(options.output_dir)
     photos = read_check_photos(model, options.check_images)
     exported = exporter.export(model, output_dir, photos, options.config())
@@ -59,7 +70,19 @@ def export_saved_model(options: ExportOptions, model: Path) -> Path:
 
 
 def export_runtime(options: ExportOptions, model: Path) -> Path:
-    """Exports for another runtime, prints how it compares with the SavedModel; returns its folder."""
+    """Exports for ONNX Runtime or TensorFlow Lite, and prints a comparison with the SavedModel.
+
+    Args:
+        options: flags of the verb.
+        model: the `.keras` file.
+
+    Returns:
+        The folder of the exported version.
+
+    Raises:
+        UserError: --precision is not float32; the model, the photos or the calibration data cannot be used; or the
+            exported model disagrees with the SavedModel.
+    """
     if options.precision != "float32":
         raise UserError(f"--precision={options.precision} is for --format={SAVED_MODEL}")
     read_crops = None
@@ -78,7 +101,7 @@ def export_runtime(options: ExportOptions, model: Path) -> Path:
 
 
 def main(options: ExportOptions) -> None:
-    """Exports the model, removes old versions, and prints where to look."""
+    """Exports the model, removes old versions, and prints what to do next."""
     model = run_record.find_model_file(Path(options.model))
     exported = (export_saved_model if options.format == SAVED_MODEL else export_runtime)(options, model)
     print(f"exported {model} -> {exported}")

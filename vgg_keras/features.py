@@ -1,4 +1,4 @@
-"""Describes images by the outputs of a layer, and classifies the descriptors (arXiv:1409.1556, appendix B).
+"""Computes image descriptors from a layer's outputs, and classifies them by a linear SVM (arXiv:1409.1556, appendix B).
 
 python -m vgg_keras.features --model=models/vgg16.keras --data_dir=data/flowers --test_scales=256,384 --classifier \
     --output=features/flowers.npz
@@ -54,7 +54,13 @@ class FeaturesOptions(ScaleOptions):
 def working_folder(
     models: Sequence[EvaluatedModel], manifests: Sequence[SplitManifest], options: FeaturesOptions
 ) -> Path:
-    """Returns the folder in which a run with these settings keeps its descriptors, should it be killed."""
+    """Returns the folder of unfinished descriptors, whose name follows from the models, the images and the settings.
+
+    Args:
+        models: the models.
+        manifests: images of the two splits.
+        options: flags of the verb.
+    """
     content = {
         "models": [model.identity() for model in models],
         "images": [manifest.identity() for manifest in manifests],
@@ -73,7 +79,21 @@ def describe(
     strategy,
     options: FeaturesOptions,
 ) -> dict[str, np.ndarray]:
-    """Returns the descriptors of each split by all nets, stacked: {split: (N, D) float32}."""
+    """Computes the descriptors of each split, those of several nets side by side.
+
+    Args:
+        models: the models.
+        manifests: images of each split, by the split's name.
+        folder: folder in which unfinished descriptors are kept.
+        strategy: the devices.
+        options: flags of the verb.
+
+    Returns:
+        {split: (N, D) float32, rows of length 1}.
+
+    Raises:
+        UserError: a model has no such layer, or an image is too long and thin for the memory.
+    """
     flip = options.protocol().flips()
     nets = [descriptors.descriptor_net(model, options.layer, flip=flip, strategy=strategy) for model in models]
     for model, manifest in itertools.product(models, manifests.values()):
@@ -103,7 +123,17 @@ def to_arrays(
     described: Mapping[str, np.ndarray],
     options: FeaturesOptions,
 ) -> dict[str, np.ndarray]:
-    """Returns the content of the .npz file: descriptors, labels and file names of both splits."""
+    """Returns the arrays of the `.npz` file.
+
+    Args:
+        data: the data set.
+        manifests: images of each split, by the split's name.
+        described: descriptors of each split, the result of `describe`.
+        options: flags of the verb.
+
+    Returns:
+        "label_names", and with the suffixes "_train" and "_validation" "features" (N, D) float32, "labels" and "files".
+    """
     arrays = {"label_names": np.array(list(data.label_names))}
     for key, split in (("train", options.train_split), ("validation", options.validation_split)):
         arrays[f"features_{key}"] = described[split]
@@ -113,7 +143,16 @@ def to_arrays(
 
 
 def classify(arrays: Mapping[str, np.ndarray], output: Path, seed: int) -> None:
-    """Fits and tests the linear SVM, prints its errors and writes them beside the descriptors as JSON."""
+    """Fits and tests the linear SVM, prints its errors, and writes them beside the descriptors as JSON.
+
+    Args:
+        arrays: result of `to_arrays`.
+        output: the `.npz` file of the descriptors.
+        seed: seed of the cross-validation's folds.
+
+    Raises:
+        UserError: a class has too few images.
+    """
     result = linear_svm.fit_and_test(
         arrays["features_train"],
         arrays["labels_train"],
@@ -128,7 +167,12 @@ def classify(arrays: Mapping[str, np.ndarray], output: Path, seed: int) -> None:
 
 
 def main(options: FeaturesOptions) -> None:
-    """Describes both splits by each net, writes the descriptors, and classifies them if asked to."""
+    """Computes and writes the descriptors of both splits, and classifies them if --classifier is given.
+
+    Raises:
+        UserError: --output does not end in `.npz`, scikit-learn is needed and missing, or the data or a model cannot be
+            used.
+    """
     output = Path(options.output)
     if output.suffix != ".npz":
         raise UserError(f"--output={output} must end in .npz")

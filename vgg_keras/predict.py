@@ -42,12 +42,12 @@ class PredictOptions(ProtocolOptions):
 
 @dataclasses.dataclass(frozen=True)
 class Label:
-    """A class that a photo was given.
+    """A class predicted for a photo.
 
     Attributes:
-        name: readable name of the class.
+        name: label name of the class.
         index: index of the class.
-        posterior: its posterior, 0..1.
+        posterior: posterior of the class, 0..1.
     """
 
     name: str
@@ -63,23 +63,28 @@ class Prediction:
     """The labels of a photo.
 
     Attributes:
-        file: the photo.
-        labels: the best classes, best first.
+        file: file of the photo.
+        labels: classes with the highest posteriors, in descending order.
     """
 
     file: Path
     labels: Sequence[Label]
 
     def lines(self) -> list[str]:
-        """Returns a line for each label."""
+        """Returns a line of text for each label."""
         return [str(label) for label in self.labels]
 
 
 def map_figure(predictor: Predictor, photo: np.ndarray, label: Label) -> Figure:
-    """Draws the class-score map of a label over a photo, (H, W, 3) uint8.
+    """Draws the class-score map of a label over a photo.
+
+    Args:
+        predictor: predictor with the model.
+        photo: (H, W, 3) uint8.
+        label: class whose map is drawn.
 
     Raises:
-        UserError: the model cannot be converted.
+        UserError: the model cannot be made fully convolutional.
     """
     image, posteriors = fully_convolutional.posterior_map(predictor.map_net, photo, predictor.model.map_scale())
     mapped = figures.MappedImage(image, posteriors, str(label), [(label.index, label.name)])
@@ -89,7 +94,14 @@ def map_figure(predictor: Predictor, photo: np.ndarray, label: Label) -> Figure:
 def predictions(
     predictor: Predictor, names: Sequence[str], paths: Sequence[Path], options: PredictOptions
 ) -> Iterator[Prediction]:
-    """Yields the labels of each photo that can be classified; reports each one that cannot."""
+    """Yields the labels of each photo that can be read, and reports the others on stderr.
+
+    Args:
+        predictor: predictor with the model.
+        names: label names in the order of the class indices.
+        paths: files of the photos.
+        options: flags of the verb.
+    """
     with cli.progress_bar("photos", len(paths), " photos", leave=False) as bar:
         for index, path in enumerate(paths):
             try:
@@ -101,7 +113,7 @@ def predictions(
                 best = np.argsort(-posteriors, kind="stable")[: options.top].tolist()
                 prediction = Prediction(path, [Label(names[one], one, float(posteriors[one])) for one in best])
                 if options.output_dir:
-                    # Files of one name may come from several folders.
+                    # The index keeps apart files of the same name from several folders.
                     picture = Path(options.output_dir) / f"{index:05}_{path.stem}"
                     write_pictures(predictor, prediction, photo, picture, options.class_score_maps)
                 yield prediction
@@ -111,7 +123,18 @@ def predictions(
 def write_pictures(
     predictor: Predictor, prediction: Prediction, photo: np.ndarray, path: Path, class_score_map: bool
 ) -> None:
-    """Writes a photo with its labels, and the class-score map of the best label if asked for."""
+    """Writes a photo with its labels on it, and optionally the class-score map of the best label.
+
+    Args:
+        predictor: predictor with the model.
+        prediction: labels of the photo.
+        photo: (H, W, 3) uint8.
+        path: path of the pictures without suffix: `.jpg` and `_class_score_map.png` are appended.
+        class_score_map: whether the map is written.
+
+    Raises:
+        UserError: the model cannot be made fully convolutional.
+    """
     photo_files.write(photo_files.annotate(photo, prediction.lines()), path.with_name(f"{path.name}.jpg"))
     if class_score_map:
         figure = map_figure(predictor, photo, prediction.labels[0])
@@ -119,7 +142,7 @@ def write_pictures(
 
 
 def to_csv(found: Sequence[Prediction]) -> str:
-    """Returns a line of CSV for each label of each photo."""
+    """Returns a CSV with a line for each label of each photo."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("file", "rank", "label", "index", "posterior"))
@@ -144,7 +167,7 @@ def to_json(found: Sequence[Prediction]) -> str:
 
 
 def show(found: Sequence[Prediction]) -> None:
-    """Prints a row for each photo."""
+    """Prints a table with a row for each photo."""
     table = Table("photo", "labels and posteriors")
     for prediction in found:
         table.add_row(str(prediction.file), ", ".join(prediction.lines()))
@@ -152,7 +175,11 @@ def show(found: Sequence[Prediction]) -> None:
 
 
 def main(options: PredictOptions) -> None:
-    """Finds photos, classifies them, prints and writes the labels; fails at the end if a photo could not be used."""
+    """Finds the photos, classifies them, and prints and writes the labels.
+
+    Raises:
+        UserError: the flags, the model or the label names cannot be used, or, at the end, a photo could not be used.
+    """
     if not options.paths:
         raise UserError("name photos: files, folders or globs, after the flags")
     if options.class_score_maps and not options.output_dir:

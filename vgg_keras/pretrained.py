@@ -1,4 +1,4 @@
-"""Makes a model of weights from elsewhere: it takes RGB 0..255 and gives what the source gives.
+"""Converts the weights of another model or library to a model that takes RGB 0..255 and has the same outputs.
 
 python -m vgg_keras.pretrained --source=vgg16_weights_tf_dim_ordering_tf_kernels.h5 --output=models/vgg16.keras
 python -m vgg_keras.pretrained --source=keras_applications --net=E --num_classes=5 --output=models/vgg19_flowers.keras
@@ -36,10 +36,14 @@ class PretrainedOptions:
 
 
 def build(source: SourceWeights, options: PretrainedOptions) -> keras.Model:
-    """Builds the net that the source's weights go into.
+    """Builds a net for the source's weights, initialised at random.
+
+    Args:
+        source: the weights; they determine the settings that the flags leave open.
+        options: flags of the verb.
 
     Raises:
-        UserError: the source does not tell what the flags leave open.
+        UserError: neither the flags nor the source determine a setting, or a setting is out of its range.
     """
     net = options.net or source.net
     num_classes = options.num_classes or (source.layers["fc8"][0].shape[-1] if "fc8" in source.layers else 0)
@@ -61,7 +65,11 @@ def build(source: SourceWeights, options: PretrainedOptions) -> keras.Model:
 
 
 def main(options: PretrainedOptions) -> None:
-    """Reads, builds, copies, says what went where, and writes the model."""
+    """Reads the weights, builds the net, copies the weights into it, and writes and describes the model.
+
+    Raises:
+        UserError: --output does not end in `.keras`, or the source cannot be read or does not fit the net.
+    """
     output = Path(options.output)
     if output.suffix != ".keras":
         raise UserError(f"--output={output} must end in .keras")

@@ -1,4 +1,4 @@
-"""Collects finished evaluations into the paper's Tables 3 to 6, with the paper's figures beside ours.
+"""Collects finished evaluations into the paper's Tables 3 to 6, beside the published errors.
 
 python -m vgg_keras.report --evaluations_dir=evaluations
 """
@@ -33,12 +33,12 @@ class ReportOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
-    """The results that were measured on one set of images.
+    """Results that were measured on the same images.
 
     Attributes:
-        title: its name, split and number of images.
-        note: warning of comparing its errors with the paper's, or "".
-        results: for each row of the paper's tables the newest result, a record of `evaluation.json`.
+        title: name of the data set, split and number of images.
+        note: warning that the errors are not comparable with the paper's, or "".
+        results: newest result for each row of the paper's tables, as `evaluation.json` records it.
     """
 
     title: str
@@ -47,7 +47,7 @@ class ImageSet:
 
 
 def read_records(folder: Path) -> list[dict]:
-    """Reads all finished evaluations below a folder, the oldest first.
+    """Reads the records of all finished evaluations below a folder, the oldest first.
 
     Raises:
         UserError: the folder is missing, or a record is damaged.
@@ -66,7 +66,11 @@ def _read_record(path: Path) -> dict:
 
 
 def group_by_images(records: Iterable[dict]) -> list[ImageSet]:
-    """Sorts results by the images they were measured on and by the paper's rows."""
+    """Groups results by the images on which they were measured, and assigns them to the rows of the paper's tables.
+
+    Args:
+        records: result of `read_records`; of several results for a row the last one is kept.
+    """
     found: dict[str, ImageSet] = {}
     for record in records:
         images = record["images"]
@@ -75,14 +79,19 @@ def group_by_images(records: Iterable[dict]) -> list[ImageSet]:
         image_set = found.setdefault(images["sha256_of_classes_labels_sizes"], image_set)
         for result in record["results"]:
             nets = [TrainedNet(*pair) for pair in zip(result["nets"], result["train_scales"], strict=True)]
-            if result["flip"]:  # as the paper always does
+            if result["flip"]:  # the paper averages with mirror images in all its results
                 rows = published.find_published(nets, result["method"], result["test_scales"])
                 image_set.results.update(dict.fromkeys(rows, result))
     return list(found.values())
 
 
 def table_rows(number: int, measured: Mapping[PublishedResult, dict]) -> list[list[str]]:
-    """Returns the rows of one of the paper's tables; cells of what was not run are blank."""
+    """Returns the rows of one of the paper's tables; cells without a measured result are blank.
+
+    Args:
+        number: number of the table, 3..6.
+        measured: results for rows of the tables.
+    """
     rows = []
     for row in published.PUBLISHED:
         if row.table == number:
@@ -102,12 +111,16 @@ def table_rows(number: int, measured: Mapping[PublishedResult, dict]) -> list[li
 
 
 def main(options: ReportOptions) -> None:
-    """Reads the evaluations, prints the tables and writes them as Markdown."""
+    """Reads the evaluations, prints the tables, and writes them as Markdown.
+
+    Raises:
+        UserError: the folder is missing, or a record is damaged.
+    """
     folder = Path(options.evaluations_dir)
     output = Path(options.output) if options.output else folder / "tables.md"
     records = read_records(folder)
     text = ["# Tables 3 to 6 of arXiv:1409.1556\n"]
-    # With no evaluation at all the tables still show what there is to run.
+    # Without any evaluation the tables still show which results could be measured.
     for images in group_by_images(records) or [ImageSet("nothing run", "")]:
         text += [f"## {images.title}\n", *([f"{images.note}\n"] if images.note else [])]
         for number, heading in _TITLES.items():

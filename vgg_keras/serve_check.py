@@ -47,7 +47,16 @@ class ServeCheckOptions:
 
 
 def photos_to_send(options: ServeCheckOptions, record: dict, requests: Sequence[WarmUpRequest]) -> Photos:
-    """Reads the photos that are sent, and computes the source model's posteriors of them."""
+    """Reads the photos that are sent, and the posteriors that the source model computes for them.
+
+    Args:
+        options: flags of the verb.
+        record: record of the exported model.
+        requests: requests of the warm-up file, whose photos are sent if --photos is not given.
+
+    Raises:
+        UserError: a photo cannot be read, the source model is missing, or the model was exported from another file.
+    """
     if not options.photos:
         known = [one for one in requests if one.signature == CLASSIFY and len(one.inputs["image_bytes"]) == 1]
         expected = np.concatenate([one.expected["posterior"] for one in known])
@@ -63,7 +72,7 @@ def photos_to_send(options: ServeCheckOptions, record: dict, requests: Sequence[
 
 
 def show(title: str, outcomes: Sequence[Outcome]) -> None:
-    """Prints a row for each check."""
+    """Prints a table with a row for each check."""
     table = Table("check", "requests", "photos", "p50 ms", "p99 ms", "photos/s", "same top-1", "largest diff.", "")
     table.title = title
     for outcome in outcomes:
@@ -81,7 +90,16 @@ def show(title: str, outcomes: Sequence[Outcome]) -> None:
 
 @contextlib.contextmanager
 def open_clients(options: ServeCheckOptions, version: Path, name: str) -> Iterator[dict[str, Client]]:
-    """Yields a client for each server, by the server's URL or description."""
+    """Yields a client for each server, by the server's URL or description; ends a local server afterwards.
+
+    Args:
+        options: flags of the verb.
+        version: folder of the exported version, which a local server loads.
+        name: name of the model on the server.
+
+    Raises:
+        UserError: a URL is neither http:// nor grpc://, or the local server cannot load the model.
+    """
     if options.url:
         yield {url: connect(url, name) for url in options.url}
         return
@@ -90,7 +108,11 @@ def open_clients(options: ServeCheckOptions, version: Path, name: str) -> Iterat
 
 
 def main(options: ServeCheckOptions) -> None:
-    """Checks every server and prints the outcomes; fails if anything is wrong."""
+    """Checks every server, and prints the outcomes.
+
+    Raises:
+        UserError: the exported model or the photos cannot be used, or, at the end, a check failed.
+    """
     folder = Path(options.model)
     version = versions.newest(folder)
     record = exporter.read_record(version)

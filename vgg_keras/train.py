@@ -1,4 +1,4 @@
-"""Trains a net as the paper does (arXiv:1409.1556, sect. 3.1).
+"""Trains a net with the paper's procedure (arXiv:1409.1556, sect. 3.1).
 
 python -m vgg_keras.train --flagfile=configs/quickstart.cfg
 python -m vgg_keras.train --flagfile=configs/vgg19.cfg --data_dir=data/imagenet
@@ -35,10 +35,14 @@ from vgg_keras.weights.transfer import transfer_weights
 
 
 def open_data(options: TrainConfig, chief: bool) -> ImageData:
-    """Opens the data set that the flags name, and draws the embedded one if it is not there yet.
+    """Opens the data set that the flags name; draws the synthetic flowers first if they are missing.
+
+    Args:
+        options: flags of the verb.
+        chief: whether this process is the chief, which alone draws.
 
     Raises:
-        UserError: the data set, or one of its splits, is missing.
+        UserError: the data set or one of its splits is missing.
     """
     data_dir = options.data_dir
     if options.dataset == config.DRAWN_FLOWERS:
@@ -58,13 +62,26 @@ def open_data(options: TrainConfig, chief: bool) -> ImageData:
 def build_model(
     options: TrainConfig, num_classes: int, mean_rgb: Sequence[float]
 ) -> tuple[keras.Model, Collection[str]]:
-    """Builds the net; returns it and the names of the layers whose weights --init_from gave."""
+    """Builds the net, and copies the weights of --init_from into it.
+
+    Args:
+        options: flags of the verb.
+        num_classes: number of classes.
+        mean_rgb: mean RGB of the training split, 0..255.
+
+    Returns:
+        The net, and the names of the layers that received weights of --init_from.
+
+    Raises:
+        ValueError: a setting of the net is out of its range.
+        UserError: --init_from cannot be read, or does not fit the net.
+    """
     source = read_weights(options.init_from, options.net) if options.init_from else None
     model = vgg.build(
         options.net,
         num_classes,
         input_size=options.input_size,
-        # The source's convolutions were trained with the source's mean.
+        # The source's convolutions were trained with the source's mean, which need not be that of this data set.
         mean_rgb=source.mean_rgb if source else mean_rgb,
         dropout=options.dropout,
         weight_decay=options.weight_decay,
@@ -82,10 +99,17 @@ def build_model(
 def build_train_step(
     options: TrainConfig, num_classes: int, mean_rgb: Sequence[float], strategy: tf.distribute.Strategy, precision: str
 ) -> TrainStep:
-    """Builds the net, its optimizers and its step on all devices.
+    """Builds the net, its optimizers and its training step on all devices.
+
+    Args:
+        options: flags of the verb.
+        num_classes: number of classes.
+        mean_rgb: mean RGB of the training split, 0..255.
+        strategy: the devices.
+        precision: Keras's dtype policy.
 
     Raises:
-        UserError: the settings do not fit the net or the devices.
+        UserError: the settings do not fit the net or the devices, or --init_from cannot be used.
     """
     keras.utils.set_random_seed(options.seed)
     keras.mixed_precision.set_global_policy(precision)
@@ -119,7 +143,7 @@ def build_train_step(
 
 
 def make_schedule(options: TrainConfig, data: ImageData) -> Schedule:
-    """Returns the length of the run and its learning rates."""
+    """Returns the schedule of the run: its length, learning rate and checkpoints."""
     steps_per_epoch = input_pipeline.steps_per_epoch(data, options.train_split, options.batch_size)
     cosine_steps = options.epochs * steps_per_epoch if options.schedule == config.COSINE else 0
     return Schedule(
@@ -136,7 +160,21 @@ def make_schedule(options: TrainConfig, data: ImageData) -> Schedule:
 
 
 def fit(options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: TrainStep) -> Progress:
-    """Trains to the end of the schedule, on images or on the frozen layers' outputs for them."""
+    """Trains to the end of the schedule, on images or on the cached outputs of the frozen layers.
+
+    Args:
+        options: flags of the verb.
+        data: the data set.
+        rgb: RGB statistics of the training split.
+        train_step: step of the net.
+
+    Returns:
+        The progress at the end.
+
+    Raises:
+        UserError: the loss became NaN or infinite, the newest checkpoint cannot be used, or the disk has too little
+            space for the cache.
+    """
     batches = inputs.image_batches(options, data, rgb, train_step)
     cache = None
     if options.cache_views:
@@ -159,7 +197,14 @@ def fit(options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: T
 
 
 def start_run(options: TrainConfig, data: ImageData, model: keras.Model, choices: dict[str, str]) -> None:
-    """Writes the description of the run into its folder, and prints it."""
+    """Writes the run's record, labels and sample photos into its folder, and prints a summary.
+
+    Args:
+        options: flags of the verb.
+        data: the data set.
+        model: the net.
+        choices: strategy and precision that were chosen, each with the reason.
+    """
     folder = Path(options.output_dir)
     model_record = {"num_classes": len(data.label_names), "mean_rgb": vgg.subtracted_mean_rgb(model)}
     run_dir.write_run_record(folder, dataclasses.asdict(options), choices, model_record)
@@ -172,7 +217,11 @@ def start_run(options: TrainConfig, data: ImageData, model: keras.Model, choices
 
 
 def main(options: TrainConfig) -> None:
-    """Validates the settings, opens the data, builds the net, trains it, and exports the best model if asked to."""
+    """Validates the settings, opens the data, builds and trains the net, and exports the best model if asked to.
+
+    Raises:
+        UserError: a setting, the run's folder, the data set or --init_from cannot be used, or training failed.
+    """
     folder = Path(options.output_dir)
     options.validate()
     run_dir.require_usable(folder, dataclasses.asdict(options), config.MAY_CHANGE, options.resume)
@@ -199,7 +248,16 @@ def main(options: TrainConfig) -> None:
 
 
 def finish(options: TrainConfig, data: ImageData, best_error: float) -> None:
-    """Exports the best model if asked to, and prints what was made and what to do next."""
+    """Exports the best model if --export_dir is given, and prints the results and what to do next.
+
+    Args:
+        options: flags of the verb.
+        data: the data set.
+        best_error: validation top-1 error of the best model, in percent.
+
+    Raises:
+        UserError: the exported model disagrees with the trained one.
+    """
     folder = Path(options.output_dir)
     best = folder / run_record.BEST_MODEL
     print(f"\nbest model: {best}, top-1 error {best_error:.2f}% on {options.validation_split}")

@@ -1,3 +1,3 @@
-"""The package's version, importable without TensorFlow."""
+"""Holds the package's version, which can be imported without TensorFlow."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Data sets of ours and of TFDS, and what is no data set."""
+"""Tests the opening of data sets written by data_prep and of TFDS, and the refusal of anything else."""
 
 import shutil
 
@@ -22,7 +22,7 @@ def test_statistics_are_computed_where_there_is_no_file(data, drawn_data, tmp_pa
             (tmp_path / path.name).write_bytes(path.read_bytes())
     computed = datasets.load_rgb_statistics(datasets.open_data(str(tmp_path)), "train")
     stored = datasets.load_rgb_statistics(data, "train")
-    # Pillow's and TensorFlow's JPEG decoders differ in single levels.
+    # The JPEG decoders of Pillow and TensorFlow differ by single levels.
     np.testing.assert_allclose(computed.mean, stored.mean, atol=0.1)
     assert computed.num_pixels == stored.num_pixels
 

@@ -1,4 +1,4 @@
-"""Batches: what is in them, in which order, and that it depends on nothing but the seed and the epoch."""
+"""Tests the content and the order of batches, which depend only on the seed and the epoch."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def assert_same(received, expected):
 
 def test_epoch_fills_the_last_batch_with_its_first_images(data, augmentation):
     batches = epoch(data, augmentation)
-    # 60 photos in batches of 8: eight batches, four photos come twice, in another view.
+    # 60 photos make eight batches of 8: four photos come twice, the second time in another view.
     assert batches["image"].shape == (64, 32, 32, 3)
     assert batches["image"].dtype == np.float32
     np.testing.assert_array_equal(batches["label"][60:], batches["label"][:4])

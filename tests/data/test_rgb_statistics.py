@@ -1,4 +1,4 @@
-"""Mean and covariance against NumPy."""
+"""Compares mean and covariance with NumPy."""
 
 import json
 

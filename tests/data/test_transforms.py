@@ -1,4 +1,4 @@
-"""Each image function eagerly and inside tf.data, against NumPy and Pillow."""
+"""Compares each image function, run eagerly and inside tf.data, with NumPy and Pillow."""
 
 import io
 
@@ -23,7 +23,7 @@ def test_decode_equals_pillow(apply, image_format, mode):
     expected = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
     decoded = apply(transforms.decode, encoded)
     assert decoded.dtype == np.uint8
-    # Two JPEG decoders may round colours differently.
+    # JPEG decoders may round colours differently.
     np.testing.assert_allclose(decoded.astype(int), expected.astype(int), atol=2 if image_format == "JPEG" else 0)
 
 
@@ -57,7 +57,7 @@ def test_rescaled_size(apply, size, smallest_side, expected):
 def test_rescale_equals_pillow(apply, width, height, side):
     image = picture(width, height)
     expected_size = (round(width * side / min(width, height)), round(height * side / min(width, height)))
-    # Pillow's bilinear filter low-passes as well when it shrinks; it rounds to whole levels.
+    # Pillow's bilinear filter is antialiased too when it shrinks, but it rounds to whole levels.
     expected = np.asarray(image.resize(expected_size, Image.Resampling.BILINEAR), np.float32)
     rescaled = apply(lambda pixels: transforms.rescale(pixels, side), np.asarray(image))
     assert rescaled.dtype == np.float32
@@ -91,19 +91,19 @@ def test_random_flip_mirrors_about_half(apply):
         mirrored = np.array_equal(result, image[:, ::-1])
         assert mirrored or np.array_equal(result, image)
         flipped += mirrored
-    assert 70 < flipped < 130  # 200 draws: 100 +- 4 standard deviations of 7
+    assert 70 < flipped < 130  # 200 draws: mean 100, standard deviation 7; the bounds are 4 of them away
 
 
 @both
 def test_rgb_shift_follows_krizhevsky(apply):
-    # Worked out for ImageNet-like statistics: axes as eigenvectors, so that the shift of red is a1 * l1 / 255.
+    # The eigenvalues are like ImageNet's, the eigenvectors are the axes: the shift of red is a1 * l1 / 255.
     eigenvalues = np.array([14143.0, 1222.5, 292.6], np.float32)
     image = np.full((2, 2, 3), 100.0, np.float32)
     shift = lambda pixels, seed: transforms.rgb_shift(pixels, np.eye(3), eigenvalues, 0.1, seed)  # noqa: E731
     shifts = np.stack([apply(shift, image, (seed, 9)) - image for seed in range(400)])
-    np.testing.assert_array_equal(shifts, np.broadcast_to(shifts[:, :1, :1], shifts.shape))  # one shift an image
+    np.testing.assert_array_equal(shifts, np.broadcast_to(shifts[:, :1, :1], shifts.shape))  # one for all pixels
     stddev = shifts[:, 0, 0].std(axis=0)
-    # 0.1 * 14143 / 255 = 5.546 levels; 400 draws are within 15% of it.
+    # 0.1 * 14143 / 255 = 5.546 levels; the deviation of 400 draws is within 15% of it.
     np.testing.assert_allclose(stddev, [5.546, 0.4794, 0.1147], rtol=0.15)
 
 
@@ -126,7 +126,7 @@ def test_random_scale_covers_the_range(apply):
 def test_crop_grid_windows(apply):
     image = np.random.default_rng(0).integers(0, 256, (256, 341, 3), np.uint8)
     crops = apply(lambda pixels: transforms.crop_grid(pixels, 224), image)
-    # 256 - 224 = 32 in four steps of 8; 341 - 224 = 117 in four steps of 29.25: 0, 29, 58.5 -> 59, 88, 117.
+    # Tops cover 256 - 224 = 32 in four steps of 8, lefts 341 - 224 = 117 in four of 29.25: 0, 29, 58.5 -> 59, 88, 117.
     tops, lefts = (0, 8, 16, 24, 32), (0, 29, 59, 88, 117)
     expected = [image[top : top + 224, left : left + 224] for top in tops for left in lefts]
     np.testing.assert_array_equal(crops, expected)

@@ -1,4 +1,4 @@
-"""Records and side files, written whole or not at all."""
+"""Tests that records and side files are written completely or not at all."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def test_workers_change_nothing(tmp_path):
     images = [(f"{seed}.jpg", encode((60, 40), seed=seed)) for seed in range(30)]
     write_dataset(make_source(images), PrepareOptions(str(tmp_path / "two"), resize_smallest_side=20, num_workers=2))
     write(make_source(images), tmp_path / "one", resize_smallest_side=20)
-    # As lists: the order of the records is the same too.
+    # Lists are compared, because the order of the records has to be the same too.
     assert list(read(tmp_path / "two", "train").items()) == list(read(tmp_path / "one", "train").items())
     assert (tmp_path / "two/rgb_statistics.json").read_text() == (tmp_path / "one/rgb_statistics.json").read_text()
 
@@ -59,7 +59,7 @@ def test_killed_it_leaves_nothing_under_the_final_name_and_runs_again(tmp_path, 
             (tmp_path / "photos" / kind / f"{number}.jpg").write_bytes(encode((200, 200), seed=number))
     arguments = ("data_prep.image_folder", "--source_dir=photos", "--output_dir=out", "--num_workers=1")
     process = start_verb(*arguments, cwd=tmp_path)
-    while not list((tmp_path / "out.incomplete").glob("*/*")):  # the writer is at work
+    while not list((tmp_path / "out.incomplete").glob("*/*")):  # until the writer has started
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The flower archive, real and made on the spot."""
+"""Tests the reading of the flower archive, on the real one and on small imitations."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ from vgg_keras.utils.cli import UserError
 
 
 def test_split_is_a_function_of_the_file_name_alone():
-    # SHA-256 of "1795/<name>", first 8 bytes, below a tenth of 2^64: worked out with sha256sum.
+    # A file belongs to validation if the first 8 bytes of the SHA-256 of "1795/<name>" are below a tenth of 2^64.
     for name in ("100080576_f52e8ee070_n.jpg", "15922772266_1167a06620.jpg", "a.jpg", "b.jpg"):
         digest = hashlib.sha256(f"1795/{name}".encode()).hexdigest()
         expected = "validation" if int(digest[:16], 16) / 16**16 < 0.1 else "train"
@@ -49,7 +49,7 @@ def test_missing_and_truncated_archives(tmp_path, compression):
     files = [(f"f/a/{n}.jpg", np.random.default_rng(n).bytes(5000)) for n in range(20)]
     archive = make_tar(tmp_path / "f.tgz", files, compression)
     whole = archive.read_bytes()
-    # In the middle of a file, between two members (tarfile takes that for the end), and inside gzip's checksum.
+    # The cuts are inside a file, between two members, which tarfile takes for the end, and inside gzip's checksum.
     for length in (len(whole) // 2, (512 + 5120) * 3, len(whole) - 5 if compression else 10):
         archive.write_bytes(whole[:length])
         with pytest.raises(UserError, match=r"f\.tgz is (damaged or )?truncated"):
@@ -65,5 +65,5 @@ def test_the_real_archive_is_split_nine_to_one_in_every_class(real_data):
         in_train, in_validation = (sum(key.startswith(kind) for key in keys) for keys in (train, validation))
         assert in_train + in_validation == total
         assert abs(in_validation - total / 10) < 2
-    # Three photos lie in two classes; no copy of a training photo may be in the validation split.
+    # Three photos belong to two classes each; no copy of a training photo may be in the validation split.
     assert not {key.split("/")[1] for key in train} & {key.split("/")[1] for key in validation}

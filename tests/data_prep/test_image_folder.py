@@ -1,4 +1,4 @@
-"""Folders of class folders."""
+"""Tests the reading of folders with a subfolder for each class."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""One image on its way into the records: checked, repaired, shrunk."""
+"""Tests the preparation of an image for the records: it is checked, repaired and shrunk."""
 
 import io
 
@@ -21,7 +21,7 @@ def test_larger_images_shrink_to_the_smallest_side():
     prepared = prepare(encode((90, 60)), Preparation(smallest_side=40))
     assert prepared.change == "shrunk"
     assert Image.open(io.BytesIO(prepared.image_bytes)).size == (60, 40)
-    # Pillow at quality 95 has these first entries of the luminance table (standard table times 0.1, rounded).
+    # At quality 95 Pillow's luminance table begins with these entries: the standard table times 0.1, rounded.
     assert Image.open(io.BytesIO(prepared.image_bytes)).quantization[0][:3] == [2, 1, 1]
 
 
@@ -67,7 +67,7 @@ def test_png_named_jpeg_becomes_jpeg_where_only_jpeg_is_wanted():
 
 def test_exif_orientation_is_applied_unless_it_must_not():
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: 90 degrees clockwise makes it upright
+    exif[0x0112] = 6  # orientation 6: the image is upright after a turn by 90 degrees clockwise
     data = encode((16, 8), exif=exif)
     assert Image.open(io.BytesIO(prepare(data, Preparation()).image_bytes)).size == (8, 16)
     assert prepare(data, Preparation(upright=False)).image_bytes == data

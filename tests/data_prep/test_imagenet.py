@@ -1,4 +1,4 @@
-"""The official tars, in miniature."""
+"""Tests the reading of ImageNet's official tar files, on small imitations."""
 
 import io
 
@@ -26,7 +26,7 @@ def tars(tmp_path):
         for s in synsets
     ]
     make_tar(tmp_path / "ILSVRC2012_img_train.tar", inner)
-    # Not in the order of their names; labels go by the number.
+    # The members are not sorted by name; labels are assigned by the number in the name.
     names = [f"ILSVRC2012_val_{n:08}.JPEG" for n in (3, 1)]
     make_tar(tmp_path / "ILSVRC2012_img_val.tar", [(name, encode(image_format="PNG")) for name in names])
     make_tar(tmp_path / "ILSVRC2012_img_test.tar", [("ILSVRC2012_test_00000001.JPEG", encode(mode="CMYK"))])
@@ -40,7 +40,7 @@ def test_official_layout(tars):
         "n01440764_1.JPEG": 0, "n01440764_2.JPEG": 0, "n15075141_1.JPEG": 999, "n15075141_2.JPEG": 999,
     }  # fmt: skip
     validation = read(tars / "out", "validation")
-    # The development kit's first three answers: n01751748, n09193705, n02105855 (indices 65, 970, 230).
+    # The first three labels in the development kit are n01751748, n09193705, n02105855: indices 65, 970, 230.
     assert {key: label for key, (_, label) in validation.items()} == {
         "ILSVRC2012_val_00000001.JPEG": 65, "ILSVRC2012_val_00000003.JPEG": 230,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""`data_prep.verify` finds what is broken, on real files."""
+"""Tests that `data_prep.verify` finds damage in the files of a data set."""
 
 import shutil
 
@@ -26,7 +26,7 @@ def problems(data, capsys):
 
 
 def record_starts(content):
-    """Offsets of the records: 8 bytes of length, 4 of its CRC, the data, 4 of the data's CRC."""
+    """Returns the offsets of the records: 8 bytes of length, 4 of its CRC, the data, 4 of the data's CRC."""
     starts, position = [], 0
     while position < len(content):
         starts.append(position)

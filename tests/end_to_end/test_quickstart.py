@@ -1,4 +1,4 @@
-"""The main job as the README gives it: no data, no network, a model at the end."""
+"""Runs the quick start of the README, which needs no data and no network, from training to evaluation."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def test_quickstart_learns_exports_and_says_what_is_next(run_verb, tmp_path):
     assert "best model: runs/quickstart/best.keras" in stdout
     assert "saved_models/quickstart/1" in stdout.splitlines()[-2] + stdout.splitlines()[-1]
 
-    # The command that it names tests the model that it made.
+    # The command that training printed evaluates the model.
     (command,) = re.findall(r"python -m (vgg_keras\.evaluate .*)", stdout)
     code, stdout, stderr = run_verb(*shlex.split(command), "--test_scales=multi")
     assert code == 0, stderr

@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands there."""
+"""Runs the Python examples of the README."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from vgg_keras.serving.client import local_server
 
 
 def block(word):
-    """Returns the block of Python that holds a word."""
+    """Returns the README's only block of Python that contains a word."""
     (found,) = [
         code for code in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S) if word in code
     ]
@@ -25,7 +25,7 @@ def block(word):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """The working folder, with runs/flowers in it."""
+    """Makes a working folder with a run in runs/flowers, and changes to it."""
     save_net("A", tmp_path / "runs" / "flowers")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -42,7 +42,7 @@ def test_reuse_in_plain_keras(place):
     exec(compile(code, "README.md", "exec"), {})
     reused = keras.saving.load_model(place / "my_photos.keras")
     assert reused.output_shape == (None, 2)
-    # The trunk has stayed as it was; the head has not.
+    # The trunk is unchanged; the head was trained.
     source = keras.saving.load_model(place / "runs" / "flowers" / "best.keras")
     for layer in ("block1_conv1", "block5_conv2"):
         for before, after in zip(

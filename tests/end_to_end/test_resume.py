@@ -1,4 +1,4 @@
-"""A run that is killed goes on as if nothing had happened."""
+"""Tests that a run that is killed and resumed has the same results as one that is not."""
 
 import functools
 import json
@@ -29,7 +29,7 @@ def _history(folder):
 
 def _weights(folder):
     reader = tf.train.load_checkpoint(str(folder / "checkpoints"))
-    # The object graph names saved objects in an order of its own; the progress is compared as history.
+    # The order of names in the object graph is arbitrary; the progress is compared by way of the history.
     names = [name for name in reader.get_variable_to_shape_map() if "progress" not in name and "GRAPH" not in name]
     return {name: reader.get_tensor(name) for name in names}
 
@@ -39,7 +39,7 @@ def test_killed_twice_in_the_middle_of_an_epoch_ends_bit_identical(tmp_path, dra
     code, _, stderr = run_verb("vgg_keras.train", *arguments, "--output_dir=whole")
     assert code == 0, stderr
 
-    # 60 photos, batches of 8: epochs of 8 steps. Steps 3 and 14 are in the middle of the first and the second.
+    # 60 photos in batches of 8 make epochs of 8 steps: steps 3 and 14 are in the middle of the first and the second.
     for step in (3, 14):
         process = start_verb("vgg_keras.train", *arguments, "--output_dir=killed", cwd=tmp_path)
         kill_when(process, functools.partial(newest_checkpoint_is, tmp_path / "killed", step))
@@ -56,7 +56,7 @@ def test_killed_twice_in_the_middle_of_an_epoch_ends_bit_identical(tmp_path, dra
     for name, value in expected.items():
         np.testing.assert_array_equal(received[name], value, err_msg=name)
 
-    # A finished run that is started again says so and changes nothing; one without --resume is refused.
+    # A finished run that is resumed reports that and changes nothing; without --resume it is refused.
     code, stdout, _ = run_verb("vgg_keras.train", *arguments, "--output_dir=killed")
     assert code == 0
     assert "nothing left to do: the run has ended" in stdout
@@ -74,7 +74,7 @@ def test_nan_loss_stops_the_run_and_leaves_the_last_good_checkpoint(tmp_path, dr
     code, _, stderr = run_verb("vgg_keras.train", *arguments, "--max_steps=4")
     assert code == 0, stderr
     good = _weights(tmp_path / "run")
-    # The flags are what a run is known by; a rate that breaks it has to be smuggled in.
+    # With another learning rate it would be another run, so the record is changed to one that makes the loss NaN.
     record = tmp_path / "run" / "run.json"
     content = json.loads(record.read_text())
     content["flags"]["learning_rate"] = 1e30

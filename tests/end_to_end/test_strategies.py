@@ -1,4 +1,4 @@
-"""One device, two devices, two machines: the same losses and errors (arXiv:1409.1556, sect. 3.3)."""
+"""Tests that one device, two devices and two machines give the same losses and errors (arXiv:1409.1556, sect. 3.3)."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ from tests.helpers.processes import start_verb
 
 pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
 
-# Ten steps: one epoch of eight, whose last batch is filled up, and two more.
+# Ten steps: an epoch of eight, whose last batch is filled up, and two steps of the next.
 _FLAGS = [
     f"--flagfile={TINY_CONFIG}",
     "--epochs=2",
@@ -34,7 +34,7 @@ def _free_ports(count):
 
 
 def _run(tmp_path, data, name, *flags, environments=({},)):
-    """Runs training in one process per environment; returns the first's losses of the steps and history."""
+    """Trains with one process for each environment; returns the step losses and the history of the first process."""
     arguments = [*_FLAGS, f"--data_dir={data}", *flags]
     processes = [
         start_verb("vgg_keras.train", *arguments, f"--output_dir={name}", cwd=tmp_path, env=env) for env in environments

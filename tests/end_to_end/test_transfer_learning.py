@@ -1,4 +1,4 @@
-"""A net that starts from another one: frozen layers, their cache, early stop; and the model that comes out."""
+"""Tests training that starts from another net: frozen layers, their cache, early stopping, and the resulting model."""
 
 import functools
 import shutil
@@ -27,7 +27,7 @@ _TINY = [f"--flagfile={TINY_CONFIG}", "--precision=float32"]
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
-    """A tiny A of ten classes, as from elsewhere: its FC8 does not fit."""
+    """Saves a tiny net A of ten classes, whose FC8 does not fit the data set's five; returns its file."""
     path = tmp_path_factory.mktemp("source") / "source.keras"
     model = build("A", 10, input_size=32, width_multiplier=1 / 8, initialization=Initialization("glorot", seed=3))
     saving.save_model(model, path)
@@ -62,7 +62,7 @@ def test_a_cache_changes_nothing_while_there_is_a_view_for_each_epoch(tmp_path, 
     train.main(options(drawn_data, tmp_path / "images", *flags))
     train.main(options(drawn_data, tmp_path / "cached", *flags, "--cache_views=2"))
     assert_close(history(tmp_path / "cached"), history(tmp_path / "images"))
-    # 8 steps an epoch; the cosine ends at 16, and the last step is the 12th of 12 after the warm-up.
+    # Two epochs of 8 steps: 4 steps of warm-up, 12 of cosine. The epochs end with steps 3 and 11 of the cosine.
     rates = [entry["learning_rate"] for entry in history(tmp_path / "cached")]
     np.testing.assert_allclose(rates, [5e-3 * (1 + np.cos(np.pi * step / 12)) for step in (3, 11)])
     assert not (tmp_path / "cached" / "cache").exists()
@@ -75,7 +75,7 @@ def test_a_cache_changes_nothing_while_there_is_a_view_for_each_epoch(tmp_path, 
 
 
 class OutputsAreImages:
-    """What `FeatureCache` asks of the compiled steps, where the frozen layers do nothing."""
+    """Stand-in for `TrainStep` whose frozen layers return their input, with the methods that `FeatureCache` calls."""
 
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
 
@@ -90,7 +90,7 @@ class OutputsAreImages:
 
 
 def images_of_view(view: int, side: int = 1) -> np.ndarray:
-    """Ten images whose numbers tell view, image, row and column."""
+    """Returns ten images whose values encode view, image, row, column and channel: (10, side, side, 2) float32."""
     image, row, column, channel = np.indices((10, side, side, 2))
     return (10000 * view + 1000 * image + 100 * row + 10 * column + channel).astype(np.float32)
 
@@ -136,7 +136,7 @@ def test_later_epochs_see_each_cached_photo_once_in_another_order(tmp_path):
 def test_crops_and_mirror_images_of_cached_maps(tmp_path):
     cache, maps = cache_of(tmp_path, side=3), images_of_view(0, side=3)
     found = set()
-    for epoch in range(0, 60, 2):  # of view 0
+    for epoch in range(0, 60, 2):  # these train on view 0
         for crop in epoch_of(cache, epoch):
             image = int(crop.min()) // 1000
             (place,) = [
@@ -150,7 +150,7 @@ def test_crops_and_mirror_images_of_cached_maps(tmp_path):
     assert len(found) == 8
     np.testing.assert_array_equal(epoch_of(cache, 8), epoch_of(cache, 8))
     np.testing.assert_array_equal(next(iter(cache.training(8, 1)))["image"], epoch_of(cache, 8)[4:8])
-    # Validation sees the maps of its own images, as they are.
+    # Validation takes its maps as they are.
     validation = np.concatenate([batch["image"] for batch in cache.validation()])
     np.testing.assert_array_equal(validation[:10], images_of_view(0, side=2))
 
@@ -199,7 +199,7 @@ def test_a_disk_without_room_for_the_cache(tmp_path, drawn_data, source, monkeyp
 
 
 def test_early_stop(tmp_path, drawn_data, capsys):
-    # A rate of nearly nothing: the second epoch's model is hardly the better one, and then none is.
+    # With the learning rate 0 no later epoch is better than the first.
     flags = ["--epochs=50", "--learning_rate=0", "--early_stop=2", "--schedule=cosine"]
     train.main(options(drawn_data, tmp_path / "run", *flags))
     assert [entry["epoch"] for entry in history(tmp_path / "run")] == [1, 2, 3]
@@ -218,7 +218,7 @@ def test_killed_while_the_cache_is_filled_and_while_it_is_used(tmp_path, drawn_d
         return start_verb("vgg_keras.train", *flags, "--output_dir=killed", cwd=tmp_path)
 
     def spoil(path: Path, count: int) -> None:
-        """Leaves a file as if the kill had come in the middle of a row of the third batch."""
+        """Makes a file look as if the process had been killed in the middle of a row of the third batch."""
         rows = ResumableArray(path, count, 2 + 2 * 2 * 64)
         rows.values()[20, 100:] = np.nan
         rows.flush()

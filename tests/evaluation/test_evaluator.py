@@ -1,4 +1,4 @@
-"""Each test method against NumPy and Pillow on photos of all shapes; nothing but the images decides the result."""
+"""Compares each test method with NumPy and Pillow on photos of all shapes, with any batch size and after a stop."""
 
 import tarfile
 
@@ -53,7 +53,7 @@ def test_each_method_against_numpy_and_pillow(net, method, settings, data, tmp_p
     expected = expected_posteriors(
         model, encoded_images(data), method, scales, **{"flip": method != "center_crop", **settings}
     )
-    assert expected.std(axis=0).max() > 0.05  # the posteriors differ from photo to photo
+    assert expected.std(axis=0).max() > 0.05  # equal posteriors would prove little
     (result, *_), (found,) = evaluate(
         data, [tmp_path / "run"], tmp_path, method=method, test_scales="64,97", **settings
     )
@@ -67,7 +67,7 @@ def test_dense_and_multi_crop_on_real_photos(net, real_data, tmp_path):
     with tarfile.open(real_data / "ilsvrc2012_mini" / "ILSVRC2012_img_val.tar") as tar:
         images = [tar.extractfile(member).read() for member in tar if member.isfile()]
     shapes = {photos.decoded(image).shape[:2]: image for image in images if image[:2] == b"\xff\xd8"}
-    # The longest, the tallest, the smallest (which the rescale enlarges), the largest, and a few more.
+    # The two widest, the two tallest, the two smallest, which the rescale enlarges, and the largest.
     by_ratio = sorted(shapes, key=lambda shape: shape[0] / shape[1])
     by_size = sorted(shapes)
     chosen = {*by_ratio[:2], *by_ratio[-2:], *by_size[:2], *by_size[-1:]}
@@ -133,7 +133,7 @@ def test_a_pass_goes_on_where_it_stopped(data, tmp_path):
     save_net("A", tmp_path / "run")
     _, (whole,) = evaluate(data, [tmp_path / "run"], tmp_path, method="dense")
     rows = np.load(tmp_path / "0_dense_64.npy")
-    # Rows that are there are believed, rows that are not (one was being written) are computed.
+    # Complete rows are kept as they are; missing rows, and one that was only half written, are computed.
     rows[2] = np.eye(6)[3]
     rows[5, 4:] = np.nan
     rows[7] = np.nan
@@ -161,4 +161,4 @@ def test_the_papers_rows_are_found(data, tmp_path):
     assert published.find_published([protocol.TrainedNet("D", "256,512")], "dense", [(512, 384, 256)])[0].top1 == 24.8
     save_net("A", tmp_path / "run", train_scale="256")
     results, _ = evaluate(data, [tmp_path / "run"], tmp_path, method="center_crop", flip=True)
-    assert results[0].published() is None  # the paper's figure is of dense evaluation
+    assert results[0].published() is None  # the published error is that of dense evaluation

@@ -1,4 +1,4 @@
-"""Where a class-score map lies on its image; that pictures stay readable."""
+"""Tests the position of a class-score map on its image, and the size of pictures."""
 
 import numpy as np
 from PIL import Image
@@ -8,7 +8,7 @@ from vgg_keras.evaluation.figures import Captioned, MappedImage
 
 
 def test_a_position_is_drawn_in_the_middle_of_what_it_sees():
-    # 224 pixels seen: the middle 32 are 96..128. Two rows and four columns reach to 96 + 2 * 32 and 96 + 4 * 32.
+    # The middle 32 of 224 pixels are 96..128. Two rows and four columns extend to 96 + 2 * 32 and 96 + 4 * 32.
     assert figures.map_extent((2, 4), 224) == (96, 224, 160, 96)
     assert figures.map_extent((1, 1), 64) == (16, 48, 48, 16)
 

@@ -1,4 +1,4 @@
-"""The report's pictures: the worst classes only where there are many, and the right words."""
+"""Tests the report: its pictures, which show only the worst of many classes, and its text."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,10 @@ CLASSES = [f"class {index:02}" for index in range(30)]
 
 @pytest.fixture
 def finished(tmp_path):
-    """90 photos of 30 classes; the first eight classes are mistaken for the next, ever less often."""
+    """Makes an evaluation of 90 photos of 30 classes.
+
+    All photos of the first four classes are taken for the next class, and one of each of the four after them.
+    """
     data = write_photos([photo(index, (40, 30)) for index in range(90)], tmp_path / "data", classes=CLASSES)
     manifest = SplitManifest.read(data, "validation")
     posteriors = np.full((90, 30), 0.1 / 29, np.float32)

@@ -1,4 +1,4 @@
-"""The paper's numbers, and the flag files that repeat them."""
+"""Tests the published results, and the flag files that reproduce them."""
 
 import re
 
@@ -34,7 +34,7 @@ def test_scales_of_sections_4_1_and_4_2(train_scale, kind, expected):
 def test_the_tables_hold_what_the_paper_has():
     by_table = {number: [row for row in PUBLISHED if row.table == number] for number in (3, 4, 5, 6)}
     assert {number: len(rows) for number, rows in by_table.items()} == {3: 12, 4: 10, 5: 6, 6: 4}
-    # Sums of the published columns, added up by hand.
+    # Sums of the columns in the paper, added up by hand.
     assert sum(row.top1 for row in by_table[3]) == pytest.approx(330.6)
     assert sum(row.top5 for row in by_table[3]) == pytest.approx(109.6)
     assert sum(row.top1 for row in by_table[4]) == pytest.approx(266.3)
@@ -56,7 +56,7 @@ def test_rows_are_found_in_any_order():
 
 
 def trained_by(path):
-    """Returns the net and S of the training config whose run a flag file of a table names."""
+    """Returns the net and S of the training config whose run or posteriors a flag file of a table names."""
     name = re.fullmatch(r"runs/(\w+)|evaluations/table[45]_(\w+?)(?:_both)?/posteriors\.npz", path)
     options = parse([f"--flagfile=configs/{name[1] or name[2]}.cfg"], TrainConfig)
     return TrainedNet(options.net, options.train_scale)
@@ -69,7 +69,7 @@ def test_every_flag_file_is_a_row_and_opens_with_its_command(name, tmp_path, mon
     text = (ROOT / "configs" / "tables" / f"{name}.cfg").read_text()
     assert text.startswith(f"# python -m vgg_keras.evaluate --flagfile=configs/tables/{name}.cfg\n")
     nets = [trained_by(path) for path in options.model]
-    kind = options.test_scales or protocol.MULTI  # what is fused was tested at several scales
+    kind = options.test_scales or protocol.MULTI  # fused nets were tested at several scales
     scales = [protocol.test_scales(net.scale_range(), kind) for net in nets]
     (row,) = [row for row in published.find_published(nets, options.method, scales) if row.table == int(name[5])]
     assert f"Expected on ILSVRC-2012 validation: top-1 {row.top1}%, top-5 {row.top5}%." in text

@@ -2,7 +2,7 @@
 
 python c_runtime.py LIBRARY_FOLDER SAVED_MODEL INPUT.npy OUTPUTS.npz NAMES.json
 
-NAMES.json tells the graph's names of the signature's input and outputs.
+NAMES.json maps the signature's input and outputs to names of tensors in the graph.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ _FLOAT, _INT32, _STRING, _STRING_BYTES = 1, 3, 7, 24
 _DTYPES = {_FLOAT: np.float32, _INT32: np.int32}
 
 
-# What functions return; all others a pointer.
+# Return types of the functions that do not return a pointer.
 _RESULTS = {
     "TF_GetCode": ctypes.c_int, "TF_Message": ctypes.c_char_p, "TF_NumDims": ctypes.c_int, "TF_Dim": ctypes.c_int64,
     "TF_TensorType": ctypes.c_int, "TF_TensorByteSize": ctypes.c_size_t, "TF_StringGetSize": ctypes.c_size_t,
@@ -28,10 +28,10 @@ class _Output(ctypes.Structure):
 
 
 class _Library:
-    """The shared library."""
+    """TensorFlow's C interface; every function of it is a method."""
 
     def __init__(self, folder):
-        # The second needs the first.
+        # The second library needs the symbols of the first.
         names = ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2")
         self._libraries = [ctypes.CDLL(str(Path(folder) / name), mode=ctypes.RTLD_GLOBAL) for name in names]
         self.status = self.TF_NewStatus()
@@ -42,7 +42,7 @@ class _Library:
         return lambda *arguments: function(*(ctypes.c_void_p(a) if isinstance(a, int) else a for a in arguments))
 
     def check(self):
-        """Ends the process with the status, if it is an error."""
+        """Exits with a message if the status of the last call is an error."""
         code = self.TF_GetCode(self.status)
         if code:
             sys.exit(f"status {code}: {self.TF_Message(self.status).decode()}")

@@ -1,4 +1,4 @@
-"""Descriptors in NumPy and Pillow."""
+"""Computes descriptors in NumPy and Pillow, for comparison."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from tests.helpers.evaluation_data import MEAN_RGB
 
 
 def expected_descriptors(model, images, scales, combine, layer="fc7"):
-    """Computes descriptors in NumPy and Pillow: (N, D)."""
+    """Computes the descriptors of encoded images: (N, D), rows of length 1."""
     weights = numpy_net.of_layers(model)
     rows = []
     for image in images:

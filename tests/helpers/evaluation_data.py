@@ -1,4 +1,4 @@
-"""Small nets and photos for the tests of evaluation, and their posteriors in NumPy and Pillow."""
+"""Makes small nets and photos for the tests of evaluation, and computes their posteriors in NumPy and Pillow."""
 
 import io
 
@@ -23,7 +23,7 @@ SIZES = [(140, 100), (90, 64), (64, 64), (50, 97), (90, 64), (30, 20), (64, 90),
 
 
 def photo(index, size):
-    """A JPEG of smooth colours; noise would be all that two decoders disagree on."""
+    """Makes a JPEG with smooth colours; on noise two decoders would differ too much."""
     rng = np.random.default_rng(index)
     picture = photos.Image.fromarray(rng.integers(0, 256, (4, 5, 3), np.uint8)).resize(size, photos.Image.BICUBIC)
     encoded = io.BytesIO()
@@ -32,7 +32,7 @@ def photo(index, size):
 
 
 def write_photos(images, folder, label=None, classes=CLASSES):
-    """Writes encoded images as a data set's validation split; labels go round the classes unless one is given."""
+    """Writes encoded images as a data set's validation split, with labels in turn, or all with the given one."""
     raw = [
         RawImage(f"{index:03}.jpg", image, index % len(classes) if label is None else label)
         for index, image in enumerate(images)
@@ -51,7 +51,7 @@ def write_photos(images, folder, label=None, classes=CLASSES):
 
 
 def save_net(net, folder, input_size=64, train_scale="64", seed=1):
-    """Saves a narrow net with lively scores as a run's best model; returns the model."""
+    """Saves a narrow net, whose scores differ clearly from image to image, as a run's best model; returns the model."""
     model = build(
         net,
         len(CLASSES),
@@ -60,7 +60,7 @@ def save_net(net, folder, input_size=64, train_scale="64", seed=1):
         width_multiplier=1 / 16,
         initialization=Initialization("he", seed=seed),
     )
-    # Scores of mean 0 and deviation 2: posteriors that hardly differ would agree whatever the method does.
+    # Scores get the mean 0 and the deviation 2: posteriors that hardly differ would agree with any method.
     noise = np.random.default_rng(seed).uniform(0, 255, (16, 4, 4, 3)).astype(np.float32)
     views = tf.image.resize(noise, (input_size, input_size), "bicubic")
     scores = keras.Model(model.input, model.get_layer("fc8").output)(views).numpy()
@@ -79,7 +79,7 @@ def encoded_images(data):
 
 
 def evaluate(data, runs, folder, *, method, batch_size=4, strategy=None, **settings):
-    """Returns the results of all models, and the posteriors of each by method."""
+    """Evaluates runs; returns the results of all, and the posteriors of each by method."""
     protocol = TestProtocol(**{"method": method, "test_scales": "", "flip": None, "average": "scores", **settings})
     strategy = strategy or tf.distribute.OneDeviceStrategy("CPU:0")
     manifest = SplitManifest.read(data, "validation")
@@ -92,7 +92,7 @@ def evaluate(data, runs, folder, *, method, batch_size=4, strategy=None, **setti
 
 
 def expected_posteriors(model, images, method, scales, *, flip=True, average="scores", crop=64, mean_rgb=MEAN_RGB):
-    """Tests a net of the paper on encoded images in NumPy and Pillow: (N, classes)."""
+    """Computes the posteriors of encoded images by a net of the paper in NumPy and Pillow: (N, classes)."""
     weights = numpy_net.of_layers(model)
 
     def view_posterior(view):

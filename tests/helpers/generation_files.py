@@ -1,8 +1,8 @@
-"""A small model as each generation of Keras writes it: keras_2.keras and keras_3.keras beside this file.
+"""Writes a small model with the installed Keras: keras_2.keras or keras_3.keras beside this file.
 
-python -m tests.helpers.generation_files    # writes that of the Keras it runs with
+python -m tests.helpers.generation_files    # writes the file of the Keras it runs with
 
-keras_3.keras is of the lowest Keras 3 that the package works with: an older Keras 3 does not always read a newer one's.
+keras_3.keras was written by the oldest Keras 3 that the package supports: it does not always read files of a newer one.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ OWN = FILES[KERAS_3]
 
 
 def weights(model, vectors=1.0):
-    """Returns weights for a model, the same in every version; those of one dimension lie around `vectors`."""
+    """Returns random weights for a model, the same in every version; those of one dimension lie around `vectors`."""
     rng = np.random.default_rng(0)
 
     def drawn(shape):
@@ -29,11 +29,11 @@ def weights(model, vectors=1.0):
         return rng.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape)
 
     kernel, *others = [drawn(value.shape).astype(np.float32) for value in model.get_weights()]
-    return [kernel / 128, *others]  # the first one sees levels of 0..255
+    return [kernel / 128, *others]  # the input of the first layer is 0..255
 
 
 def small_model():
-    """Returns a net with every kind of layer that there is."""
+    """Returns a small net with every kind of layer that `vgg.build` uses."""
     model = build("A-LRN", 5, input_size=32, width_multiplier=1 / 32, batch_norm=True)
     model.set_weights(weights(model, vectors=0.3))
     return model

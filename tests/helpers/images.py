@@ -1,4 +1,4 @@
-"""Pictures for the tests of image functions, and the two ways of applying a function."""
+"""Makes pictures for the tests of image functions, and applies functions eagerly and inside tf.data."""
 
 import io
 
@@ -21,7 +21,7 @@ both = pytest.mark.parametrize("apply", [eagerly, inside_tf_data])
 
 
 def picture(width, height, seed=0):
-    """A smooth picture with some structure: resized noise."""
+    """Returns a smooth RGB picture with some structure: enlarged noise."""
     rng = np.random.default_rng(seed)
     noise = Image.fromarray(rng.integers(0, 256, (height // 8 + 2, width // 8 + 2, 3), np.uint8))
     return noise.resize((width, height), Image.Resampling.BICUBIC)

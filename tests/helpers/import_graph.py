@@ -1,7 +1,7 @@
 """Counts the modules, rooms and imports of a checkout.
 
 python -m tests.helpers.import_graph            # of this checkout
-python -m tests.helpers.import_graph FOLDER     # of another, such as one from before the rooms
+python -m tests.helpers.import_graph FOLDER     # of another, such as an older one
 """
 
 import ast
@@ -27,7 +27,7 @@ def find_modules(root: Path) -> dict[str, Path]:
 
 
 def module_imports(root: Path) -> Graph:
-    """Returns {module: modules of the packages that it imports, at its top or inside functions}."""
+    """Returns {module: modules of the packages that it imports, at the top or inside functions}."""
     modules = find_modules(root)
     found = {}
     for module, path in modules.items():
@@ -44,7 +44,7 @@ def module_imports(root: Path) -> Graph:
 
 
 def room_of(module: str) -> str:
-    """Returns the room of a module: its package inside `vgg_keras`, itself at the top, or the other packages as one."""
+    """Returns the room of a module: its subpackage of `vgg_keras`, the module itself, or the other package."""
     parts = module.split(".")
     if parts[0] != "vgg_keras":
         return parts[0]
@@ -61,7 +61,7 @@ def room_imports(imports: Graph) -> Graph:
 
 
 def find_cycle(graph: Graph) -> list[str]:
-    """Returns the nodes that lie on a cycle, or between cycles; none where there is no cycle."""
+    """Returns the nodes that lie on a cycle or lead to one; [] if the graph has no cycle."""
     left = {node: set(needs) for node, needs in graph.items()}
     while leaves := [node for node, needs in left.items() if not needs & left.keys()]:
         for leaf in leaves:
@@ -83,7 +83,7 @@ def longest_chain(graph: Graph) -> list[str]:
 
 
 def main(root: Path) -> None:
-    """Prints the counts."""
+    """Prints the counts of the checkout in a folder."""
     imports = module_imports(root)
     rooms = room_imports(imports)
     at_top = [path for path in (root / "vgg_keras").glob("*.py") if path.name != "__init__.py"]

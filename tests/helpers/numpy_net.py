@@ -1,4 +1,4 @@
-"""A second implementation of testing, in NumPy and Pillow alone, to compare with."""
+"""Implements the nets and the rescaling of images a second time, in NumPy and Pillow alone, for comparison."""
 
 import io
 
@@ -38,10 +38,10 @@ def score_map(weights, mean_rgb, image, last="fc8"):
     """Computes the class-score map of a net of the paper, or an earlier layer's map: (H, W, 3) 0..255 -> (h, w, C).
 
     Args:
-        weights: {layer name: (kernel, bias)}, also {"block1_lrn": ()} for A-LRN, in the order of the layers.
-        mean_rgb: what is subtracted.
+        weights: {layer name: (kernel, bias)} in the order of the layers; for A-LRN also {"block1_lrn": ()}.
+        mean_rgb: mean RGB that is subtracted, 0..255.
         image: the image.
-        last: the layer whose outputs are wanted.
+        last: name of the layer whose outputs are returned.
     """
     values = (image - np.asarray(mean_rgb, np.float32)).astype(np.float32)
     block = 1
@@ -70,7 +70,7 @@ def softmax(scores):
 
 
 def of_layers(model):
-    """Returns the weights of a Keras model as `score_map` takes them."""
+    """Returns the weights of a Keras model in the form that `score_map` takes."""
     weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
     if "block1_lrn" not in [layer.name for layer in model.layers]:
         return weights

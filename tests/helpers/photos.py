@@ -1,4 +1,4 @@
-"""Small photos, archives and data sets for the tests of `data_prep`."""
+"""Makes small photos, archives and data sets for the tests of `data_prep`."""
 
 import io
 import tarfile
@@ -33,7 +33,7 @@ def make_tar(path, files, compression=""):
 
 
 def make_source(images, **arguments):
-    """A source of one class, "a", whose train split is the given (key, bytes) pairs."""
+    """Returns a source of one class, "a", whose train split consists of the given (key, bytes) pairs."""
     splits = {"train": images, "validation": [("v", encode())]}
     return Source(
         name="test",
@@ -51,7 +51,7 @@ def write(source, folder, **options):
 
 
 def read(folder, split):
-    """Returns {file name: (image bytes, label)} of a written split, read by TFDS alone."""
+    """Reads a written split with TFDS alone: {file name: (image bytes, label)}."""
     builder = tfds.builder_from_directory(folder)
     examples = builder.as_dataset(split, decoders={"image": tfds.decode.SkipDecoding()}).as_numpy_iterator()
     return {e["file_name"].decode(): (e["image"], int(e["label"])) for e in examples}

@@ -1,4 +1,4 @@
-"""Starts and kills the verbs as processes of their own."""
+"""Starts verbs in processes of their own, and kills them."""
 
 import os
 import signal

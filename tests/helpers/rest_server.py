@@ -1,4 +1,4 @@
-"""A stand-in for TensorFlow Serving's REST interface, written from its published description, before a gRPC client.
+"""Imitates TensorFlow Serving's REST interface, as its documentation describes it, in front of a gRPC client.
 
 https://www.tensorflow.org/tfx/serving/api_rest: POST /v1/models/NAME:predict with columns, strings as {"b64": ...}.
 """
@@ -28,7 +28,7 @@ def _column(value):
 
 @contextlib.contextmanager
 def serving(client, model_name):
-    """Yields the URL of a server that passes requests on to a client, as TensorFlow Serving would answer them."""
+    """Yields the URL of a server that passes requests on to a client, and answers as TensorFlow Serving does."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):

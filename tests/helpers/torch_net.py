@@ -1,6 +1,6 @@
-"""torchvision's VGG without PyTorch: random state dicts, files as torch.save writes them, and what they compute.
+"""Imitates torchvision's VGG without PyTorch: makes state dicts, writes them as torch.save does, computes outputs.
 
-NumPy computes in PyTorch's own layout, (C, H, W) and (out, in, k, k).
+NumPy computes in PyTorch's layout, (C, H, W) and (out, in, k, k).
 """
 
 import collections
@@ -17,7 +17,7 @@ import numpy as np
 from vgg_keras.models.vgg import NETS
 
 WIDTHS = (4, 8, 16, 32, 32)
-CLASSES, FC_WIDTH = 5, 256  # a sixteenth of the paper's, like the trunk's
+CLASSES, FC_WIDTH = 5, 256  # a sixteenth of the paper's width, as in the trunk
 
 
 def random(rng, *shape):
@@ -25,7 +25,7 @@ def random(rng, *shape):
 
 
 def torch_state(net, batch_norm, seed=0):
-    """Returns a state dict with torchvision's names and random numbers, and the order of its modules."""
+    """Returns a state dict of random numbers, with torchvision's names and order."""
     rng, state, index, channels = np.random.default_rng(seed), {}, 0, 3
     for kernels, width in zip(NETS[net], WIDTHS, strict=True):
         for _ in kernels:
@@ -48,7 +48,7 @@ def torch_state(net, batch_norm, seed=0):
 
 
 def torch_forward(net, state, batch_norm, rgb):
-    """Computes the posteriors of one image: (H, W, 3) 0..255."""
+    """Computes the posteriors of one image: (H, W, 3) RGB 0..255 -> (classes,)."""
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     values, index = ((rgb / 255 - mean) / std).transpose(2, 0, 1), 0
     for kernels in NETS[net]:
@@ -76,7 +76,7 @@ def torch_forward(net, state, batch_norm, rgb):
 
 
 class Tensor:
-    """What pickles as a tensor of PyTorch does."""
+    """An array that pickles as a tensor of PyTorch does."""
 
     def __init__(self, array):
         self.array = array
@@ -92,7 +92,7 @@ class Tensor:
 
 @contextlib.contextmanager
 def stub_torch():
-    """Modules that bear PyTorch's names, so that pickles refer to them."""
+    """Puts stubs of PyTorch's modules into `sys.modules`, so that pickles refer to them; yields that of `torch`."""
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
 
     class Storage:
@@ -122,7 +122,7 @@ def stub_torch():
 
 
 def torch_save(content, path, legacy=False):
-    """Writes a state dict as torch.save does: a zip, or before PyTorch 1.6 one pickle after the other."""
+    """Writes a state dict as torch.save does: as a zip, or in the legacy format before PyTorch 1.6."""
     arrays = {}
     with stub_torch() as torch:
 
@@ -153,6 +153,6 @@ def torch_save(content, path, legacy=False):
 
 
 def images(size):
-    """Three noisy images of different colours."""
+    """Returns three noisy images of different colours: (3, size, size, 3) float32, RGB 0..255."""
     rng = np.random.default_rng(3)
     return (rng.uniform(0, 1, (3, size, size, 3)) * rng.uniform(50, 255, (3, 1, 1, 3))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Small nets with a training step."""
+"""Makes small nets and their training steps."""
 
 import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""What the nets are shown: windows worked out by hand, shapes together, every image once."""
+"""Tests the views that nets are shown: their windows, their grouping by shape, and that each image comes once."""
 
 import numpy as np
 import pytest
@@ -16,8 +16,9 @@ def views(data, method, side, *, crop_size=224, batch_size=32, wanted=None):
     return [(batch["image"].numpy(), batch["index"].numpy()) for batch in batches]
 
 
-# 500x375 at Q = 256 is 341x256: 32 and 117 pixels of room in four steps; 87.75 and 58.5 are rounded half up. At 384 it
-# is 512x384: 160 and 288. At 512 it is 683x512 (682.67): 288 and 459, in steps of 114.75.
+# Tops and lefts of the 5x5 grid of crops of 224x224, worked out by hand. At Q = 256 an image of 500x375 has 341x256
+# pixels, which leave 32 and 117 for four steps; 58.5 and 87.75 are rounded to 59 and 88. At 384 it has 512x384, which
+# leave 160 and 288; at 512 it has 683x512 (682.67), which leave 288 and 459, the latter in steps of 114.75.
 WINDOWS = {
     256: ((0, 8, 16, 24, 32), (0, 29, 59, 88, 117)),
     384: ((0, 40, 80, 120, 160), (0, 72, 144, 216, 288)),
@@ -35,7 +36,7 @@ def test_the_150_crops(tmp_path):
         whole = numpy_net.rescaled(image_bytes, side)
         expected = [whole[top : top + 224, left : left + 224] for top in tops for left in lefts]
         np.testing.assert_allclose(crops, expected, atol=0.01)
-        count += 2 * len(crops)  # each is also seen mirrored
+        count += 2 * len(crops)  # the mirror image of each counts too
     assert count == 150
 
 
@@ -44,7 +45,7 @@ def test_images_of_equal_shape_come_together_and_each_once(tmp_path):
     data = write_photos([photo(index, size) for index, size in enumerate(sizes)], tmp_path / "data")
     manifest = SplitManifest.read(data, "validation")
     shapes = [tuple(size) for size in manifest.sizes]
-    # 3 crops of 64x64 are 12,288 pixels: two images of 90x64, three of 64x64.
+    # 3 crops of 64x64 have 12,288 pixels: enough for two images of 90x64 or three of 64x64.
     batches = views(data, "dense", 64, crop_size=64, batch_size=3)
     assert sorted(index for _, indices in batches for index in indices) == list(range(8))
     found = sorted((images.shape[1:3], len(images)) for images, _ in batches)

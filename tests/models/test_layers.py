@@ -1,4 +1,4 @@
-"""The layers that Keras does not have, in files from before they moved."""
+"""Tests that files from before the layers moved to `vgg_keras.models.layers` still load."""
 
 import subprocess
 import sys
@@ -22,6 +22,6 @@ def test_plain_keras_loads_a_file_that_names_the_module_of_before(tmp_path):
         f"numpy.save({str(tmp_path / 'posteriors.npy')!r}, model(numpy.load({str(tmp_path / 'images.npy')!r})))\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True)
-    # What both generations have given for these images, to the last of these digits.
+    # Both Keras generations gave these posteriors, to all digits.
     expected = [0.2173221, 0.0576622, 0.4735573, 0.1428723, 0.1085861]
     np.testing.assert_allclose(np.load(tmp_path / "posteriors.npy")[0], expected, rtol=1e-4)

@@ -1,4 +1,4 @@
-"""The nets against Table 1, keras.applications and plain NumPy."""
+"""Compares the nets with Table 1 of the paper, keras.applications and plain NumPy."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from vgg_keras.utils.cli import UserError
 from vgg_keras.weights import transfer
 from vgg_keras.weights.transfer import SourceWeights
 
-# Table 2 of the paper gives millions; to the unit: sum of k*k*in*out + out over the layers, at 1000 classes.
+# The paper's Table 2 gives millions; these are the sums of k*k*in*out + out over the layers, for 1000 classes.
 pytestmark = pytest.mark.generations
 PARAMETERS = {
     "A": 132_863_336,
@@ -24,14 +24,14 @@ PARAMETERS = {
     "C": 133_638_952,
     "D": 138_357_544,
     "E": 143_667_240,
-    # 4,864 + 204,928 + 819,456 + 3,277,312 + 6,554,112 for the 5x5 convolutions, 123,642,856 for the FC layers.
+    # The 5x5 convolutions have 4,864 + 204,928 + 819,456 + 3,277,312 + 6,554,112, the FC layers 123,642,856.
     "B-5x5": 134_503_528,
 }
 WEIGHT_LAYERS = {"A": 11, "A-LRN": 11, "B": 13, "C": 16, "D": 16, "E": 19, "B-5x5": 8}
 
 
 def small(net, **kwargs):
-    """A net of the right depth that computes in no time."""
+    """Builds a narrow net with a small input, which computes fast."""
     arguments = {"input_size": 32, "width_multiplier": 1 / 16, "initialization": Initialization("glorot", seed=1)}
     return build(net, 5, **{**arguments, **kwargs})
 
@@ -73,7 +73,7 @@ def test_gradients_reach_every_parameter(net, batch_norm, photos):
     for variable, gradient in zip(
         model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True
     ):
-        # A convolution's bias before batch normalisation cancels, up to rounding.
+        # Batch normalisation cancels the bias of the convolution before it, so that its gradient may be 0.
         assert gradient is not None, variable.name
         assert np.isfinite(gradient).all(), variable.name
         assert batch_norm or np.abs(gradient).max() > 0, variable.name
@@ -102,7 +102,7 @@ def test_local_response_normalization_equals_numpy():
     values = np.random.default_rng(0).normal(size=(2, 3, 4, 9)).astype(np.float32) * 50
     expected = np.empty_like(values)
     for channel in range(9):
-        window = values[..., max(0, channel - 2) : channel + 3]  # n = 5
+        window = values[..., max(0, channel - 2) : channel + 3]  # Krizhevsky's n = 5
         expected[..., channel] = values[..., channel] / (2 + 1e-4 * (window**2).sum(-1)) ** 0.75
     np.testing.assert_allclose(LocalResponseNormalization()(values), expected, rtol=1e-5)
 

@@ -1,4 +1,4 @@
-"""Dense evaluation and the SavedModel against plain NumPy and the source model."""
+"""Compares fully convolutional nets and the SavedModel with plain NumPy and the source model."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ def flower(width, height, label=0):
 
 @pytest.fixture
 def run(tmp_path):
-    """The folder of a finished run: a model, its samples, its labels, its training scale."""
+    """Makes the folder of a finished run, with a model, samples, label names, record and history; returns it."""
     folder = tmp_path / "run"
     (folder / "samples").mkdir(parents=True)
     saving.save_model(small(), folder / "best.keras")
@@ -112,13 +112,13 @@ def test_the_exported_model_serves_photos_without_the_package(run, tmp_path):
 def test_versions_count_up_and_nothing_half_written_stays(run, tmp_path, monkeypatch):
     photos = check_photos.read_check_photos(run / "best.keras", "")
     models = tmp_path / "models"
-    # What a killed process left is in nobody's way.
+    # Remains of a killed process do not disturb an export.
     (models / ".1.incomplete" / "variables").mkdir(parents=True)
     (models / ".7.removed").mkdir()
     for version in (1, 2):
         assert exporter.export(run / "best.keras", models, photos).name == str(version)
 
-    # An export that does not agree with its source gets no name: damage a weight on the way.
+    # A weight is damaged during the export: a version that differs from its source must not be published.
     def damaged(*arguments):
         served = original(*arguments)
         bias = served.variables_of_net[-1]
@@ -174,7 +174,7 @@ def test_what_lies_beside_the_graph(run, tmp_path):
     photos = check_photos.read_check_photos(run / "best.keras", "")
     plan = ExportConfig(TestProtocol("dense", "64,96"), top=2, max_megapixels=3)
     exported = exporter.export(run / "best.keras", tmp_path / "flowers", photos, plan)
-    # Read with the protos alone, as TensorFlow Serving does.
+    # The file is read with the protos alone, as TensorFlow Serving reads it.
     path = exported / "assets.extra" / "tf_serving_warmup_requests"
     logs = [PredictionLog.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
     assert [log.WhichOneof("log_type") for log in logs] == ["predict_log"] * 6

@@ -1,4 +1,4 @@
-"""The size that an encoded image declares, against what Pillow wrote."""
+"""Compares the size that an encoded image declares with the size that Pillow wrote."""
 
 import io
 import struct
@@ -18,9 +18,9 @@ def pixels(image_bytes):
 
 
 def animated(count, size):
-    """A GIF of the same frame again and again, put together from one of Pillow's."""
+    """Returns a GIF that repeats one frame, assembled from a GIF of Pillow's."""
     one = encode(picture(*size).quantize(256), format="GIF")
-    start = 13 + 3 * 2 ** ((one[10] & 7) + 1)  # header and table of colours
+    start = 13 + 3 * 2 ** ((one[10] & 7) + 1)  # length of the header and the colour table
     return one[:start] + one[start:-1] * count + one[-1:]
 
 
@@ -46,8 +46,8 @@ def test_counting_stops_when_it_is_enough(apply):
 
 @both
 def test_a_gif_with_small_blocks_of_data_and_tables_of_its_own(apply):
-    # Written out by hand: screen 3x2 with 2 colours; an extension; a frame of 5x4 with 4 colours of its own, whose data
-    # come in blocks of 3, 255, 255 and 1 bytes; a frame of 2x1 without.
+    # A GIF written by hand: a screen of 3x2 with 2 colours; an extension; a frame of 5x4 with a table of 4 colours and
+    # data in blocks of 3, 255, 255 and 1 bytes; a frame of 2x1 without a table.
     data = b"\x03abc" + b"\xff" + bytes(255) + b"\xff" + b"," * 255 + b"\x01x" + b"\x00"
     gif = b"GIF89a" + struct.pack("<HHBBB", 3, 2, 0x80, 0, 0) + bytes(6)
     gif += b"\x21\xfe\x02hi\x00"

@@ -1,4 +1,4 @@
-"""The images of a request: what is refused, by which place, and that the rest is what the tests of views hold."""
+"""Tests the views of the images of a request, and the refusal of bad images by their index in the request."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ GOOD = photo(1, (90, 64))
 
 
 def looked_at(images, **settings):
-    """Returns what is seen of each image at each scale."""
+    """Returns the views of each image at each scale, as the net is shown them."""
     request = RequestPreprocessor(
         **{"method": DENSE, "test_scales": (32,), "crop_size": 32, "max_pixels": 10_000, **settings}
     )
@@ -56,13 +56,13 @@ def test_an_image_that_would_be_huge_when_it_is_rescaled():
     thin = encode(picture(3000, 3), format="PNG")
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[1\] is too long and thin to be looked at"):
         looked_at([GOOD, thin], test_scales=(64,))
-    # Of its centre there is nothing to fear.
+    # Only the centre of it is decoded, which is small.
     assert looked_at([GOOD, thin], method=CENTER_CROP, test_scales=(64,))[1][0].shape == (1, 32, 32, 3)
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "GIF"])
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(image_format):
-    # 900 million pixels in 110 kB. The header alone decides: the same with its data cut off gets the same answer.
+    # 900 million pixels in 110 kB. The header alone decides: without its data the image gets the same answer.
     side = 30_000
     if image_format == "PNG":
         bomb = encode(Image.new("1", (side, side)), format="PNG")

@@ -1,4 +1,4 @@
-"""ONNX and TensorFlow Lite: what their own runtimes say of real shapes, against NumPy and Pillow."""
+"""Compares ONNX and TensorFlow Lite models, run by their own runtimes, with NumPy and Pillow."""
 
 import sys
 
@@ -18,7 +18,7 @@ from vgg_keras.utils.cli import UserError, parse
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a run, run/, and a data set, data/."""
+    """Makes a folder with a run in run/ and a data set in data/."""
     folder = tmp_path_factory.mktemp("runtimes")
     save_net("A", folder / "run")
     (folder / "run" / "samples").mkdir()
@@ -86,7 +86,7 @@ def test_one_that_does_not_agree_is_refused():
     photos = [photo(index, (90, 64)) for index in range(4)]
 
     def saying(best, others):
-        """Models whose posteriors are the same for every photo."""
+        """Returns a model whose posteriors are the same for every photo."""
         return lambda _: np.array([[others if index != best else 1 - 5 * others for index in range(len(CLASSES))]])
 
     reference = ConvertedModel("SavedModel", 1, saying(2, 0.1), True)

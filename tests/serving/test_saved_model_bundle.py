@@ -1,7 +1,6 @@
-"""An exported model in the hands of TensorFlow's C++ loader (SavedModelBundle), the one that TensorFlow Serving uses.
+"""Runs an exported model through TensorFlow's C++ loader (SavedModelBundle), which TensorFlow Serving uses.
 
-TensorFlow Serving's own binary is not at hand where these tests run; this is the part of it that could stumble over a
-model.
+The tests do not need TensorFlow Serving's binary; the loader is the part of it that could reject a model.
 """
 
 import json
@@ -45,7 +44,7 @@ def signatures(version):
 
 
 def run(version, signature, value, folder):
-    """Runs a signature in a process of its own; returns (exit code, last line of stderr, outputs)."""
+    """Runs a signature in a process of its own; returns (exit code, stderr, outputs)."""
     definition = signatures(version)[signature]
     (takes,) = definition.inputs.values()
     names = {"input": takes.name, "outputs": {name: one.name for name, one in definition.outputs.items()}}

@@ -1,4 +1,4 @@
-"""The served graph against NumPy and Pillow, and against `evaluate` and `features`."""
+"""Compares the served graph with NumPy and Pillow, and with the results of `evaluate` and `features`."""
 
 import keras
 import numpy as np
@@ -55,7 +55,7 @@ def test_it_says_what_evaluate_says(method, place, source, tmp_path):
     data = write_photos(PHOTOS, tmp_path / "data")
     _, (by_method,) = evaluate(data, [place / "run"], tmp_path, method=method, test_scales="64,80")
     model = served(source, tmp_path, method=method, flip=method != "center_crop")
-    # The records need not be in the order in which they were written.
+    # The records may be in another order than the photos.
     names = [example["name"].decode() for example in data.encoded("validation").as_numpy_iterator()]
     posterior = model.classify(tf.constant(PHOTOS))["posterior"].numpy()
     order = [int(name.partition(".")[0]) for name in names]
@@ -85,7 +85,7 @@ def test_the_dense_signature_shows_images_as_they_are(source, tmp_path):
 
 def test_in_bfloat16_weights_are_half_as_large_and_posteriors_near(source, tmp_path):
     whole, half = (served(source, tmp_path, dtype=dtype) for dtype in ("float32", "bfloat16"))
-    # The scores keep their digits: of eleven kernels and biases all but FC8's are halved.
+    # The scores stay in float32: of the eleven kernels and biases all but FC8's are stored as bfloat16.
     dtypes = [variable.dtype for variable in half.variables_of_net]
     assert (dtypes.count(tf.bfloat16), dtypes.count(tf.float32)) == (20, 2)
     expected, received = (model.classify(tf.constant(PHOTOS))["posterior"].numpy() for model in (whole, half))

@@ -1,4 +1,4 @@
-"""Further metrics of validation, against scikit-learn and by hand."""
+"""Compares further validation metrics with scikit-learn and with values worked out by hand."""
 
 import json
 
@@ -14,7 +14,7 @@ from vgg_keras.training.keras_metrics import ValidationMetrics
 from vgg_keras.utils.cli import UserError
 
 pytestmark = pytest.mark.generations
-# Row by row the best class is 1, 0, 2, the second best 0, 2, 1.
+# The best classes of the three rows are 1, 0, 2, the second best ones 0, 2, 1.
 SCORES = np.array([[1.0, 2.0, 0.0], [3.0, 0.0, 1.0], [0.0, 1.0, 2.0]], np.float32)
 
 
@@ -45,7 +45,7 @@ def test_padding_does_not_count():
     rng = np.random.default_rng(0)
     images = tf.constant(rng.uniform(0, 255, (8, 32, 32, 3)), tf.float32)
     best = model(images, training=False).numpy().argmax(axis=1)
-    # Five images, of which two have the wrong label; three of padding, all right.
+    # Two of the five images have the wrong label; the three that are padding all have the right one.
     labels = np.where(np.arange(8) < 2, (best + 1) % 5, best).astype(np.int32)
     weights = tf.constant([1.0] * 5 + [0.0] * 3)
     score = compiled.evaluate([{"image": images, "label": tf.constant(labels), "weight": weights}])

@@ -1,4 +1,4 @@
-"""Layers with learning rates of their own, step by step by hand."""
+"""Tests layers with different learning rates against steps worked out by hand."""
 
 import functools
 import sys
@@ -27,7 +27,7 @@ def layers():
 
 
 def _stepping(layers, name, rate, momentum, **arguments):
-    """Optimizers of both layers, one of which is pre-trained."""
+    """Makes the optimizers of both layers, of which "old" is pre-trained."""
     choice = OptimizerConfig(name, rate, momentum)
     return optimizers.make_optimizers(choice, layers, pretrained=("old",), **arguments)
 
@@ -43,13 +43,13 @@ def _weights_after(layers, stepping, gradients):
 def test_sgd_with_momentum(layers):
     stepping = _stepping(layers, "sgd", 0.1, 0.9, pretrained_rate=0.5)
     received = _weights_after(layers, stepping, [(1.0, 1.0), (2.0, 2.0)])
-    # New: velocities 0.1 and 0.9 * 0.1 + 0.1 * 2. Old: half of it.
+    # The velocities of "new" are 0.1 and 0.9 * 0.1 + 0.1 * 2; those of "old" are half as large.
     np.testing.assert_allclose(received, [-(0.05 + 0.145), -(0.1 + 0.29)], rtol=1e-6)
 
 
 def test_a_multiplier_works_for_adam_too(layers):
     stepping = _stepping(layers, "adam", 0.1, 0.9, pretrained_rate=0.25)
-    # Adam's first step is the learning rate, whatever the gradient.
+    # Adam's first step is as large as the learning rate, for any gradient.
     np.testing.assert_allclose(_weights_after(layers, stepping, [(3.0, 70.0)]), [-0.025, -0.1], rtol=1e-4)
 
 
@@ -66,7 +66,7 @@ def test_one_group_where_the_rates_are_equal(layers):
 
 def test_each_group_divides_by_the_scale_of_the_loss(layers):
     stepping = _stepping(layers, "sgd", 0.1, 0.0, pretrained_rate=0.5, precision="mixed_float16")
-    # As after an overflow in one group alone: its scale is halved.
+    # One group has another scale, as after an overflow in that group alone.
     of_second = stepping.members[1]
     scale = of_second.dynamic_scale if KERAS_3 else of_second._loss_scale._current_loss_scale
     scale.assign(2.0**14)
@@ -98,5 +98,5 @@ def test_sgdw_of_addons_by_hand(layers):
     choice = OptimizerConfig("Addons>SGDW", 0.1, arguments={"weight_decay": 0.01, "momentum": 0.9})
     stepping = optimizers.make_optimizers(choice, layers[1:])
     received = _weights_after(layers[1:], stepping, [(1.0,), (2.0,)])
-    # Each step first takes the decay off the weight, then moves it: -0.1, then -0.1 * (1 - 0.01) - (0.09 + 0.2).
+    # Each step first decays the weight and then moves it: -0.1, then -0.1 * (1 - 0.01) - (0.09 + 0.2).
     np.testing.assert_allclose(received, [-0.099 - 0.29], rtol=1e-6)

@@ -1,4 +1,4 @@
-"""The learning rate of each step, played through by hand."""
+"""Tests the learning rate of each step against values worked out by hand."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ def test_divides_by_ten_three_times_and_then_stops():
         plateau = plateau.update(error)
         rates.append(round(0.01 * plateau.factor(), 8))
         finished.append(plateau.finished)
-    # Two epochs without a new best: the 4th, 7th, 9th and 12th.
+    # The 4th, 7th, 9th and 12th epoch are each the second in a row without a new best error.
     assert rates == [1e-2] * 3 + [1e-3] * 3 + [1e-4] * 2 + [1e-5] * 4
     assert finished == [False] * 11 + [True]
     assert plateau.best_error == 38
@@ -30,7 +30,7 @@ def test_warm_up_and_then_the_plateau_rule():
 
 def test_half_a_cosine_after_the_warm_up():
     rate = LearningRate(0.2, warm_up_steps=2, cosine_steps=8)
-    # cos of 0, 60, 120 and 180 degrees: 1, 1/2, -1/2, -1.
+    # The cosines of 0, 60, 120 and 180 degrees are 1, 1/2, -1/2 and -1.
     received = [rate.at(step, Plateau(1)) for step in (0, 1, 2, 4, 6, 8, 9)]
     np.testing.assert_allclose(received, [0.1, 0.2, 0.2, 0.15, 0.05, 0.0, 0.0], atol=1e-12)
     np.testing.assert_allclose(LearningRate(0.2, 0, 4).at(2, Plateau(1)), 0.1)

@@ -1,4 +1,4 @@
-"""The training step: dropout, the sum over parts, the penalty, precision."""
+"""Tests the training step: dropout, the sum over parts, the penalty, precision, frozen layers."""
 
 import keras
 import numpy as np
@@ -30,7 +30,7 @@ def test_without_dropout_the_training_pass_equals_the_model(batch):
 
 
 def test_dropout_belongs_to_the_row():
-    model = small(dropout=0.25)  # layers of 256 features
+    model = small(dropout=0.25)  # FC6 and FC7 have 256 features each
     seed = tf.constant([1, 2], tf.int64)
     whole = np.stack(train_step.dropout_masks(model.layers, tf.range(640), 640, seed))
     assert whole.shape == (2, 640, 256)
@@ -38,7 +38,7 @@ def test_dropout_belongs_to_the_row():
     part = np.stack(train_step.dropout_masks(model.layers, tf.constant([5, 40]), 640, seed))
     np.testing.assert_array_equal(part, whole[:, [5, 40]])
     other = np.stack(train_step.dropout_masks(model.layers, tf.range(640), 640, tf.constant([1, 3], tf.int64)))
-    # Another step's and another layer's masks are independent: they differ in 2 * 0.25 * 0.75 of the places.
+    # The masks of another step and of another layer are independent: 2 * 0.25 * 0.75 of their elements differ.
     assert abs((other != whole).mean() - 0.375) < 0.01
     assert abs((whole[0] != whole[1]).mean() - 0.375) < 0.01
 
@@ -134,7 +134,7 @@ def test_frozen_layers_stay_and_the_others_learn_as_by_hand(batch):
     for variable in model.variables:
         old = before[id(variable)]
         decay = 5e-4 * old if id(variable) in gradients and "kernel" in variable.name else 0.0
-        # What is frozen has no gradient: its weights, and the statistics of its batch normalisation, stay.
+        # Frozen layers have no gradient: their weights and the statistics of batch normalisation do not change.
         expected = old - 0.1 * (gradients.get(id(variable), 0.0) + decay)
         np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-4, atol=1e-6)
         assert id(variable) in gradients or (variable.numpy() == old).all()

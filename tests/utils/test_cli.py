@@ -1,4 +1,4 @@
-"""Flags, flag files and errors: what the user types, and what comes back."""
+"""Tests flags, flag files and error messages."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""What the machine offers."""
+"""Tests that freed memory is reused."""
 
 import platform
 import resource
@@ -31,7 +31,7 @@ def test_freed_memory_is_used_again():
         command = [sys.executable, "-c", _FAULTS, how]
         return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
-    # The kernel has to clear each of the pages once more; or none of them.
+    # Each page that the kernel has to clear again is a fault; with the setting there are hardly any.
     pages = (64 << 20) // resource.getpagesize()
     assert faults("as it is") > 0.9 * pages
     assert faults("keep") < 0.01 * pages

@@ -1,4 +1,4 @@
-"""Keras 2.15 and Keras 3: each reads what the other wrote, and both train alike. The file runs on both."""
+"""Tests that Keras 2.15 and Keras 3 read each other's files and train alike; runs on both."""
 
 import importlib.util
 import json
@@ -21,26 +21,29 @@ from vgg_keras.utils.cli import UserError
 from vgg_keras.utils.keras_compat import KERAS_3
 
 pytestmark = pytest.mark.generations
-# What both generations have given for the images of `generation_files`, to the last of these digits.
+# Both Keras generations gave these posteriors of the images of `generation_files`, to all digits.
 POSTERIORS = [
     [0.2173221, 0.0576622, 0.4735573, 0.1428723, 0.1085861],
     [0.2159700, 0.0576027, 0.4765839, 0.1410498, 0.1087936],
 ]
 SGD = optimizers.OptimizerConfig("sgd", 1e-4, 0.9)
-# The losses of ten steps, with which both have agreed.
+# Losses of ten steps, which are the same in both generations.
 LOSSES = [
     3.941979, 3.459858, 5.778458, 12.143769, 11.004506, 4.918057, 11.600366, 14.169173, 11.402692, 9.987359,
 ]  # fmt: skip
 
 
 def ten_losses(choice=SGD, *, between=lambda *_: None, first=0, last=10):
-    """Trains net A for ten steps with weight decay and dropout, on pixels and weights that NumPy drew.
+    """Trains net A for up to ten steps with weight decay and dropout, on random pixels and weights of NumPy.
 
     Args:
         choice: the optimizer.
-        between: is called with the net's steps and the number of each step, before it is done.
-        first: the first step that is done.
-        last: the one before which it ends.
+        between: function that is called before each step with the `TrainStep` and the index of the step.
+        first: index of the first step.
+        last: index after the last step.
+
+    Returns:
+        The loss of each step.
     """
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
@@ -75,7 +78,7 @@ def test_a_keras_file_of_either_generation_loads(path):
     fresh = generation_files.small_model()
     assert [layer.name for layer in model.layers] == [layer.name for layer in fresh.layers]
     assert model.name == fresh.name
-    # The penalty and the rates of dropout have come along.
+    # The weight penalty and the dropout rates are loaded too.
     np.testing.assert_allclose(tf.add_n(model.losses), tf.add_n(fresh.losses), rtol=1e-6)
     assert model.get_layer("fc6_dropout").rate == 0.5
 
@@ -108,7 +111,7 @@ def test_a_run_of_the_other_generation_is_not_continued(tmp_path):
 
 
 def naming(path, activation, folder):
-    """Returns a copy of a `.keras` file in which FC6's activation has another name."""
+    """Copies a `.keras` file, with another name for FC6's activation; returns the copy."""
     copy = folder / "named.keras"
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
         for name in old.namelist():
@@ -125,7 +128,7 @@ def naming(path, activation, folder):
 def test_a_file_with_an_object_of_addons(tmp_path):
     path = naming(generation_files.OWN, "Addons>softshrink", tmp_path)
     if importlib.util.find_spec("tensorflow_addons"):
-        # In a process that has not imported it yet.
+        # A new process, in which tensorflow-addons has not been imported.
         script = "import sys; from pathlib import Path; from vgg_keras.training import checkpoints\n"
         script += f"model = checkpoints.load_model(Path({str(path)!r}))\n"
         script += "print(model.get_layer('fc6').activation.__name__)"
@@ -154,5 +157,5 @@ def test_an_optimizer_of_addons_goes_on_from_a_checkpoint(tmp_path):
             checkpoint(compiled).restore()
 
     assert ten_losses(choice, between=save, last=6) == whole[:6]
-    # A net that has done no step yet, and an optimizer without a past.
+    # The checkpoint is restored into a new net and a new optimizer.
     assert ten_losses(choice, between=restore, first=4) == whole[4:]

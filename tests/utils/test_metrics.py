@@ -1,4 +1,4 @@
-"""Loss and errors against numbers worked out by hand."""
+"""Tests loss and errors against numbers worked out by hand."""
 
 import math
 

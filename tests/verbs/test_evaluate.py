@@ -1,4 +1,4 @@
-"""The verb: what it leaves, goes on from, fuses, and refuses."""
+"""Tests the verb `evaluate`: its files, resuming, fusion, and what it refuses."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ from vgg_keras.utils.cli import UserError, parse
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a data set of 24 photos, data/, and two runs of different nets and scales, a/ and b/."""
+    """Makes a folder with 24 photos as a data set in data/, and runs of different nets and scales in a/ and b/."""
     folder = tmp_path_factory.mktemp("place")
     images = [photo(index, SIZES[index % len(SIZES)]) for index in range(24)]
     write_photos(images, folder / "data")
@@ -31,7 +31,7 @@ def place(tmp_path_factory):
 
 
 def run(place, output_dir, *flags, models=("a",)):
-    """Runs the verb in this process on the models and the data of a folder; returns the record of the evaluation."""
+    """Runs the verb in this process on models and data of a folder; returns the record of the evaluation."""
     arguments = [*(f"--model={place / model}" for model in models), f"--data_dir={place / 'data'}"]
     evaluate.main(parse([*arguments, f"--output_dir={output_dir}", *flags], EvaluateOptions))
     return json.loads((output_dir / "evaluation.json").read_text())
@@ -75,7 +75,7 @@ def test_its_numbers_files_and_table(place, tmp_path, capsys):
     assert "multi-crop & dense" in printed
     assert "The paper's figures are of ILSVRC-2012 validation" in printed
 
-    # Fused again from what was saved, without the nets.
+    # The saved posteriors give the same fusion without the nets.
     saved = [tmp_path / "e" / f"posteriors_{number}.npz" for number in (1, 2)]
     again = run(place, tmp_path / "f", "--method=both", models=saved)
     assert again["results"][-1] == last
@@ -151,7 +151,7 @@ def test_models_that_cannot_be_tested(place, tmp_path):
     keras.Model(inputs, outputs, name="pooled").save(tmp_path / "pooled.keras")
     with pytest.raises(UserError, match="pooled cannot be made fully convolutional: it needs one Flatten layer"):
         run(place, tmp_path / "e", "--test_scales=32", models=(tmp_path / "pooled.keras",))
-    # Its crops can be tested; and the report says why there are no maps.
+    # It can be tested on crops, and the report explains why it has no maps.
     run(place, tmp_path / "e", "--test_scales=32", "--method=multi_crop", models=(tmp_path / "pooled.keras",))
     assert "Not drawn: pooled cannot be made" in (tmp_path / "e" / "report.md").read_text()
     with pytest.raises(UserError, match=r"pooled\.keras has no run\.json beside it .*give --test_scales=Q"):
@@ -231,7 +231,7 @@ def test_a_missing_file_of_records(place, tmp_path):
 def test_an_endless_photo_is_refused_before_the_work(place, tmp_path):
     write_photos([photo(index, size) for index, size in enumerate([(60, 40)] * 6 + [(4000, 2)])], tmp_path / "data")
     shutil.copytree(place / "a", tmp_path / "a")
-    # 48 high it would be 96,000 wide: 4.6 million pixels, 4,500 crops of 32x32.
+    # Rescaled to a height of 48 the photo is 96,000 wide: 4.6 million pixels, as many as 4,500 crops of 32x32.
     with pytest.raises(UserError, match=r"is 4000x2: with the smallest side 48 .* 4\.6 million.*--batch_size=4500"):
         run(tmp_path, tmp_path / "e")
     assert not (tmp_path / "e").exists()

@@ -1,4 +1,4 @@
-"""Descriptors against NumPy and Pillow; the linear SVM on points that a line divides; the verb."""
+"""Tests the verb `features`: descriptors against NumPy and Pillow, and the linear SVM on points that a line divides."""
 
 import json
 
@@ -18,7 +18,7 @@ from vgg_keras.utils.cli import UserError, parse
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with 18 photos, data/, and two runs, a/ and b/."""
+    """Makes a folder with 18 photos as a data set in data/, and runs in a/ and b/."""
     folder = tmp_path_factory.mktemp("features")
     write_photos([photo(index, SIZES[index % len(SIZES)]) for index in range(18)], folder / "data")
     save_net("A", folder / "a")
@@ -58,24 +58,24 @@ def test_two_nets_are_stacked(place, tmp_path):
 
 def test_the_linear_svm(place, tmp_path, capsys):
     rng = np.random.default_rng(0)
-    # Two classes that a line divides; of eight tests one of class 0 and one of the two of class 1 bear the wrong label.
+    # A line divides the two classes. Of the eight test points one labelled 0 and one labelled 1 are on the wrong side.
     points = np.concatenate([rng.normal((-3, 0), 0.3, (20, 2)), rng.normal((3, 0), 0.3, (20, 2))])
     labels = np.repeat([0, 1], 20)
     tests = np.array([[-3.0, 0]] * 5 + [[3.0, 0], [3.0, 0], [-3.0, 0]])
     result = linear_svm.fit_and_test(points, labels, tests, np.array([0, 0, 0, 0, 0, 0, 1, 1]))
-    # Class 0: five of six; class 1: one of two.
+    # Five of six points labelled 0 are found, and one of two labelled 1.
     assert result.mean_class_recall == pytest.approx(100 * (5 / 6 + 1 / 2) / 2)
     assert result.top1_error == pytest.approx(25.0)
     assert (result.num_training_images, result.num_images) == (40, 8)
     assert result.cross_validation_error == pytest.approx(0)
-    # One of the forty bears the wrong label: a fit without it says the other.
+    # One of the forty training points gets the wrong label: the fit on the other folds contradicts it.
     labels[0] = 1
     noisy = linear_svm.fit_and_test(points, labels, tests, np.array([0, 0, 0, 0, 0, 0, 1, 1]))
     assert noisy.cross_validation_error == pytest.approx(100 / 40)
     labels[0] = 0
     run(place, tmp_path / "f.npz", "--classifier")
     record = json.loads((tmp_path / "f.json").read_text())
-    # It is tested on what it learned from: far better than chance, 83.3%.
+    # The SVM is tested on its own training images: the error has to be far below that of chance, 83.3%.
     assert record["top1_error"] < 50
     assert "linear SVM (C = " in capsys.readouterr().out
     with pytest.raises(UserError, match="needs at least two classes, and two training images with and without each"):
@@ -85,11 +85,11 @@ def test_the_linear_svm(place, tmp_path, capsys):
 def test_mean_average_precision_where_images_have_several_labels():
     rng = np.random.default_rng(0)
     points = rng.normal(0, 1, (60, 3))
-    # Label 0 where x > 0, label 1 where y > 0; no image that is tested has label 2.
+    # Points have label 0 if x > 0 and label 1 if y > 0; no test point has label 2.
     labels = (points > 0).astype(np.int32)
     tests = np.array([[2.0, 4.0, -1], [2.0, 3.0, -1], [-2.0, 2.0, -1], [-2.0, 1.0, -1]])
     result = linear_svm.fit_and_test(points, labels, tests, np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]]))
-    # Label 0 is ranked without a mistake. Label 1 has ranks 1 and 3: precisions 1 and 2/3.
+    # The ranking by label 0 has no error. The two points of label 1 have ranks 1 and 3: precisions 1 and 2/3.
     assert result.mean_average_precision == pytest.approx(100 * (1 + (1 + 2 / 3) / 2) / 2)
     assert result.top1_error is None
     assert str(result).endswith("60 images): mAP 91.67% on 4 images")
@@ -97,12 +97,12 @@ def test_mean_average_precision_where_images_have_several_labels():
         linear_svm.fit_and_test(points, np.ones_like(labels), tests, np.ones((4, 3), int))
 
 
-# A fold without a label once counted as a perfect one, with a warning of scikit-learn's.
+# A fold without any image of a label must not count as perfect, of which scikit-learn would warn.
 @pytest.mark.filterwarnings("error::UserWarning:sklearn")
 def test_images_with_several_labels(place, tmp_path):
     red, green = (np.full((70, 90, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 255, 0)))
     patterned = {index: photo(index, (80, 96)) for index in range(8)}
-    # Three labels, each with some: bright, odd, both or none.
+    # Two labels; the images have either, both or none.
     records = [(index, {"image": patterned[index], "labels": [[], [1], [0], [0, 1]][index % 4]}) for index in range(8)]
     records += [(8, {"image": red, "labels": []}), (9, {"image": green, "labels": [1, 0]})]
     features_of_records = {

@@ -1,4 +1,4 @@
-"""The verb: every kind of photo file, what is written, and what the exit code tells."""
+"""Tests the verb `predict`: formats of photos, the files that it writes, and its errors."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ SIZE = (90, 70)
 
 @pytest.fixture
 def place(tmp_path):
-    """A folder with a run, run/, and photos of all formats, photos/."""
+    """Makes a folder with a run in run/ and photos of all formats in photos/."""
     save_net("A", tmp_path / "run")
     (tmp_path / "run" / "label_names.txt").write_text("\n".join(f"kind {name}" for name in CLASSES) + "\n")
     (tmp_path / "photos" / "more").mkdir(parents=True)
@@ -65,7 +65,7 @@ def test_posteriors_against_numpy_and_pillow(method, place):
 def test_a_photo_is_turned_upright_first(place):
     upright = Image.open(place / "photos" / "b.png").convert("RGB")
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise by a quarter
+    exif[0x0112] = 6  # orientation 6: to be turned by 90 degrees clockwise
     upright.transpose(Image.Transpose.ROTATE_90).save(place / "turned.png", exif=exif)
     np.testing.assert_array_equal(photo_files.read(place / "turned.png"), np.asarray(upright))
 
@@ -79,10 +79,10 @@ def test_files_and_tables(place, capsys):
     with Image.open(output / "00001_a.jpg") as annotated:
         assert annotated.width >= SIZE[0]
         assert annotated.height > SIZE[1]
-        # The photo itself is as it was, up to JPEG.
+        # The photo itself is unchanged, except for JPEG's losses.
         inside = np.asarray(annotated.convert("RGB"))[: SIZE[1], : SIZE[0]].astype(int)
         assert np.abs(inside - photo_files.read(place / "photos" / "a.jpg")).mean() < 4
-        assert (np.asarray(annotated.convert("L"))[SIZE[1] :] < 100).any()  # words
+        assert (np.asarray(annotated.convert("L"))[SIZE[1] :] < 100).any()  # the text below the photo
     rows = list(csv.DictReader((place / "all.csv").open()))
     assert [(row["file"].rpartition("/")[2], row["rank"]) for row in rows] == [
         ("b.png", "1"), ("b.png", "2"), ("a.jpg", "1"), ("a.jpg", "2"),
@@ -107,7 +107,7 @@ def test_a_photo_too_long_for_memory_is_reported_and_the_rest_goes_on(place, cap
     with pytest.raises(UserError, match=r"1 of 6 photos cannot be used \(listed above\)"):
         run(place, "--test_scales=64", f"--json={place / 'all.json'}", place / "photos")
     assert len(read(place / "all.json")) == 5
-    # 64 * 64 * 1000 pixels, where 64 * 224 * 224 are allowed.
+    # It would have 64 * 64 * 1000 pixels, and 64 * 224 * 224 are allowed.
     message = "a_line.png: is too long and thin (2000x2): with the smallest side 64 it has 4.1 million pixels; crop it"
     assert message in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""The verb: a model of a file of weights, and what it refuses."""
+"""Tests the verb `pretrained`: the models that it makes from files of weights, and what it refuses."""
 
 import keras
 import numpy as np
@@ -33,7 +33,7 @@ def test_another_head_and_another_net(source, tmp_path, capsys):
     model = run(source, tmp_path / "b.keras", "--net=B", f"--num_classes={CLASSES + 1}", "--seed=3")
     assert (model.name, model.output_shape) == ("vgg_b", (None, CLASSES + 1))
     printed = capsys.readouterr().out
-    # Between nets the paper takes four convolutions and the FC layers.
+    # Between different nets only four convolutions and the FC layers are copied, as in the paper.
     assert "initialised from it: block1_conv1, block2_conv1, block3_conv1, block3_conv2, fc6, fc7\n" in printed
     assert "since the shapes differ: fc8 ((256, 5), here (256, 6))" in printed
     again = run(source, tmp_path / "c.keras", "--net=B", f"--num_classes={CLASSES + 1}", "--seed=3")

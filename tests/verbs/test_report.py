@@ -1,4 +1,4 @@
-"""Finished evaluations as Tables 3 to 6."""
+"""Tests the verb `report`, which collects evaluations into Tables 3 to 6."""
 
 import json
 
@@ -59,7 +59,7 @@ def test_results_find_their_cells(tmp_path, capsys):
         "| D + E | [256;512] | 256, 384, 512 | multi-crop & dense | 23.8 | 6.8 | 23.7 | 6.8 |",
     ]
     assert "| A | 256 | 256 | dense |  |  | 29.6 | 10.4 |" in text
-    assert text.count("\n| ") == 4 + 4 + 12 + 10 + 6 + 4  # heads, rules, rows
+    assert text.count("\n| ") == 4 + 4 + 12 + 10 + 6 + 4  # headings, rules and rows
     printed = capsys.readouterr().out
     assert "2 evaluations; written:" in printed
     assert "the paper's figures are of the same images" in printed

@@ -1,4 +1,4 @@
-"""The checks of a served model: a process with TensorFlow alone, both protocols, and servers that are broken."""
+"""Tests the verb `serve_check`: on a process with TensorFlow alone, over both protocols, and on broken servers."""
 
 import dataclasses
 import io
@@ -24,7 +24,7 @@ ALL = ["warm-up file", "one photo a request", "8 photos a request", "4 requests 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a run, run/, its exported model, models/tiny/, and photos/."""
+    """Makes a folder with a run in run/, its exported model in models/tiny/, and photos in photos/."""
     folder = tmp_path_factory.mktemp("served")
     save_net("A", folder / "run")
     (folder / "run" / "label_names.txt").write_text("".join(f"{name}\n" for name in CLASSES))
@@ -38,7 +38,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(place):
-    """A client of a process that serves the model."""
+    """Yields a client of a process that serves the model."""
     with local_server(place / "models" / "tiny" / "1", "tiny") as client:
         yield client
 
@@ -56,7 +56,7 @@ def test_a_process_with_tensorflow_alone(place, capsys):
     found = rows(capsys.readouterr().out)
     assert [row[0] for row in found] == [*ALL, "malformed"]
     assert {row[-1] for row in found} == {"ok"}
-    # The four photos of the warm-up file: alone, together, twice with others at the same time.
+    # The four photos of the warm-up file are sent one by one, in one request, and twice in concurrent requests.
     assert [row[1:3] for row in found[1:4]] == [["4", "4"], ["1", "4"], ["8", "8"]]
     assert [row[6] for row in found[1:4]] == ["4 of 4", "4 of 4", "8 of 8"]
     assert all(float(row[3]) > 0 and float(row[4]) >= float(row[3]) and float(row[5]) > 0 for row in found)
@@ -105,7 +105,7 @@ def test_both_protocols_give_the_same(server):
 
 @dataclasses.dataclass
 class Broken:
-    """A client whose server is broken in some way."""
+    """A client that passes requests on to a server and damages its answers with a function."""
 
     server: Client
     breaks: object
@@ -125,14 +125,14 @@ def not_a_number(server, signature, inputs):
 
 
 def by_place(server, signature, inputs):
-    """Answers depend on the photo's place in the request."""
+    """Lets the answer depend on the photo's position in the request."""
     outputs = server.predict(signature, inputs)
     shift = 2e-5 * np.arange(len(outputs["posterior"]))[:, np.newaxis] if "posterior" in outputs else 0
     return {name: value + shift if name == "posterior" else value for name, value in outputs.items()}
 
 
 def careless(server, signature, inputs):
-    """Whatever is wrong is the server's own fault."""
+    """Reports every bad request as an internal error of the server."""
     try:
         return server.predict(signature, inputs)
     except RequestRefused as refused:
@@ -176,7 +176,7 @@ def test_what_a_broken_server_is_found_out_by(breaks, check, problem, place, ser
 def test_percentiles_and_throughput_by_hand():
     outcome = Outcome("x", seconds=[0.1, 0.2, 0.3, 0.4, 0.5], num_images=10, wall_seconds=2.0)
     assert outcome.percentile(50) == pytest.approx(300)
-    assert outcome.percentile(99) == pytest.approx(496)  # 0.04 of the way from the second longest to the longest
+    assert outcome.percentile(99) == pytest.approx(496)  # 4% of the way from 500 to 400 ms
     assert outcome.images_per_second() == 5
 
 

@@ -1,4 +1,4 @@
-"""Weights in the files of others: each gives what its source gives, by an implementation that is not ours."""
+"""Tests weights of other libraries: the model has to give the outputs that an independent implementation computes."""
 
 import json
 import tarfile
@@ -22,7 +22,7 @@ from vgg_keras.weights.transfer import SourceWeights
 
 
 def model_of(source, net=None, **arguments):
-    """Builds a net for a source and copies everything into it."""
+    """Builds a net for a source and copies the weights into it; returns the net and the transfer report."""
     model = build(
         net or source.net,
         CLASSES,
@@ -50,7 +50,7 @@ def test_torchvision(net, batch_norm, legacy, tmp_path):
     np.testing.assert_allclose(model(images(224)), expected, atol=1e-4)
 
 
-# --- keras.applications computes itself.
+# --- keras.applications: it computes the expected outputs itself.
 
 
 def caffe(model, rgb):
@@ -77,7 +77,7 @@ def test_keras_applications_with_top(net, name, tmp_path):
     theirs.save_weights(tmp_path / "new.weights.h5")
     theirs.save(tmp_path / "whole.h5")
     theirs.save(tmp_path / "whole.keras")
-    # Keras 2 does not name the layers in the newer format, and the reader says so.
+    # Keras 2 writes the newer format without the names of layers, so that it cannot be read.
     for file in ("new.weights.h5", "whole.h5", "whole.keras")[not KERAS_3 :]:
         source = formats.read_weights(str(tmp_path / file), net)
         model, report = model_of(source)
@@ -133,11 +133,11 @@ def test_hdf5_that_cannot_be_used(tmp_path):
         formats.read_weights("keras_applications", "A")
 
 
-# --- KerasHub: the layout of its presets; NumPy computes, in PyTorch's way, what its converter and head compute.
+# --- KerasHub: a preset in its layout; NumPy computes the expected outputs in PyTorch's layout.
 
 
 def write_preset(folder, state, net, dense_head):
-    """Writes a KerasHub preset of the state dict of a torchvision net."""
+    """Writes the state dict of a torchvision net as a KerasHub preset."""
     folder.mkdir()
     convolutions = [name.removesuffix(".weight") for name in state if name.startswith("features") and "weight" in name]
     names = [f"block{block}_conv{place + 1}" for block, sizes in enumerate(NETS[net], 1) for place in range(len(sizes))]
@@ -180,7 +180,7 @@ def test_kerashub(dense_head, tmp_path):
         formats.read_weights(str(tmp_path / "preset"), "A")
 
 
-# --- our own.
+# --- models of this package.
 
 
 def test_a_run_that_has_checkpoints_only(tmp_path):

@@ -1,4 +1,4 @@
-"""PyTorch's files: what is refused."""
+"""Tests the refusal of bad files of PyTorch."""
 
 import pickle
 import re

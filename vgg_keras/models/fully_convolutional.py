@@ -1,4 +1,4 @@
-"""A trained net as a fully convolutional one, for images of any size (arXiv:1409.1556, sect. 3.2)."""
+"""Converts a trained net to a fully convolutional one, for images of any size (arXiv:1409.1556, sect. 3.2)."""
 
 import itertools
 
@@ -13,22 +13,22 @@ _FLOAT32_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization, keras.lay
 
 
 def convert(model: keras.Model, dtype: str = "float32") -> keras.Model:
-    """Turns the FC layers into convolutions: FC6 into one of the size of its input, 'valid', FC7 and FC8 into 1x1.
+    """Converts the FC layers to convolutions: FC6 to one as large as its input map, unpadded, FC7 and FC8 to 1x1.
 
-    The result has the source's weights and layer names, and drops nothing but dropout and the softmax. At 224x224 its
-    map has one position, whose scores are the source's.
+    The result keeps the source's weights and layer names, and leaves out only dropout and the softmax. For an image of
+    the source's input size the map has one position, which holds the source's scores.
 
     Args:
-        model: a chain of layers with one `Flatten`, such as `architectures.build` makes.
-        dtype: of weights and outputs; the mean, batch normalisation and the scores are always float32, since half
-            precision has no digits to spare there.
+        model: a chain of layers with one `Flatten`, such as `vgg.build` makes.
+        dtype: dtype of weights and outputs, such as "bfloat16"; the mean, batch normalisation and the scores are always
+            float32, because half precision is too coarse for them.
 
     Returns:
         A model from (B, H, W, 3) float32, RGB 0..255, H and W at least the source's input size, to the class-score map
         (B, H/32 - 6, W/32 - 6, classes) float32 (for 224x224 sources), logits.
 
     Raises:
-        UserError: the model has no head of this kind.
+        UserError: the model is not a chain of layers with one `Flatten` followed by `Dense` layers.
     """
     require_convertible(model)
     inputs = outputs = keras.Input((None, None, 3), name="images")
@@ -41,7 +41,7 @@ def convert(model: keras.Model, dtype: str = "float32") -> keras.Model:
             kernel, bias = layer.get_weights()
             layer_dtype = "float32" if layer is scoring else dtype
             outputs, convolution = _add_convolution(layer, flattened, kernel.shape, outputs, layer_dtype)
-            # Flatten runs over rows, columns, channels: FC6's inputs are already in a kernel's order.
+            # Flatten orders its outputs by row, column and channel, as a kernel does: a reshape is enough.
             convolution.set_weights([np.reshape(kernel, convolution.get_weights()[0].shape), bias])
             flattened = None
         elif not isinstance(layer, (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Softmax)):
@@ -53,15 +53,15 @@ def convert(model: keras.Model, dtype: str = "float32") -> keras.Model:
 
 
 def posterior_map(net: keras.Model, image: tf.Tensor, smallest_side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Computes what a picture of a class-score map shows.
+    """Computes the posteriors at each position of an image's class-score map.
 
     Args:
-        net: of `convert`.
-        image: (H, W, 3), 0..255.
-        smallest_side: the scale Q at which the net sees it, pixels.
+        net: result of `convert`.
+        image: (H, W, 3), RGB 0..255.
+        smallest_side: smallest side Q in pixels to which the image is rescaled.
 
     Returns:
-        The image as the net saw it, (H', W', 3) uint8, and the softmax at each position, (h, w, classes) float32.
+        The rescaled image that the net was shown, (H', W', 3) uint8, and the posteriors, (h, w, classes) float32.
     """
     whole = transforms.rescale(image, smallest_side)
     posteriors = tf.nn.softmax(net(whole[tf.newaxis], training=False))[0]
@@ -86,7 +86,7 @@ def require_convertible(model: keras.Model) -> None:
     """Checks that a model can be converted.
 
     Raises:
-        UserError: it cannot.
+        UserError: the model is not a chain of layers with one `Flatten` followed by `Dense` layers.
     """
     why = why_not_convertible(model)
     if why:
@@ -98,7 +98,7 @@ def _add_convolution(
 ) -> tuple:
     """Returns the outputs of the convolution that replaces a dense layer, and the convolution."""
     kernel_size = flattened[:2] if flattened else (1, 1)
-    # A head may end in Dense(activation="softmax"); the map's scores are what comes before.
+    # A head may end in Dense(activation="softmax"); the map holds the scores before the softmax.
     softmax = dense.activation is keras.activations.softmax
     convolution = keras.layers.Conv2D(
         kernel_shape[-1],

@@ -1,4 +1,4 @@
-"""Layers that Keras does not have."""
+"""Defines the layers that Keras lacks."""
 
 import keras
 import tensorflow as tf
@@ -6,18 +6,18 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("vgg_keras")
 class LocalResponseNormalization(keras.layers.Layer):
-    """Krizhevsky's normalisation across channels, in net A-LRN (arXiv:1409.1556, sect. 2.1 and Table 1).
+    """Krizhevsky's local response normalisation, across channels, for net A-LRN (arXiv:1409.1556, sect. 2.1, Table 1).
 
     y[c] = x[c] / (bias + alpha * sum over |d - c| <= depth_radius of x[d]^2) ^ beta
 
     Input and output: (B, H, W, C), float. Alpha is not divided by the window's size (Caffe divides it).
 
     Args:
-        depth_radius: half the window; 2 is Krizhevsky's n = 5.
-        bias: his k.
-        alpha: his alpha.
-        beta: his beta.
-        **kwargs: passed on to `keras.layers.Layer`.
+        depth_radius: number of channels on each side of a channel that are summed; 2 is Krizhevsky's n = 5.
+        bias: Krizhevsky's k.
+        alpha: factor of the sum of squares.
+        beta: exponent.
+        **kwargs: arguments of `keras.layers.Layer`, such as `name`.
     """
 
     def __init__(self, depth_radius: int = 2, bias: float = 2.0, alpha: float = 1e-4, beta: float = 0.75, **kwargs):
@@ -25,13 +25,13 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.parameters = {"depth_radius": depth_radius, "bias": bias, "alpha": alpha, "beta": beta}
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Normalises; computes in float32, since the CPU has no kernel for half precision."""
+        """Normalises (B, H, W, C); computes in float32, because the CPU has no kernel for half precision."""
         return tf.cast(tf.nn.local_response_normalization(tf.cast(inputs, tf.float32), **self.parameters), inputs.dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """Returns the input's shape."""
+        """Returns the input's shape, which the output has too."""
         return input_shape
 
     def get_config(self) -> dict:
-        """Returns what `from_config` needs."""
+        """Returns the constructor's arguments, JSON-ready, for `from_config`."""
         return {**super().get_config(), **self.parameters}

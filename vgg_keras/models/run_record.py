@@ -1,4 +1,4 @@
-"""Reads what a run left in its folder: its record, label names and history."""
+"""Names the files of a run's folder and reads them: the record, the label names, the history."""
 
 import json
 from pathlib import Path
@@ -24,17 +24,17 @@ SAMPLES = "samples"
 TENSORBOARD = "tensorboard"
 
 
-# Entries of the history that a repetition of the run does not reproduce.
+# Entries of the history that differ when the same run is repeated.
 TIMING_KEYS = ("seconds", "images_per_second")
 
 
 def find_model_file(path: Path) -> Path:
-    """Returns the best model of a run where the path is the run's folder, else the path."""
+    """Returns the path itself, or that of the run's best model if the path is a folder."""
     return path / BEST_MODEL if path.is_dir() else path
 
 
 def read_record(folder: Path) -> dict:
-    """Reads what `start` wrote.
+    """Reads the record of a run, as `run_dir.write_run_record` wrote it.
 
     Raises:
         UserError: the record is missing or damaged.
@@ -47,7 +47,7 @@ def read_record(folder: Path) -> dict:
 
 
 def read_train_scale(folder: Path) -> str:
-    """Returns the training scale of a run as `--train_scale` has it, or "" where no record tells.
+    """Returns a run's training scale S in pixels, as "256" or "256,512"; "" if the folder has no record.
 
     Raises:
         UserError: the record is damaged.
@@ -62,10 +62,14 @@ def read_train_scale(folder: Path) -> str:
 
 
 def read_label_names(folder: Path, num_classes: int) -> list[str]:
-    """Returns the label names beside a model; where there are none "class 0", "class 1", ...
+    """Reads the label names beside a model; if the file is missing, they are "class 0", "class 1", ...
+
+    Args:
+        folder: folder of the model.
+        num_classes: number of the model's classes.
 
     Raises:
-        UserError: they are of another number of classes.
+        UserError: the file does not have one name for each class.
     """
     beside = folder / LABEL_NAMES
     if not beside.exists():
@@ -77,7 +81,11 @@ def read_label_names(folder: Path, num_classes: int) -> list[str]:
 
 
 def read_history(folder: Path) -> list[dict]:
-    """Reads the history of a run: one dict an epoch; a last line that was cut off is dropped."""
+    """Reads the history of a run: a dict for each epoch; an incomplete last line is dropped.
+
+    Raises:
+        ValueError: a line is not JSON.
+    """
     path = folder / HISTORY
     lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
     return [json.loads(line) for line in lines]

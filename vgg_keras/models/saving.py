@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-# layers: Keras knows a class of ours once its module is imported.
+# The import of layers registers the classes defined there with Keras, so that files that name them load.
 from vgg_keras.models import layers  # noqa: F401
 from vgg_keras.utils import keras_compat
 from vgg_keras.utils.cli import UserError, reason
@@ -21,7 +21,7 @@ def restore_model(folder: Path, model: keras.Model) -> None:
     """Restores the model alone from the newest checkpoint in a folder.
 
     Raises:
-        UserError: there is none, or it is of another model, or damaged.
+        UserError: the folder holds no checkpoint, or the newest one is damaged or belongs to another model.
     """
     newest = latest_checkpoint(folder)
     if newest is None:
@@ -33,7 +33,7 @@ def restore_model(folder: Path, model: keras.Model) -> None:
 
 
 def float32_copy(model: keras.Model) -> keras.Model:
-    """Returns a copy of a model that computes in float32, whatever the policy that it was trained with."""
+    """Returns a copy of a model that computes in float32, also if the model was trained in half precision."""
     copy = keras.models.clone_model(
         model, clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "float32"})
     )
@@ -42,15 +42,15 @@ def float32_copy(model: keras.Model) -> keras.Model:
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Writes a model as `.keras` in float32, complete or not at all."""
+    """Writes a model as a `.keras` file in float32; the file is complete or is not written at all."""
     write_atomically(path, float32_copy(model).save)
 
 
 def load_model(path: Path) -> keras.Model:
-    """Loads a `.keras` file.
+    """Loads a model from a `.keras` file of either Keras generation, uncompiled.
 
     Raises:
-        UserError: it is missing, not a Keras model, or one without weights.
+        UserError: the file is missing, does not hold a Keras model, or holds one without weights.
     """
     if not path.is_file():
         raise UserError(f"{path} is missing; give a .keras file, such as best.keras in the folder of a finished run")
@@ -61,7 +61,7 @@ def load_model(path: Path) -> keras.Model:
         model = keras.saving.load_model(path, compile=False)
     except UserError:
         raise
-    except Exception as error:  # whatever zip, JSON, HDF5 and Keras raise
+    except Exception as error:  # zip, JSON, HDF5 and Keras each raise errors of their own
         raise UserError(f"{path} is not a Keras model that can be loaded: {reason(error)}") from error
     if not model.built:
         raise UserError(f"{path} holds a model that was saved before it was built: it has no weights")

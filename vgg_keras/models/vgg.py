@@ -1,4 +1,4 @@
-"""The nets of arXiv:1409.1556, Table 1, as data, and the one function that builds them all."""
+"""Lists the nets of arXiv:1409.1556, Table 1, as data, and builds them."""
 
 import dataclasses
 import math
@@ -19,28 +19,28 @@ NETS: Mapping[str, Sequence[Sequence[int]]] = {
     "C": ((3, 3), (3, 3), (3, 3, 1), (3, 3, 1), (3, 3, 1)),
     "D": ((3, 3), (3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)),
     "E": ((3, 3), (3, 3), (3, 3, 3, 3), (3, 3, 3, 3), (3, 3, 3, 3)),
-    # Sect. 4.1: "a shallow net with five 5x5 conv. layers, derived from B by replacing each pair of 3x3 with a single
-    # 5x5".
+    # Sect. 4.1 compares B with "a shallow net with five 5x5 conv. layers", one in place of each pair of 3x3 ones.
     "B-5x5": ((5,), (5,), (5,), (5,), (5,)),
 }
 BLOCK_WIDTHS = (64, 128, 256, 512, 512)
 FC_WIDTH = 4096
-# Five poolings halve the image five times.
+# Each of the five max-pools halves the image.
 TOTAL_STRIDE = 32
-# The layers that a deeper net takes from a trained A (sect. 3.1): its first four convolutions and its three FC layers.
+# The layers of a trained net A that initialise a deeper net (sect. 3.1): the first four convolutions and the FC layers.
 PRE_INITIALISED = ("block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc6", "fc7", "fc8")
 INITIALIZERS = ("normal", "glorot", "he")
 
 
 @dataclasses.dataclass(frozen=True)
 class Initialization:
-    """How weights start; biases start at 0.
+    """Distribution of the initial weights; biases start at 0.
 
     Attributes:
         name: "normal" (sect. 3.1), "glorot" (uniform; the authors found that it needs no pre-training) or "he"
             (normal).
-        variance: of "normal". The paper says 1e-2; many reproductions take that for the standard deviation (1e-4 here).
-        seed: makes the weights reproducible; each layer adds its own place to it. None draws a random one.
+        variance: variance of "normal"; 1e-2 in the paper, which many reproductions read as the standard deviation
+            (a variance of 1e-4).
+        seed: seed of the net, from which each layer derives its own; None draws a random one.
     """
 
     name: str = "normal"
@@ -48,12 +48,15 @@ class Initialization:
     seed: int | None = None
 
     def for_layer(self, index: int) -> keras.initializers.Initializer:
-        """Returns the initialiser of the net's index-th layer with weights.
+        """Returns the initialiser of a layer.
+
+        Args:
+            index: index of the layer among those with weights.
 
         Raises:
             ValueError: the name is unknown.
         """
-        # Layers that share a seed would start with the same numbers.
+        # Layers with the same seed would start from the same numbers.
         seed = None if self.seed is None else self.seed * 1000 + index
         if self.name == "normal":
             return keras.initializers.RandomNormal(stddev=math.sqrt(self.variance), seed=seed)
@@ -65,17 +68,17 @@ class Initialization:
 
 
 def model_name(net: str) -> str:
-    """Returns the name that the model of a net bears, such as "vgg_a_lrn" for "A-LRN"."""
+    """Returns the name of the Keras model of a net, such as "vgg_a_lrn" for "A-LRN"."""
     return "vgg_" + net.lower().replace("-", "_")
 
 
 def net_name(model: keras.Model) -> str | None:
-    """Returns the net that a model was built as, or None for a model that `build` did not make."""
+    """Returns the key of `NETS` that a model was built from, or None if `build` did not make the model."""
     return next((net for net in NETS if model_name(net) == model.name), None)
 
 
 class _Chain:
-    """Appends layers to a net, and gives each one with weights its own seed."""
+    """Appends layers to a net; each layer with weights gets a seed of its own."""
 
     def __init__(self, inputs, initialization: Initialization, weight_decay: float):
         self.outputs = inputs
@@ -91,7 +94,7 @@ class _Chain:
         self._num_weight_layers += 1
         return {
             "kernel_initializer": self._initialization.for_layer(self._num_weight_layers),
-            # Caffe's penalty, whose gradient is weight_decay * w; that of Keras's L2(l) is 2 * l * w.
+            # The gradient of Keras's L2(l) is 2 * l * w; that of Caffe, which the authors used, is weight_decay * w.
             "kernel_regularizer": keras.regularizers.L2(self._weight_decay / 2) if self._weight_decay else None,
         }
 
@@ -100,7 +103,7 @@ class _Chain:
         arguments = {"padding": "same", "activation": activation, "name": name, **self.weight_arguments()}
         self.add(keras.layers.Conv2D(filters, kernel_size, **arguments))
         if batch_norm:
-            # PyTorch's epsilon; with Keras's 1e-3 the published nets of torchvision would not give their outputs.
+            # PyTorch's epsilon: with Keras's 1e-3 the outputs of torchvision's nets would not be reproduced.
             self.add(keras.layers.BatchNormalization(epsilon=1e-5, name=f"{name}_bn"))
             self.add(keras.layers.ReLU(name=f"{name}_relu"))
 
@@ -119,22 +122,22 @@ def build(
 ) -> keras.Model:
     """Builds a net of arXiv:1409.1556, Table 1, as a plain chain of Keras layers.
 
-    Layers are named `block3_conv2`, `block3_pool`, `fc6`, `fc7`, `fc8`; `fc8` gives the class scores (logits), the last
-    layer, `softmax`, the posteriors. Input: (B, S, S, 3), RGB 0..255, float32; output: (B, num_classes), float32.
+    Layers are named `block3_conv2`, `block3_pool`, `fc6`, `fc7`, `fc8`; `fc8` computes the class scores (logits), the
+    last layer, `softmax`, the posteriors. Input: (B, S, S, 3) float32, RGB 0..255; output: (B, num_classes) float32.
 
     Args:
-        net: a key of `NETS`.
+        net: key of `NETS`.
         num_classes: number of classes.
         input_size: height and width of the input in pixels, a multiple of 32.
-        mean_rgb: the training set's mean RGB, subtracted by the first layer (sect. 2.1), on the 0..255 scale.
-        dropout: the rate after FC6 and FC7 (sect. 3.1).
-        weight_decay: the gradient of the penalty is `weight_decay * w` for each kernel w (sect. 3.1).
-        initialization: how the weights start; default: the paper's N(0, variance 1e-2).
-        batch_norm: put batch normalisation between each convolution and its ReLU (not in the paper).
-        width_multiplier: scales the number of channels of every hidden layer, for small experiments.
+        mean_rgb: mean RGB of the training set, 0..255, which the first layer subtracts (sect. 2.1).
+        dropout: dropout rate after FC6 and FC7 (sect. 3.1), 0..1.
+        weight_decay: factor of the L2 penalty, whose gradient is `weight_decay * w` for each kernel w (sect. 3.1).
+        initialization: distribution of the initial weights; None: the paper's, N(0, variance 1e-2).
+        batch_norm: whether batch normalisation stands between each convolution and its ReLU (not in the paper).
+        width_multiplier: factor of the number of channels of every hidden layer, for small experiments.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: the net is unknown, or an argument is out of its range.
     """
     if net not in NETS:
         raise ValueError(f"net must be one of {', '.join(NETS)}, received {net!r}")
@@ -148,7 +151,7 @@ def build(
 
     inputs = keras.Input((input_size, input_size, 3), name="images")
     chain = _Chain(inputs, initialization or Initialization(), weight_decay)
-    # float32 whatever the policy: half precision has no digits to spare for 0..255 less a mean.
+    # float32 under every policy: half precision is too coarse for the difference of a level 0..255 and a mean.
     offsets = [-float(level) for level in mean_rgb]
     chain.add(keras.layers.Rescaling(1.0, offsets, name="mean_rgb", dtype="float32"))
     for block, (kernel_sizes, filters) in enumerate(zip(NETS[net], widths, strict=False), start=1):
@@ -161,7 +164,7 @@ def build(
     for name in ("fc6", "fc7"):
         chain.add(keras.layers.Dense(widths[-1], activation="relu", name=name, **chain.weight_arguments()))
         chain.add(keras.layers.Dropout(dropout, name=f"{name}_dropout"))
-    # float32: a softmax over scores in half precision loses the small posteriors.
+    # float32: in half precision the softmax would lose the small posteriors.
     chain.add(keras.layers.Dense(num_classes, name="fc8", dtype="float32", **chain.weight_arguments()))
     chain.add(keras.layers.Softmax(name="softmax", dtype="float32"))
     return keras.Model(inputs, chain.outputs, name=model_name(net))
@@ -173,15 +176,16 @@ def layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
 
 
 def is_keras_applications_vgg(model: keras.Model) -> bool:
-    """Returns whether a model is keras.applications' VGG16 or VGG19, or made of its layers: a convolution is first.
+    """Returns whether a model is keras.applications' VGG16 or VGG19, or built from its layers.
 
-    The mean has been subtracted before, by `preprocess_input`, and the channels are blue, green, red, as in Caffe.
+    Such a model begins with a convolution: it takes (B, S, S, 3) with the channels blue, green, red and the mean
+    subtracted, which its users do with `preprocess_input`.
     """
     first = next((layer.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)), None)
     return first == "block1_conv1"
 
 
 def subtracted_mean_rgb(model: keras.Model) -> tuple[float, ...]:
-    """Returns what the first layer of a model subtracts, 0..255; zeros where it subtracts nothing."""
+    """Returns the mean RGB that the first layer of a model subtracts, 0..255; zeros if it subtracts none."""
     rescaling = [layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)]
     return tuple(-float(offset) for offset in np.ravel(rescaling[0].offset)) if rescaling else (0.0,) * 3

@@ -1,4 +1,4 @@
-"""Checkpoints that are complete or absent, and that hold all that a run needs to go on in the middle of an epoch."""
+"""Saves and restores checkpoints, with all that a run needs to resume in the middle of an epoch."""
 
 import dataclasses
 import json
@@ -17,18 +17,18 @@ from vgg_keras.utils.cli import UserError, reason
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
-        epoch: the epoch under way, from 0.
-        step: steps done of it.
-        global_step: steps done in all.
-        sums: loss, top-1 mistakes, top-5 mistakes and images summed over the steps done of this epoch.
-        plateau: the learning rate rule.
-        best_error: top-1 error in percent of the best model so far.
-        best_loss: its loss, which decides between equal errors.
-        epochs_since_best: complete epochs since then.
-        history_lines: lines of the history that are final.
+        plateau: state of the plateau rule.
+        epoch: index of the current epoch, from 0.
+        step: number of steps done in the current epoch.
+        global_step: number of steps done in the whole run.
+        sums: loss, top-1 errors, top-5 errors and number of images, summed over the steps done in the current epoch.
+        best_error: validation top-1 error of the best model so far, in percent.
+        best_loss: validation loss of the best model, which decides between equal errors.
+        epochs_since_best: number of complete epochs since the best model.
+        history_lines: number of lines of the history that are final.
     """
 
     plateau: Plateau
@@ -43,7 +43,7 @@ class Progress:
 
 
 class _SavedProgress(tf.train.experimental.PythonState):
-    """A `Progress` as JSON inside a checkpoint; Python writes floats with all their digits."""
+    """A `Progress`, stored in a checkpoint as JSON, in which Python writes floats with all their digits."""
 
     def __init__(self, value: Progress):
         super().__init__()
@@ -61,17 +61,17 @@ class _SavedProgress(tf.train.experimental.PythonState):
 class Checkpoints:
     """The rotating checkpoints of one run.
 
-    TensorFlow writes a checkpoint under a temporary name, renames it, and then replaces the file that names the newest
-    one; a process that is killed in between leaves the last complete one as the newest.
+    TensorFlow writes a checkpoint under a temporary name, renames it, and then updates the file that names the newest
+    checkpoint. If the process is killed meanwhile, the last complete checkpoint remains the newest.
 
     Args:
-        folder: where they lie; made on the first save.
+        folder: folder of the checkpoints; made on the first save.
         model: the model.
-        optimizers: its optimizers, already built.
-        progress: where a new run starts.
-        keep: how many to keep.
-        chief: whether this process's files are kept; the other workers of a cluster have to take part in saving, and
-            write into a temporary folder.
+        optimizers: the model's optimizers, already built.
+        progress: progress of a new run.
+        keep: number of checkpoints to keep.
+        chief: whether this process is the chief, whose checkpoints are kept; the other workers of a cluster have to
+            take part in saving, and write into a temporary folder.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Checkpoints:
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(place), max_to_keep=keep if chief else 1)
 
     def save(self, progress: Progress) -> None:
-        """Writes a checkpoint of the model and the optimizers as they are, with this progress."""
+        """Writes a checkpoint with the current state of model and optimizers, and the progress."""
         self._progress.value = progress
         self._manager.save(checkpoint_number=progress.global_step)
 
@@ -102,10 +102,10 @@ class Checkpoints:
         """Restores the newest checkpoint.
 
         Returns:
-            Its progress; where there is no checkpoint, that of a new run.
+            The progress in the checkpoint; without a checkpoint, that of a new run.
 
         Raises:
-            UserError: the checkpoint does not fit the model, or is damaged.
+            UserError: the checkpoint is damaged, or does not fit the model or its optimizers.
         """
         newest = latest_checkpoint(self._folder)
         if newest is None:
@@ -118,10 +118,10 @@ class Checkpoints:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Deletes what a killed process left half-written in a folder of checkpoints."""
+    """Deletes the incomplete files that a killed process left in a folder of checkpoints."""
     for unfinished in (*folder.glob("*_temp"), *folder.glob("*.tempstate*")):
         shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
-    # Data without an index was never finished either.
+    # The index is written last: data files without one are incomplete too.
     for data in folder.glob("*.data-*"):
         if not data.with_name(data.name.partition(".data-")[0] + ".index").exists():
             data.unlink()

@@ -12,7 +12,7 @@ DRAWN_FLOWERS = "drawn_flowers"
 PLATEAU, COSINE = "plateau", "cosine"
 SCHEDULES = (PLATEAU, COSINE)
 
-# Settings that may differ when a run is resumed; any other difference makes it another run.
+# Settings that may differ when a run is resumed; with any other difference it would be another run.
 MAY_CHANGE = (
     "data_dir",
     "output_dir",
@@ -100,10 +100,10 @@ class TrainConfig:
     export_dir: str = option("", "when done, export the best model there, as vgg_keras.export does")
 
     def scale_range(self) -> tuple[int, int]:
-        """Returns (Smin, Smax) of --train_scale.
+        """Returns (Smin, Smax), the range of --train_scale in pixels.
 
         Raises:
-            UserError: it is neither one scale nor two, or smaller than the crop.
+            UserError: --train_scale is not one scale or an increasing pair, or is smaller than --input_size.
         """
         try:
             scales = [int(part) for part in self.train_scale.split(",")]
@@ -117,22 +117,26 @@ class TrainConfig:
         return scales[0], scales[-1]
 
     def test_scale(self) -> int:
-        """Returns the scale Q of validation: S, or the middle of a range of S (arXiv:1409.1556, sect. 4.1)."""
+        """Returns the validation scale Q in pixels: S, or the middle of the range of S (arXiv:1409.1556, sect. 4.1).
+
+        Raises:
+            UserError: --train_scale is malformed.
+        """
         return sum(self.scale_range()) // 2
 
     def optimizer_arguments(self) -> dict:
         """Parses --optimizer_args.
 
         Raises:
-            UserError: it is no JSON object.
+            UserError: the flag is not a JSON object.
         """
         return _json_object("optimizer_args", self.optimizer_args, '{"weight_decay": 1e-4}')
 
     def metric_arguments(self) -> dict[str, dict]:
-        """Parses --metrics: the arguments of each metric by its name.
+        """Parses --metrics: {metric name: arguments}.
 
         Raises:
-            UserError: it is no JSON object of JSON objects.
+            UserError: the flag is not a JSON object of JSON objects.
         """
         example = '{"TopKCategoricalAccuracy": {"k": 2}}'
         described = _json_object("metrics", self.metrics, example)
@@ -152,10 +156,10 @@ class TrainConfig:
         self._validate_cache()
 
     def _validate_cache(self) -> None:
-        """Checks that only frozen layers are cached, and that views are at least the crop and at most S.
+        """Checks that the cached layers are frozen, and that the cached views are at least the crop and at most S.
 
         Raises:
-            UserError: --cache_views without --freeze_up_to, or a --cache_side out of its range.
+            UserError: --cache_views is given without --freeze_up_to, or --cache_side is out of its range.
         """
         if self.cache_views and not self.freeze_up_to:
             raise UserError(
@@ -172,7 +176,7 @@ class TrainConfig:
             )
 
     def view_side(self) -> int:
-        """Returns the side of the training crop in pixels, or of the view that the frozen layers are shown."""
+        """Returns the side in pixels of the crops that are cut out of training images: --cache_side or --input_size."""
         return self.cache_side or self.input_size
 
 

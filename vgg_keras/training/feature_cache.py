@@ -1,11 +1,11 @@
-"""The frozen layers' outputs for a few augmented views of each photo, computed once and trained on in every epoch.
+"""Caches the frozen layers' outputs for a few augmented views of each photo, on which every epoch then trains.
 
-Epoch e trains on view e modulo the number of views. The first epochs, one for each view, see what they would see
-without a cache, in the same order; later ones see the views again in another order, which follows from the seed.
+Epoch e trains on view e modulo the number of views. The first epochs, one for each view, train on the same images in
+the same order as without a cache; later epochs reuse the views in another order, which follows from the seed.
 
-A view may be larger than the net's input. Then each epoch draws crops and mirror images of its map, which move by whole
-cells. That is not quite the map of a crop or of a mirror image, which sees zeros at its border and filters that are not
-symmetric; but it is much cheaper than another view.
+A view may be larger than the net's input. Then each epoch draws random crops and mirror images of the view's map, which
+move by whole cells. They differ slightly from the map of a crop, whose convolutions see zeros at its border, and from
+that of a mirror image, since filters are not symmetric; but they are much cheaper than another view.
 """
 
 import dataclasses
@@ -24,20 +24,21 @@ from vgg_keras.utils.arithmetic import ceil_divide
 from vgg_keras.utils.cli import UserError, progress_bar
 from vgg_keras.utils.resumable_array import ResumableArray
 
-# Before the outputs a row holds these.
+# Columns of a row: the label, the weight, and then the frozen layers' outputs.
 _LABEL, _WEIGHT, _FIRST_OUTPUT = 0, 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
 class CachedSource:
-    """Batches of images whose outputs are kept.
+    """Batches of images for which the frozen layers' outputs are cached.
 
     Attributes:
-        name: of the file.
-        batches: opens the batches, of {"image", "label"} and perhaps "weight", from a step on.
-        num_images: how many images they hold; what fills the last batch up comes after them.
-        batch_size: images a batch, of all replicas together.
-        side: of the images, in pixels.
+        name: name of the file, without its suffix.
+        batches: function from a first step to the batches from that step on: {"image", "label"}, with "weight" in
+            validation.
+        num_images: number of images in the batches, without those that fill the last batch.
+        batch_size: number of images in a batch of all replicas together.
+        side: side of the images in pixels.
     """
 
     name: str
@@ -48,24 +49,24 @@ class CachedSource:
 
     @property
     def num_steps(self) -> int:
-        """How many batches there are."""
+        """Number of batches."""
         return ceil_divide(self.num_images, self.batch_size)
 
     @property
     def num_rows(self) -> int:
-        """How many images they hold with what fills the last one up."""
+        """Number of images in the batches, with those that fill the last batch."""
         return self.num_steps * self.batch_size
 
 
 class FeatureCache:
-    """Batches of the frozen layers' outputs, for `Steps` that are `cached`.
+    """Batches of the frozen layers' outputs, for a `TrainStep` whose `StepConfig` is `cached`.
 
     Args:
-        folder: where the outputs are kept meanwhile.
-        train_step: the step that computes them.
-        views: the training split's views.
-        validation: the validation split, images as large as the net's input.
-        seed: of the order of the later epochs, and of crops and mirror images of maps.
+        folder: folder of the cached outputs.
+        train_step: step that computes the outputs.
+        views: augmented views of the training split.
+        validation: validation split, with images as large as the net's input.
+        seed: seed of the order of later epochs, and of the crops and mirror images of maps.
     """
 
     def __init__(
@@ -75,10 +76,10 @@ class FeatureCache:
         self._views, self._validation = views, validation
 
     def fill(self) -> None:
-        """Computes what is not there yet, with a progress bar; goes on where a killed process stopped.
+        """Computes the missing outputs, with a progress bar; resumes where a killed process stopped.
 
         Raises:
-            UserError: the disk has no room for it.
+            UserError: the disk has too little space, or a cached file is damaged.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         sources = [*self._views, self._validation]
@@ -94,11 +95,20 @@ class FeatureCache:
             self._fill(source)
 
     def remove(self) -> None:
-        """Deletes the files."""
+        """Deletes the cached outputs."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def training(self, epoch: int, first_step: int) -> Iterable:
-        """Opens the batches of an epoch from a step on: {"image": outputs, "label", "row"}."""
+        """Opens the batches of an epoch from a step on, distributed over the replicas.
+
+        Args:
+            epoch: index of the epoch, from 0.
+            first_step: index of the first batch in the epoch.
+
+        Returns:
+            Batches of {"image": (B, ...) float32, the frozen layers' outputs, "label": (B,) int32, "weight": (B,)
+            float32, "row": (B,) int32, the image's row in the batch of all replicas}.
+        """
         source = self._views[epoch % len(self._views)]
         order = np.arange(source.num_rows)
         if epoch >= len(self._views):
@@ -107,7 +117,7 @@ class FeatureCache:
         return self._batches(source, order, first_step, seed=(self._seed, epoch))
 
     def validation(self) -> Iterable:
-        """Opens the batches of the validation split: {"image": outputs, "label", "weight"}."""
+        """Opens the batches of the validation split, as those of `training`; images of weight 0 are padding."""
         return self._batches(self._validation, np.arange(self._validation.num_rows), 0)
 
     def _path(self, source: CachedSource) -> Path:
@@ -133,7 +143,7 @@ class FeatureCache:
         rows.flush()
 
     def _rows_of(self, batch: Mapping) -> np.ndarray:
-        """Computes the rows of a batch: (B, width) float32."""
+        """Computes the cached rows of a batch of images: (B, width) float32."""
         outputs, labels = self._train_step.frozen_outputs(batch), self._train_step.gather(batch["label"])
         weights = self._train_step.gather(batch["weight"]) if "weight" in batch else np.ones(len(labels))
         return np.column_stack([labels, weights, outputs.reshape(len(labels), -1)]).astype(np.float32)
@@ -162,7 +172,7 @@ class FeatureCache:
             }
 
         def make(*, batch_size: int, per_replica_batch: int, share: input_pipeline.Share) -> tf.data.Dataset:
-            del share  # there is one worker
+            del share  # a single worker has all of it
             places = tf.data.Dataset.from_tensor_slices((order, np.arange(source.num_rows)))
             examples = places.skip(first_step * batch_size).map(example, tf.data.AUTOTUNE, deterministic=True)
             return examples.batch(per_replica_batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)

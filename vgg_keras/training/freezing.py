@@ -1,4 +1,4 @@
-"""A net cut in two: the layers that stay as they are, and those that are trained (arXiv:1409.1556, appendix B)."""
+"""Divides a net into frozen layers and layers that are trained (arXiv:1409.1556, appendix B)."""
 
 from collections.abc import Collection
 
@@ -9,10 +9,14 @@ from vgg_keras.utils.cli import UserError
 
 
 def trained_layers(model: keras.Model, frozen_up_to: str = "") -> list[keras.layers.Layer]:
-    """Returns the layers of a chain that come after one, in order; all of them where no layer is named.
+    """Returns the layers of a chain that are trained, in order.
+
+    Args:
+        model: a chain of layers, such as `vgg.build` makes.
+        frozen_up_to: name of the last layer that is not trained; "": all layers are trained.
 
     Raises:
-        UserError: there is no such layer, or none with weights comes after it.
+        UserError: the layer does not exist, or no layer with weights follows it.
     """
     if not frozen_up_to:
         return list(model.layers)
@@ -27,7 +31,16 @@ def trained_layers(model: keras.Model, frozen_up_to: str = "") -> list[keras.lay
 
 
 def frozen_net(model: keras.Model, frozen_up_to: str) -> keras.Model:
-    """Returns the net from the images to the outputs of a layer; if those are a map, for images of any size."""
+    """Returns the net from the images to the outputs of the last frozen layer.
+
+    Args:
+        model: a chain of layers, such as `vgg.build` makes.
+        frozen_up_to: name of the last frozen layer.
+
+    Returns:
+        A model from (B, H, W, 3) float32, RGB 0..255, to (B, h, w, C), for images of any size, if the layer's outputs
+        are a map; otherwise from (B, S, S, 3) to (B, features).
+    """
     last = model.get_layer(frozen_up_to)
     if len(last.output.shape) != 4:
         return keras.Model(model.input, last.output)
@@ -38,7 +51,12 @@ def frozen_net(model: keras.Model, frozen_up_to: str) -> keras.Model:
 
 
 def score_net(model: keras.Model, frozen_up_to: str = "") -> keras.Model:
-    """Returns the net from the outputs of a layer, or from the images where none is named, to the class scores."""
+    """Returns the net from the outputs of the last frozen layer to the class scores (B, classes), logits.
+
+    Args:
+        model: a net of `vgg.build`.
+        frozen_up_to: name of the last frozen layer; "": the net takes images.
+    """
     start = model.get_layer(frozen_up_to).output if frozen_up_to else model.input
     return keras.Model(start, model.get_layer("fc8").output)
 
@@ -46,16 +64,16 @@ def score_net(model: keras.Model, frozen_up_to: str = "") -> keras.Model:
 def require_freezable(
     model: keras.Model, frozen_up_to: str, pretrained: Collection[str], *, as_map: bool = False
 ) -> None:
-    """Refuses to freeze layers that nobody has trained.
+    """Checks that no layer with random weights is frozen.
 
     Args:
         model: the net.
-        frozen_up_to: the last frozen layer, or "".
+        frozen_up_to: name of the last frozen layer; "": no layer is frozen.
         pretrained: names of the layers whose weights come from another model.
-        as_map: whether the outputs of the layer have to be a map.
+        as_map: whether the outputs of the last frozen layer have to be a map.
 
     Raises:
-        UserError: there is no such layer, it has no map, or its weights or those of a layer below it are random.
+        UserError: the layer does not exist, its outputs are not a map, or a frozen layer has random weights.
     """
     trained = {layer.name for layer in trained_layers(model, frozen_up_to)}
     random = [name for name in layers_with_weights(model) if name not in trained and name not in pretrained]

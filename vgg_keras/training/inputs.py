@@ -29,7 +29,14 @@ class Batches:
 
 
 def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: TrainStep) -> Batches:
-    """Returns batches of augmented images, and of centre crops for validation."""
+    """Returns the batches of a run: augmented images for training, centre crops for validation.
+
+    Args:
+        config: settings of the run.
+        data: the data set.
+        rgb: mean and covariance of the training split's RGB.
+        train_step: step that takes the batches, which are distributed over its replicas.
+    """
     augmentation = input_pipeline.Augmentation(config.view_side(), config.scale_range(), rgb, config.rgb_shift)
 
     def training(epoch: int, first_step: int) -> Iterable:
@@ -46,7 +53,14 @@ def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, trai
 
 
 def make_feature_cache(config: TrainConfig, data: ImageData, images: Batches, train_step: TrainStep) -> FeatureCache:
-    """Returns the still unfilled cache of the frozen layers' outputs for the batches of `image_batches`."""
+    """Returns the cache of the frozen layers' outputs, not yet filled.
+
+    Args:
+        config: settings of the run.
+        data: the data set.
+        images: result of `image_batches`.
+        train_step: step that computes the outputs.
+    """
     num_training, num_validation = (data.num_images(split) for split in (config.train_split, config.validation_split))
     views = [
         CachedSource(

@@ -1,4 +1,4 @@
-"""Further metrics of the validation split beside loss and errors: any of Keras's, or of tensorflow-addons, by name."""
+"""Computes further metrics of the validation split, chosen by name among those of Keras and tensorflow-addons."""
 
 from collections.abc import Mapping
 
@@ -10,14 +10,15 @@ from vgg_keras.utils import keras_compat
 
 
 class ValidationMetrics:
-    """Metrics that compare posteriors (N, classes) with labels in the form of one 1 among zeros, (N, classes).
+    """Metrics that compare posteriors (N, classes) with one-hot labels (N, classes).
 
     Args:
-        described: arguments by name: {"TopKCategoricalAccuracy": {"k": 2}, "Addons>CohenKappa": {"num_classes": 5}}.
+        described: arguments by the metric's name, such as {"TopKCategoricalAccuracy": {"k": 2}} or
+            {"Addons>CohenKappa": {"num_classes": 5}}; {}: no metrics.
 
     Raises:
-        ValueError: there is no such metric, or it has no such arguments.
-        UserError: it is one of tensorflow-addons, which is not installed.
+        ValueError: a metric does not exist, or does not take the arguments.
+        UserError: a metric belongs to tensorflow-addons, which is not installed.
     """
 
     def __init__(self, described: Mapping[str, Mapping]):
@@ -27,19 +28,24 @@ class ValidationMetrics:
         return bool(self._metrics)
 
     def reset(self) -> None:
-        """Forgets all images."""
+        """Resets all metrics."""
         for metric in self._metrics:
             metric.reset_state()
 
     def update(self, labels: np.ndarray, scores: np.ndarray) -> None:
-        """Adds images: labels (N,), class scores (N, classes)."""
+        """Adds images to all metrics.
+
+        Args:
+            labels: (N,) int32.
+            scores: (N, classes) float32, logits.
+        """
         posteriors = tf.nn.softmax(scores)
         targets = tf.one_hot(labels, scores.shape[1])
         for metric in self._metrics:
             metric.update_state(targets, posteriors)
 
     def results(self) -> dict[str, float | list[float]]:
-        """Returns each metric's value by its name in lower case: a number, or one for each class."""
+        """Returns each metric's value by its Keras name, such as "cohen_kappa": a number, or one for each class."""
         return {metric.name: np.asarray(metric.result(), float).tolist() for metric in self._metrics}
 
 

@@ -1,4 +1,4 @@
-"""The optimizer, and a learning rate of their own for layers that are pre-trained."""
+"""Makes the optimizers of a run; pre-trained layers may have a learning rate of their own."""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
@@ -11,14 +11,14 @@ from vgg_keras.utils import keras_compat
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """Which optimizer, with which settings.
+    """An optimizer and its settings.
 
     Attributes:
-        name: "sgd" (with momentum: arXiv:1409.1556, sect. 3.1), another of Keras's, such as "adam", or one by its
+        name: "sgd" (with momentum: arXiv:1409.1556, sect. 3.1), another of Keras's optimizers, such as "adam", or a
             registered name, such as "Addons>LAMB".
-        learning_rate: the initial rate.
-        momentum: of "sgd".
-        arguments: further ones of its class.
+        learning_rate: initial learning rate.
+        momentum: momentum of "sgd", 0..1; other optimizers do not use it.
+        arguments: further arguments of the optimizer's class.
     """
 
     name: str
@@ -27,10 +27,14 @@ class OptimizerConfig:
     arguments: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     def make(self, multiplier: float = 1.0) -> keras.optimizers.Optimizer:
-        """Makes it, with a multiple of the learning rate.
+        """Makes the optimizer.
+
+        Args:
+            multiplier: factor of the learning rate.
 
         Raises:
-            ValueError: there is no such optimizer, or it has no such arguments.
+            ValueError: the optimizer does not exist, or does not take the arguments.
+            UserError: the optimizer belongs to tensorflow-addons, which is not installed.
         """
         momentum = {"momentum": self.momentum} if self.name == "sgd" else {}
         arguments = {"learning_rate": self.learning_rate * multiplier, **momentum, **self.arguments}
@@ -50,16 +54,17 @@ def _class_of(name: str) -> type:
 def make_optimizer(
     choice: OptimizerConfig, variables: list, precision: str = "float32", multiplier: float = 1.0
 ) -> keras.optimizers.Optimizer:
-    """Makes an optimizer, ready for a checkpoint; call in the strategy's scope.
+    """Makes an optimizer and its slot variables, as a checkpoint needs them; call in the strategy's scope.
 
     Args:
-        choice: which.
-        variables: what it trains.
-        precision: the dtype policy; "mixed_float16" needs the loss scaled.
-        multiplier: of the learning rate.
+        choice: the optimizer and its settings.
+        variables: variables that the optimizer trains.
+        precision: Keras's dtype policy; with "mixed_float16" the optimizer scales the loss.
+        multiplier: factor of the learning rate.
 
     Raises:
-        ValueError: there is no such optimizer.
+        ValueError: the optimizer does not exist, or does not take the arguments.
+        UserError: the optimizer belongs to tensorflow-addons, which is not installed.
     """
     optimizer = choice.make(multiplier)
     if precision == "mixed_float16":
@@ -73,9 +78,9 @@ class ParameterGroup:
     """Variables that share a learning rate.
 
     Attributes:
-        optimizer: built for the variables.
-        variables: what it trains.
-        multiplier: of the run's learning rate.
+        optimizer: optimizer of the variables, already built.
+        variables: the variables.
+        multiplier: factor of the run's learning rate.
     """
 
     optimizer: keras.optimizers.Optimizer
@@ -84,12 +89,12 @@ class ParameterGroup:
 
 
 class Optimizers:
-    """Groups of variables that step together. With one group it is that group's optimizer.
+    """Groups of variables, each with an optimizer of its own, that are updated in the same step.
 
-    Two optimizers, not scaled gradients: Adam's step does not depend on the gradient's scale.
+    Scaling the gradients of one group would not do: Adam's step does not depend on the gradient's scale.
 
     Args:
-        groups: the groups; together they hold every variable that is trained, each once.
+        groups: the groups; each trained variable is in exactly one of them.
     """
 
     def __init__(self, groups: Sequence[ParameterGroup]):
@@ -97,24 +102,29 @@ class Optimizers:
 
     @property
     def members(self) -> list[keras.optimizers.Optimizer]:
-        """The optimizers, for a checkpoint."""
+        """The groups' optimizers, for a checkpoint."""
         return [group.optimizer for group in self._groups]
 
     def set_rate(self, rate: float) -> None:
-        """Sets the run's learning rate, and with it that of each group."""
+        """Sets the learning rate of each group to the run's learning rate times the group's multiplier."""
         for group in self._groups:
             group.optimizer.learning_rate.assign(rate * group.multiplier)
 
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
-        """Returns the loss scaled for half precision; only mixed_float16 scales."""
+        """Multiplies the loss by the loss scale of "mixed_float16"; other policies leave it as it is."""
         return keras_compat.scale_loss(self._groups[0].optimizer, loss)
 
     def apply(self, gradients: Sequence[tf.Tensor], variables: Sequence) -> None:
-        """Does one step with the gradients of a loss that `scale_loss` scaled."""
+        """Does one step.
+
+        Args:
+            gradients: gradients of a loss that `scale_loss` scaled.
+            variables: the gradients' variables, in the same order: all that are trained.
+        """
         by_variable = {id(variable): gradient for variable, gradient in zip(variables, gradients, strict=True)}
         scale = self.scale_loss(tf.ones(()))
         for group in self._groups:
-            # Each optimizer divides by its own scale, and the loss was multiplied by the first one's.
+            # Each optimizer divides by its own scale, but the loss was multiplied by that of the first one.
             own = keras_compat.scale_loss(group.optimizer, tf.ones(())) / scale
             own_gradients = [by_variable[id(variable)] * own for variable in group.variables]
             keras_compat.apply_scaled(group.optimizer, own_gradients, group.variables)
@@ -131,14 +141,15 @@ def make_optimizers(
     """Makes the optimizers of the layers that are trained; call in the strategy's scope.
 
     Args:
-        choice: which optimizer.
-        layers: what is trained.
+        choice: the optimizer and its settings.
+        layers: layers that are trained.
         pretrained: names of the layers whose weights come from another model.
-        pretrained_rate: their multiplier of the learning rate.
-        precision: the dtype policy.
+        pretrained_rate: factor of the learning rate of the pre-trained layers.
+        precision: Keras's dtype policy.
 
     Raises:
-        ValueError: there is no such optimizer.
+        ValueError: the optimizer does not exist, or does not take the arguments.
+        UserError: the optimizer belongs to tensorflow-addons, which is not installed.
     """
     alike = pretrained_rate == 1.0
     groups = []

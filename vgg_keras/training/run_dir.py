@@ -1,13 +1,13 @@
-"""What a run leaves in its folder.
+"""Writes a run's folder.
 
-RUN/run.json           resolved flags, versions, what was chosen
+RUN/run.json           resolved flags, package versions, strategy and precision, description of the model
 RUN/flags.cfg          the same flags as a flag file
-RUN/label_names.txt    one class a line
+RUN/label_names.txt    readable class names, one in each line
 RUN/class_indices.json class name -> index
-RUN/samples/           a few validation photos, for the check of an export
+RUN/samples/           a few validation photos, on which an export is checked
 RUN/history.jsonl      a line for each epoch
-RUN/tensorboard/       the same as curves, and the loss of the steps
-RUN/checkpoints/       the newest ones
+RUN/tensorboard/       curves of the history and of the loss of the steps
+RUN/checkpoints/       the newest checkpoints
 RUN/cache/             outputs of the frozen layers, until the run ends
 RUN/best.keras         the model with the lowest validation error
 """
@@ -30,16 +30,17 @@ from vgg_keras.utils.keras_compat import package_versions
 
 
 def require_usable(folder: Path, flags: Mapping[str, object], may_change: Sequence[str], resume: bool) -> None:
-    """Checks that a run may use a folder: it is empty, or holds the same run and that is to be continued.
+    """Checks that a run may use a folder: it holds no run, or the same one, which is to be resumed.
 
     Args:
         folder: the run's folder.
-        flags: the resolved flags.
-        may_change: flags that may differ from those of the run that is continued.
-        resume: whether to continue what is there.
+        flags: resolved flags of the run.
+        may_change: names of the flags that may differ from those of the run in the folder.
+        resume: whether to resume the run in the folder.
 
     Raises:
-        UserError: there is a run and `resume` is off, or its flags differ, or the other generation of Keras wrote it.
+        UserError: the folder holds a run and `resume` is off, the run's flags differ, its record is damaged, or the
+            other Keras generation wrote it.
     """
     record = folder / RECORD
     if not record.exists():
@@ -70,13 +71,13 @@ def _check_generation(folder: Path, version: str) -> None:
 def write_run_record(
     folder: Path, flags: Mapping[str, object], choices: Mapping[str, str], model: Mapping[str, object]
 ) -> None:
-    """Makes a run's folder and writes what the run is.
+    """Makes a run's folder, and writes the run's record and flag file into it.
 
     Args:
         folder: the run's folder.
-        flags: the resolved flags.
-        choices: what was chosen on this machine, and why.
-        model: what the flags do not tell of the model: "num_classes" and "mean_rgb".
+        flags: resolved flags of the run.
+        choices: strategy and precision that were chosen on this machine, each with the reason.
+        model: properties of the model that the flags do not determine: "num_classes" and "mean_rgb".
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = {"flags": dict(flags), "versions": package_versions(), "choices": dict(choices), "model": dict(model)}
@@ -86,13 +87,19 @@ def write_run_record(
 
 
 def save_labels(folder: Path, class_names: Sequence[str], label_names: Sequence[str]) -> None:
-    """Writes the label names and the class indices beside the model."""
+    """Writes the label names and the class indices into a run's folder."""
     for name, text in label_files(class_names, label_names).items():
         write_text(folder / name, text)
 
 
 def save_samples(folder: Path, encoded: tf.data.Dataset, count: int = 8) -> None:
-    """Writes the first few encoded images of a data set of {"image_bytes", ...} into `samples/`."""
+    """Writes the first images of a data set into the subfolder `samples`.
+
+    Args:
+        folder: the run's folder.
+        encoded: data set of {"image_bytes": () string, ...}.
+        count: number of images to write.
+    """
     samples = folder / run_record.SAMPLES
     samples.mkdir(exist_ok=True)
     for index, example in enumerate(encoded.take(count).as_numpy_iterator()):
@@ -103,7 +110,7 @@ def save_samples(folder: Path, encoded: tf.data.Dataset, count: int = 8) -> None
 
 @dataclasses.dataclass
 class History:
-    """The history file and its twin for TensorBoard.
+    """The history of a run, as a JSON Lines file and as TensorBoard curves.
 
     Args:
         folder: the run's folder.
@@ -115,19 +122,28 @@ class History:
         self._writer = tf.summary.create_file_writer(str(self.folder / run_record.TENSORBOARD))
 
     def keep_first(self, count: int) -> None:
-        """Drops the lines after the first `count`: a run that goes on from a checkpoint writes them again."""
+        """Drops the lines after the first `count`, which a run that resumes from a checkpoint writes again."""
         kept = read_history(self.folder)[:count]
         write_text(self.folder / HISTORY, "".join(json.dumps(entry) + "\n" for entry in kept))
 
     def append(self, entry: Mapping[str, object]) -> None:
-        """Adds an epoch: a line in the file, and each number as a point of a curve."""
+        """Adds an epoch: a line in the file, and a point on the curve of each float.
+
+        Args:
+            entry: JSON-ready numbers of the epoch; "step" is the position on the curves.
+        """
         with (self.folder / HISTORY).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         self._add_points(entry["step"], {key: value for key, value in entry.items() if isinstance(value, float)})
         self._writer.flush()
 
     def add_step_loss(self, step: int, loss: float) -> None:
-        """Adds the mean loss of the last few steps to the curve "step_loss"."""
+        """Adds a point to the curve "step_loss".
+
+        Args:
+            step: number of steps done in the whole run.
+            loss: mean loss of the last few steps.
+        """
         self._add_points(step, {"step_loss": loss})
 
     def _add_points(self, step: int, values: Mapping[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""The learning rate of each step: the rule of arXiv:1409.1556, sect. 3.1, or half a cosine; either after a warm-up."""
+"""Computes the learning rate of each step: a warm-up, then the rule of arXiv:1409.1556, sect. 3.1, or half a cosine."""
 
 import dataclasses
 import math
@@ -6,15 +6,15 @@ import math
 
 @dataclasses.dataclass(frozen=True)
 class Plateau:
-    """Divides the rate by 10 whenever the validation error stops improving, three times, and then stops the run.
+    """The plateau rule: it divides the learning rate by 10 whenever the validation error stops improving.
 
     Attributes:
-        patience: epochs without a new best error before the rate drops.
-        max_drops: how often it drops; the next plateau ends the run.
+        patience: number of epochs without a new best error after which the rate drops.
+        max_drops: number of drops; the next plateau ends the run.
         best_error: lowest validation error so far, in percent.
-        bad_epochs: epochs since then, or since the last drop.
-        drops: how often the rate has dropped.
-        finished: whether the run has ended.
+        bad_epochs: number of epochs since the best error or the last drop.
+        drops: number of drops so far.
+        finished: whether the rule has ended the run.
     """
 
     patience: int
@@ -25,7 +25,7 @@ class Plateau:
     finished: bool = False
 
     def update(self, error: float) -> "Plateau":
-        """Returns the rule's state after an epoch that ended with this validation error, in percent."""
+        """Returns the rule's state after an epoch with a validation error in percent."""
         if error < self.best_error:
             return dataclasses.replace(self, best_error=error, bad_epochs=0)
         if self.bad_epochs + 1 < self.patience:
@@ -35,19 +35,20 @@ class Plateau:
         return dataclasses.replace(self, bad_epochs=self.bad_epochs + 1, finished=True)
 
     def factor(self) -> float:
-        """Returns what the initial rate is multiplied by in the next epoch."""
+        """Returns the factor of the initial learning rate in the next epoch: 1, 0.1, 0.01, ..."""
         return 1 / 10**self.drops
 
 
 @dataclasses.dataclass(frozen=True)
 class LearningRate:
-    """The rate as a function of the step.
+    """The learning rate as a function of the step.
 
     Attributes:
-        initial: the rate after the warm-up.
-        warm_up_steps: steps in which it grows linearly up to there (arXiv:1706.02677, sect. 2.2); 0 for none.
-        cosine_steps: the step at which half a cosine reaches 0 (arXiv:1608.03983, without restarts); 0: the plateau
-            rule decides instead.
+        initial: learning rate after the warm-up.
+        warm_up_steps: number of steps in which the rate grows linearly to `initial` (arXiv:1706.02677, sect. 2.2); 0:
+            no warm-up.
+        cosine_steps: step at which half a cosine reaches 0 (arXiv:1608.03983, without restarts); 0: the plateau rule
+            applies instead.
     """
 
     initial: float
@@ -55,7 +56,12 @@ class LearningRate:
     cosine_steps: int = 0
 
     def at(self, step: int, plateau: Plateau) -> float:
-        """Returns the rate of a step, counted from 0 over the whole run."""
+        """Returns the learning rate of a step.
+
+        Args:
+            step: index of the step in the whole run, from 0.
+            plateau: state of the plateau rule, which a cosine schedule does not use.
+        """
         if step < self.warm_up_steps:
             return self.initial * (step + 1) / self.warm_up_steps
         if not self.cosine_steps:

@@ -75,7 +75,7 @@ class TrainStep:
         self.metrics = metrics or ValidationMetrics({})
         self.batch_size, self._config = config.batch_size, config
         self._num_parts = num_parts(config.batch_size // self._replicas, config.micro_batch_size)
-        # What fits in training fits in evaluation.
+        # Evaluation needs no more memory than training: the same number of images fits.
         self.evaluation_batch_size = config.batch_size // self._num_parts
         self._gradients = tf.function(self._replica_gradients, jit_compile=config.jit)
         self._layers = freezing.trained_layers(model, config.frozen_up_to)
@@ -123,7 +123,7 @@ class TrainStep:
         sums = tf.zeros((4,), tf.float64)
         gradients = [tf.zeros(variable.shape, variable.dtype) for variable in self._variables]
         for index in tf.range(self._num_parts):
-            # One part after the other: that is what saves the memory.
+            # Parts that ran in parallel would need the memory of the whole batch.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
             part = tf.nest.map_structure(functools.partial(_rows, start=index * size, count=size), batch)
             part_sums, part_gradients = self._part_gradients(part)
@@ -200,10 +200,10 @@ def dropout_masks(
     The masks depend on the seed and the image's row in the batch alone. Keras's own dropout counts its calls in each
     replica, so that its masks would depend on the number of devices and on how often a run was interrupted.
 
-    Call it outside of what XLA compiles, which has random numbers of its own.
+    Call it outside of code that XLA compiles, which would draw other random numbers.
 
     Args:
-        layers: those of a net of `vgg.build`, or the last ones of it.
+        layers: layers of a net of `vgg.build`, or the last ones of it.
         rows: (b,) int32, the images' rows in the batch of all replicas.
         batch_size: number of images in the batch of all replicas.
         seed: (2,) int64, new at each step.
@@ -215,19 +215,19 @@ def dropout_masks(
     dropouts = [layer for layer in layers if isinstance(layer, keras.layers.Dropout)]
     for index, layer in enumerate(dropouts):
         layer_seed = tf.random.experimental.stateless_fold_in(seed, index)
-        # Every replica draws the whole batch's numbers and takes its rows: philox is the same on all devices.
+        # Each replica draws the numbers of the whole batch and takes its rows; philox is the same on all devices.
         numbers = tf.random.stateless_uniform((batch_size, layer.input.shape[-1]), layer_seed, alg="philox")
         masks.append(tf.gather(numbers, rows) >= layer.rate)
     return masks
 
 
 def training_scores(layers: Sequence[keras.layers.Layer], inputs: tf.Tensor, masks: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Computes the class scores of a net in training, layer by layer, with dropout by given masks.
+    """Computes the class scores of a net in training, layer by layer, with given dropout masks.
 
     Args:
-        layers: those of a net of `vgg.build`, or the last ones of it.
-        inputs: input of the first of them, this replica's part of the batch: (b, S, S, 3) float32, RGB 0..255, for a
-            whole net.
+        layers: layers of a net of `vgg.build`, or the last ones of it.
+        inputs: input of the first layer, for this replica's part of the batch; for a whole net (b, S, S, 3) float32,
+            RGB 0..255.
         masks: result of `dropout_masks` for the layers.
 
     Returns:

@@ -1,7 +1,8 @@
-"""Weights from elsewhere: the formats in which others keep a VGG, turned into ours.
+"""Reads the weights of a VGG from the formats of other libraries, and converts them to the layout of `vgg.build`.
 
-They differ in names, in the layout of kernels, and in what they subtract, divide by and take for the first channel.
-That is folded into the first convolution and the mean, so that the result takes RGB 0..255 like every net here.
+The formats differ in layer names, in the layout of kernels, in the mean and scale of the input, and in the order of its
+channels. Scale and order are folded into the first convolution, so that the result takes RGB 0..255 like every net of
+this package.
 """
 
 import dataclasses
@@ -22,23 +23,23 @@ from vgg_keras.weights import keras_hdf5
 from vgg_keras.weights.torch_pickle import read_state_dict
 from vgg_keras.weights.transfer import SourceWeights
 
-# --source=keras_applications: the published nets, by the letter of the paper.
+# Value of --source that stands for the download of the nets that keras.applications publishes.
 KERAS_APPLICATIONS = "keras_applications"
 _DOWNLOADS = {"D": "VGG16", "E": "VGG19"}
 _FC_NAMES = ("fc6", "fc7", "fc8")
-# Of a convolution or dense layer the first two, of batch normalisation all.
+# Convolutions and dense layers have the first two, batch normalisation has all.
 _TORCH_KINDS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 _TORCH_SUFFIXES = (".pth", ".pt", ".bin")
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What a model is fed: (RGB 0..255 - mean) / std, its channels perhaps reversed.
+    """Preprocessing that a model expects of its input: (RGB 0..255 - mean) / std, in RGB or BGR order.
 
     Attributes:
-        mean: of red, green, blue, 0..255.
-        std: of red, green, blue.
-        reverse: whether blue is its first channel.
+        mean: mean of red, green and blue, 0..255.
+        std: divisor of red, green and blue, on the same scale.
+        reverse: whether the order of the channels is blue, green, red.
     """
 
     mean: tuple[float, ...]
@@ -46,29 +47,37 @@ class Preprocessing:
     reverse: bool = False
 
     def fold(self, kernel: np.ndarray) -> np.ndarray:
-        """Returns the first convolution's kernel for what `mean` alone was subtracted from: (k, k, 3, out)."""
+        """Folds `std` and `reverse` into the first convolution's kernel, so that only `mean` is left to subtract.
+
+        Args:
+            kernel: (k, k, 3, out), for input preprocessed in this way.
+
+        Returns:
+            (k, k, 3, out) float32, for input in RGB order from which the mean was subtracted.
+        """
         kernel = kernel[:, :, ::-1] if self.reverse else kernel
         return (kernel / np.array(self.std)[:, np.newaxis]).astype(np.float32)
 
 
-# Caffe's, in which the authors published: blue first, the training set's mean subtracted.
+# The preprocessing of Caffe, in which the authors published their nets.
 CAFFE = Preprocessing(vgg.IMAGENET_MEAN_RGB, reverse=True)
-# torchvision's: 0..1, then normalised.
+# The preprocessing of torchvision, which scales images to 0..1 and then normalises them.
 TORCH = Preprocessing(
     tuple(255 * mean for mean in (0.485, 0.456, 0.406)), tuple(255 * std for std in (0.229, 0.224, 0.225))
 )
 
 
 def read_weights(source: str, net: str) -> SourceWeights:
-    """Reads the weights of a model.
+    """Reads the weights of a model, in any of the known formats.
 
     Args:
-        source: a `.keras` file or the folder of a run (its best model, else its newest checkpoint), an HDF5 file of
+        source: a `.keras` file, a run's folder (its best model, else its newest checkpoint), an HDF5 file of
             keras.applications, a state dict of torchvision, the folder of a KerasHub preset, or KERAS_APPLICATIONS.
-        net: the net that is wanted; says which model KERAS_APPLICATIONS downloads.
+        net: key of `vgg.NETS`, which selects the model that KERAS_APPLICATIONS downloads.
 
     Raises:
-        UserError: it is missing, damaged, or of a kind that is not known.
+        UserError: the source is missing, damaged, of an unknown format, or not a net of the paper; or the download
+            failed.
     """
     if source == KERAS_APPLICATIONS:
         return _download(net)
@@ -130,13 +139,17 @@ def _download(net: str) -> SourceWeights:
         raise UserError(f"keras.applications has nets {' and '.join(_DOWNLOADS)}, not {net}")
     try:
         model = getattr(keras.applications, _DOWNLOADS[net])(weights="imagenet")
-    except Exception as error:  # the network's and the file system's
+    except Exception as error:  # errors of the network and of the file system
         raise UserError(f"keras.applications' {_DOWNLOADS[net]} cannot be downloaded: {error}") from error
     return _from_model(model)
 
 
 def _read_preset(folder: Path) -> SourceWeights:
-    """Reads a KerasHub preset: the backbone, the head if there is one, and what its image converter computes."""
+    """Reads a KerasHub preset: the backbone, the head if the preset has one, and the preprocessing.
+
+    Raises:
+        UserError: a file is missing or damaged, or the layers are not those of a net of the paper.
+    """
     layers = keras_hdf5.read_layers(folder / "model.weights.h5")
     if (folder / "task.weights.h5").exists():
         layers |= keras_hdf5.read_layers(folder / "task.weights.h5")
@@ -153,11 +166,11 @@ def _read_preset(folder: Path) -> SourceWeights:
 def _from_keras_layers(
     name: str, layers: Mapping[str, Sequence[np.ndarray]], preprocessing: Preprocessing
 ) -> SourceWeights:
-    """Sorts layers of keras.applications or KerasHub by name: block1_conv1, ..., fc1, fc2, predictions."""
+    """Renames and sorts the layers of keras.applications or KerasHub: block1_conv1, ..., fc1, fc2, predictions."""
     ours = dict(zip(("fc1", "fc2", "predictions"), _FC_NAMES, strict=True))
     renamed = {ours.get(layer, layer): list(arrays) for layer, arrays in layers.items()}
     trunk = {layer: arrays for layer, arrays in sorted(renamed.items()) if layer.startswith("block")}
-    # A head may be convolutions already; ours are dense.
+    # Some heads consist of convolutions, those of `vgg.build` of dense layers.
     rest = {
         layer: [_as_dense(array) for array in arrays] if layer in _FC_NAMES else arrays
         for layer, arrays in renamed.items()
@@ -167,12 +180,12 @@ def _from_keras_layers(
 
 
 def _as_dense(array: np.ndarray) -> np.ndarray:
-    """Turns a convolution's kernel over its whole input into a dense layer's; leaves all else as it is."""
+    """Reshapes the kernel of a convolution over its whole input to a dense layer's; returns other arrays unchanged."""
     return array.reshape(-1, array.shape[-1]) if array.ndim == 4 else array
 
 
 def _from_torch(name: str, state: Mapping[str, np.ndarray]) -> SourceWeights:
-    """Names the layers of torchvision's VGG: `features` in order, pools between blocks, then `classifier`."""
+    """Names and transposes the layers of torchvision's VGG: `features`, with pools between blocks, and `classifier`."""
     modules: dict[tuple[str, int], dict[str, np.ndarray]] = {}
     for key, array in state.items():
         part, _, rest = key.removeprefix("module.").partition(".")
@@ -192,7 +205,7 @@ def _from_torch(name: str, state: Mapping[str, np.ndarray]) -> SourceWeights:
     for part, index in sorted(key for key in modules if key[0] == "features"):
         kernel, bias = of_module(part, index)
         if kernel.ndim == 4:
-            # A pool took a place between this convolution and what came before.
+            # A gap in the indices is a pool, after which a new block begins.
             block, position = (block + 1, 1) if index > expected else (block, position + 1)
             layer = f"block{block}_conv{position}"
             trunk[layer] = [kernel.transpose(2, 3, 1, 0), bias]
@@ -200,7 +213,7 @@ def _from_torch(name: str, state: Mapping[str, np.ndarray]) -> SourceWeights:
             trunk[f"{layer}_bn"] = of_module(part, index, _TORCH_KINDS[:4])
         expected = index + 2
     dense = sorted(key for key in modules if key[0] == "classifier")
-    # What comes after the third finds no place, and is said to.
+    # Further dense layers keep torchvision's names, so that the transfer reports them as unexpected.
     names = [*_FC_NAMES, *(f"{part}.{index}" for part, index in dense[len(_FC_NAMES) :])]
     head = {fc: [array.T for array in of_module(*key)] for fc, key in zip(names, dense, strict=False)}
     if "fc6" in head and layer:
@@ -209,16 +222,16 @@ def _from_torch(name: str, state: Mapping[str, np.ndarray]) -> SourceWeights:
 
 
 def _rows_first(name: str, kernel: np.ndarray, channels: int) -> np.ndarray:
-    """Turns FC6's inputs from channels, rows, columns (PyTorch's order) to rows, columns, channels."""
+    """Reorders FC6's inputs from channel, row, column (PyTorch's order) to row, column, channel."""
     side = _map_side(name, kernel, channels)
     return kernel.reshape(channels, side, side, -1).transpose(1, 2, 0, 3).reshape(kernel.shape)
 
 
 def _map_side(name: str, fc6: np.ndarray, channels: int) -> int:
-    """Returns the side of the map that FC6's kernel, (side * side * channels, out), looks at.
+    """Returns the side of the square map that FC6's kernel, (side * side * channels, out), is applied to.
 
     Raises:
-        UserError: there is no such map.
+        UserError: the kernel fits no square map.
     """
     side = math.isqrt(len(fc6) // channels) if fc6.ndim == 2 and channels else 0
     if not side or len(fc6) != side * side * channels:
@@ -232,10 +245,11 @@ def _assemble(
     rest: Mapping[str, Sequence[np.ndarray]],
     preprocessing: Preprocessing,
 ) -> SourceWeights:
-    """Recognises the net by its convolutions and folds the preprocessing in.
+    """Recognises the net by its convolutions, and folds the preprocessing into the first one.
 
     Raises:
-        UserError: the convolutions are those of no net, or do not take RGB; or FC6 does not follow them.
+        UserError: the convolutions are not those of a net of the paper, their input does not have 3 channels, or FC6
+            does not fit them.
     """
     convolutions = {layer: arrays for layer, arrays in trunk.items() if "_conv" in layer and layer.count("_") == 1}
     for layer, arrays in convolutions.items():

@@ -1,4 +1,4 @@
-"""Keras's HDF5 files of weights: the arrays of each layer."""
+"""Reads Keras's HDF5 files of weights."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ def read_layers(path: Path) -> dict[str, list[np.ndarray]]:
     """Reads the arrays of each layer with weights.
 
     Args:
-        path: a file of `model.save_weights` or `model.save`, of Keras 3 or of those before it.
+        path: HDF5 file of `model.save_weights` or `model.save`, of Keras 3 or an earlier version.
 
     Returns:
-        {layer: arrays}, in the order of the file.
+        {layer name: float32 arrays}, in the order of the file.
 
     Raises:
         UserError: the file is damaged, or does not name its layers.
@@ -45,7 +45,7 @@ def _legacy_layers(root: h5py.Group) -> dict[str, list[np.ndarray]]:
 
 
 def _named_layers(root: h5py.Group) -> dict[str, list[np.ndarray]]:
-    """Reads Keras 3's `.weights.h5`, where the group `vars` of a layer bears its name and holds 0, 1, ..."""
+    """Reads Keras 3's `.weights.h5`: a layer's group `vars` has its name as attribute and holds datasets 0, 1, ..."""
     layers = {}
 
     def visit(path: str, group: h5py.Group) -> None:

@@ -1,6 +1,6 @@
-"""PyTorch's files of weights, read without PyTorch and without running anything that a pickle asks for.
+"""Reads PyTorch's files of weights without PyTorch, and without running code from them.
 
-A pickle is a program. This reader knows the few calls that a state dict consists of and refuses every other.
+A pickle is a program that can call any function. This reader allows only the few calls that a state dict consists of.
 """
 
 import collections
@@ -23,12 +23,12 @@ _DTYPES = {
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
 }
-# What files before PyTorch 1.6 begin with.
+# First number in files of PyTorch before 1.6.
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 class _Storage:
-    """A run of numbers in the file, known by its key before its bytes are read."""
+    """Block of numbers in the file; tensors refer to it before its bytes are read."""
 
     def __init__(self, key: str, dtype: type, count: int):
         self.key, self.dtype, self.count = key, np.dtype(dtype), count
@@ -36,7 +36,7 @@ class _Storage:
 
 
 class _Tensor:
-    """A view of a storage: offset, size and stride in elements."""
+    """View of a storage; offset, size and stride are counted in elements."""
 
     def __init__(self, storage: _Storage, offset: int, size: tuple, stride: tuple, *_):
         self._storage, self._offset, self._size, self._stride = storage, offset, tuple(size), tuple(stride)
@@ -90,7 +90,8 @@ def _read_zip(file: BinaryIO, storages: dict[str, _Storage]) -> object:
 
 
 def _read_legacy(file: BinaryIO, storages: dict[str, _Storage]) -> object:
-    # Magic number, protocol version, the writer's system, the object, the keys; then each storage's length and numbers.
+    # The file holds a magic number, the protocol version, the writer's system, the object and the storages' keys as one
+    # pickle each, and then the length and the numbers of each storage.
     if _Unpickler(file, {}).load() != _LEGACY_MAGIC:
         raise ValueError("it does not begin as a file of PyTorch does")
     for _ in range(2):
@@ -104,16 +105,17 @@ def _read_legacy(file: BinaryIO, storages: dict[str, _Storage]) -> object:
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """Reads a state dict that `torch.save` wrote, in the zip format or the one before it.
+    """Reads a state dict that `torch.save` wrote, in the zip format or the one before PyTorch 1.6.
 
     Args:
-        path: a `.pth` or `.pt` file.
+        path: a `.pth`, `.pt` or `.bin` file; it may be a training checkpoint with the key "state_dict".
 
     Returns:
-        {name: array}, in the order of the file.
+        {name: array}, in the order of the file and the dtypes that the tensors have.
 
     Raises:
-        UserError: it is no such file, is damaged, or its pickle asks for anything but tensors.
+        UserError: the file is missing, damaged or not a state dict, or its pickle calls anything that a state dict does
+            not need.
     """
     storages: dict[str, _Storage] = {}
     try:
@@ -128,5 +130,5 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         return {name: tensor.array() for name, tensor in content.items()}
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing") from error
-    except Exception as error:  # whatever a damaged zip or pickle leads to
+    except Exception as error:  # a damaged zip or pickle raises errors of many kinds
         raise UserError(f"{path} cannot be read as weights of PyTorch: {error}") from error

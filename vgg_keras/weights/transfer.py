@@ -1,4 +1,4 @@
-"""Weights of another model, by layer name, into a net (arXiv:1409.1556, sect. 3.1)."""
+"""Copies the weights of another model into a net, by layer name (arXiv:1409.1556, sect. 3.1)."""
 
 import dataclasses
 import itertools
@@ -13,15 +13,15 @@ from vgg_keras.utils.cli import UserError
 
 @dataclasses.dataclass(frozen=True)
 class SourceWeights:
-    """The weights of a model, named and laid out as `architectures.build` has them.
+    """The weights of a model, with the layer names and the layout of `vgg.build`.
 
     Attributes:
-        name: what messages call the model.
-        net: the key of `architectures.NETS` that it was built as, or None where nobody knows.
-        layers: for each layer its arrays in Keras's order: kernel (k, k, in, out) or (in, out) and bias; of batch
-            normalisation gamma, beta, mean, variance.
-        mean_rgb: what its first layer subtracts, 0..255.
-        input_size: side of its input in pixels, or None where its FC layers do not tell.
+        name: name of the model in messages.
+        net: key of `vgg.NETS` that the model was built from, or None if unknown.
+        layers: arrays of each layer in Keras's order: kernel (k, k, in, out) or (in, out) and bias; for batch
+            normalisation gamma, beta, mean and variance.
+        mean_rgb: mean RGB that is subtracted from the input, 0..255.
+        input_size: side of the model's input in pixels, or None if unknown.
     """
 
     name: str
@@ -32,31 +32,32 @@ class SourceWeights:
 
     @classmethod
     def from_model(cls, model: keras.Model) -> "SourceWeights":
-        """Reads the weights of a model of `vgg.build`, or of one whose layers have the same names."""
+        """Returns the weights of a model of `vgg.build`, or of one whose layers have the same names."""
         layers = {name: layer.get_weights() for name, layer in vgg.layers_with_weights(model).items()}
         size = model.input_shape[1]
         input_size = size if isinstance(size, int) else None
         return cls(model.name, vgg.net_name(model), layers, vgg.subtracted_mean_rgb(model), input_size)
 
     def has_batch_norm(self) -> bool:
-        """Returns whether batch normalisation follows its convolutions."""
+        """Returns whether the model has batch normalisation."""
         return any(name.endswith("_bn") for name in self.layers)
 
     def width_multiplier(self) -> float:
-        """Returns how wide it is beside the paper's nets."""
+        """Returns the ratio of the model's number of channels to that of the paper's nets; 1.0 if unknown."""
         first = self.layers.get("block1_conv1")
         return first[0].shape[-1] / vgg.BLOCK_WIDTHS[0] if first else 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class TransferReport:
-    """Which layers of a net took their weights from another model.
+    """Outcome of a transfer: which layers of a net received weights, and which did not.
 
     Attributes:
-        copied: names of the layers that did.
+        copied: names of the layers that received the source's weights.
         missing: names of layers that the source lacks, or that the paper does not take from another net.
-        other_shape: (name, source's shape, target's shape) of the first array of a layer that does not fit.
-        unexpected: names of the source's layers that found no place.
+        other_shape: (layer name, source's shape, target's shape) of the first array that differs, for each layer whose
+            shapes differ.
+        unexpected: names of the source's layers that were not used, other than those in `other_shape`.
     """
 
     copied: tuple[str, ...]
@@ -65,7 +66,7 @@ class TransferReport:
     unexpected: tuple[str, ...]
 
     def complete(self) -> bool:
-        """Returns whether everything fitted."""
+        """Returns whether every layer of both models was used."""
         return not (self.missing or self.other_shape or self.unexpected)
 
     def __str__(self) -> str:
@@ -81,19 +82,19 @@ class TransferReport:
 
 
 def transfer_weights(source: SourceWeights, target: keras.Model, *, strict: bool = False) -> TransferReport:
-    """Copies weights layer by layer, by name, where the shapes agree.
+    """Copies weights into the layers of a net that have the same names and shapes.
 
-    Between two different nets only the first four convolutions and the FC layers are copied, as in the paper; between
-    two of the same net, all layers (S=384 starts from S=256, the jittered nets from S=384).
+    Between different nets only the first four convolutions and the FC layers are copied, as in the paper; between two
+    models of the same net all layers are (a net at S=384 starts from S=256, one with scale jittering from S=384).
 
     Args:
-        source: the weights.
-        target: the net.
-        strict: whether everything has to fit.
+        source: weights to copy.
+        target: net that receives them.
+        strict: whether every layer of both has to fit.
 
     Raises:
-        UserError: nothing fits, or with `strict` not everything does; a weight is not finite; or the source's
-            convolutions are meant for batch normalisation that the target does not have.
+        UserError: no layer fits, or with `strict` some layer does not; a weight is not finite; or the source has batch
+            normalisation and the target does not.
     """
     if source.has_batch_norm() and not any(name.endswith("_bn") for name in vgg.layers_with_weights(target)):
         raise UserError(f"{source.name} has batch normalisation, which {target.name} lacks: build it with --batch_norm")
