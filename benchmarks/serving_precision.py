@@ -54,11 +54,11 @@ def main(options: BenchmarkOptions) -> None:
         for client in clients:
             client.predict(CLASSIFY, warmup.encode_photos(sent[:1]))
         with cli.progress_bar("photos", len(sent), " photos", leave=False) as bar:
-            for place, photo in enumerate(sent):
+            for number, photo in enumerate(sent):
                 for index, client in enumerate(clients):
                     start = time.perf_counter()
                     outputs = client.predict(CLASSIFY, warmup.encode_photos([photo]))
-                    seconds[index, place] = time.perf_counter() - start
+                    seconds[index, number] = time.perf_counter() - start
                     answers[index].append(outputs["posterior"][0])
                 bar.update()
     for folder, taken, said in zip(options.model, seconds, answers, strict=True):

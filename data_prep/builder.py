@@ -32,12 +32,12 @@ _SORT_BUFFER_BYTES = 64 << 20
 class PrepareOptions:
     """Flags of every verb of `data_prep` that writes records."""
 
-    output_dir: str = option("", "where the data set is written; must not exist yet", required=True)
+    output_dir: str = option("", "folder of the data set; must be missing or empty", required=True)
     resize_smallest_side: int = option(
         0, "shrink larger images to this smallest side, in pixels; 0 keeps them", lower=0
     )
     num_workers: int = option(
-        0, "processes that decode; 0 takes one for each core, 1 none besides the verb's own", lower=0
+        0, "number of decoding processes; 0: one for each core; 1: the verb's own process decodes", lower=0
     )
     skip_bad_images: bool = option(False, f"leave out images that do not decode, and list them in {BAD_IMAGES}")
 

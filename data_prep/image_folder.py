@@ -25,7 +25,9 @@ class ImageFolderOptions(PrepareOptions):
 
     source_dir: str = option("", "the folder of class folders", required=True)
     image_pattern: str = option("", "glob for the images' file names; empty takes the usual image suffixes")
-    validation_fraction: float = option(0.1, "the part that becomes the validation split", lower=0.0, upper=1.0)
+    validation_fraction: float = option(
+        0.1, "fraction of the photos that becomes the validation split", lower=0.0, upper=1.0
+    )
 
 
 def _class_folders(folder: Path, image_pattern: str) -> tuple[Listing, list[str]]:
@@ -66,19 +68,20 @@ def image_folder(
     folders = {split: folder / split for split in ("train", "validation", "test") if (folder / split).is_dir()}
     is_split = {"train", "validation"} <= set(folders)
     listings, label_of = {}, {}
-    for split, place in (folders if is_split else {"": folder}).items():
-        listing, passed_over = _class_folders(place, image_pattern)
+    for split, split_folder in (folders if is_split else {"": folder}).items():
+        listing, passed_over = _class_folders(split_folder, image_pattern)
         if passed_over:
-            note(f"{place}: passed over {len(passed_over)} files that are not images by name, such as {passed_over[0]}")
+            count, example = len(passed_over), passed_over[0]
+            note(f"{split_folder}: passed over {count} files that are not images by name, such as {example}")
         classes = {class_name: index for index, class_name in enumerate(listing.class_names)}
         if label_of and classes != label_of:
             raise UserError(
-                f"{place} and {folder / 'train'} differ in classes: {sorted(classes.keys() ^ label_of.keys())}"
+                f"{split_folder} and {folder / 'train'} differ in classes: {sorted(classes.keys() ^ label_of.keys())}"
             )
         label_of = classes
         for class_name, key in listing.files:
             target = split or assign_split(key, validation_fraction)
-            listings.setdefault(target, []).append((place / key, key, label_of[class_name]))
+            listings.setdefault(target, []).append((split_folder / key, key, label_of[class_name]))
     for split in ("train", "validation"):
         if split not in listings:
             raise UserError(f"{folder}: the {split} split would be empty; change --validation_fraction or add photos")

@@ -123,25 +123,25 @@ class Listing:
     files: list[tuple[str, str]]
 
     @classmethod
-    def from_files(cls, files: Iterable[tuple[str, str]], class_names: Iterable[str], place: str) -> "Listing":
+    def from_files(cls, files: Iterable[tuple[str, str]], class_names: Iterable[str], origin: str) -> "Listing":
         """Checks the files of class folders and returns the listing.
 
         Args:
             files: (class name, key) of each image.
             class_names: names of the expected classes.
-            place: the folder or archive, for messages.
+            origin: the folder or archive, for messages.
 
         Raises:
             UserError: there are no classes, a class is empty, or a key appears twice.
         """
         files, class_names = list(files), sorted(class_names)
         if not class_names:
-            raise UserError(f"{place}: no class folders with images inside")
+            raise UserError(f"{origin}: no class folders with images inside")
         counts = Counter(name for name, _ in files)
         empty = [name for name in class_names if not counts[name]]
         if empty:
-            raise UserError(f"{place}: no images of class {', '.join(empty)}; add some, or remove the folder")
+            raise UserError(f"{origin}: no images of class {', '.join(empty)}; add some, or remove the folder")
         twice = [key for key, count in Counter(key for _, key in files).items() if count > 1]
         if twice:
-            raise UserError(f"{place}: {twice[0]} appears more than once ({len(twice)} duplicate keys in all)")
+            raise UserError(f"{origin}: {twice[0]} appears more than once ({len(twice)} duplicate keys in all)")
         return cls(class_names, files)

@@ -109,8 +109,8 @@ def main(options: ExportOptions) -> None:
         for version in versions.keep_newest(Path(options.output_dir), options.keep):
             print(f"removed version {version}")
     if options.format == SAVED_MODEL:
-        print(f"read about it: {exported / exporter.EXTRA / model_card.FILE}")
-        print(f"look at it:    saved_model_cli show --all --dir {exported}")
+        print(f"model card:    {exported / exporter.EXTRA / model_card.FILE}")
+        print(f"signatures:    saved_model_cli show --all --dir {exported}")
         print(f"try it:        python -m vgg_keras.serve_check --model={options.output_dir}")
 
 

@@ -49,7 +49,7 @@ def open_data(options: TrainConfig, chief: bool) -> ImageData:
         folder = Path(data_dir or Path(options.output_dir) / "data")
         if not folder.exists():
             if not chief:
-                raise UserError(f"{folder} is not there yet: draw the flowers in a run of one process first")
+                raise UserError(f"{folder} is missing: draw the flowers in a run of one process first")
             print_summary(write_synthetic_flowers(folder, options.seed))
         data = datasets.open_data(str(folder))
     else:

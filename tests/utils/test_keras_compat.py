@@ -129,8 +129,8 @@ def test_a_file_with_an_object_of_addons(tmp_path):
     path = naming(generation_files.OWN, "Addons>softshrink", tmp_path)
     if importlib.util.find_spec("tensorflow_addons"):
         # A new process, in which tensorflow-addons has not been imported.
-        script = "import sys; from pathlib import Path; from vgg_keras.training import checkpoints\n"
-        script += f"model = checkpoints.load_model(Path({str(path)!r}))\n"
+        script = "import sys; from pathlib import Path; from vgg_keras.models import saving\n"
+        script += f"model = saving.load_model(Path({str(path)!r}))\n"
         script += "print(model.get_layer('fc6').activation.__name__)"
         process = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
         assert process.stdout.splitlines()[-1] == "softshrink"

@@ -118,7 +118,7 @@ def _find_data_set(data_dir: Path) -> Path:
     found = [path.parent for path in sorted(data_dir.rglob("dataset_info.json"))]
     if len(found) != 1:
         what = (
-            f"holds {len(found)} data sets ({', '.join(map(str, found))}); name one"
+            f"holds {len(found)} data sets ({', '.join(map(str, found))}); give one of them as --data_dir"
             if found
             else "holds no TFDS data set"
         )

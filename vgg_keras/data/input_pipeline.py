@@ -190,9 +190,9 @@ def distribute(strategy: tf.distribute.Strategy, batch_size: int, make_dataset) 
         ValueError: the batch does not divide by the number of replicas.
     """
 
-    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+    def worker_dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         share = Share(context.input_pipeline_id, context.num_input_pipelines)
         per_replica = context.get_per_replica_batch_size(batch_size)
         return make_dataset(batch_size=batch_size, per_replica_batch=per_replica, share=share)
 
-    return strategy.distribute_datasets_from_function(of_worker)
+    return strategy.distribute_datasets_from_function(worker_dataset)

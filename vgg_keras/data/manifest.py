@@ -58,7 +58,7 @@ class SplitManifest:
                 bar.update(len(batch[0]))
         labels, sizes, names = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         if labels.min() < 0:
-            raise UserError(f"{data.builder.data_dir}: split {split!r} has no labels, so that nothing can be compared")
+            raise UserError(f"{data.builder.data_dir}: split {split!r} has no labels, so it cannot be evaluated")
         return cls(data, split, labels, sizes, [name.decode() for name in names.tolist()])
 
     def __len__(self) -> int:

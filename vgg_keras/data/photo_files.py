@@ -17,22 +17,22 @@ _JPEG_QUALITY = 92
 _LINE_SHARE, _MIN_LINE, _MAX_LINE = 1 / 16, 12, 36
 
 
-def find(places: Sequence[str]) -> list[Path]:
+def find(patterns: Sequence[str]) -> list[Path]:
     """Finds photo files.
 
     Args:
-        places: files, folders (searched at any depth for files with one of IMAGE_SUFFIXES), and glob patterns. Files
+        patterns: files, folders (searched at any depth for files with one of IMAGE_SUFFIXES), and glob patterns. Files
             whose names start with a dot are left out.
 
     Returns:
-        The files, each once, in the order of `places`; those of a folder or a pattern sorted.
+        The files, each once, in the order of `patterns`; those of a folder or a pattern sorted.
 
     Raises:
-        UserError: one of `places` yields no file.
+        UserError: one of `patterns` yields no file.
     """
     found: dict[Path, None] = {}
-    for place in places:
-        path = Path(place).expanduser()
+    for pattern in patterns:
+        path = Path(pattern).expanduser()
         if path.is_dir():
             matches = [inside for inside in path.rglob("*") if inside.suffix.lower() in IMAGE_SUFFIXES]
         elif path.exists():
@@ -41,7 +41,7 @@ def find(places: Sequence[str]) -> list[Path]:
             matches = [Path(match) for match in glob.glob(str(path), recursive=True)]
         files = sorted(match for match in matches if match.is_file() and not match.name.startswith("."))
         if not files:
-            raise UserError(f"{place}: no such file, no folder of photos, and no glob that matches any")
+            raise UserError(f"{pattern}: no such file, no folder of photos, and no glob that matches any")
         found |= dict.fromkeys(files)
     return list(found)
 

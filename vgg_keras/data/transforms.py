@@ -90,8 +90,8 @@ def random_offset(size: tf.Tensor, crop_size: int, seed: tf.Tensor) -> tf.Tensor
         (2,) int32, (top, left).
     """
     seeds = tf.random.experimental.stateless_split(seed, 2)
-    places = [tf.random.stateless_uniform((), seeds[axis], 0, size[axis] - crop_size + 1, tf.int32) for axis in (0, 1)]
-    return tf.stack(places)
+    offsets = [tf.random.stateless_uniform((), seeds[axis], 0, size[axis] - crop_size + 1, tf.int32) for axis in (0, 1)]
+    return tf.stack(offsets)
 
 
 def random_crop(image: tf.Tensor, crop_size: int, seed: tf.Tensor) -> tf.Tensor:

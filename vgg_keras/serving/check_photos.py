@@ -24,13 +24,15 @@ def read_check_photos(model_path: Path, check_images: str) -> list[bytes]:
         UserError: no photos were found, or one does not decode.
     """
     if check_images:
-        place = Path(check_images)
-        found = place.iterdir() if place.is_dir() else place.parent.glob(place.name)
+        path = Path(check_images)
+        found = path.iterdir() if path.is_dir() else path.parent.glob(path.name)
     else:
         found = (model_path.parent / SAMPLES).glob("*")
     paths = sorted(path for path in found if path.is_file() and not path.name.startswith("."))
     if not paths:
-        raise UserError(f"no photos to check the export on beside {model_path}; name some with --check_images=FOLDER")
+        raise UserError(
+            f"no photos to check the export on are beside {model_path}; give some with --check_images=FOLDER"
+        )
     return [read_servable_photo(path) for path in paths]
 
 

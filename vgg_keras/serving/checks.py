@@ -112,7 +112,7 @@ class Checks:
         Raises:
             RequestRefused: the server answers a request with an error.
         """
-        return self._compared("one photo a request", [[place] for place in range(len(self.photos.encoded))])
+        return self._compared("one photo a request", [[index] for index in range(len(self.photos.encoded))])
 
     def mixed(self, alone: np.ndarray) -> Outcome:
         """Sends requests of several photos, of mixed sizes, and compares the answers with those to single photos.
@@ -123,8 +123,8 @@ class Checks:
         Raises:
             RequestRefused: the server answers a request with an error.
         """
-        places = range(len(self.photos.encoded))
-        batches = [list(places[start : start + self.batch_size]) for start in places[:: self.batch_size]]
+        indices = range(len(self.photos.encoded))
+        batches = [list(indices[start : start + self.batch_size]) for start in indices[:: self.batch_size]]
         outcome, answers = self._compared(f"{self.batch_size} photos a request", batches)
         return _unless_same(outcome, float(np.abs(answers - alone).max()))
 
@@ -137,8 +137,8 @@ class Checks:
         Raises:
             RequestRefused: the server answers a request with an error.
         """
-        places = [[place] for place in range(len(self.photos.encoded))] * 2
-        outcome, answers = self._compared(f"{self.concurrency} requests at a time", places, self.concurrency)
+        indices = [[index] for index in range(len(self.photos.encoded))] * 2
+        outcome, answers = self._compared(f"{self.concurrency} requests at a time", indices, self.concurrency)
         return _unless_same(outcome, float(np.abs(answers - np.tile(alone, (2, 1))).max()))
 
     def formats(self) -> Outcome:
@@ -168,9 +168,9 @@ class Checks:
             bomb = encoded(Image.new("1", (side, side)), "PNG")
             cases[f"{side}x{side} pixels in a few bytes"] = (1, [good, bomb])
         seconds, problems = [], []
-        for name, (place, images) in cases.items():
+        for name, (index, images) in cases.items():
             start = time.perf_counter()
-            problem = self._refusal_problem(images, place)
+            problem = self._refusal_problem(images, index)
             seconds.append(time.perf_counter() - start)
             problems += [f"{name}: {problem}"] if problem else []
         try:
@@ -180,12 +180,12 @@ class Checks:
         images = sum(len(images) for _, images in cases.values())
         return Outcome("malformed", seconds, images, sum(seconds), problem="; ".join(problems))
 
-    def _refusal_problem(self, images: Sequence[bytes], place: int) -> str:
+    def _refusal_problem(self, images: Sequence[bytes], index: int) -> str:
         try:
             self._classify(images)
         except RequestRefused as refused:
-            if refused.code != _REFUSED or f"image_bytes[{place}]" not in refused.message:
-                return f"should be {_REFUSED} and name image_bytes[{place}], is {refused}"
+            if refused.code != _REFUSED or f"image_bytes[{index}]" not in refused.message:
+                return f"should be {_REFUSED} and name image_bytes[{index}], is {refused}"
             return ""
         return "was answered"
 
@@ -197,9 +197,9 @@ class Checks:
     ) -> tuple[Outcome, np.ndarray]:
         """Sends photos in batches of indices, and compares the answers with the source model's."""
 
-        def ask(places: Sequence[int]) -> tuple[float, np.ndarray]:
+        def ask(indices: Sequence[int]) -> tuple[float, np.ndarray]:
             start = time.perf_counter()
-            answers = self._classify([self.photos.encoded[place] for place in places])
+            answers = self._classify([self.photos.encoded[index] for index in indices])
             return time.perf_counter() - start, answers
 
         start = time.perf_counter()

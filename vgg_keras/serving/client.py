@@ -158,7 +158,7 @@ def local_server(version: Path, model_name: str) -> Iterator[Client]:
             ready = process.stdout.readline()
             if not ready.startswith("port "):
                 log.seek(0)
-                lines = log.read().strip().splitlines() or ["it ended without a word"]
+                lines = log.read().strip().splitlines() or ["the server process ended without a message"]
                 raise UserError(f"{version} cannot be served: {lines[-1]}")
             yield GrpcClient(f"127.0.0.1:{int(ready.split()[1])}", model_name)
         finally:

@@ -16,7 +16,7 @@ _LOOKS = {
     protocol.MULTI_CROP: "A 5x5 grid of crops, corners included (sect. 3.2)",
     protocol.CENTER_CROP: "The centre crop",
 }
-_NOT_KNOWN = "not known: the source had no run's folder around it"
+_NOT_KNOWN = "unknown: the source was not in the folder of a run"
 
 
 def text(record: Mapping, run: Path) -> str:

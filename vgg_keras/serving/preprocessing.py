@@ -105,6 +105,6 @@ def _serialize(seen: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.constant(_FINE), tf.stack([tf.io.serialize_tensor(view) for view in seen])
 
 
-def _refuse(places: tf.Tensor, why: str) -> tf.Operation | None:
-    message = tf.strings.format("image_bytes{} " + why, tf.sort(places), summarize=_MOST_NAMED)
-    return tf.debugging.Assert(tf.equal(tf.size(places), 0), [message])
+def _refuse(indices: tf.Tensor, why: str) -> tf.Operation | None:
+    message = tf.strings.format("image_bytes{} " + why, tf.sort(indices), summarize=_MOST_NAMED)
+    return tf.debugging.Assert(tf.equal(tf.size(indices), 0), [message])

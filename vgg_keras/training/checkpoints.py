@@ -88,10 +88,10 @@ class Checkpoints:
         self._progress = _SavedProgress(progress)
         self._checkpoint = tf.train.Checkpoint(model=model, optimizers=list(optimizers), progress=self._progress)
         self._scratch = None if chief else tempfile.TemporaryDirectory()
-        place = folder if chief else Path(self._scratch.name)
+        own_folder = folder if chief else Path(self._scratch.name)
         if chief:
             remove_unfinished(folder)
-        self._manager = tf.train.CheckpointManager(self._checkpoint, str(place), max_to_keep=keep if chief else 1)
+        self._manager = tf.train.CheckpointManager(self._checkpoint, str(own_folder), max_to_keep=keep if chief else 1)
 
     def save(self, progress: Progress) -> None:
         """Writes a checkpoint with the current state of model and optimizers, and the progress."""

@@ -62,7 +62,9 @@ class TrainConfig:
     dropout: float = option(0.5, "dropout rate after FC6 and FC7", lower=0.0, upper=0.99)
     initializer: str = option("normal", "distribution of the initial weights", choices=INITIALIZERS)
     initializer_variance: float = option(1e-2, "variance of --initializer=normal", lower=0.0)
-    init_from: str = option("", "take weights, and the mean, from another model: whatever vgg_keras.pretrained reads")
+    init_from: str = option(
+        "", "take weights, and the mean, from another model, in any format that vgg_keras.pretrained reads"
+    )
     strict: bool = option(False, "fail if a layer of --init_from is missing, unexpected or of another shape")
     batch_norm: bool = option(False, "batch normalisation after each convolution (not in the paper)")
     width_multiplier: float = option(1.0, "scales the channels of every hidden layer, for small experiments", lower=0.0)

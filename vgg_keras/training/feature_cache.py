@@ -156,7 +156,7 @@ class FeatureCache:
         wanted = self._train_step.frozen_shape(self._validation.side)
 
         def example(index: tf.Tensor, position: tf.Tensor) -> dict:
-            row = tf.numpy_function(lambda place: rows[place], [index], tf.float32, stateful=False)
+            row = tf.numpy_function(lambda row_index: rows[row_index], [index], tf.float32, stateful=False)
             row = tf.ensure_shape(row, (rows.shape[1],))
             outputs = tf.reshape(row[_FIRST_OUTPUT:], shape)
             if shape != wanted:
@@ -173,8 +173,8 @@ class FeatureCache:
 
         def make(*, batch_size: int, per_replica_batch: int, share: input_pipeline.Share) -> tf.data.Dataset:
             del share  # a single worker has all of it
-            places = tf.data.Dataset.from_tensor_slices((order, np.arange(source.num_rows)))
-            examples = places.skip(first_step * batch_size).map(example, tf.data.AUTOTUNE, deterministic=True)
+            indices = tf.data.Dataset.from_tensor_slices((order, np.arange(source.num_rows)))
+            examples = indices.skip(first_step * batch_size).map(example, tf.data.AUTOTUNE, deterministic=True)
             return examples.batch(per_replica_batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
         return input_pipeline.distribute(self._train_step.strategy, source.batch_size, make)

@@ -63,7 +63,7 @@ def _check_generation(folder: Path, version: str) -> None:
     if keras_compat.generation(version) != keras_compat.generation(keras.__version__):
         raise UserError(
             f"{folder} holds a run with Keras {version}, this is Keras {keras.__version__}, and neither reads the "
-            f"checkpoints of the other: continue it where it was begun, or begin another --output_dir with "
+            f"checkpoints of the other: resume it with that Keras, or start a new --output_dir with "
             f"--init_from={folder}, whose best model both read"
         )
 

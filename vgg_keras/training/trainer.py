@@ -93,8 +93,8 @@ class Trainer:
             UserError: the loss became NaN or infinite.
         """
         if self._progress.global_step:
-            place = f"epoch {self._progress.epoch + 1}, step {self._progress.global_step}"
-            self._report("nothing left to do: the run has ended" if self.finished else f"continuing at {place}")
+            position = f"epoch {self._progress.epoch + 1}, step {self._progress.global_step}"
+            self._report("nothing left to do: the run has ended" if self.finished else f"continuing at {position}")
         while not self.finished:
             started, first_step = time.monotonic(), self._progress.step
             self._run_epoch()

@@ -126,12 +126,12 @@ def find_flagfile(name: str, including_folder: Path | None = None) -> Path:
     """
     path = Path(name).expanduser()
     shipped = Path(*path.parts[1:]) if path.parts[:1] == ("configs",) else path
-    places = [including_folder / path] if including_folder else []
-    places += [path, *(folder / shipped for folder in _SHIPPED_CONFIGS)]
-    for place in places:
-        if place.is_file():
-            return place
-    raise UserError(f"flag file {name} not found; looked for {', '.join(map(str, places))}")
+    candidates = [including_folder / path] if including_folder else []
+    candidates += [path, *(folder / shipped for folder in _SHIPPED_CONFIGS)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise UserError(f"flag file {name} not found; looked for {', '.join(map(str, candidates))}")
 
 
 def expand_flagfiles(
@@ -177,7 +177,7 @@ def explain(error: Exception) -> str | None:
     if no_space or "no space left on device" in str(error).lower():
         return f"the disk is full ({error}); free some space, or choose another --output_dir, and run again"
     if isinstance(error, PermissionError):
-        return f"not permitted: {error}"
+        return f"no permission: {error}"
     return None
 
 

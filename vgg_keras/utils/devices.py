@@ -49,7 +49,9 @@ def split_cpu(num_devices: int) -> None:
     try:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * num_devices)
     except RuntimeError as error:
-        raise UserError(f"--cpu_devices={num_devices} comes too late: {error}") from error
+        raise UserError(
+            f"--cpu_devices={num_devices} cannot be applied, since TensorFlow has started already: {error}"
+        ) from error
 
 
 def make_strategy(requested: str, *, one_process: bool = False) -> tuple[tf.distribute.Strategy, str]:

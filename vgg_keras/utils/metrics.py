@@ -65,9 +65,9 @@ class Score:
     @classmethod
     def from_posteriors(cls, posteriors: np.ndarray, labels: np.ndarray) -> "Score":
         """Scores posteriors, (N, classes) float32, against labels, (N,) int32."""
-        of_label = posteriors[np.arange(len(labels)), labels].astype(np.float64)
+        label_posteriors = posteriors[np.arange(len(labels)), labels].astype(np.float64)
         # A very small posterior is zero in float32, and its loss would be infinite.
-        losses = -np.log(np.maximum(of_label, np.finfo(np.float32).tiny))
+        losses = -np.log(np.maximum(label_posteriors, np.finfo(np.float32).tiny))
         top1, top5 = top_k_errors(posteriors, labels).numpy().sum(axis=1, dtype=np.float64)
         return cls.from_sums([losses.sum(), top1, top5, len(labels)])
 

@@ -194,7 +194,7 @@ def _from_torch(name: str, state: Mapping[str, np.ndarray]) -> SourceWeights:
             raise UserError(f"{name}: {key} is not of a torchvision VGG, which has features.N and classifier.N")
         modules.setdefault((part, int(index)), {})[kind] = array
 
-    def of_module(part: str, index: int, kinds: Sequence[str] = ("weight", "bias")) -> list[np.ndarray]:
+    def module_arrays(part: str, index: int, kinds: Sequence[str] = ("weight", "bias")) -> list[np.ndarray]:
         for kind in kinds:
             if kind not in modules[part, index]:
                 raise UserError(f"{name} lacks {part}.{index}.{kind}, which a VGG of torchvision has")
@@ -203,19 +203,19 @@ def _from_torch(name: str, state: Mapping[str, np.ndarray]) -> SourceWeights:
     trunk: dict[str, list[np.ndarray]] = {}
     block, position, expected, layer = 1, 0, 0, ""
     for part, index in sorted(key for key in modules if key[0] == "features"):
-        kernel, bias = of_module(part, index)
+        kernel, bias = module_arrays(part, index)
         if kernel.ndim == 4:
             # A gap in the indices is a pool, after which a new block begins.
             block, position = (block + 1, 1) if index > expected else (block, position + 1)
             layer = f"block{block}_conv{position}"
             trunk[layer] = [kernel.transpose(2, 3, 1, 0), bias]
         else:
-            trunk[f"{layer}_bn"] = of_module(part, index, _TORCH_KINDS[:4])
+            trunk[f"{layer}_bn"] = module_arrays(part, index, _TORCH_KINDS[:4])
         expected = index + 2
     dense = sorted(key for key in modules if key[0] == "classifier")
     # Further dense layers keep torchvision's names, so that the transfer reports them as unexpected.
     names = [*_FC_NAMES, *(f"{part}.{index}" for part, index in dense[len(_FC_NAMES) :])]
-    head = {fc: [array.T for array in of_module(*key)] for fc, key in zip(names, dense, strict=False)}
+    head = {fc: [array.T for array in module_arrays(*key)] for fc, key in zip(names, dense, strict=False)}
     if "fc6" in head and layer:
         head["fc6"][0] = _rows_first(name, head["fc6"][0], trunk[layer][0].shape[-1])
     return _assemble(name, trunk, head, TORCH)

@@ -77,7 +77,7 @@ class TransferReport:
             shapes = (f"{name} ({theirs}, here {ours})" for name, theirs, ours in self.other_shape)
             lines.append(f"left as initialised, since the shapes differ: {', '.join(shapes)}")
         if self.unexpected:
-            lines.append(f"not used of it: {', '.join(self.unexpected)}")
+            lines.append(f"not used from it: {', '.join(self.unexpected)}")
         return "\n".join(lines)
 
 
