@@ -31,7 +31,7 @@ def read_check_photos(model_path: Path, check_images: str) -> list[bytes]:
     paths = sorted(path for path in found if path.is_file() and not path.name.startswith("."))
     if not paths:
         raise UserError(
-            f"no photos to check the export on are beside {model_path}; give some with --check_images=FOLDER"
+            f"no photos to check the export on beside {model_path}; name some with --check_images=FOLDER"
         )
     return [read_servable_photo(path) for path in paths]
 

@@ -114,7 +114,7 @@ class ServedModel(tf.Module):
             tf.errors.InvalidArgumentError: the images are smaller than the net's input.
         """
         smallest = self._config.preprocessor.crop_size
-        message = tf.strings.format(f"images are {{}}; height and width must be at least {smallest}", tf.shape(images))
+        message = tf.strings.format(f"images are {{}}; height and width must be {smallest} at least", tf.shape(images))
         tf.debugging.Assert(tf.reduce_min(tf.shape(images)[1:3]) >= smallest, [message])
         score_map = tf.cast(self._nets.scores(images, training=False), tf.float32)
         return {
