@@ -5,13 +5,14 @@ python -m data_prep.flowers --archive=flower_photos.tgz --output_dir=data/flower
 
 import dataclasses
 import fnmatch
+import functools
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.builder import PrepareOptions, write_dataset
-from data_prep.sources import Listing, RawImage, Source, assign_split, open_tar, tar_files
+from data_prep.sources import Listing, RawImage, Source, assign_split, open_tar, read_member, tar_files
 from data_prep.summary import print_summary
 from vgg_keras.utils import cli
 from vgg_keras.utils.cli import UserError, option
@@ -75,7 +76,7 @@ def flower_archive(archive: Path, image_pattern: str, name: str = "flower_photos
     def images(split: str) -> Iterator[RawImage]:
         for tar, member, class_name, key in members():
             if assign_split(key) == split:
-                yield RawImage(key, tar.extractfile(member).read(), label_of[class_name])
+                yield RawImage(key, read_member(tar, member), label_of[class_name])
 
     counts = Counter(assign_split(key) for _, key in listing.files)
     return Source(
@@ -83,7 +84,7 @@ def flower_archive(archive: Path, image_pattern: str, name: str = "flower_photos
         description="Flower photos in five classes; each photo is CC-BY by its photographer.",
         class_names=listing.class_names,
         label_names=listing.class_names,
-        splits={split: lambda split=split: images(split) for split in ("train", "validation")},
+        splits={split: functools.partial(images, split) for split in ("train", "validation")},
         num_images=counts,
     )
 

@@ -8,6 +8,7 @@ and `photos/validation/<class>/...` keep their split.
 
 import dataclasses
 import fnmatch
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,7 +34,8 @@ class ImageFolderOptions(PrepareOptions):
 def _class_folders(folder: Path, image_pattern: str) -> tuple[Listing, list[str]]:
     """Lists `folder/<class>/**`; returns the listing, and the files that are not images by their names."""
     classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    taken, passed_over = [], []
+    taken: list[tuple[str, str]] = []
+    passed_over: list[tuple[str, str]] = []
     for class_name in classes:
         for path in sorted((folder / class_name).rglob("*")):
             key = path.relative_to(folder).as_posix()
@@ -67,7 +69,8 @@ def image_folder(
         raise UserError(f"--source_dir={folder} is not a folder")
     folders = {split: folder / split for split in ("train", "validation", "test") if (folder / split).is_dir()}
     is_split = {"train", "validation"} <= set(folders)
-    listings, label_of = {}, {}
+    listings: dict[str, list[tuple[Path, str, int]]] = {}
+    label_of: dict[str, int] = {}
     for split, split_folder in (folders if is_split else {"": folder}).items():
         listing, passed_over = _class_folders(split_folder, image_pattern)
         if passed_over:
@@ -96,7 +99,7 @@ def image_folder(
         description=f"Images of {len(class_names)} classes from a folder.",
         class_names=class_names,
         label_names=class_names,
-        splits={split: lambda split=split: images(split) for split in sorted(listings)},
+        splits={split: functools.partial(images, split) for split in sorted(listings)},
         num_images={split: len(files) for split, files in listings.items()},
     )
 

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from data_prep.builder import PrepareOptions, write_dataset
-from data_prep.sources import RawImage, Source, open_tar, tar_files
+from data_prep.sources import RawImage, Source, open_tar, read_member, tar_files
 from data_prep.summary import print_summary
 from vgg_keras.utils import cli
 from vgg_keras.utils.cli import UserError, option
@@ -65,7 +65,7 @@ def _train_images(tar_path: Path, image_pattern: str, label_of: dict[str, int]) 
                 for image in tar_files(inner, inside):
                     count += 1
                     if fnmatch.fnmatch(image.name, image_pattern):
-                        yield RawImage(image.name, inner.extractfile(image).read(), label_of[synset])
+                        yield RawImage(image.name, read_member(inner, image), label_of[synset])
             if not count:
                 raise UserError(f"{inside} holds no images")
 
@@ -75,7 +75,7 @@ def _flat_images(tar_path: Path, image_pattern: str, label: Callable[[str], int]
         for member in tar_files(tar, tar_path):
             name = member.name.rpartition("/")[2]
             if fnmatch.fnmatch(name, image_pattern):
-                yield RawImage(name, tar.extractfile(member).read(), label(name))
+                yield RawImage(name, read_member(tar, member), label(name))
 
 
 def _validation_images(tar_path: Path, image_pattern: str, label_of: dict[str, int]) -> Iterable[RawImage]:

@@ -101,13 +101,21 @@ def tar_files(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
         UserError: the tar has no end-of-archive mark, which `tarfile` does not report.
     """
     while (member := tar.next()) is not None:
-        tar.members = []  # tarfile keeps every header; those of 1.28 million images take a gigabyte
+        # tarfile keeps every header; those of 1.28 million images take a gigabyte.
+        tar.members = []  # type: ignore[attr-defined]
         if member.isfile():
             yield member
     if tar.fileobj.tell() == tar.offset:  # the file ends where the mark should be
         raise UserError(f"{path} is truncated (no end-of-archive mark); fetch it again")
     while tar.fileobj.read(1 << 20):  # read to the end, where gzip verifies its checksum
         pass
+
+
+def read_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """Reads a regular file of a tar."""
+    file = tar.extractfile(member)
+    assert file, member.name  # None only for members that are not regular files
+    return file.read()
 
 
 @dataclasses.dataclass(frozen=True)

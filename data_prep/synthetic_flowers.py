@@ -4,6 +4,7 @@ Each kind has its own petals, centre and colours; position, size, angle, backgro
 shape vary.
 """
 
+import functools
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -147,7 +148,7 @@ def synthetic_flowers(seed: int, images_per_class: Mapping[str, int] = IMAGES_PE
         description="Drawn flowers of five kinds, made from a seed.",
         class_names=NAMES,
         label_names=NAMES,
-        splits={split: lambda split=split: images(split) for split in images_per_class},
+        splits={split: functools.partial(images, split) for split in images_per_class},
         num_images={split: count * len(NAMES) for split, count in images_per_class.items()},
     )
 

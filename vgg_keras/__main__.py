@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+from pathlib import Path
 
 VERBS = {
     "data_prep": ("flowers", "imagenet", "image_folder", "verify"),
@@ -15,7 +16,8 @@ def summary(module: str) -> str:
     Args:
         module: dotted name of the verb's module.
     """
-    source = importlib.util.find_spec(module).loader.get_source(module)
+    spec = importlib.util.find_spec(module)
+    source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
 
 

@@ -131,13 +131,14 @@ def run_models(
     Raises:
         UserError: a record or a model cannot be used, or memory ran out.
     """
-    found, by_method = [], {}
+    found: list[Result] = []
+    by_method: dict[str, list[TimedPosteriors]] = {}
     for index, model in enumerate(models):
         model_results, timed_by_method = evaluator.test(model, index)
         found += model_results
         if options.save_posteriors and isinstance(model, EvaluatedModel):
             name = "posteriors.npz" if len(models) == 1 else f"posteriors_{index + 1}.npz"
-            evaluator.to_save(model, timed_by_method, Path(options.output_dir) / name).save()
+            evaluator.posteriors_to_save(model, timed_by_method, Path(options.output_dir) / name).save()
         for method, timed in timed_by_method.items():
             by_method.setdefault(method, []).append(timed)
     fused = {method: TimedPosteriors.mean(parts) for method, parts in by_method.items()}

@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -122,7 +123,7 @@ def to_arrays(
     manifests: Mapping[str, SplitManifest],
     described: Mapping[str, np.ndarray],
     options: FeaturesOptions,
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     """Returns the arrays of the `.npz` file.
 
     Args:

@@ -47,9 +47,8 @@ def build(source: SourceWeights, options: PretrainedOptions) -> keras.Model:
     """
     net = options.net or source.net
     num_classes = options.num_classes or (source.layers["fc8"][0].shape[-1] if "fc8" in source.layers else 0)
-    for value, flag in ((net, "net"), (num_classes, "num_classes")):
-        if not value:
-            raise UserError(f"{source.name} does not tell it: give --{flag}")
+    if not net or not num_classes:
+        raise UserError(f"{source.name} does not tell it: give --{'num_classes' if net else 'net'}")
     try:
         return vgg.build(
             net,

@@ -76,14 +76,14 @@ def show(title: str, outcomes: Sequence[Outcome]) -> None:
     table = Table("check", "requests", "photos", "p50 ms", "p99 ms", "photos/s", "same top-1", "largest diff.", "")
     table.title = title
     for outcome in outcomes:
-        timed, compared = ("",) * 5, ("",) * 2
+        timed, compared = [""] * 5, [""] * 2
         if outcome.seconds:
             latencies = [f"{outcome.percentile(percent):.0f}" for percent in (50, 99)]
-            counts = (str(len(outcome.seconds)), str(outcome.num_images))
-            timed = (*counts, *latencies, f"{outcome.images_per_second():.2f}")
+            counts = [str(len(outcome.seconds)), str(outcome.num_images)]
+            timed = [*counts, *latencies, f"{outcome.images_per_second():.2f}"]
         if outcome.agreement:
             found = outcome.agreement
-            compared = (f"{found.same_top1} of {found.num_photos}", f"{found.largest_difference:.1e}")
+            compared = [f"{found.same_top1} of {found.num_photos}", f"{found.largest_difference:.1e}"]
         table.add_row(outcome.check, *timed, *compared, outcome.problem or "ok")
     cli.print_table(table)
 

@@ -234,7 +234,7 @@ def main(options: TrainConfig) -> None:
     data = open_data(options, chief)
     with datasets.broken_records(data):
         rgb = datasets.load_rgb_statistics(data, options.train_split)
-    train_step = build_train_step(options, len(data.label_names), rgb.mean, strategy, precision)
+    train_step = build_train_step(options, len(data.label_names), rgb.mean.tolist(), strategy, precision)
     if chief:
         choices = {
             "strategy": f"{type(strategy).__name__} ({strategy_reason})",

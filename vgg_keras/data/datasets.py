@@ -44,7 +44,7 @@ class ImageData:
     @property
     def class_names(self) -> list[str]:
         """Unique names of the classes in the order of their indices."""
-        return _class_label(self.builder.info.features[self.label_key]).names
+        return _find_class_names(self.builder.info.features[self.label_key])
 
     def require_split(self, split: str) -> None:
         """Checks that a split exists and holds images.
@@ -107,11 +107,11 @@ class ImageData:
         return tf.cast(tf.reduce_any(given, axis=0), tf.int32)
 
 
-def _class_label(feature: tfds.features.FeatureConnector) -> tfds.features.ClassLabel | None:
-    """Returns the class label feature that a feature is or is a sequence of, or None."""
+def _find_class_names(feature: tfds.features.FeatureConnector) -> list[str]:
+    """Returns the class names of a class label or of a sequence of them; none for other features."""
     if isinstance(feature, tfds.features.Sequence):
         feature = feature.feature
-    return feature if isinstance(feature, tfds.features.ClassLabel) else None
+    return feature.names if isinstance(feature, tfds.features.ClassLabel) else []
 
 
 def _find_data_set(data_dir: Path) -> Path:
@@ -157,7 +157,7 @@ def open_data(data_dir: str, dataset: str = "", *, multi_label: bool = False) ->
     labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
     several = not labels and multi_label
     if several:
-        labels = [key for key, feature in features.items() if _class_label(feature)]
+        labels = [key for key, feature in features.items() if _find_class_names(feature)]
         # VOC has two such features: all labels, and those of the objects that are not marked as difficult.
         labels = [_LABELS] if _LABELS in labels else labels
     if len(images) != 1 or len(labels) != 1:
@@ -168,7 +168,7 @@ def open_data(data_dir: str, dataset: str = "", *, multi_label: bool = False) ->
     names = (
         readable.read_text(encoding="utf-8").splitlines()
         if readable.exists()
-        else _class_label(features[labels[0]]).names
+        else _find_class_names(features[labels[0]])
     )
     file_name = _FILE_NAME if _FILE_NAME in features else ""
     return ImageData(builder, images[0], labels[0], names, file_name, several)

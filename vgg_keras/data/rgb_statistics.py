@@ -118,7 +118,8 @@ class RgbStatistics:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             arrays = [np.array(content[key], np.float64) for key in ("mean", "eigenvectors", "eigenvalues")]
-            statistics = cls(*arrays, int(content["num_pixels"]))
+            mean, eigenvectors, eigenvalues = arrays
+            statistics = cls(mean, eigenvectors, eigenvalues, int(content["num_pixels"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is not a file of RGB statistics: {error!r}") from error
         if [array.shape for array in arrays] != [(3,), (3, 3), (3,)]:

@@ -128,7 +128,8 @@ class Evaluator:
             UserError: a record cannot be read, an output is not a posterior, or memory ran out.
         """
         if isinstance(model, SavedPosteriors):
-            by_scale, by_method = {}, self._read_saved(model)
+            by_scale: dict[str, list[Result]] = {}
+            by_method = self._read_saved(model)
         else:
             by_scale, by_method = self._run(model, index)
         return self._results([model], by_scale, by_method), by_method
@@ -195,7 +196,9 @@ class Evaluator:
             )
             yield side, TimedPosteriors(outputs.values(), outputs.seconds)
 
-    def to_save(self, model: EvaluatedModel, by_method: Mapping[str, TimedPosteriors], path: Path) -> SavedPosteriors:
+    def posteriors_to_save(
+        self, model: EvaluatedModel, by_method: Mapping[str, TimedPosteriors], path: Path
+    ) -> SavedPosteriors:
         """Returns a model's posteriors together with the description that a later fusion checks.
 
         Args:

@@ -48,7 +48,7 @@ class SavedPosteriors:
 
     def save(self) -> None:
         """Writes the file, complete or not at all."""
-        arrays = {"labels": self.labels, "info": np.array(json.dumps(self.info)), **self.by_method}
+        arrays: dict[str, Any] = {"labels": self.labels, "info": np.array(json.dumps(self.info)), **self.by_method}
         write_atomically(self.path, lambda temporary: np.savez(temporary, **arrays))
 
     @classmethod
@@ -87,9 +87,9 @@ class SavedPosteriors:
             asked = protocol.scales_for(self.trained, self.path)
             if asked != self.test_scales:
                 raise UserError(f"{self.path} was computed at Q = {self.test_scales}, --test_scales asks for {asked}")
-        settings = {"flip": protocol.flips()}
+        settings: dict[str, Any] = {"flip": protocol.flips()}
         if DENSE in protocol.base_methods():
             settings["average"] = protocol.average
-        for name, asked in settings.items():
-            if self.info[name] != asked:
-                raise UserError(f"{self.path} was computed with {name} = {self.info[name]}, here it would be {asked}")
+        for name, setting in settings.items():
+            if self.info[name] != setting:
+                raise UserError(f"{self.path} was computed with {name} = {self.info[name]}, here it would be {setting}")

@@ -61,7 +61,7 @@ def combine_descriptors(parts: Sequence[np.ndarray], combine: str) -> np.ndarray
         (N, D) float32, or with STACK (N, sum of the widths D).
     """
     if combine == AVERAGE:
-        return normalise(np.mean(parts, axis=0, dtype=np.float64))
+        return normalise(np.asarray(np.mean(parts, axis=0, dtype=np.float64)))
     return normalise(np.concatenate([normalise(part) for part in parts], axis=1))
 
 

@@ -50,7 +50,7 @@ class Predictor:
             BadImage: the photo is so long and thin that, rescaled, it would not fit into memory.
         """
         largest = max(self._specs, key=lambda spec: spec.smallest_side)
-        pixels = rescaled_pixels(photo.shape[:2], largest.smallest_side)
+        pixels = rescaled_pixels(np.array(photo.shape[:2]), largest.smallest_side)
         if pixels > largest.max_pixels:
             raise BadImage(
                 f"is too long and thin ({photo.shape[1]}x{photo.shape[0]}): with the smallest side "

@@ -30,9 +30,7 @@ def read_check_photos(model_path: Path, check_images: str) -> list[bytes]:
         found = (model_path.parent / SAMPLES).glob("*")
     paths = sorted(path for path in found if path.is_file() and not path.name.startswith("."))
     if not paths:
-        raise UserError(
-            f"no photos to check the export on beside {model_path}; name some with --check_images=FOLDER"
-        )
+        raise UserError(f"no photos to check the export on beside {model_path}; name some with --check_images=FOLDER")
     return [read_servable_photo(path) for path in paths]
 
 

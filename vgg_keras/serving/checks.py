@@ -177,8 +177,8 @@ class Checks:
             self._classify([good])
         except RequestRefused as refused:
             problems.append(f"a good photo afterwards: {refused}")
-        images = sum(len(images) for _, images in cases.values())
-        return Outcome("malformed", seconds, images, sum(seconds), problem="; ".join(problems))
+        num_images = sum(len(images) for _, images in cases.values())
+        return Outcome("malformed", seconds, num_images, sum(seconds), problem="; ".join(problems))
 
     def _refusal_problem(self, images: Sequence[bytes], index: int) -> str:
         try:
@@ -246,7 +246,7 @@ def run_all(checks: Checks, requests: Sequence[WarmUpRequest], tell: Callable[[s
         The outcomes, in the order in which the checks ran.
     """
     outcomes: list[Outcome] = []
-    alone: np.ndarray | None = None
+    alone = np.zeros(())  # the answers to single photos, once they are known
 
     def one_by_one() -> Outcome:
         nonlocal alone

@@ -155,7 +155,7 @@ def local_server(version: Path, model_name: str) -> Iterator[Client]:
         command = [sys.executable, "-I", str(_SERVER), str(version)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
-            ready = process.stdout.readline()
+            ready = process.stdout.readline() if process.stdout else ""
             if not ready.startswith("port "):
                 log.seek(0)
                 lines = log.read().strip().splitlines() or ["the server process ended without a message"]

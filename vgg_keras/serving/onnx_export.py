@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from vgg_keras.inference.posteriors import average_score_map
@@ -56,7 +57,7 @@ def to_onnx(net: keras.Model, average: str, folder: Path) -> list[ConvertedModel
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
-    def posteriors(images: tf.Tensor) -> list:
+    def posteriors(images: np.ndarray) -> np.ndarray:
         return session.run(["posterior"], {"images": images})[0]
 
     return [ConvertedModel("ONNX", path.stat().st_size, posteriors, whole=True)]

@@ -87,10 +87,12 @@ class Checkpoints:
         self._folder, self._chief = folder, chief
         self._progress = _SavedProgress(progress)
         self._checkpoint = tf.train.Checkpoint(model=model, optimizers=list(optimizers), progress=self._progress)
-        self._scratch = None if chief else tempfile.TemporaryDirectory()
-        own_folder = folder if chief else Path(self._scratch.name)
         if chief:
+            own_folder = folder
             remove_unfinished(folder)
+        else:
+            self._scratch = tempfile.TemporaryDirectory()
+            own_folder = Path(self._scratch.name)
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(own_folder), max_to_keep=keep if chief else 1)
 
     def save(self, progress: Progress) -> None:

@@ -40,13 +40,25 @@ def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, trai
     augmentation = input_pipeline.Augmentation(config.view_side(), config.scale_range(), rgb, config.rgb_shift)
 
     def training(epoch: int, first_step: int) -> Iterable:
-        arguments = {"seed": config.seed, "epoch": epoch, "first_step": first_step}
-        make = functools.partial(input_pipeline.training_epoch, data, config.train_split, augmentation, **arguments)
+        make = functools.partial(
+            input_pipeline.training_epoch,
+            data,
+            config.train_split,
+            augmentation,
+            seed=config.seed,
+            epoch=epoch,
+            first_step=first_step,
+        )
         return input_pipeline.distribute(train_step.strategy, config.batch_size, make)
 
     def validation() -> Iterable:
-        arguments = {"smallest_side": config.test_scale(), "crop_size": config.input_size}
-        make = functools.partial(input_pipeline.evaluation_batches, data, config.validation_split, **arguments)
+        make = functools.partial(
+            input_pipeline.evaluation_batches,
+            data,
+            config.validation_split,
+            smallest_side=config.test_scale(),
+            crop_size=config.input_size,
+        )
         return input_pipeline.distribute(train_step.strategy, train_step.evaluation_batch_size, make)
 
     return Batches(training, validation)

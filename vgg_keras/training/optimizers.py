@@ -52,12 +52,12 @@ def _class_of(name: str) -> type:
 
 
 def make_optimizer(
-    choice: OptimizerConfig, variables: list, precision: str = "float32", multiplier: float = 1.0
+    config: OptimizerConfig, variables: list, precision: str = "float32", multiplier: float = 1.0
 ) -> keras.optimizers.Optimizer:
     """Makes an optimizer and its slot variables, as a checkpoint needs them; call in the strategy's scope.
 
     Args:
-        choice: the optimizer and its settings.
+        config: the optimizer and its settings.
         variables: variables that the optimizer trains.
         precision: Keras's dtype policy; with "mixed_float16" the optimizer scales the loss.
         multiplier: factor of the learning rate.
@@ -66,7 +66,7 @@ def make_optimizer(
         ValueError: the optimizer does not exist, or does not take the arguments.
         UserError: the optimizer belongs to tensorflow-addons, which is not installed.
     """
-    optimizer = choice.make(multiplier)
+    optimizer = config.make(multiplier)
     if precision == "mixed_float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
     keras_compat.build_optimizer(optimizer, variables)
@@ -131,7 +131,7 @@ class Optimizers:
 
 
 def make_optimizers(
-    choice: OptimizerConfig,
+    config: OptimizerConfig,
     layers: Sequence[keras.layers.Layer],
     *,
     pretrained: Collection[str] = (),
@@ -141,7 +141,7 @@ def make_optimizers(
     """Makes the optimizers of the layers that are trained; call in the strategy's scope.
 
     Args:
-        choice: the optimizer and its settings.
+        config: the optimizer and its settings.
         layers: layers that are trained.
         pretrained: names of the layers whose weights come from another model.
         pretrained_rate: factor of the learning rate of the pre-trained layers.
@@ -158,6 +158,6 @@ def make_optimizers(
         variables = [variable for layer in members for variable in layer.trainable_variables]
         if variables:
             groups.append(
-                ParameterGroup(make_optimizer(choice, variables, precision, multiplier), variables, multiplier)
+                ParameterGroup(make_optimizer(config, variables, precision, multiplier), variables, multiplier)
             )
     return Optimizers(groups)

@@ -16,6 +16,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -25,7 +26,7 @@ from vgg_keras.models import run_record
 from vgg_keras.models.run_record import HISTORY, RECORD, read_history, read_record
 from vgg_keras.utils import keras_compat
 from vgg_keras.utils.cli import UserError
-from vgg_keras.utils.files import write_atomically, write_text
+from vgg_keras.utils.files import write_bytes, write_text
 from vgg_keras.utils.keras_compat import package_versions
 
 
@@ -105,7 +106,7 @@ def save_samples(folder: Path, encoded: tf.data.Dataset, count: int = 8) -> None
     for index, example in enumerate(encoded.take(count).as_numpy_iterator()):
         image_bytes = example["image_bytes"]
         suffix = ".jpg" if image_bytes[:2] == b"\xff\xd8" else ".img"
-        write_atomically(samples / f"{index}{suffix}", lambda temporary, data=image_bytes: temporary.write_bytes(data))
+        write_bytes(samples / f"{index}{suffix}", image_bytes)
 
 
 @dataclasses.dataclass
@@ -126,7 +127,7 @@ class History:
         kept = read_history(self.folder)[:count]
         write_text(self.folder / HISTORY, "".join(json.dumps(entry) + "\n" for entry in kept))
 
-    def append(self, entry: Mapping[str, object]) -> None:
+    def append(self, entry: Mapping[str, Any]) -> None:
         """Adds an epoch: a line in the file, and a point on the curve of each float.
 
         Args:

@@ -7,6 +7,7 @@ summed and divided by the batch of all replicas, the penalty is divided by their
 import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -80,7 +81,7 @@ class TrainStep:
         self._gradients = tf.function(self._replica_gradients, jit_compile=config.jit)
         self._layers = freezing.trained_layers(model, config.frozen_up_to)
         self._variables = [variable for layer in self._layers for variable in layer.trainable_variables]
-        self._frozen = freezing.frozen_net(model, config.frozen_up_to) if config.frozen_up_to else None
+        self._frozen: Any = freezing.frozen_net(model, config.frozen_up_to) if config.frozen_up_to else None
         self._scores = freezing.score_net(model, config.frozen_up_to if config.cached else "")
 
     def train(self, batch, global_step: int) -> tf.Tensor:
@@ -234,10 +235,10 @@ def training_scores(layers: Sequence[keras.layers.Layer], inputs: tf.Tensor, mas
         (b, classes) float32, logits.
     """
     outputs = inputs
-    masks = iter(masks)
+    next_mask = iter(masks)
     for layer in layers:
         if isinstance(layer, keras.layers.Dropout):
-            outputs = tf.where(next(masks), outputs / (1.0 - layer.rate), tf.zeros_like(outputs))
+            outputs = tf.where(next(next_mask), outputs / (1.0 - layer.rate), tf.zeros_like(outputs))
         elif not isinstance(layer, (keras.layers.InputLayer, keras.layers.Softmax)):
             outputs = layer(outputs, training=True)
     return outputs

@@ -3,8 +3,9 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -81,9 +82,9 @@ class Trainer:
             keep=schedule.keep_checkpoints,
             chief=chief,
         )
-        self._history = History(folder) if chief else None
         self._progress = self._checkpoints.restore()
-        if chief:
+        self._history = History(folder) if chief else None
+        if self._history:
             self._history.keep_first(self._progress.history_lines)
 
     def fit(self) -> Progress:
@@ -124,7 +125,7 @@ class Trainer:
         last = schedule.steps_per_epoch
         if schedule.max_steps:
             last = min(last, self._progress.step + schedule.max_steps - self._progress.global_step)
-        rate = None
+        rate = math.nan  # differs from every rate, so that the first one is set
         with self._bar(last) as bar:
             # The sums stay on the device until they are displayed, so that steps can queue up.
             pending_sums = []
@@ -157,7 +158,7 @@ class Trainer:
                 "or start from other weights (--initializer, --init_from); "
                 f"the last good checkpoint, if there is one, is in {self._folder / CHECKPOINTS}"
             )
-        if self._chief:
+        if self._history:
             loss, _, _, images = sums - before
             self._history.add_step_loss(self._progress.global_step, loss / images)
         bar.update(len(pending_sums))
@@ -179,8 +180,11 @@ class Trainer:
         """Reports, keeps the best model, applies the plateau rule, saves a checkpoint."""
         progress = self._progress
         complete = progress.step == self._schedule.steps_per_epoch
-        if self._chief:
-            self._record_epoch(Score.from_sums(progress.sums), validation, seconds, num_images, complete)
+        if self._history:
+            training = Score.from_sums(progress.sums)
+            entry = self._describe_epoch(training, validation, seconds, num_images, complete)
+            self._history.append(entry)
+            self._report_epoch(entry, training, validation)
         better = (validation.top1_error, validation.loss) < (progress.best_error, progress.best_loss)
         if better and self._chief:
             save_model(self._train_step.model, self._folder / BEST_MODEL)
@@ -219,27 +223,30 @@ class Trainer:
         elif self._stopped_early():
             self._report(f"no better model in {after.epochs_since_best} epochs: finished")
 
-    def _record_epoch(
+    def _describe_epoch(
         self, training: Score, validation: Score, seconds: float, num_images: int, complete: bool
-    ) -> None:
-        """Appends an epoch to the history, and reports it."""
+    ) -> dict[str, Any]:
+        """Returns the epoch's entry in the history."""
         progress = self._progress
-        rate = self._rate(max(progress.global_step - 1, 0))  # the last step's
-        entry = {
+        entry: dict[str, Any] = {
             "epoch": progress.epoch + 1,
             "complete": complete,
             "step": progress.global_step,
-            "learning_rate": rate,
+            "learning_rate": self._rate(max(progress.global_step - 1, 0)),  # the last step's
             "seconds": seconds,
             "images_per_second": num_images / seconds,
         }
         for split, score in (("training", training), ("validation", validation)):
             entry |= {f"{split}_{key}": value for key, value in dataclasses.asdict(score).items()}
         entry |= {f"validation_{name}": value for name, value in self._train_step.metrics.results().items()}
-        self._history.append(entry)
+        return entry
+
+    def _report_epoch(self, entry: Mapping[str, Any], training: Score, validation: Score) -> None:
+        """Reports an epoch."""
+        unfinished = "" if entry["complete"] else " (unfinished)"
         self._report(
-            f"epoch {entry['epoch']}{'' if complete else ' (unfinished)'}, step {progress.global_step}, "
-            f"learning rate {rate:g}, {entry['images_per_second']:.1f} images/s\n"
+            f"epoch {entry['epoch']}{unfinished}, step {entry['step']}, learning rate {entry['learning_rate']:g}, "
+            f"{entry['images_per_second']:.1f} images/s\n"
             f"  training:   {training.num_images:,} photos, {training}\n"
             f"  validation: {validation.num_images:,} photos, {validation}"
         )

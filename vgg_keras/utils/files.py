@@ -23,6 +23,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file, complete or not at all."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file in UTF-8, complete or not at all."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

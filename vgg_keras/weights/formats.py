@@ -189,10 +189,10 @@ def _from_torch(name: str, state: Mapping[str, np.ndarray]) -> SourceWeights:
     modules: dict[tuple[str, int], dict[str, np.ndarray]] = {}
     for key, array in state.items():
         part, _, rest = key.removeprefix("module.").partition(".")
-        index, _, kind = rest.partition(".")
-        if part not in ("features", "classifier") or not index.isdigit() or kind not in _TORCH_KINDS:
+        number, _, kind = rest.partition(".")
+        if part not in ("features", "classifier") or not number.isdigit() or kind not in _TORCH_KINDS:
             raise UserError(f"{name}: {key} is not of a torchvision VGG, which has features.N and classifier.N")
-        modules.setdefault((part, int(index)), {})[kind] = array
+        modules.setdefault((part, int(number)), {})[kind] = array
 
     def module_arrays(part: str, index: int, kinds: Sequence[str] = ("weight", "bias")) -> list[np.ndarray]:
         for kind in kinds:

@@ -8,7 +8,7 @@ import pickle
 import struct
 import zipfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -59,7 +59,7 @@ _ALLOWED = {
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: BinaryIO, storages: dict[str, _Storage]):
+    def __init__(self, file: IO[bytes], storages: dict[str, _Storage]):
         super().__init__(file, encoding="latin1")
         self._storages = storages
 
