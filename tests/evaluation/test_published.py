@@ -16,21 +16,6 @@ from vgg_keras.utils.cli import parse
 CONFIGS = sorted(path.stem for path in (ROOT / "configs" / "tables").glob("table*.cfg"))
 
 
-@pytest.mark.parametrize(
-    ("train_scale", "kind", "expected"),
-    [
-        ((256, 256), protocol.SINGLE, (256,)),
-        ((384, 384), protocol.SINGLE, (384,)),
-        ((256, 512), protocol.SINGLE, (384,)),
-        ((256, 256), protocol.MULTI, (224, 256, 288)),
-        ((384, 384), protocol.MULTI, (352, 384, 416)),
-        ((256, 512), protocol.MULTI, (256, 384, 512)),
-    ],
-)
-def test_scales_of_sections_4_1_and_4_2(train_scale, kind, expected):
-    assert protocol.test_scales(train_scale, kind) == expected
-
-
 def test_the_tables_hold_what_the_paper_has():
     by_table = {number: [row for row in PUBLISHED if row.table == number] for number in (3, 4, 5, 6)}
     assert {number: len(rows) for number, rows in by_table.items()} == {3: 12, 4: 10, 5: 6, 6: 4}

@@ -33,7 +33,9 @@ def module_imports(root: Path) -> Graph:
     for module, path in modules.items():
         names = set()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            if isinstance(node, ast.ImportFrom):
+                assert not node.level, f"{path}:{node.lineno}: name the module in full, not relative to its package"
+                assert node.module
                 # `from package import module` imports the module, `from module import name` the one that it names.
                 submodules = {f"{node.module}.{alias.name}" for alias in node.names} & modules.keys()
                 names |= submodules or {node.module}

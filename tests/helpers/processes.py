@@ -23,6 +23,24 @@ def start_verb(module: str, *arguments: str, cwd: Path, env: dict | None = None)
     )
 
 
+# Runs a verb, and sends SIGKILL to itself when the verb calls a function.
+_KILLED_AT = """
+import importlib, os, runpy, signal, sys
+function, verb, *sys.argv[1:] = sys.argv[1:]
+module, _, name = function.rpartition(".")
+setattr(importlib.import_module(module), name, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+runpy.run_module(verb, run_name="__main__", alter_sys=True)
+"""
+
+
+def run_killed_at(function: str, module: str, *arguments: str, cwd: Path) -> None:
+    """Runs a verb that is killed by SIGKILL as it calls a function, such as "vgg_keras.serving.model_card.text"."""
+    command = [sys.executable, "-c", _KILLED_AT, function, module, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+
+
 def kill_when(process: subprocess.Popen, condition: Callable[[], bool]) -> None:
     """Sends SIGKILL to a verb as soon as a condition holds."""
     deadline = time.monotonic() + 300

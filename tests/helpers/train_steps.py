@@ -2,15 +2,9 @@
 
 import tensorflow as tf
 
-from vgg_keras.models.vgg import Initialization, build
 from vgg_keras.training import freezing
 from vgg_keras.training.optimizers import OptimizerConfig, make_optimizers
 from vgg_keras.training.train_step import StepConfig, TrainStep
-
-
-def small(**arguments):
-    arguments = {"input_size": 32, "width_multiplier": 1 / 16, **arguments}
-    return build("A", 5, initialization=Initialization("glorot", seed=1), **arguments)
 
 
 def make(model, learning_rate=1e-3, precision="float32", metrics=None, **arguments):

@@ -1,19 +1,13 @@
 """Compares the nets with Table 1 of the paper, keras.applications and plain NumPy."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from vgg_keras.models import saving, vgg
-from vgg_keras.models.layers import LocalResponseNormalization
-from vgg_keras.models.vgg import Initialization, build
-from vgg_keras.utils.cli import UserError
-from vgg_keras.weights import transfer
-from vgg_keras.weights.transfer import SourceWeights
+from tests.helpers.nets import small
+from vgg_keras.models import vgg
+from vgg_keras.models.vgg import NETS, Initialization, build
 
 # The paper's Table 2 gives millions; these are the sums of k*k*in*out + out over the layers, for 1000 classes.
 pytestmark = pytest.mark.generations
@@ -30,15 +24,8 @@ PARAMETERS = {
 WEIGHT_LAYERS = {"A": 11, "A-LRN": 11, "B": 13, "C": 16, "D": 16, "E": 19, "B-5x5": 8}
 
 
-def small(net, **kwargs):
-    """Builds a narrow net with a small input, which computes fast."""
-    arguments = {"input_size": 32, "width_multiplier": 1 / 16, "initialization": Initialization("glorot", seed=1)}
-    return build(net, 5, **{**arguments, **kwargs})
-
-
-@pytest.fixture
-def photos():
-    return np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
+def test_every_net_has_its_numbers():
+    assert PARAMETERS.keys() == WEIGHT_LAYERS.keys() == NETS.keys()
 
 
 @pytest.mark.parametrize("net", PARAMETERS)
@@ -98,47 +85,10 @@ def test_mean_is_subtracted_first(photos):
     np.testing.assert_allclose(first(photos), photos - np.array([1, 2, 3], np.float32), rtol=1e-6)
 
 
-def test_local_response_normalization_equals_numpy():
-    values = np.random.default_rng(0).normal(size=(2, 3, 4, 9)).astype(np.float32) * 50
-    expected = np.empty_like(values)
-    for channel in range(9):
-        window = values[..., max(0, channel - 2) : channel + 3]  # Krizhevsky's n = 5
-        expected[..., channel] = values[..., channel] / (2 + 1e-4 * (window**2).sum(-1)) ** 0.75
-    np.testing.assert_allclose(LocalResponseNormalization()(values), expected, rtol=1e-5)
-
-
 def test_a_lrn_normalises_after_the_first_convolution_only():
     names = [layer.name for layer in small("A-LRN").layers]
     assert names.index("block1_lrn") == names.index("block1_conv1") + 1
     assert [name for name in names if "lrn" in name] == ["block1_lrn"]
-
-
-@pytest.mark.parametrize("net", ["B", "C", "D", "E"])
-def test_four_convolutions_and_the_fc_layers_of_a_land_by_name(net):
-    source = small("A")
-    target = small(net, initialization=Initialization("glorot", seed=2))
-    before = {layer.name: layer.get_weights() for layer in target.layers}
-    report = transfer.transfer_weights(SourceWeights.from_model(source), target)
-    landed = ("block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc6", "fc7", "fc8")
-    assert report.copied == landed
-    for layer in target.layers:
-        expected = source.get_layer(layer.name).get_weights() if layer.name in landed else before[layer.name]
-        for received, value in zip(layer.get_weights(), expected, strict=True):
-            np.testing.assert_array_equal(received, value)
-    assert set(report.unexpected) == {"block4_conv1", "block4_conv2", "block5_conv1", "block5_conv2"}
-
-
-def test_the_same_net_takes_all_layers_but_a_head_that_does_not_fit():
-    source, target = small("C"), build("C", 7, input_size=32, width_multiplier=1 / 16)
-    report = transfer.transfer_weights(SourceWeights.from_model(source), target)
-    assert report.other_shape == (("fc8", (256, 5), (256, 7)),)
-    assert not report.complete()
-    assert len(report.copied) == 15
-
-
-def test_weights_that_fit_nowhere_are_refused():
-    with pytest.raises(UserError, match="no layer of vgg_a fits vgg_b: width, input size or names differ"):
-        transfer.transfer_weights(SourceWeights.from_model(small("A")), small("B", width_multiplier=1 / 8))
 
 
 @pytest.mark.parametrize(("name", "stddev"), [("normal", 0.1), ("glorot", (2 / (9 * 16 + 9 * 32)) ** 0.5)])
@@ -150,36 +100,6 @@ def test_initial_weights(name, stddev):
     assert not bias.any()
     again = build("A", 5, input_size=32, width_multiplier=1 / 4, initialization=Initialization(name, seed=3))
     np.testing.assert_array_equal(again.get_layer("block2_conv1").get_weights()[0], kernel)
-
-
-def test_half_precision_models_are_saved_in_float32_and_keep_their_scores(tmp_path, photos):
-    keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    try:
-        model = small("A-LRN", batch_norm=True)
-    finally:
-        keras.mixed_precision.set_global_policy("float32")
-    assert model.get_layer("block1_conv1").compute_dtype == "bfloat16"
-    assert model(photos).dtype == tf.float32
-    saving.save_model(model, tmp_path / "model.keras")
-    loaded = saving.load_model(tmp_path / "model.keras")
-    assert loaded.get_layer("block1_conv1").compute_dtype == "float32"
-    np.testing.assert_allclose(loaded(photos), model(photos), atol=0.02)
-    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
-
-
-@pytest.mark.multiprocess
-def test_a_saved_model_loads_where_the_package_cannot_be_imported(tmp_path, photos):
-    model = small("E")
-    saving.save_model(model, tmp_path / "model.keras")
-    np.save(tmp_path / "photos.npy", photos)
-    script = (
-        "import sys; sys.modules['vgg_keras'] = None\n"  # makes every import of it fail
-        "import keras, numpy\n"
-        "model = keras.saving.load_model('model.keras')\n"
-        "numpy.save('posteriors.npy', model.predict(numpy.load('photos.npy'), verbose=0))\n"
-    )
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True)
-    np.testing.assert_allclose(np.load(tmp_path / "posteriors.npy"), model(photos), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -6,34 +6,22 @@ import re
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from data_prep.synthetic_flowers import draw_flower
 from tests.helpers.evaluation_data import expected_posteriors
-from tests.helpers.processes import kill_when, start_verb
+from tests.helpers.nets import flower, small
+from tests.helpers.processes import run_killed_at, start_verb
 from vgg_keras import export
 from vgg_keras.inference.protocol import TestProtocol
-from vgg_keras.models import fully_convolutional, saving
-from vgg_keras.models.vgg import IMAGENET_MEAN_RGB, NETS, Initialization, build
-from vgg_keras.serving import check_photos, exporter, servable, versions
+from vgg_keras.models import saving
+from vgg_keras.models.vgg import IMAGENET_MEAN_RGB
+from vgg_keras.serving import check_photos, exporter, servable
 from vgg_keras.serving.exporter import ExportConfig
-from vgg_keras.training import checkpoints
-from vgg_keras.utils import files
 from vgg_keras.utils.cli import UserError
-
-
-def small(net="A", input_size=64, **arguments):
-    initialization = Initialization("glorot", seed=1)
-    return build(net, 5, input_size=input_size, width_multiplier=1 / 16, initialization=initialization, **arguments)
-
-
-def flower(width, height, label=0):
-    return np.asarray(draw_flower(label, np.random.default_rng(label)).resize((width, height)))
 
 
 @pytest.fixture
@@ -41,7 +29,7 @@ def run(tmp_path):
     """Makes the folder of a finished run, with a model, samples, label names, record and history; returns it."""
     folder = tmp_path / "run"
     (folder / "samples").mkdir(parents=True)
-    saving.save_model(small(), folder / "best.keras")
+    saving.save_model(small(input_size=64), folder / "best.keras")
     for label, size in enumerate([(100, 70), (64, 64), (50, 200)]):
         Image.fromarray(flower(*size, label)).save(folder / "samples" / f"{label}.jpg")
     (folder / "label_names.txt").write_text("a\nb\nc\nd\ne\n")
@@ -51,39 +39,6 @@ def run(tmp_path):
     history = {"epoch": 3, "validation_top1_error": 12.5, "validation_top5_error": 0.0, "validation_loss": 0.5}
     (folder / "history.jsonl").write_text(json.dumps({**history, "validation_num_images": 80}) + "\n")
     return folder
-
-
-def test_every_position_of_the_map_is_fc6_to_8_of_its_7x7_window():
-    model = build("A", 5, width_multiplier=1 / 16, initialization=Initialization("glorot", seed=1))
-    converted = fully_convolutional.convert(model)
-    image = flower(288, 352).astype(np.float32)[np.newaxis]
-    score_map = converted(image).numpy()
-    assert score_map.shape == (1, 352 // 32 - 6, 288 // 32 - 6, 5)
-    conv5 = keras.Model(converted.input, converted.get_layer("block5_pool").output)(image).numpy()[0]
-    (w6, b6), (w7, b7), (w8, b8) = (model.get_layer(name).get_weights() for name in ("fc6", "fc7", "fc8"))
-    for row in range(score_map.shape[1]):
-        for column in range(score_map.shape[2]):
-            window = conv5[row : row + 7, column : column + 7].reshape(-1)  # 7 * 7 * 32
-            hidden = np.maximum(np.maximum(window @ w6 + b6, 0) @ w7 + b7, 0)
-            np.testing.assert_allclose(score_map[0, row, column], hidden @ w8 + b8, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_at_the_input_size_the_map_is_the_source(net, batch_norm):
-    model = small(net, batch_norm=batch_norm)
-    image = flower(64, 64).astype(np.float32)[np.newaxis]
-    scores = fully_convolutional.convert(model)(image).numpy()
-    assert scores.shape == (1, 1, 1, 5)
-    np.testing.assert_allclose(tf.nn.softmax(scores[:, 0, 0]), model(image), rtol=1e-4, atol=1e-6)
-
-
-def test_a_model_without_such_a_head_is_refused():
-    inputs = keras.Input((32, 32, 3))
-    outputs = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, name="only_conv")(inputs))
-    model = keras.Model(inputs, keras.layers.Dense(2)(outputs), name="pooled")
-    with pytest.raises(UserError, match=r"pooled cannot be made fully convolutional: it needs one Flatten .*only_conv"):
-        fully_convolutional.convert(model)
 
 
 def test_the_exported_model_serves_photos_without_the_package(run, tmp_path):
@@ -142,25 +97,17 @@ def test_old_versions_are_removed(run, tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["100", "101", "notes"]
 
 
-def test_versions_of_another_format_are_left_alone(tmp_path):
-    (tmp_path / "4").mkdir()
-    message = r"4 holds no saved_model\.pb: it is of another format; choose another --output_dir"
-    with pytest.raises(UserError, match=message), versions.new_version(tmp_path, "saved_model.pb"):
-        pass
-    with pytest.raises(UserError, match=r"empty holds no version of a model; vgg_keras\.export makes one"):
-        versions.newest(tmp_path / "empty")
-
-
 @pytest.mark.multiprocess
 def test_killed_at_any_moment_no_version_is_half_written(run, tmp_path):
     models = tmp_path / "models"
     moments = {
-        "before the weights": lambda: list(models.glob(".1.incomplete/variables")),
-        "before the card": lambda: list(models.glob(".1.incomplete/assets.extra/tf_serving_warmup_requests")),
+        "before the weights": "tensorflow.saved_model.save",
+        "before the comparison": "vgg_keras.serving.exporter.check_agreement",
+        "before the card": "vgg_keras.serving.model_card.text",
     }
-    for moment, come in moments.items():
-        process = start_verb("vgg_keras.export", f"--model={run}", "--output_dir=models", cwd=tmp_path)
-        kill_when(process, come)
+    for moment, function in moments.items():
+        run_killed_at(function, "vgg_keras.export", f"--model={run}", "--output_dir=models", cwd=tmp_path)
+        assert [path.name for path in models.iterdir()] == [".1.incomplete"], moment
         published = [path for path in models.iterdir() if path.name.isdigit()]
         assert all((path / "assets.extra" / "model_card.md").exists() for path in published), moment
         assert published == [], moment
@@ -217,34 +164,3 @@ def test_photos_to_check_on(run):
     (run / "samples" / "broken.jpg").write_bytes(b"text")
     with pytest.raises(UserError, match=r"broken\.jpg does not decode"):
         check_photos.read_check_photos(run / "x.keras", "")
-
-
-def test_models_that_cannot_be_loaded(tmp_path):
-    with pytest.raises(UserError, match=r"absent\.keras is missing; give a \.keras file"):
-        saving.load_model(tmp_path / "absent.keras")
-    (tmp_path / "text.keras").write_text("text")
-    with pytest.raises(UserError, match=r"text\.keras is not a Keras model that can be loaded"):
-        saving.load_model(tmp_path / "text.keras")
-
-
-def test_an_interrupted_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-
-    def fail(temporary):
-        temporary.write_text("half")
-        raise OSError("stopped")
-
-    with pytest.raises(OSError, match="stopped"):
-        files.write_atomically(path, fail)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_what_a_killed_process_left_of_a_checkpoint_is_removed(tmp_path):
-    for name in ("ckpt-1.index", "ckpt-1.data-00000-of-00001", "ckpt-2.data-00000-of-00001"):
-        (tmp_path / name).touch()
-    (tmp_path / "ckpt-3_temp").mkdir()
-    (tmp_path / "ckpt-3_temp" / "part").touch()
-    checkpoints.remove_unfinished(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["ckpt-1.data-00000-of-00001", "ckpt-1.index"]

@@ -8,11 +8,9 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from tests.helpers import numpy_net
-from tests.helpers.evaluation_data import CLASSES, MEAN_RGB, SIZES, photo, save_net, write_photos
+from tests.helpers.evaluation_data import MEAN_RGB, SIZES, photo, save_net, write_photos
 from vgg_keras import export
 from vgg_keras.export import ExportOptions
-from vgg_keras.serving import agreement
-from vgg_keras.serving.agreement import ConvertedModel
 from vgg_keras.utils.cli import UserError, parse
 
 
@@ -80,31 +78,6 @@ def test_without_data_there_is_no_int8(place, tmp_path, capsys):
     run(place, f"--output_dir={tmp_path}", "--format=tflite", "--test_scales=64")
     assert "float only" in capsys.readouterr().out
     assert sorted(path.name for path in (tmp_path / "1").iterdir()) == ["label_names.txt", "model.tflite"]
-
-
-def test_one_that_does_not_agree_is_refused():
-    photos = [photo(index, (90, 64)) for index in range(4)]
-
-    def saying(best, others):
-        """Returns a model whose posteriors are the same for every photo."""
-        return lambda _: np.array([[others if index != best else 1 - 5 * others for index in range(len(CLASSES))]])
-
-    reference = ConvertedModel("SavedModel", 1, saying(2, 0.1), True)
-    for other, message in (
-        (
-            ConvertedModel("ONNX", 1, saying(2, 0.11), True),
-            r"ONNX against the SavedModel: 4 of 4 .* differ by 5\.0e-02",
-        ),
-        (ConvertedModel("ONNX", 1, saying(2, np.nan), True), r"ONNX against the SavedModel: .* differ by nan"),
-        (
-            ConvertedModel("int8", 1, saying(3, 0.1), False, exact=False),
-            r"int8 against .* 0 of 4 photos get the same best",
-        ),
-    ):
-        with pytest.raises(UserError, match=message):
-            agreement.compare_runtimes(reference, [other], photos, 64, 64)
-    near_enough = ConvertedModel("int8", 1, saying(2, 0.11), False, exact=False)
-    agreement.compare_runtimes(reference, [near_enough], photos, 64, 64)
 
 
 def test_errors(place, tmp_path, monkeypatch):

@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import cohen_kappa_score
 
+from tests.helpers.nets import small
 from tests.helpers.paths import TINY_CONFIG
-from tests.helpers.train_steps import make, small
+from tests.helpers.train_steps import make
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.training.keras_metrics import ValidationMetrics
 from vgg_keras.utils.cli import UserError

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.helpers.train_steps import make, small
+from tests.helpers.nets import small
+from tests.helpers.train_steps import make
 from vgg_keras.training import train_step
 
 pytestmark = pytest.mark.generations

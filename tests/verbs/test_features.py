@@ -12,7 +12,6 @@ from vgg_keras import features
 from vgg_keras.data import datasets
 from vgg_keras.evaluation import linear_svm
 from vgg_keras.features import FeaturesOptions
-from vgg_keras.inference import descriptors
 from vgg_keras.utils.cli import UserError, parse
 
 
@@ -82,21 +81,6 @@ def test_the_linear_svm(place, tmp_path, capsys):
         linear_svm.fit_and_test(points[:20], labels[:20], tests, np.zeros(8, int))
 
 
-def test_mean_average_precision_where_images_have_several_labels():
-    rng = np.random.default_rng(0)
-    points = rng.normal(0, 1, (60, 3))
-    # Points have label 0 if x > 0 and label 1 if y > 0; no test point has label 2.
-    labels = (points > 0).astype(np.int32)
-    tests = np.array([[2.0, 4.0, -1], [2.0, 3.0, -1], [-2.0, 2.0, -1], [-2.0, 1.0, -1]])
-    result = linear_svm.fit_and_test(points, labels, tests, np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]]))
-    # The ranking by label 0 has no error. The two points of label 1 have ranks 1 and 3: precisions 1 and 2/3.
-    assert result.mean_average_precision == pytest.approx(100 * (1 + (1 + 2 / 3) / 2) / 2)
-    assert result.top1_error is None
-    assert str(result).endswith("60 images): mAP 91.67% on 4 images")
-    with pytest.raises(UserError, match="two training images with and without each label"):
-        linear_svm.fit_and_test(points, np.ones_like(labels), tests, np.ones((4, 3), int))
-
-
 # A fold without any image of a label must not count as perfect, of which scikit-learn would warn.
 @pytest.mark.filterwarnings("error::UserWarning:sklearn")
 def test_images_with_several_labels(place, tmp_path):
@@ -126,11 +110,6 @@ def test_images_with_several_labels(place, tmp_path):
     assert record["top1_error"] is None
     with pytest.raises(UserError, match="needs one image and one class label a record"):
         datasets.open_data(str(tmp_path / "data"))
-
-
-def test_a_row_of_zeros_stays_one():
-    rows = descriptors.normalise(np.array([[0.0, 0.0], [3.0, 4.0]]))
-    np.testing.assert_allclose(rows, [[0, 0], [0.6, 0.8]])
 
 
 def test_what_is_refused(place, tmp_path):

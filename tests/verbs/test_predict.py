@@ -154,8 +154,3 @@ def test_the_exit_code(place, run_verb):
     assert (code, "kind " in stdout) == (1, True)
     assert "error: 1 of 2 photos cannot be used (listed above)" in stderr
     assert "Traceback" not in stderr
-
-
-def test_the_annotation_of_a_narrow_photo_is_readable():
-    picture = photo_files.annotate(np.zeros((50, 8, 3), np.uint8), ["a rather long label 0.987"])
-    assert picture.width > 100

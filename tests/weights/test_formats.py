@@ -18,7 +18,6 @@ from vgg_keras.training.schedules import Plateau
 from vgg_keras.utils.cli import UserError
 from vgg_keras.utils.keras_compat import KERAS_3
 from vgg_keras.weights import formats, transfer
-from vgg_keras.weights.transfer import SourceWeights
 
 
 def model_of(source, net=None, **arguments):
@@ -214,24 +213,3 @@ def test_convolutions_that_need_batch_normalisation(tmp_path):
     source = formats.read_weights(str(tmp_path / "bn.pth"), "A")
     with pytest.raises(UserError, match=r"bn\.pth has batch normalisation, which vgg_a lacks: build it with --b"):
         transfer.transfer_weights(source, build("A", CLASSES, width_multiplier=1 / 16))
-
-
-def test_strict(tmp_path):
-    source = SourceWeights.from_model(build("A", 4, input_size=32, width_multiplier=1 / 16))
-    target = build("A", 3, input_size=32, width_multiplier=1 / 16)
-    with pytest.raises(UserError, match=r"--strict: vgg_a does not fit vgg_a\n.*\n.*differ: fc8 \(\(256, 4\), here"):
-        transfer.transfer_weights(source, target, strict=True)
-
-
-def test_weights_that_are_no_numbers():
-    source = SourceWeights.from_model(build("A", 5, input_size=32, width_multiplier=1 / 16))
-    source.layers["fc7"][1][3] = np.nan
-    with pytest.raises(UserError, match=r"vgg_a: fc7 has weights that are no finite numbers"):
-        transfer.transfer_weights(source, build("A", 5, input_size=32, width_multiplier=1 / 16))
-
-
-def test_a_layer_whose_bias_does_not_fit():
-    source = SourceWeights.from_model(build("A", 5, input_size=32, width_multiplier=1 / 16))
-    source.layers["fc7"].pop()
-    report = transfer.transfer_weights(source, build("A", 5, input_size=32, width_multiplier=1 / 16))
-    assert report.other_shape == (("fc7", (), (256,)),)

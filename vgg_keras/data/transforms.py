@@ -69,7 +69,7 @@ def to_uint8(image: tf.Tensor) -> tf.Tensor:
 
 
 def center_offset(size: tf.Tensor, crop_size: int) -> tf.Tensor:
-    """Returns the (top, left) of the centre crop of an image of a size, (2,) int32; halves are rounded down."""
+    """Returns the (top, left) of the centre crop, (2,) int32, given an image's size; halves are rounded down."""
     return (size - crop_size) // 2
 
 
@@ -113,8 +113,8 @@ def rgb_shift(
 ) -> tf.Tensor:
     """Shifts all pixels by one random combination of the RGB principal components (Krizhevsky 2012, sect. 4.1).
 
-    Adds [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T with a ~ N(0, stddev), where p and l are the eigenvectors and eigenvalues on
-    the 0..1 scale. (On ImageNet the shift has a standard deviation of about 5 levels.)
+    Adds [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T with a from a normal distribution of mean 0, where p and l are the
+    eigenvectors and eigenvalues on the 0..1 scale. (On ImageNet the shift has a standard deviation of about 5 levels.)
 
     Args:
         image: (H, W, 3) float32, 0..255.

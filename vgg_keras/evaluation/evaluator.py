@@ -26,7 +26,7 @@ Evaluable = EvaluatedModel | SavedPosteriors
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """The errors of one model, or of several fused, by one method.
+    """The errors of one model, or of several whose posteriors are averaged, by one method.
 
     Attributes:
         models: net and training scale of each model.

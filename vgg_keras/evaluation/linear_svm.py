@@ -18,13 +18,13 @@ class LinearResult:
         c: the SVM's parameter C, chosen by cross-validation on the training split.
         num_training_images: number of images on which it was trained.
         num_images: number of images on which it was tested.
-        mean_class_recall: recall in percent, mean over the classes, as for Caltech; None where images have several
-            labels.
+        mean_class_recall: recall in percent, mean over the classes, the paper's measure on Caltech-101 and 256; None
+            where images have several labels.
         top1_error: top-1 error in percent; None where images have several labels.
         cross_validation_error: top-1 error in percent of the cross-validation with that C, on the training images. If
             it is far from `top1_error`, one split is harder than the other; None where images have several labels.
-        mean_average_precision: area under the precision-recall curve in percent, mean over the classes, where images
-            have several labels, as for VOC; else None.
+        mean_average_precision: area under the precision-recall curve in percent, mean over the classes, the paper's
+            measure on PASCAL VOC, where images have several labels; else None.
     """
 
     c: float

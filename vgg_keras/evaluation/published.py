@@ -34,7 +34,7 @@ class PublishedResult:
 
 
 _JITTERED = "256,512"
-_SINGLE_SCALE = {
+_TABLE_3 = {
     ("A", "256"): (29.6, 10.4),
     ("A-LRN", "256"): (29.7, 10.5),
     ("B", "256"): (28.7, 9.9),
@@ -48,7 +48,7 @@ _SINGLE_SCALE = {
     ("E", "384"): (26.9, 8.7),
     ("E", _JITTERED): (25.5, 8.0),
 }
-_MULTI_SCALE = {
+_TABLE_4 = {
     ("B", "256"): (28.2, 9.6),
     ("C", "256"): (27.7, 9.2),
     ("C", "384"): (27.8, 9.2),
@@ -60,7 +60,7 @@ _MULTI_SCALE = {
     ("E", "384"): (26.7, 8.6),
     ("E", _JITTERED): (24.8, 7.5),
 }
-_MULTI_CROP = {
+_TABLE_5 = {
     ("D", DENSE): (24.8, 7.5),
     ("D", MULTI_CROP): (24.6, 7.5),
     ("D", BOTH): (24.4, 7.2),
@@ -82,11 +82,11 @@ _SUBMITTED = (
 )
 
 PUBLISHED: tuple[PublishedResult, ...] = (
-    *(PublishedResult(3, (TrainedNet(*key),), DENSE, SINGLE, *errors) for key, errors in _SINGLE_SCALE.items()),
-    *(PublishedResult(4, (TrainedNet(*key),), DENSE, MULTI, *errors) for key, errors in _MULTI_SCALE.items()),
+    *(PublishedResult(3, (TrainedNet(*key),), DENSE, SINGLE, *errors) for key, errors in _TABLE_3.items()),
+    *(PublishedResult(4, (TrainedNet(*key),), DENSE, MULTI, *errors) for key, errors in _TABLE_4.items()),
     *(
         PublishedResult(5, (TrainedNet(net, _JITTERED),), method, MULTI, *errors)
-        for (net, method), errors in _MULTI_CROP.items()
+        for (net, method), errors in _TABLE_5.items()
     ),
     PublishedResult(6, _SUBMITTED, DENSE, MULTI, 24.7, 7.5, 7.3),
     PublishedResult(6, (_JITTERED_D, _JITTERED_E), DENSE, MULTI, 24.0, 7.1, 7.0),

@@ -1,4 +1,7 @@
-"""Saves and loads the posteriors of one model on a split, so that a later fusion need not run the net again."""
+"""Saves and loads the posteriors of one model on a split, so that a later fusion need not run the net again.
+
+An evaluation that was killed resumes from other files, those of `utils.resumable_array` in its folder `partial`.
+"""
 
 import dataclasses
 import json

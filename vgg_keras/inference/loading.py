@@ -45,7 +45,7 @@ class EvaluatedModel:
         return self.net.output_shape[-1]
 
     def map_scale(self) -> int:
-        """Returns the scale Q in pixels at which class-score maps are drawn; at a test scale a map may be too small."""
+        """Returns the scale Q in pixels at which maps are drawn: at least twice the input, or they would be small."""
         return max(*self.test_scales, 2 * self.input_size)
 
     def identity(self) -> dict:

@@ -41,7 +41,8 @@ class TrainedNet:
 
     Attributes:
         net: key of `vgg.NETS`, or the Keras model's name if it is none of the paper's nets.
-        train_scale: S as `--train_scale` takes it: "256", or "256,512" for any scale in between; "" if unknown.
+        train_scale: training scale S, the smaller side of the rescaled training images in pixels, as `--train_scale`
+            takes it: "256", or "256,512" for any scale in between; "" if unknown.
     """
 
     net: str
@@ -76,7 +77,7 @@ class TestProtocol:
     average: str = SCORES
 
     def base_methods(self) -> tuple[str, ...]:
-        """Returns the methods whose posteriors are averaged."""
+        """Returns the methods to run: DENSE and MULTI_CROP for BOTH, else the method itself."""
         return (DENSE, MULTI_CROP) if self.method == BOTH else (self.method,)
 
     def flips(self) -> bool:

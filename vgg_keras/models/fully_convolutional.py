@@ -1,4 +1,8 @@
-"""Converts a trained net to a fully convolutional one, for images of any size (arXiv:1409.1556, sect. 3.2)."""
+"""Converts a trained net to a fully convolutional one, for images of any size (arXiv:1409.1556, sect. 3.2).
+
+Such a net computes a class-score map: the scores of all classes for each position of the net's input window, which
+moves over the image in steps of 32 pixels.
+"""
 
 import itertools
 

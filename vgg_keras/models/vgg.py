@@ -36,8 +36,8 @@ class Initialization:
     """Distribution of the initial weights; biases start at 0.
 
     Attributes:
-        name: "normal" (sect. 3.1), "glorot" (uniform; the authors found that it needs no pre-training) or "he"
-            (normal).
+        name: "normal" (sect. 3.1), "glorot" (uniform; with it, as the authors found later, deep nets need not start
+            from a trained net A) or "he" (normal).
         variance: variance of "normal"; 1e-2 in the paper, which many reproductions read as the standard deviation
             (a variance of 1e-4).
         seed: seed of the net, from which each layer derives its own; None draws a random one.
@@ -122,8 +122,9 @@ def build(
 ) -> keras.Model:
     """Builds a net of arXiv:1409.1556, Table 1, as a plain chain of Keras layers.
 
-    Layers are named `block3_conv2`, `block3_pool`, `fc6`, `fc7`, `fc8`; `fc8` computes the class scores (logits), the
-    last layer, `softmax`, the posteriors. Input: (B, S, S, 3) float32, RGB 0..255; output: (B, num_classes) float32.
+    Layers are named `block3_conv2`, `block3_pool`, and, after five blocks, `fc6`, `fc7`, `fc8`, the fully connected
+    (FC) layers; `fc8` computes the class scores (logits), the last layer, `softmax`, the posteriors. Input: (B, S, S,
+    3) float32, RGB 0..255; output: (B, num_classes) float32.
 
     Args:
         net: key of `NETS`.
@@ -132,7 +133,8 @@ def build(
         mean_rgb: mean RGB of the training set, 0..255, which the first layer subtracts (sect. 2.1).
         dropout: dropout rate after FC6 and FC7 (sect. 3.1), 0..1.
         weight_decay: factor of the L2 penalty, whose gradient is `weight_decay * w` for each kernel w (sect. 3.1).
-        initialization: distribution of the initial weights; None: the paper's, N(0, variance 1e-2).
+        initialization: distribution of the initial weights; None: the paper's, a normal
+            distribution of mean 0 and variance 1e-2.
         batch_norm: whether batch normalisation stands between each convolution and its ReLU (not in the paper).
         width_multiplier: factor of the number of channels of every hidden layer, for small experiments.
 

@@ -163,7 +163,7 @@ def check_agreement(
     """Compares a SavedModel with its source model.
 
     Encoded photos, several in a request, must get the posteriors that the source computes for them; a decoded photo
-    must get those that the source computes from its class-score map.
+    must get those of the source's class-score map of the same photo, neither rescaled nor mirrored.
 
     Args:
         folder: folder of the SavedModel.

@@ -1,7 +1,7 @@
 """Reads the size of an encoded image from its header, as TensorFlow ops.
 
 Guards against decompression bombs: a file of a few kilobytes may decode to gigapixels, so its size has to be known
-before memory is allocated.
+before memory is allocated. `preprocessing` refuses an image that is too large.
 """
 
 import tensorflow as tf

@@ -9,7 +9,8 @@ from vgg_keras.models import run_record
 FILE = "model_card.md"
 
 _TEMPLATE = Path(__file__).with_name("model_card_template.md")
-_LOOKS = {
+# What the served model is shown of a photo.
+METHOD_DESCRIPTIONS = {
     protocol.DENSE: (
         "Dense evaluation (sect. 3.2): the whole photo, whatever its shape, {average} averaged over the map"
     ),
@@ -38,7 +39,7 @@ def text(record: Mapping, run: Path) -> str:
         "training_versions": _listed(training.get("versions", {})),
         "export_versions": _listed(record["versions"]),
         "errors": _errors(run, flags),
-        "looks": _LOOKS[record["method"]].format(**record),
+        "looks": METHOD_DESCRIPTIONS[record["method"]].format(**record),
         "scales": ", ".join(map(str, record["test_scales"])),
         "mirrored": "" if record["flip"] else "no ",
         "num_named": min(record["top"], record["num_classes"]),

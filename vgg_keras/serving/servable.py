@@ -36,7 +36,7 @@ class ServingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class _Nets:
-    """The net up to its class-score map, and the net up to the map before that one."""
+    """The net up to its class scores, and up to the input of its last layer, the outputs of FC7; both give maps."""
 
     scores: keras.Model
     descriptors: keras.Model

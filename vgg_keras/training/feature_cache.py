@@ -4,8 +4,9 @@ Epoch e trains on view e modulo the number of views. The first epochs, one for e
 the same order as without a cache; later epochs reuse the views in another order, which follows from the seed.
 
 A view may be larger than the net's input. Then each epoch draws random crops and mirror images of the view's map, which
-move by whole cells. They differ slightly from the map of a crop, whose convolutions see zeros at its border, and from
-that of a mirror image, since filters are not symmetric; but they are much cheaper than another view.
+move by whole positions of the map (after block5_pool, 32 pixels). They differ slightly from the map of a crop, whose
+convolutions see zeros at its border, and from that of a mirror image, since filters are not symmetric; but they are
+much cheaper than another view.
 """
 
 import dataclasses

@@ -70,7 +70,7 @@ def require_freezable(
         model: the net.
         frozen_up_to: name of the last frozen layer; "": no layer is frozen.
         pretrained: names of the layers whose weights come from another model.
-        as_map: whether the outputs of the last frozen layer have to be a map.
+        as_map: whether the outputs of the last frozen layer have to be a map, because crops of it will be drawn.
 
     Raises:
         UserError: the layer does not exist, its outputs are not a map, or a frozen layer has random weights.

@@ -29,7 +29,8 @@ class StepConfig:
             parts are added up, which needs less memory and changes nothing but the rounding (batch normalisation sees
             only the part).
         seed: dropout seed.
-        frozen_up_to: name of the last layer that is not trained; "": all are. Frozen layers work as in evaluation.
+        frozen_up_to: name of the last layer that is not trained; "" trains all layers. Frozen layers work as in
+            evaluation.
         cached: whether the batches hold the outputs of that layer, computed by `frozen_outputs`, instead of images.
         jit: whether XLA compiles the gradients.
     """

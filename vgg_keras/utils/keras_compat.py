@@ -52,7 +52,7 @@ def apply_scaled(optimizer: keras.optimizers.Optimizer, gradients: Sequence[tf.T
 
 
 def build_optimizer(optimizer: keras.optimizers.Optimizer, variables: list) -> None:
-    """Creates an optimizer's slots for the variables.
+    """Creates an optimizer's slot variables, such as the momentum.
 
     The optimizers of tensorflow-addons derive from the optimizer class of Keras before 2.11, which has no `build`.
     """

@@ -1,8 +1,8 @@
 """Reads the weights of a VGG from the formats of other libraries, and converts them to the layout of `vgg.build`.
 
 The formats differ in layer names, in the layout of kernels, in the mean and scale of the input, and in the order of its
-channels. Scale and order are folded into the first convolution, so that the result takes RGB 0..255 like every net of
-this package.
+channels. Scale and order are folded into the first convolution, and the mean becomes that of the net's first layer, so
+that the result takes RGB 0..255 like every net of this package.
 """
 
 import dataclasses

@@ -54,7 +54,8 @@ class TransferReport:
 
     Attributes:
         copied: names of the layers that received the source's weights.
-        missing: names of layers that the source lacks, or that the paper does not take from another net.
+        missing: names of the layers that keep their initial weights: the source lacks them, or, between different nets,
+            they are not in `vgg.PRE_INITIALISED`.
         other_shape: (layer name, source's shape, target's shape) of the first array that differs, for each layer whose
             shapes differ.
         unexpected: names of the source's layers that were not used, other than those in `other_shape`.

@@ -1,0 +1,39 @@
+"""Tests the scales of the paper's protocol, and that its methods are known everywhere."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from vgg_keras.evaluation import results
+from vgg_keras.inference import protocol
+from vgg_keras.inference.views import ViewSpec
+from vgg_keras.serving import model_card
+
+
+@pytest.mark.parametrize(
+    ("train_scale", "kind", "expected"),
+    [
+        ((256, 256), protocol.SINGLE, (256,)),
+        ((384, 384), protocol.SINGLE, (384,)),
+        ((256, 512), protocol.SINGLE, (384,)),
+        ((256, 256), protocol.MULTI, (224, 256, 288)),
+        ((384, 384), protocol.MULTI, (352, 384, 416)),
+        ((256, 512), protocol.MULTI, (256, 384, 512)),
+    ],
+)
+def test_scales_of_sections_4_1_and_4_2(train_scale, kind, expected):
+    assert protocol.test_scales(train_scale, kind) == expected
+
+
+@pytest.mark.parametrize("method", protocol.METHODS)
+def test_every_method_is_known_wherever_methods_are_named(method):
+    assert method in results.METHOD_NAMES
+    choices = {field.name: field.metadata["choices"] for field in dataclasses.fields(protocol.ProtocolOptions)}[
+        "method"
+    ]
+    for base_method in protocol.TestProtocol(method).base_methods():
+        assert base_method in choices
+        assert base_method in model_card.METHOD_DESCRIPTIONS
+        views = ViewSpec(base_method, 64, 64).extract(np.zeros((64, 70, 3), np.uint8))
+        assert len(views) == ViewSpec(base_method, 64, 64).num_views
