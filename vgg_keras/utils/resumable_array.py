@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vgg_keras.utils.cli import UserError
-from vgg_keras.utils.files import write_atomically
+from vgg_keras.utils.files import write_atomically, write_text
 
 # Between flushes to disk. A killed process loses no row; a power cut loses those since the last flush.
 _SECONDS_BETWEEN_FLUSHES = 10.0
@@ -69,5 +69,4 @@ class ResumableArray:
         now = time.monotonic()
         self.seconds, self._flushed = self.seconds + now - self._flushed, now
         self._rows.flush()
-        text = json.dumps({"seconds": self.seconds})
-        write_atomically(self._seconds_path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        write_text(self._seconds_path, json.dumps({"seconds": self.seconds}))
