@@ -23,11 +23,9 @@ def summary(module: str) -> str:
 
 def main() -> None:
     """Prints the name and the summary of each verb."""
-    print("python -m VERB [flags]\n")
-    for package, verbs in VERBS.items():
-        for verb in verbs:
-            module = f"{package}.{verb}"
-            print(f"  {module:<23} {summary(module)}")
+    modules = [f"{package}.{verb}" for package, verbs in VERBS.items() for verb in verbs]
+    lines = ["python -m VERB [flags]", "", *(f"  {module:<23} {summary(module)}" for module in modules)]
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":
