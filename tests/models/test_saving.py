@@ -21,6 +21,9 @@ def test_models_that_cannot_be_loaded(tmp_path):
     (tmp_path / "text.keras").write_text("text")
     with pytest.raises(UserError, match=r"text\.keras is not a Keras model that can be loaded"):
         saving.load_model(tmp_path / "text.keras")
+    (tmp_path / "posteriors.npz").touch()
+    with pytest.raises(UserError, match=r"posteriors\.npz is not a \.keras file; give one"):
+        saving.load_model(tmp_path / "posteriors.npz")
 
 
 def test_half_precision_models_are_saved_in_float32_and_keep_their_scores(tmp_path, photos):

@@ -54,6 +54,8 @@ def load_model(path: Path) -> keras.Model:
     """
     if not path.is_file():
         raise UserError(f"{path} is missing; give a .keras file, such as best.keras in the folder of a finished run")
+    if path.suffix != ".keras":
+        raise UserError(f"{path} is not a .keras file; give one, such as best.keras in the folder of a finished run")
     try:
         keras_compat.register_addons_of(path)
         if keras_compat.is_foreign(path):
