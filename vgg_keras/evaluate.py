@@ -68,7 +68,7 @@ def open_model(path: str, protocol: TestProtocol, class_names: Sequence[str]) ->
     Raises:
         UserError: the file is missing or damaged, has other classes, or does not fit the protocol.
     """
-    if Path(path).suffix == saved_posteriors.SUFFIX:
+    if Path(path).suffix == saved_posteriors.SUFFIX and not Path(path).is_dir():
         saved = SavedPosteriors.load(Path(path))
         saved.require_protocol(protocol)
         return saved

@@ -1,6 +1,7 @@
 """Tests models on one split: errors for each model, test scale and method, and for their fusion."""
 
 import dataclasses
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -175,6 +176,8 @@ class Evaluator:
             if len(parts) > 1:
                 by_scale[method] = [self._result([model], method, timed, side) for side, timed in parts.items()]
             by_method[method] = TimedPosteriors.mean(list(parts.values()))
+            # Keras's models refer to themselves: without this, the converted copies of a fusion's nets pile up.
+            gc.collect()
         return by_scale, by_method
 
     def _run_method(self, model: EvaluatedModel, method: str, index: int) -> Iterator[tuple[int, TimedPosteriors]]:
