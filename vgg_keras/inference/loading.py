@@ -78,22 +78,12 @@ def load_for_inference(path: Path, protocol: TestProtocol, class_names: Sequence
     if class_names is not None:
         _check_classes(path, net.output_shape[-1], class_names)
     trained = TrainedNet(vgg.net_name(net) or net.name, run_record.read_train_scale(path.parent))
-    model = EvaluatedModel(path, net, trained, protocol.scales_for(trained, path), net.input_shape[1])
-    require_scales_fit(path, model.test_scales, model.input_size)
-    return model
+    test_scales, input_size = protocol.scales_for(trained, path), net.input_shape[1]
+    _check_scales(path, test_scales, input_size)
+    return EvaluatedModel(path, net, trained, test_scales, input_size)
 
 
-def require_scales_fit(path: Path, test_scales: Sequence[int], input_size: int) -> None:
-    """Checks that no test scale is smaller than a model's input.
-
-    Args:
-        path: the model's file, for messages.
-        test_scales: test scales Q in pixels.
-        input_size: side of the model's crops in pixels.
-
-    Raises:
-        UserError: a test scale is smaller than the model's input.
-    """
+def _check_scales(path: Path, test_scales: Sequence[int], input_size: int) -> None:
     too_small = [side for side in test_scales if side < input_size]
     if too_small:
         raise UserError(

@@ -109,7 +109,7 @@ def save(predictor: Predictor, config: ExportConfig, folder: Path) -> None:
         UserError: the model cannot be made fully convolutional.
     """
     model = predictor.model
-    names = run_record.read_label_names(model.path.parent, predictor.model.num_classes)
+    names = run_record.read_label_names(model.path.parent, model.num_classes)
     labels = folder / EXTRA / LABEL_NAMES
     files.write_text(labels, "\n".join(names) + "\n")
     servable = make_servable(predictor, config, labels)
@@ -232,8 +232,8 @@ def _describe(predictor: Predictor, config: ExportConfig, agreement: Agreement, 
         "source_sha256": model.sha256,
         "net": model.trained.net,
         "train_scale": model.trained.train_scale,
-        "num_classes": predictor.model.num_classes,
-        "num_parameters": predictor.model.net.count_params(),
+        "num_classes": model.num_classes,
+        "num_parameters": model.net.count_params(),
         "input_size": model.input_size,
         "method": config.protocol.method,
         "test_scales": list(model.test_scales),
