@@ -33,16 +33,16 @@ from vgg_keras.inference.posteriors import DistributedPredictor
 from vgg_keras.inference.protocol import DENSE, MULTI_CROP
 from vgg_keras.inference.views import ViewSpec
 from vgg_keras.models import fully_convolutional, vgg
-from vgg_keras.models.vgg import NETS
+from vgg_keras.models.architectures import NETS
 from vgg_keras.utils import cli, devices
-from vgg_keras.utils.cli import option
+from vgg_keras.utils.options import Options, option
 from vgg_keras.utils.resumable_array import ResumableArray
 
 _CROP = 224
 
 
-@dataclasses.dataclass(frozen=True)
-class BenchmarkOptions:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions(Options):
     """Flags of the benchmark."""
 
     data_dir: str = option("", "a data set written by data_prep", required=True)

@@ -19,13 +19,13 @@ import tensorflow as tf
 
 from vgg_keras.data import datasets, transforms
 from vgg_keras.utils import cli
-from vgg_keras.utils.cli import option
+from vgg_keras.utils.options import Options, option
 
 _CROP = 224
 
 
-@dataclasses.dataclass(frozen=True)
-class BenchmarkOptions:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions(Options):
     """Flags of the benchmark."""
 
     data_dir: str = option("", "a data set written by data_prep", required=True)

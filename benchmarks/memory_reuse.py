@@ -15,13 +15,13 @@ import multiprocessing
 import resource
 import time
 
-from vgg_keras.models.vgg import NETS
+from vgg_keras.models.architectures import NETS
 from vgg_keras.utils import cli
-from vgg_keras.utils.cli import option
+from vgg_keras.utils.options import Options, option
 
 
-@dataclasses.dataclass(frozen=True)
-class BenchmarkOptions:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions(Options):
     """Flags of the benchmark."""
 
     net: str = option("A", "the net", choices=tuple(NETS))

@@ -24,12 +24,13 @@ from vgg_keras.serving import check_photos, versions, warmup
 from vgg_keras.serving.agreement import Agreement
 from vgg_keras.serving.client import local_server
 from vgg_keras.serving.servable import CLASSIFY
-from vgg_keras.utils import cli
-from vgg_keras.utils.cli import UserError, option
+from vgg_keras.utils import cli, console
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.options import Options, option
 
 
-@dataclasses.dataclass(frozen=True)
-class BenchmarkOptions:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions(Options):
     """Flags of the benchmark."""
 
     model: tuple[str, ...] = option((), "a folder of versions; again for those that are compared with the first")
@@ -53,7 +54,7 @@ def main(options: BenchmarkOptions) -> None:
         ]
         for client in clients:
             client.predict(CLASSIFY, warmup.encode_photos(sent[:1]))
-        with cli.progress_bar("photos", len(sent), " photos", leave=False) as bar:
+        with console.progress_bar("photos", len(sent), " photos", leave=False) as bar:
             for number, photo in enumerate(sent):
                 for index, client in enumerate(clients):
                     start = time.perf_counter()

@@ -20,16 +20,18 @@ from data_prep.sources import RawImage, Source
 from data_prep.summary import BAD_IMAGES, DatasetSummary, SplitSummary
 from vgg_keras.data import rgb_statistics
 from vgg_keras.data.labels import label_files
-from vgg_keras.utils import cli
-from vgg_keras.utils.cli import UserError, option, progress_bar
+from vgg_keras.utils.console import progress_bar
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.hardware import cpu_count
+from vgg_keras.utils.options import Options, option
 
 # Size of the buffer that tensorflow-datasets sorts in memory before it uses the disk. Its default, 1000 MiB, is more
 # than a whole run may use.
 _SORT_BUFFER_BYTES = 64 << 20
 
 
-@dataclasses.dataclass(frozen=True)
-class PrepareOptions:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PrepareOptions(Options):
     """Flags of every verb of `data_prep` that writes records."""
 
     output_dir: str = option("", "folder of the data set; must be missing or empty", required=True)
@@ -196,7 +198,7 @@ def write_dataset(
     preparation = Preparation(options.resize_smallest_side, only_jpeg, upright)
     bad_images: list[str] = []
     try:
-        with _mapper(options.num_workers or cli.cpu_count()) as mapper:
+        with _mapper(options.num_workers or cpu_count()) as mapper:
             writers = {
                 split: _SplitWriter(
                     split, source, dataclasses.replace(preparation, measure=split == "train"), mapper, bad_images

@@ -9,19 +9,21 @@ import functools
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.sources import Listing, RawImage, Source, assign_split, open_tar, read_member, tar_files
 from data_prep.summary import print_summary
 from vgg_keras.utils import cli
-from vgg_keras.utils.cli import UserError, option
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.options import option
 
 URL = "https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz"
 SHA256 = "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class FlowersOptions(PrepareOptions):
     """Flags of `data_prep.flowers`."""
 
@@ -96,5 +98,7 @@ def main(options: FlowersOptions) -> None:
     print_summary(summary)
 
 
+run = partial(cli.run, main, FlowersOptions)
+
 if __name__ == "__main__":
-    cli.run(main, FlowersOptions)
+    run()

@@ -10,6 +10,7 @@ import dataclasses
 import fnmatch
 import functools
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from data_prep.builder import PrepareOptions, write_dataset
@@ -17,10 +18,11 @@ from data_prep.sources import Listing, RawImage, Source, assign_split
 from data_prep.summary import print_summary
 from vgg_keras.data.photo_files import IMAGE_SUFFIXES
 from vgg_keras.utils import cli
-from vgg_keras.utils.cli import UserError, option
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.options import option
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageFolderOptions(PrepareOptions):
     """Flags of `data_prep.image_folder`."""
 
@@ -112,5 +114,7 @@ def main(options: ImageFolderOptions) -> None:
     print_summary(summary)
 
 
+run = partial(cli.run, main, ImageFolderOptions)
+
 if __name__ == "__main__":
-    cli.run(main, ImageFolderOptions)
+    run()

@@ -12,6 +12,7 @@ import fnmatch
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.sources import RawImage, Source, open_tar, read_member, tar_files
 from data_prep.summary import print_summary
 from vgg_keras.utils import cli
-from vgg_keras.utils.cli import UserError, option
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.options import option
 
 _TARS = {
     "train": "ILSVRC2012_img_train.tar",
@@ -30,7 +32,7 @@ _TARS = {
 _OFFICIAL = {147_897_477_120: 1_281_167, 6_744_924_160: 50_000}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageNetOptions(PrepareOptions):
     """Flags of `data_prep.imagenet`."""
 
@@ -141,5 +143,7 @@ def main(options: ImageNetOptions) -> None:
     print_summary(summary)
 
 
+run = partial(cli.run, main, ImageNetOptions)
+
 if __name__ == "__main__":
-    cli.run(main, ImageNetOptions)
+    run()

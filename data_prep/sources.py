@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 # Chosen such that each class of the flower set is split 9:1 to within two photos. Changing it would move photos between
 # the splits of every data set written so far.

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from data_prep.sources import Source
-from vgg_keras.utils import cli
+from vgg_keras.utils import console
 
 # File beside the records that lists the images that were left out.
 BAD_IMAGES = "bad_images.txt"
@@ -89,7 +89,7 @@ class DatasetSummary:
 
 def print_summary(summary: DatasetSummary) -> None:
     """Prints the summary of a data set and the command that trains on it; for verbs."""
-    cli.print_table(summary.table())
+    console.say_table(summary.table())
     folder = summary.output_dir
     if summary.bad_images:
         print(f"left out {len(summary.bad_images)} images that do not decode: {folder / BAD_IMAGES}")

@@ -6,16 +6,18 @@ python -m data_prep.verify --data_dir=data/flowers
 import dataclasses
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import tqdm
 
 from vgg_keras.utils import cli
-from vgg_keras.utils.cli import UserError, option, reason
+from vgg_keras.utils.errors import UserError, reason
+from vgg_keras.utils.options import Options, option
 
 
-@dataclasses.dataclass(frozen=True)
-class VerifyOptions:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VerifyOptions(Options):
     """Flags of `data_prep.verify`."""
 
     data_dir: str = option("", "a data set in TFDS format", required=True)
@@ -89,5 +91,7 @@ def main(options: VerifyOptions) -> None:
     print(f"{options.data_dir}: {num_records:,} records read, counted and decoded; all are whole")
 
 
+run = partial(cli.run, main, VerifyOptions)
+
 if __name__ == "__main__":
-    cli.run(main, VerifyOptions)
+    run()

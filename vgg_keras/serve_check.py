@@ -4,137 +4,20 @@ python -m vgg_keras.serve_check --model=saved_models/vgg16
 python -m vgg_keras.serve_check --model=saved_models/vgg16 --url=http://localhost:8501 --url=grpc://localhost:8500
 """
 
-import contextlib
-import dataclasses
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from functools import partial
 
-import numpy as np
-from rich.table import Table
-
-from vgg_keras.data import photo_files
-from vgg_keras.inference.loading import load_for_inference
-from vgg_keras.inference.predictor import Predictor
-from vgg_keras.inference.protocol import TestProtocol
-from vgg_keras.serving import exporter, versions, warmup
-from vgg_keras.serving.agreement import TOLERANCES
-from vgg_keras.serving.check_photos import read_servable_photo
-from vgg_keras.serving.checks import Checks, Outcome, Photos, run_all
-from vgg_keras.serving.client import Client, connect, local_server
-from vgg_keras.serving.servable import CLASSIFY
-from vgg_keras.serving.warmup import WarmUpRequest
+from vgg_keras.tasks.options import ServeCheckOptions
 from vgg_keras.utils import cli
-from vgg_keras.utils.cli import UserError, option
-
-
-@dataclasses.dataclass(frozen=True)
-class ServeCheckOptions:
-    """Flags of `vgg_keras.serve_check`."""
-
-    model: str = option("", "the folder of versions; its newest one is checked", required=True)
-    url: tuple[str, ...] = option(
-        (),
-        "URL of a server: http://HOST:8501 (REST) or grpc://HOST:8500, again for both; none: a local process that has "
-        "TensorFlow alone",
-    )
-    name: str = option("", "the model's name on the server; empty: the folder's")
-    photos: tuple[str, ...] = option(
-        (), "a file, folder or glob of JPEG, PNG, GIF or BMP photos, again for more; none: those of the warm-up file"
-    )
-    source: str = option("", "the .keras file that --photos are compared with; empty: the one it was exported from")
-    concurrency: int = option(4, "number of requests at the same time", lower=1)
-    batch_size: int = option(8, "number of photos in a request of several", lower=2)
-
-
-def photos_to_send(options: ServeCheckOptions, record: dict, requests: Sequence[WarmUpRequest]) -> Photos:
-    """Reads the photos that are sent, and the posteriors that the source model computes for them.
-
-    Args:
-        options: flags of the verb.
-        record: record of the exported model.
-        requests: requests of the warm-up file, whose photos are sent if --photos is not given.
-
-    Raises:
-        UserError: a photo cannot be read, the source model is missing, or the model was exported from another file.
-    """
-    if not options.photos:
-        known = [one for one in requests if one.signature == CLASSIFY and len(one.inputs["image_bytes"]) == 1]
-        expected = np.concatenate([one.expected["posterior"] for one in known])
-        return Photos([one.inputs["image_bytes"][0] for one in known], expected)
-    source = options.source or record["source"]
-    scales = ",".join(map(str, record["test_scales"]))
-    protocol = TestProtocol(record["method"], scales, record["flip"], record["average"])
-    predictor = Predictor(load_for_inference(Path(source), protocol), protocol)
-    if not options.source and predictor.model.sha256 != record["source_sha256"]:
-        raise UserError(f"{source} is not the file that {options.model} was exported from; name that with --source")
-    sent = [read_servable_photo(path) for path in photo_files.find(options.photos)]
-    return Photos(sent, exporter.source_posteriors(predictor, sent))
-
-
-def show(title: str, outcomes: Sequence[Outcome]) -> None:
-    """Prints a table with a row for each check."""
-    table = Table("check", "requests", "photos", "p50 ms", "p99 ms", "photos/s", "same top-1", "largest diff.", "")
-    table.title = title
-    for outcome in outcomes:
-        timed, compared = [""] * 5, [""] * 2
-        if outcome.seconds:
-            latencies = [f"{outcome.percentile(percent):.0f}" for percent in (50, 99)]
-            counts = [str(len(outcome.seconds)), str(outcome.num_images)]
-            timed = [*counts, *latencies, f"{outcome.images_per_second():.2f}"]
-        if outcome.agreement:
-            found = outcome.agreement
-            compared = [f"{found.same_top1} of {found.num_photos}", f"{found.largest_difference:.1e}"]
-        table.add_row(outcome.check, *timed, *compared, outcome.problem or "ok")
-    cli.print_table(table)
-
-
-@contextlib.contextmanager
-def open_clients(options: ServeCheckOptions, version: Path, name: str) -> Iterator[dict[str, Client]]:
-    """Yields a client for each server, by the server's URL or description; ends a local server afterwards.
-
-    Args:
-        options: flags of the verb.
-        version: folder of the exported version, which a local server loads.
-        name: name of the model on the server.
-
-    Raises:
-        UserError: a URL is neither http:// nor grpc://, or the local server cannot load the model.
-    """
-    if options.url:
-        yield {url: connect(url, name) for url in options.url}
-        return
-    with local_server(version, name) as client:
-        yield {"a process with TensorFlow alone": client}
 
 
 def main(options: ServeCheckOptions) -> None:
-    """Checks every server, and prints the outcomes.
+    """Checks every server, and prints the outcomes."""
+    with cli.loading_libraries():
+        from vgg_keras.tasks import serving_check
+    serving_check.check_server(options)
 
-    Raises:
-        UserError: the exported model or the photos cannot be used, or, at the end, a check failed.
-    """
-    folder = Path(options.model)
-    version = versions.newest(folder)
-    record = exporter.read_record(version)
-    requests = warmup.read(version)
-    sent = photos_to_send(options, record, requests)
-    failed = []
-    with open_clients(options, version, options.name or folder.resolve().name) as clients:
-        for server, client in clients.items():
-            checks = Checks(
-                client,
-                sent,
-                tolerance=TOLERANCES[record["precision"]],
-                max_pixels=round(record["max_megapixels"] * 1e6),
-                concurrency=options.concurrency,
-                batch_size=options.batch_size,
-            )
-            outcomes = run_all(checks, requests, lambda check: print(f"{check} ..."))
-            show(f"{version}, {record['net']}, {record['precision']}: {server}", outcomes)
-            failed += [f"{outcome.check} ({server})" for outcome in outcomes if outcome.problem]
-    if failed:
-        raise UserError(f"{len(failed)} checks failed: {', '.join(failed)}")
 
+run = partial(cli.run, main, ServeCheckOptions)
 
 if __name__ == "__main__":
-    cli.run(main, ServeCheckOptions)
+    run()

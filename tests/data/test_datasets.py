@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from vgg_keras.data import datasets, input_pipeline
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")

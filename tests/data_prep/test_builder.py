@@ -11,8 +11,8 @@ import pytest
 from data_prep.builder import PrepareOptions, write_dataset
 from tests.helpers.photos import encode, make_source, read, write
 from tests.helpers.processes import start_verb
-from vgg_keras.utils import cli
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils import errors
+from vgg_keras.utils.errors import UserError
 
 
 def test_records_labels_and_side_files(tmp_path, capsys):
@@ -80,7 +80,7 @@ def test_full_disk(tmp_path):
         images = [(f"{seed}", encode((300, 300), seed=seed)) for seed in range(10)]
         with pytest.raises(Exception, match=r"(?i)no space left on device") as caught:
             write(make_source(images), disk / "out")
-        assert cli.explain(caught.value).startswith("the disk is full")
+        assert errors.explain(caught.value).startswith("the disk is full")
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", disk], check=True)

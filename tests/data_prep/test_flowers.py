@@ -8,7 +8,7 @@ import pytest
 from data_prep.flowers import flower_archive
 from data_prep.sources import assign_split
 from tests.helpers.photos import encode, make_tar
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 
 def test_split_is_a_function_of_the_file_name_alone():

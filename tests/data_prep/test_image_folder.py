@@ -5,7 +5,7 @@ import pytest
 from data_prep.image_folder import image_folder
 from data_prep.sources import assign_split
 from tests.helpers.photos import encode
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 
 def fill(folder, names, count=3):

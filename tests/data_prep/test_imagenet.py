@@ -7,7 +7,7 @@ from PIL import Image
 
 from data_prep import imagenet
 from tests.helpers.photos import encode, make_tar, read
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 
 def test_synsets():

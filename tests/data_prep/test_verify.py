@@ -6,7 +6,7 @@ import pytest
 
 from data_prep import verify
 from data_prep.verify import VerifyOptions
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from vgg_keras.inference import protocol
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.protocol import TestProtocol
 from vgg_keras.models import saving
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")

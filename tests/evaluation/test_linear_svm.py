@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vgg_keras.evaluation import linear_svm
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 
 def test_mean_average_precision_where_images_have_several_labels():

@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests.helpers.evaluation_data import photo, write_photos
 from vgg_keras.data.manifest import SplitManifest
-from vgg_keras.evaluation import figures, markdown_report, results
+from vgg_keras.evaluation import figures, markdown_report, results, tables
 from vgg_keras.evaluation.markdown_report import FinishedEvaluation
 
 CLASSES = [f"class {index:02}" for index in range(30)]
@@ -85,5 +85,5 @@ def test_without_mistakes(finished, tmp_path):
 
 def test_ilsvrc_needs_no_note(finished):
     whole = {"data_set": "imagenet2012", "split": "validation", "num_images": 50_000, "num_classes": 1000}
-    assert results.data_note(whole) == ""
-    assert "are 100 images of imagenet2012" in results.data_note({**whole, "num_images": 100})
+    assert tables.data_note(whole) == ""
+    assert "are 100 images of imagenet2012" in tables.data_note({**whole, "num_images": 100})

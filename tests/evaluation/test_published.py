@@ -5,13 +5,13 @@ import re
 import pytest
 
 from tests.helpers.paths import ROOT
-from vgg_keras.evaluate import EvaluateOptions
 from vgg_keras.evaluation import published
 from vgg_keras.evaluation.published import PUBLISHED
 from vgg_keras.inference import protocol
 from vgg_keras.inference.protocol import TrainedNet
+from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.training.config import TrainConfig
-from vgg_keras.utils.cli import parse
+from vgg_keras.utils.options import parse
 
 CONFIGS = sorted(path.stem for path in (ROOT / "configs" / "tables").glob("table*.cfg"))
 

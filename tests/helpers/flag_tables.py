@@ -12,14 +12,18 @@ from data_prep.image_folder import ImageFolderOptions
 from data_prep.imagenet import ImageNetOptions
 from data_prep.verify import VerifyOptions
 from tests.helpers.paths import ROOT
-from vgg_keras.evaluate import EvaluateOptions
-from vgg_keras.export import ExportOptions
-from vgg_keras.features import FeaturesOptions
-from vgg_keras.predict import PredictOptions
-from vgg_keras.pretrained import PretrainedOptions
-from vgg_keras.report import ReportOptions
-from vgg_keras.serve_check import ServeCheckOptions
+from vgg_keras.tasks.options import (
+    EvaluateOptions,
+    ExportOptions,
+    FeaturesOptions,
+    PredictOptions,
+    PretrainedOptions,
+    ReportOptions,
+    ServeCheckOptions,
+)
 from vgg_keras.training.config import TrainConfig
+from vgg_keras.utils import help_text
+from vgg_keras.utils.options import flag_fields
 
 README = ROOT / "README.md"
 VERBS = {
@@ -42,21 +46,17 @@ _HEADER = "| flag | default | |\n|---|---|---|\n"
 
 def flag_row(field: dataclasses.Field) -> str:
     """Returns the row of a flag in the README's table."""
-    default = (
-        "required" if field.metadata["required"] else f"`{field.default}`" if field.default not in ("", ()) else ""
-    )
-    choices = field.metadata["choices"]
-    text = f"{field.metadata['help']}{'; one of ' + ', '.join(choices) if choices else ''}"
-    name = f"{field.name.upper()}..." if field.metadata["positional"] else f"--{field.name}"
-    return f"| `{name}` | {default} | {text} |"
+    default = help_text.default_text(field)
+    shown = default if default in ("", "required") else f"`{default}`"
+    return f"| `{help_text.flag_name(field)}` | {shown} | {help_text.describe(field)} |"
 
 
 def main() -> None:
     """Rewrites the tables in the README."""
-    shared = {field.name for field in dataclasses.fields(PrepareOptions)}
-    sections = {SHARED: dataclasses.fields(PrepareOptions)}
+    shared = {field.name for field in flag_fields(PrepareOptions)}
+    sections = {SHARED: flag_fields(PrepareOptions)}
     for verb, options in VERBS.items():
-        fields = dataclasses.fields(options)
+        fields = flag_fields(options)
         if issubclass(options, PrepareOptions):
             fields = [field for field in fields if field.name not in shared]
         sections[f"`python -m {verb}`"] = fields

@@ -14,7 +14,7 @@ import zipfile
 
 import numpy as np
 
-from vgg_keras.models.vgg import NETS
+from vgg_keras.models.architectures import NETS
 
 WIDTHS = (4, 8, 16, 32, 32)
 CLASSES, FC_WIDTH = 5, 256  # a sixteenth of the paper's width, as in the trunk

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from vgg_keras.evaluation import results
+from vgg_keras.evaluation import tables
 from vgg_keras.inference import protocol
 from vgg_keras.inference.views import ViewSpec
 from vgg_keras.serving import model_card
@@ -28,7 +28,7 @@ def test_scales_of_sections_4_1_and_4_2(train_scale, kind, expected):
 
 @pytest.mark.parametrize("method", protocol.METHODS)
 def test_every_method_is_known_wherever_methods_are_named(method):
-    assert method in results.METHOD_NAMES
+    assert method in tables.METHOD_NAMES
     choices = {field.name: field.metadata["choices"] for field in dataclasses.fields(protocol.ProtocolOptions)}[
         "method"
     ]

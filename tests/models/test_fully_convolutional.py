@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from tests.helpers.nets import flower, small
 from vgg_keras.models import fully_convolutional
-from vgg_keras.models.vgg import NETS, Initialization, build
-from vgg_keras.utils.cli import UserError
+from vgg_keras.models.architectures import NETS
+from vgg_keras.models.vgg import Initialization, build
+from vgg_keras.utils.errors import UserError
 
 
 def test_every_position_of_the_map_is_fc6_to_8_of_its_7x7_window():

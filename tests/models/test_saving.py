@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tests.helpers.nets import small
 from vgg_keras.models import saving
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 pytestmark = pytest.mark.generations
 

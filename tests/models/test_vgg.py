@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers.nets import small
-from vgg_keras.models import vgg
-from vgg_keras.models.vgg import NETS, Initialization, build
+from vgg_keras.models import architectures
+from vgg_keras.models.architectures import NETS
+from vgg_keras.models.vgg import Initialization, build
 
 # The paper's Table 2 gives millions; these are the sums of k*k*in*out + out over the layers, for 1000 classes.
 pytestmark = pytest.mark.generations
@@ -47,11 +48,11 @@ def test_logits_equal_keras_applications(net):
     theirs.set_weights(ours.get_weights())
     image = np.random.default_rng(0).uniform(0, 255, (1, 224, 224, 3)).astype(np.float32)
     scores = keras.Model(ours.input, ours.get_layer("fc8").output)
-    expected = theirs(image - np.float32(vgg.IMAGENET_MEAN_RGB), training=False).numpy()
+    expected = theirs(image - np.float32(architectures.IMAGENET_MEAN_RGB), training=False).numpy()
     np.testing.assert_allclose(scores(image, training=False), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("net", vgg.NETS)
+@pytest.mark.parametrize("net", architectures.NETS)
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_gradients_reach_every_parameter(net, batch_norm, photos):
     model = small(net, batch_norm=batch_norm)
@@ -111,7 +112,7 @@ def test_initial_weights(name, stddev):
         ({"net": "A", "width_multiplier": 0.001}, "width_multiplier leaves layers without channels, received 0.001"),
         (
             {"net": "A", "initialization": Initialization("zeros")},
-            "must be one of normal, glorot, he, received 'zeros'",
+            "must be one of glorot, normal, he, received 'zeros'",
         ),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from tests.helpers.evaluation_data import CLASSES, photo
 from vgg_keras.serving import agreement
 from vgg_keras.serving.agreement import ConvertedModel
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 
 def test_one_that_does_not_agree_is_refused():

@@ -9,9 +9,10 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tests.helpers import numpy_net
 from tests.helpers.evaluation_data import MEAN_RGB, SIZES, photo, save_net, write_photos
+from tests.helpers.verbs import call_verb
 from vgg_keras import export
-from vgg_keras.export import ExportOptions
-from vgg_keras.utils.cli import UserError, parse
+from vgg_keras.tasks.options import ExportOptions
+from vgg_keras.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def place(tmp_path_factory):
 
 
 def run(place, *arguments):
-    export.main(parse([f"--model={place / 'run'}", *arguments], ExportOptions))
+    call_verb(export.main, [f"--model={place / 'run'}", *arguments], ExportOptions)
 
 
 @pytest.fixture(scope="module")

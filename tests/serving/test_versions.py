@@ -3,7 +3,7 @@
 import pytest
 
 from vgg_keras.serving import versions
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 
 def test_versions_of_another_format_are_left_alone(tmp_path):

@@ -6,18 +6,19 @@ import re
 import pytest
 
 from tests.helpers.paths import ROOT
-from vgg_keras.models.vgg import NETS
+from vgg_keras.models.architectures import NETS
 from vgg_keras.training.config import MAY_CHANGE, TrainConfig
-from vgg_keras.utils.cli import UserError, parse
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.options import parse
 
 CONFIGS = sorted(path.name for path in (ROOT / "configs").glob("*.cfg") if path.name != "base.cfg")
 
 
-def test_the_papers_hyper_parameters_are_the_defaults():
+def test_the_papers_hyper_parameters_are_the_defaults_but_for_the_first_weights():
     options = parse(["--output_dir=x"], TrainConfig)
     expected = {
         "batch_size": 256, "momentum": 0.9, "weight_decay": 5e-4, "dropout": 0.5, "learning_rate": 1e-2, "epochs": 74,
-        "optimizer": "sgd", "initializer": "normal", "initializer_variance": 1e-2, "input_size": 224, "rgb_shift": 0.1,
+        "optimizer": "sgd", "initializer": "glorot", "initializer_variance": 1e-2, "input_size": 224, "rgb_shift": 0.1,
         "train_scale": "256", "batch_norm": False, "width_multiplier": 1.0,
     }  # fmt: skip
     assert {name: getattr(options, name) for name in expected} == expected
@@ -52,7 +53,7 @@ def test_a_jittered_net_starts_from_the_run_before_it():
 @pytest.mark.parametrize("scale", ["", "x", "100", "512,256", "256,384,512"])
 def test_illegal_scales(scale):
     with pytest.raises(UserError, match=f"--train_scale={scale} must be one side, or the smallest and the largest"):
-        TrainConfig(train_scale=scale).scale_range()
+        TrainConfig(output_dir="x", train_scale=scale).scale_range()
 
 
 def test_flags_that_may_change_on_resume_exist():

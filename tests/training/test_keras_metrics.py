@@ -12,7 +12,7 @@ from tests.helpers.paths import TINY_CONFIG
 from tests.helpers.train_steps import make
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.training.keras_metrics import ValidationMetrics
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 pytestmark = pytest.mark.generations
 # The best classes of the three rows are 1, 0, 2, the second best ones 0, 2, 1.

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from vgg_keras.training import optimizers
 from vgg_keras.training.optimizers import OptimizerConfig
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.keras_compat import KERAS_3
 
 pytestmark = pytest.mark.generations

@@ -17,7 +17,7 @@ from vgg_keras.models import saving
 from vgg_keras.models.vgg import build
 from vgg_keras.training import checkpoints, freezing, optimizers, run_dir, schedules, train_step
 from vgg_keras.utils import keras_compat
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.keras_compat import KERAS_3
 
 pytestmark = pytest.mark.generations

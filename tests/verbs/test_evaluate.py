@@ -12,11 +12,12 @@ import pytest
 
 from tests.helpers.evaluation_data import CLASSES, SIZES, photo, save_net, write_photos
 from tests.helpers.processes import start_verb
+from tests.helpers.verbs import call_verb
 from vgg_keras import evaluate
-from vgg_keras.evaluate import EvaluateOptions
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
 from vgg_keras.models import saving
-from vgg_keras.utils.cli import UserError, parse
+from vgg_keras.tasks.options import EvaluateOptions
+from vgg_keras.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def place(tmp_path_factory):
 def run(place, output_dir, *flags, models=("a",)):
     """Runs the verb in this process on models and data of a folder; returns the record of the evaluation."""
     arguments = [*(f"--model={place / model}" for model in models), f"--data_dir={place / 'data'}"]
-    evaluate.main(parse([*arguments, f"--output_dir={output_dir}", *flags], EvaluateOptions))
+    call_verb(evaluate.main, [*arguments, f"--output_dir={output_dir}", *flags], EvaluateOptions)
     return json.loads((output_dir / "evaluation.json").read_text())
 
 

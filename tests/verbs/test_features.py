@@ -8,11 +8,12 @@ import tensorflow_datasets as tfds
 
 from tests.helpers.descriptors import expected_descriptors
 from tests.helpers.evaluation_data import CLASSES, SIZES, encoded_images, photo, save_net, write_photos
+from tests.helpers.verbs import call_verb
 from vgg_keras import features
 from vgg_keras.data import datasets
 from vgg_keras.evaluation import linear_svm
-from vgg_keras.features import FeaturesOptions
-from vgg_keras.utils.cli import UserError, parse
+from vgg_keras.tasks.options import FeaturesOptions
+from vgg_keras.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def place(tmp_path_factory):
 def run(place, output, *flags, models="a"):
     arguments = [f"--data_dir={place / 'data'}", f"--output={output}", "--train_split=validation"]
     arguments += [f"--model={place / model}" for model in models]
-    features.main(parse([*arguments, *flags], FeaturesOptions))
+    call_verb(features.main, [*arguments, *flags], FeaturesOptions)
     with np.load(output) as arrays:
         return dict(arrays)
 

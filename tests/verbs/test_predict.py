@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from tests.helpers.evaluation_data import CLASSES, expected_posteriors, photo, save_net
+from tests.helpers.verbs import call_verb
 from vgg_keras import predict
 from vgg_keras.data import photo_files
-from vgg_keras.predict import PredictOptions
-from vgg_keras.utils.cli import UserError, parse
+from vgg_keras.tasks.options import PredictOptions
+from vgg_keras.utils.errors import UserError
 
 SIZE = (90, 70)
 
@@ -33,7 +34,7 @@ def place(tmp_path):
 
 
 def run(place, *arguments):
-    predict.main(parse([f"--model={place / 'run'}", *map(str, arguments)], PredictOptions))
+    call_verb(predict.main, [f"--model={place / 'run'}", *map(str, arguments)], PredictOptions)
 
 
 def read(path):

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from tests.helpers.torch_net import CLASSES, images, torch_forward, torch_save, torch_state
+from tests.helpers.verbs import call_verb
 from vgg_keras import pretrained
 from vgg_keras.models import saving
-from vgg_keras.pretrained import PretrainedOptions
-from vgg_keras.utils.cli import UserError, parse
+from vgg_keras.tasks.options import PretrainedOptions
+from vgg_keras.utils.errors import UserError
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def source(tmp_path):
 
 
 def run(source, output, *flags):
-    pretrained.main(parse([f"--source={source}", f"--output={output}", *flags], PretrainedOptions))
+    call_verb(pretrained.main, [f"--source={source}", f"--output={output}", *flags], PretrainedOptions)
     return keras.saving.load_model(output)
 
 
@@ -45,7 +46,7 @@ def test_what_is_refused(source, tmp_path):
         run(source, tmp_path / "a.keras", "--num_classes=9", "--strict")
     with pytest.raises(UserError, match=r"--output=.*a\.h5 must end in \.keras"):
         run(source, tmp_path / "a.h5")
-    with pytest.raises(UserError, match=r"net must be one of A, A-LRN, B.* received 'Z'"):
+    with pytest.raises(UserError, match=r"--net=Z must be one of A, A-LRN, B"):
         run(source, tmp_path / "a.keras", "--net=Z")
     with pytest.raises(UserError, match="input_size must be a positive multiple of 32, received 100"):
         run(source, tmp_path / "a.keras", "--input_size=100")

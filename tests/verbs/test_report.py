@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from tests.helpers.verbs import call_verb
 from vgg_keras import report
-from vgg_keras.report import ReportOptions
-from vgg_keras.utils.cli import UserError, parse
+from vgg_keras.tasks.options import ReportOptions
+from vgg_keras.utils.errors import UserError
 
 
 def write_record(folder, results, num_images=50_000, data_set="imagenet2012", images="all"):
@@ -34,7 +35,7 @@ def result(nets, train_scales, test_scales, method, top1, top5, flip=True):
 
 
 def run(folder, *flags):
-    report.main(parse([f"--evaluations_dir={folder}", *flags], ReportOptions))
+    call_verb(report.main, [f"--evaluations_dir={folder}", *flags], ReportOptions)
 
 
 def test_results_find_their_cells(tmp_path, capsys):

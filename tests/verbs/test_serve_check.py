@@ -11,12 +11,15 @@ from PIL import Image
 
 from tests.helpers import rest_server
 from tests.helpers.evaluation_data import CLASSES, SIZES, photo, save_net
+from tests.helpers.verbs import call_verb
 from vgg_keras import serve_check
-from vgg_keras.serve_check import ServeCheckOptions
 from vgg_keras.serving import check_photos, exporter, warmup
 from vgg_keras.serving.checks import Checks, Outcome, Photos, run_all
 from vgg_keras.serving.client import Client, RequestRefused, connect, local_server
-from vgg_keras.utils.cli import UserError, parse
+from vgg_keras.tasks import serving_check
+from vgg_keras.tasks.options import ServeCheckOptions
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.options import parse
 
 pytestmark = pytest.mark.multiprocess
 ALL = ["warm-up file", "one photo a request", "8 photos a request", "4 requests at a time", "PNG, BMP and GIF in one"]
@@ -44,7 +47,7 @@ def server(place):
 
 
 def run(place, *arguments):
-    serve_check.main(parse([f"--model={place / 'models' / 'tiny'}", *arguments], ServeCheckOptions))
+    call_verb(serve_check.main, [f"--model={place / 'models' / 'tiny'}", *arguments], ServeCheckOptions)
 
 
 def rows(printed):
@@ -188,10 +191,10 @@ def test_errors(place, tmp_path, capsys):
     assert "Connection refused" in capsys.readouterr().out
     (tmp_path / "1" / "assets.extra").mkdir(parents=True)
     with pytest.raises(UserError, match=r"export\.json is missing or damaged, so this is no export of ours"):
-        serve_check.main(parse([f"--model={tmp_path}"], ServeCheckOptions))
+        call_verb(serve_check.main, [f"--model={tmp_path}"], ServeCheckOptions)
     (tmp_path / "1" / "assets.extra" / "export.json").write_text("{}")
     with pytest.raises(UserError, match="tf_serving_warmup_requests is missing or damaged"):
-        serve_check.main(parse([f"--model={tmp_path}"], ServeCheckOptions))
+        call_verb(serve_check.main, [f"--model={tmp_path}"], ServeCheckOptions)
     with pytest.raises(UserError, match="cannot be served: "), local_server(tmp_path / "1", "x"):
         pass
 
@@ -204,9 +207,9 @@ def test_photos_are_compared_with_the_model_that_was_exported(place, tmp_path):
     with pytest.raises(
         UserError, match=r"best\.keras is not the file that .* was exported from; name that with --source"
     ):
-        serve_check.photos_to_send(flags, other, [])
+        serving_check.photos_to_send(flags, other, [])
     picture = Image.open(io.BytesIO(photo(0, (90, 64))))
     picture.save(tmp_path / "a.webp")
     flags = parse([f"--model={place}", f"--photos={tmp_path / 'a.webp'}"], ServeCheckOptions)
     with pytest.raises(UserError, match=r"a\.webp does not decode: it is no JPEG, PNG, GIF or BMP"):
-        serve_check.photos_to_send(flags, content, [])
+        serving_check.photos_to_send(flags, content, [])

@@ -11,11 +11,12 @@ import pytest
 from tests.helpers.photos import decoded
 from tests.helpers.torch_net import CLASSES, FC_WIDTH, WIDTHS, images, torch_forward, torch_save, torch_state
 from vgg_keras.models import saving, vgg
-from vgg_keras.models.vgg import NETS, Initialization, build
+from vgg_keras.models.architectures import NETS
+from vgg_keras.models.vgg import Initialization, build
 from vgg_keras.training import run_dir
 from vgg_keras.training.checkpoints import Checkpoints, Progress
 from vgg_keras.training.schedules import Plateau
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.keras_compat import KERAS_3
 from vgg_keras.weights import formats, transfer
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.torch_net import torch_save, torch_state
 from vgg_keras.models.vgg import build
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 from vgg_keras.weights import formats, transfer
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.helpers.nets import small
 from vgg_keras.models.vgg import Initialization, build
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 from vgg_keras.weights import transfer
 from vgg_keras.weights.transfer import SourceWeights
 

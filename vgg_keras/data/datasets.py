@@ -11,7 +11,8 @@ import tensorflow_datasets as tfds
 from vgg_keras.data import transforms
 from vgg_keras.data.labels import LABEL_NAMES
 from vgg_keras.data.rgb_statistics import RgbMoments, RgbStatistics
-from vgg_keras.utils.cli import UserError, reason
+from vgg_keras.utils.errors import UserError, reason
+from vgg_keras.utils.options import PathLike
 
 # Number of encoded images in the shuffle buffer. It can be small, since the records are shuffled on disk already.
 _SHUFFLE_BUFFER = 4096
@@ -128,7 +129,7 @@ def _find_data_set(data_dir: Path) -> Path:
     return found[0]
 
 
-def open_data(data_dir: str, dataset: str = "", *, multi_label: bool = False) -> ImageData:
+def open_data(data_dir: PathLike, dataset: str = "", *, multi_label: bool = False) -> ImageData:
     """Opens an image classification data set.
 
     Args:

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from vgg_keras.data import transforms
 from vgg_keras.data.datasets import ImageData, broken_records
-from vgg_keras.utils.cli import UserError, progress_bar
+from vgg_keras.utils.console import progress_bar
+from vgg_keras.utils.errors import UserError
 
 _READ_BATCH = 256
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
+from vgg_keras.utils.options import PathLike
 
 _JPEG_QUALITY = 92
 # Height of a line of the caption, relative to the photo's width, and its bounds in pixels.
 _LINE_SHARE, _MIN_LINE, _MAX_LINE = 1 / 16, 12, 36
 
 
-def find(patterns: Sequence[str]) -> list[Path]:
+def find(patterns: Sequence[PathLike]) -> list[Path]:
     """Finds photo files.
 
     Args:

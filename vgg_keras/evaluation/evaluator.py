@@ -17,7 +17,7 @@ from vgg_keras.inference.posteriors import DistributedPredictor
 from vgg_keras.inference.protocol import BOTH, CENTER_CROP, DENSE, TestProtocol, TrainedNet
 from vgg_keras.inference.views import ViewSpec, require_images_fit
 from vgg_keras.models import fully_convolutional
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.metrics import Score
 from vgg_keras.utils.resumable_array import ResumableArray
 

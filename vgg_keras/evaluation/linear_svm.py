@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 _CANDIDATES = tuple(2.0**exponent for exponent in range(-4, 9, 2))
 _FOLDS = 5

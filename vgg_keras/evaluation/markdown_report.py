@@ -11,14 +11,13 @@ import tensorflow as tf
 from vgg_keras.data import transforms
 from vgg_keras.data.datasets import broken_records
 from vgg_keras.data.manifest import SplitManifest
-from vgg_keras.evaluation import figures, results
+from vgg_keras.evaluation import figures, results, tables
 from vgg_keras.evaluation.evaluator import Evaluable
 from vgg_keras.evaluation.figures import Captioned, MappedImage
 from vgg_keras.inference.loading import EvaluatedModel
 from vgg_keras.models import fully_convolutional
 from vgg_keras.utils.files import write_text
 
-REPORT = "report.md"
 _PICTURES = "pictures"
 # Pictures show all classes up to this number; of more classes, only the worst.
 _MAX_CLASSES = 20
@@ -57,8 +56,8 @@ def write(finished: FinishedEvaluation, folder: Path) -> Path:
     photos = dict(_photos(finished.manifest, {*mistakes, *mapped}))
     parts = [_overview(finished), _classes(finished, folder)]
     parts += [_mistakes(finished, folder, mistakes, photos), _maps(finished, folder, mapped, photos)]
-    write_text(folder / REPORT, "\n".join(part for part in parts if part))
-    return folder / REPORT
+    write_text(folder / tables.REPORT, "\n".join(part for part in parts if part))
+    return folder / tables.REPORT
 
 
 def _overview(finished: FinishedEvaluation) -> str:
@@ -69,9 +68,9 @@ def _overview(finished: FinishedEvaluation) -> str:
         f"**Top-1 error {last['top1_error']:.2f}%, top-5 error {last['top5_error']:.2f}%** "
         f"({last['top1_mistakes']:,} and {last['top5_mistakes']:,} mistakes in {last['num_images']:,} images), "
         f"mean cross-entropy {last['loss']:.4f}.\n",
-        results.markdown_table(results.COLUMNS, map(results.table_row, record["results"])),
+        tables.markdown_table(tables.COLUMNS, map(tables.table_row, record["results"])),
     ]
-    note = results.data_note(record["images"])
+    note = tables.data_note(record["images"])
     settings = ", ".join(f"{name} {value}" for name, value in record["settings"].items())
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     models = "".join(f"- `{model['path']}` (SHA-256 {model['sha256'][:16]}…)\n" for model in record["models"])
@@ -99,7 +98,7 @@ def _classes(finished: FinishedEvaluation, folder: Path) -> str:
     counts, column_names = _shown_counts(finished, sorted(worst), names)
     figure = figures.confusion_matrix(counts, [names[index] for index in sorted(worst)], column_names)
     figures.save(figure, folder / _PICTURES / "confusion_matrix.png")
-    table = results.markdown_table(
+    table = tables.markdown_table(
         ("class", "images", "top-1 err. %", "top-5 err. %", "most often taken for"),
         (_class_row(finished, index) for index in worst),
     )

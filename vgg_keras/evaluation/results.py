@@ -1,28 +1,13 @@
-"""Turns results of evaluations into JSON, and into tables like the paper's (arXiv:1409.1556, Tables 3 to 6)."""
+"""Turns results of evaluations into JSON-ready records."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
 
 import numpy as np
-import rich.box
 import tensorflow as tf
-from rich.table import Table
 
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.evaluation.evaluator import Result
-from vgg_keras.inference.protocol import BOTH, CENTER_CROP, DENSE, MULTI_CROP
 from vgg_keras.utils.metrics import top_k_errors
-
-RECORD = "evaluation.json"
-# Identifies the validation split of ILSVRC-2012, on which the paper measures its errors.
-_ILSVRC = {"data_set": "imagenet2012", "split": "validation", "num_images": 50_000, "num_classes": 1000}
-COLUMNS = ("net", "train S", "test Q", "method", "top-1 err. %", "top-5 err. %", "paper's", "images/s")
-METHOD_NAMES = {
-    DENSE: "dense",
-    MULTI_CROP: "multi-crop",
-    BOTH: "multi-crop & dense",
-    CENTER_CROP: "centre crop",
-}
 
 
 def result_record(result: Result) -> dict:
@@ -94,73 +79,3 @@ def confusions(posteriors: np.ndarray, labels: np.ndarray) -> list[list[int]]:
     """Returns [class, predicted class, images] for each pair that occurs, as `evaluation.json` stores it."""
     matrix = confusion_matrix(posteriors, labels)
     return [[int(row), int(column), int(matrix[row, column])] for row, column in np.argwhere(matrix)]
-
-
-def is_ilsvrc(identity: dict) -> bool:
-    """Returns whether images, described by `SplitManifest.identity`, are those on which the paper measures errors."""
-    return all(identity[key] == value for key, value in _ILSVRC.items())
-
-
-def data_note(identity: dict) -> str:
-    """Returns a warning against comparing errors on other images with the paper's; "" for the paper's own images."""
-    if is_ilsvrc(identity):
-        return ""
-    return (
-        "The paper's figures are of ILSVRC-2012 validation (50,000 images, 1,000 classes); these are "
-        f"{identity['num_images']:,} images of {identity['data_set']}, split {identity['split']}, "
-        f"{identity['num_classes']:,} classes."
-    )
-
-
-def format_train_scale(train_scale: str) -> str:
-    """Returns a training scale as the paper writes it: 256, [256;512], or ? if it is unknown."""
-    return f"[{train_scale.replace(',', ';')}]" if "," in train_scale else train_scale or "?"
-
-
-def format_errors(top1: float, top5: float) -> str:
-    """Returns two errors in percent as the paper writes them: 24.8/7.5."""
-    return f"{top1:.1f}/{top5:.1f}"
-
-
-def _join_different(parts: Iterable[str]) -> str:
-    """Joins the cells of fused models with " + ", or returns a single cell if they are all the same."""
-    parts = list(parts)
-    return parts[0] if len(set(parts)) == 1 else " + ".join(parts)
-
-
-def net_cells(nets: Sequence[str], train_scales: Sequence[str], test_scales: Sequence[Sequence[int]]) -> list[str]:
-    """Returns a row's first three cells: nets, S and Q."""
-    return [
-        " + ".join(nets),
-        _join_different(map(format_train_scale, train_scales)),
-        _join_different(", ".join(map(str, scales)) for scales in test_scales),
-    ]
-
-
-def table_row(record: dict) -> list[str]:
-    """Returns the cells of COLUMNS for a result, described by `result_record`."""
-    papers = record["paper"]
-    mirrored = "" if record["flip"] else ", no mirror"
-    rate = record["images_per_second"]
-    return [
-        *net_cells(record["nets"], record["train_scales"], record["test_scales"]),
-        METHOD_NAMES[record["method"]] + mirrored,
-        f"{record['top1_error']:.2f}",
-        f"{record['top5_error']:.2f}",
-        format_errors(papers["top1_error"], papers["top5_error"]) if papers else "",
-        f"{rate:.3g}" if rate else "",
-    ]
-
-
-def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Returns a Markdown table."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
-def console_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Returns a table for the console."""
-    table = Table(*columns, title=title, title_justify="left", box=rich.box.SIMPLE_HEAD)
-    for cells in rows:
-        table.add_row(*cells)
-    return table

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vgg_keras.inference.protocol import DENSE, TestProtocol, TrainedNet
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
 
 SUFFIX = ".npz"
@@ -87,7 +87,7 @@ class SavedPosteriors:
                 f"{self.path} holds {', '.join(self.by_method)}, not {', '.join(lacking)}; choose --method so"
             )
         if protocol.test_scales:
-            asked = protocol.scales_for(self.trained, self.path)
+            asked = protocol.scales_for(self.trained, self.path, self.info["model"]["input_size"])
             if asked != self.test_scales:
                 raise UserError(f"{self.path} was computed at Q = {self.test_scales}, --test_scales asks for {asked}")
         settings: dict[str, Any] = {"flip": protocol.flips()}

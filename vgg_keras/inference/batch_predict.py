@@ -10,7 +10,8 @@ from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.inference import views
 from vgg_keras.inference.posteriors import DistributedPredictor
 from vgg_keras.inference.views import ViewSpec
-from vgg_keras.utils.cli import UserError, progress_bar
+from vgg_keras.utils.console import progress_bar
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.resumable_array import ResumableArray
 
 _FLOAT32_SLACK = 1e-3

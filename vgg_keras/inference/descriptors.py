@@ -11,13 +11,11 @@ from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.inference.batch_predict import predict_split
 from vgg_keras.inference.loading import EvaluatedModel
 from vgg_keras.inference.posteriors import VALUES, DistributedPredictor
-from vgg_keras.inference.protocol import DENSE
+from vgg_keras.inference.protocol import AVERAGE, DENSE
 from vgg_keras.inference.views import ViewSpec
 from vgg_keras.models import fully_convolutional
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.resumable_array import ResumableArray
-
-AVERAGE, STACK = "average", "stack"
 
 
 def descriptor_net(

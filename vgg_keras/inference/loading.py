@@ -3,17 +3,16 @@
 import dataclasses
 import functools
 import hashlib
-import json
 import mmap
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 
-from vgg_keras.data.labels import CLASS_INDICES
 from vgg_keras.inference.protocol import DENSE, TestProtocol, TrainedNet
-from vgg_keras.models import fully_convolutional, run_record, saving, vgg
-from vgg_keras.utils.cli import UserError
+from vgg_keras.models import fully_convolutional, metadata, run_record, saving, vgg
+from vgg_keras.models.metadata import ModelMetadata
+from vgg_keras.utils.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +25,7 @@ class EvaluatedModel:
         trained: its net and training scale.
         test_scales: test scales Q in pixels.
         input_size: side of its crops in pixels.
+        metadata: class names and training scale, as far as the file or the run beside it tells them.
     """
 
     path: Path
@@ -33,6 +33,12 @@ class EvaluatedModel:
     trained: TrainedNet
     test_scales: tuple[int, ...]
     input_size: int
+    metadata: ModelMetadata
+
+    @property
+    def label_names(self) -> list[str]:
+        """Label names in the order of the class indices; "class 0", "class 1", ... if they are unknown."""
+        return self.metadata.known_label_names(self.num_classes)
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -75,12 +81,14 @@ def load_for_inference(path: Path, protocol: TestProtocol, class_names: Sequence
     _check_shapes(path, net)
     if DENSE in protocol.base_methods():
         fully_convolutional.require_convertible(net)
+    num_classes, input_size = net.output_shape[-1], net.input_shape[1]
+    described = metadata.read(path, num_classes)
     if class_names is not None:
-        _check_classes(path, net.output_shape[-1], class_names)
-    trained = TrainedNet(vgg.net_name(net) or net.name, run_record.read_train_scale(path.parent))
-    test_scales, input_size = protocol.scales_for(trained, path), net.input_shape[1]
+        _check_classes(path, num_classes, described.class_names, class_names)
+    trained = TrainedNet(vgg.net_name(net) or net.name, described.train_scale)
+    test_scales = protocol.scales_for(trained, path, input_size)
     _check_scales(path, test_scales, input_size)
-    return EvaluatedModel(path, net, trained, test_scales, input_size)
+    return EvaluatedModel(path, net, trained, test_scales, input_size, described)
 
 
 def _check_scales(path: Path, test_scales: Sequence[int], input_size: int) -> None:
@@ -111,14 +119,10 @@ def _sha256(path: Path) -> str:
         return hashlib.sha256(content).hexdigest()
 
 
-def _check_classes(path: Path, num_classes: int, class_names: Sequence[str]) -> None:
-    beside = path.parent / CLASS_INDICES
-    if beside.exists():
-        indices = json.loads(beside.read_text(encoding="utf-8"))
-        known = sorted(indices, key=indices.get)
-        differing = [pair for pair in zip(known, class_names, strict=False) if pair[0] != pair[1]]
-        if differing:
-            ours, theirs = differing[0]
-            raise UserError(f"{path} knows other classes than the data set: {ours!r} where that has {theirs!r}")
+def _check_classes(path: Path, num_classes: int, known: Sequence[str], class_names: Sequence[str]) -> None:
+    differing = [pair for pair in zip(known, class_names, strict=False) if pair[0] != pair[1]]
+    if differing:
+        ours, theirs = differing[0]
+        raise UserError(f"{path} knows other classes than the data set: {ours!r} where that has {theirs!r}")
     if num_classes != len(class_names):
         raise UserError(f"{path} knows {num_classes} classes, the data set has {len(class_names)}")

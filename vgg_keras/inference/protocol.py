@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import ClassVar
 
-from vgg_keras.models import run_record
-from vgg_keras.utils.cli import UserError, option
+from vgg_keras.utils import console
+from vgg_keras.utils.errors import UserError
 
 # What a net is shown of an image; "both" averages the posteriors of the first two (sect. 3.2).
 DENSE, MULTI_CROP, BOTH, CENTER_CROP = "dense", "multi_crop", "both", "center_crop"
@@ -13,6 +13,8 @@ METHODS = (DENSE, MULTI_CROP, BOTH, CENTER_CROP)
 # What is averaged over a class-score map.
 SCORES, POSTERIORS = "scores", "posteriors"
 AVERAGES = (SCORES, POSTERIORS)
+# How the descriptors of several scales are combined.
+AVERAGE, STACK = "average", "stack"
 # The test scales of the paper: one (sect. 4.1) or three (sect. 4.2).
 SINGLE, MULTI = "single", "multi"
 
@@ -40,7 +42,7 @@ class TrainedNet:
     """A net and the scale at which it was trained.
 
     Attributes:
-        net: key of `vgg.NETS`, or the Keras model's name if it is none of the paper's nets.
+        net: key of `architectures.NETS`, or the Keras model's name if it is none of the paper's nets.
         train_scale: training scale S, the smaller side of the rescaled training images in pixels, as `--train_scale`
             takes it: "256", or "256,512" for any scale in between; "" if unknown.
     """
@@ -84,23 +86,30 @@ class TestProtocol:
         """Returns whether views are averaged with their mirror images."""
         return self.method != CENTER_CROP if self.flip is None else self.flip
 
-    def scales_for(self, trained: TrainedNet, path: Path) -> tuple[int, ...]:
+    def scales_for(self, trained: TrainedNet, path: Path, input_size: int) -> tuple[int, ...]:
         """Returns the test scales Q of a model, in pixels.
 
         Args:
             trained: the model's net and training scale.
             path: the model's file, for messages.
+            input_size: side of the model's input in pixels, the one scale of a model whose training scale is unknown.
 
         Raises:
-            UserError: `test_scales` is malformed, or depends on a training scale that is unknown.
+            UserError: `test_scales` is malformed, or asks for several scales and the training scale is unknown.
         """
-        if self.test_scales in ("", SINGLE, MULTI):
-            if not trained.train_scale:
-                raise UserError(
-                    f"{path} has no {run_record.RECORD} beside it that tells the scale it was trained with; "
-                    "give --test_scales=Q,..., such as 256"
-                )
+        if self.test_scales in ("", SINGLE, MULTI) and trained.train_scale:
             return test_scales(trained.scale_range(), self.test_scales or SINGLE)
+        if self.test_scales in ("", SINGLE):
+            console.say(
+                f"{path} does not tell the scale that it was trained at; it is shown photos at Q = {input_size}, the "
+                "side of its input (--test_scales chooses others)"
+            )
+            return (input_size,)
+        if self.test_scales == MULTI:
+            raise UserError(
+                f"{path} does not tell the scale that it was trained at, on which --test_scales={MULTI} depends; "
+                "give the scales, such as --test_scales=256,288"
+            )
         try:
             scales = tuple(int(side) for side in self.test_scales.split(","))
         except ValueError:
@@ -111,35 +120,3 @@ class TestProtocol:
                 f"or {SINGLE} or {MULTI}"
             )
         return scales
-
-
-@dataclasses.dataclass(frozen=True)
-class ScaleOptions:
-    """Flags of every verb that shows images to a trained net."""
-
-    test_scales: str = option(
-        "",
-        "test scales Q, the smallest side in pixels: 256, or 256,384,512; single or multi: those of the paper for the "
-        "training scale; empty: single",
-    )
-    flip: bool | None = option(None, "average each view with its mirror image; None: unless it is the centre crop")
-
-    def protocol(self) -> TestProtocol:
-        """Returns the protocol that the flags describe."""
-        return TestProtocol(DENSE, self.test_scales, self.flip)
-
-
-@dataclasses.dataclass(frozen=True)
-class ProtocolOptions(ScaleOptions):
-    """Flags of the verbs that compute posteriors."""
-
-    method: str = option(
-        DENSE,
-        "what the net is shown: dense: the whole image; multi_crop: a 5x5 grid of crops; center_crop: the centre",
-        choices=(DENSE, MULTI_CROP, CENTER_CROP),
-    )
-    average: str = option(SCORES, "what is averaged over the class-score map", choices=AVERAGES)
-
-    def protocol(self) -> TestProtocol:
-        """Returns the protocol that the flags describe."""
-        return TestProtocol(self.method, self.test_scales, self.flip, self.average)

@@ -10,7 +10,7 @@ from vgg_keras.data import transforms
 from vgg_keras.data.datasets import broken_records
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, MULTI_CROP
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 _GRID = 5
 _NUM_VIEWS = {DENSE: 1, MULTI_CROP: _GRID * _GRID, CENTER_CROP: 1}

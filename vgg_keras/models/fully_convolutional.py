@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.data import transforms
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 _FLOAT32_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.BatchNormalization)
 

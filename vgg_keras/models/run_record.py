@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from vgg_keras.data.labels import LABEL_NAMES
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 HISTORY = "history.jsonl"
 
@@ -62,7 +62,7 @@ def read_train_scale(folder: Path) -> str:
 
 
 def read_label_names(folder: Path, num_classes: int) -> list[str]:
-    """Reads the label names beside a model; if the file is missing, they are "class 0", "class 1", ...
+    """Reads the label names beside a model; returns an empty list if the file is missing.
 
     Args:
         folder: folder of the model.
@@ -73,7 +73,7 @@ def read_label_names(folder: Path, num_classes: int) -> list[str]:
     """
     beside = folder / LABEL_NAMES
     if not beside.exists():
-        return [f"class {index}" for index in range(num_classes)]
+        return []
     names = beside.read_text(encoding="utf-8").splitlines()
     if len(names) != num_classes:
         raise UserError(f"{beside} names {len(names)} classes, the model has {num_classes}")

@@ -6,9 +6,11 @@ import keras
 import tensorflow as tf
 
 # The import of layers registers the classes defined there with Keras, so that files that name them load.
-from vgg_keras.models import layers  # noqa: F401
+from vgg_keras.models import layers, vgg  # noqa: F401
+from vgg_keras.models import metadata as metadata_of_files
+from vgg_keras.models.metadata import ModelMetadata
 from vgg_keras.utils import keras_compat
-from vgg_keras.utils.cli import UserError, reason
+from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.files import write_atomically
 
 
@@ -41,9 +43,33 @@ def float32_copy(model: keras.Model) -> keras.Model:
     return copy
 
 
-def save_model(model: keras.Model, path: Path) -> None:
-    """Writes a model as a `.keras` file in float32; the file is complete or is not written at all."""
-    write_atomically(path, float32_copy(model).save)
+def save_model(model: keras.Model, path: Path, metadata: ModelMetadata | None = None) -> None:
+    """Writes a model as a `.keras` file in float32; the file is complete or is not written at all.
+
+    Args:
+        model: the model.
+        path: the file.
+        metadata: net, training scale and class names, which are kept in the file; None: the net alone.
+    """
+    content = metadata or ModelMetadata(net=vgg.net_name(model) or "")
+
+    def write(temporary: Path) -> None:
+        float32_copy(model).save(temporary)
+        metadata_of_files.embed(temporary, content)
+
+    write_atomically(path, write)
+
+
+def require_model_file(path: Path) -> None:
+    """Checks that a path is that of a `.keras` file, without reading it.
+
+    Raises:
+        UserError: the file is missing, or has another suffix.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing; give a .keras file, such as best.keras in the folder of a finished run")
+    if path.suffix != ".keras":
+        raise UserError(f"{path} is not a .keras file; give one, such as best.keras in the folder of a finished run")
 
 
 def load_model(path: Path) -> keras.Model:
@@ -52,10 +78,7 @@ def load_model(path: Path) -> keras.Model:
     Raises:
         UserError: the file is missing, does not hold a Keras model, or holds one without weights.
     """
-    if not path.is_file():
-        raise UserError(f"{path} is missing; give a .keras file, such as best.keras in the folder of a finished run")
-    if path.suffix != ".keras":
-        raise UserError(f"{path} is not a .keras file; give one, such as best.keras in the folder of a finished run")
+    require_model_file(path)
     try:
         keras_compat.register_addons_of(path)
         if keras_compat.is_foreign(path):

@@ -1,34 +1,22 @@
-"""Lists the nets of arXiv:1409.1556, Table 1, as data, and builds them."""
+"""Builds the nets of arXiv:1409.1556, Table 1."""
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
+from vgg_keras.models.architectures import (
+    BLOCK_WIDTHS,
+    FC_WIDTH,
+    IMAGENET_MEAN_RGB,
+    INITIALIZERS,
+    NETS,
+    TOTAL_STRIDE,
+    find_net,
+)
 from vgg_keras.models.layers import LocalResponseNormalization
-
-IMAGENET_MEAN_RGB = (123.68, 116.779, 103.939)
-
-# Kernel sizes of the convolutions in each of the five blocks (Table 1). A max-pool ends each block.
-NETS: Mapping[str, Sequence[Sequence[int]]] = {
-    "A": ((3,), (3,), (3, 3), (3, 3), (3, 3)),
-    "A-LRN": ((3,), (3,), (3, 3), (3, 3), (3, 3)),
-    "B": ((3, 3), (3, 3), (3, 3), (3, 3), (3, 3)),
-    "C": ((3, 3), (3, 3), (3, 3, 1), (3, 3, 1), (3, 3, 1)),
-    "D": ((3, 3), (3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)),
-    "E": ((3, 3), (3, 3), (3, 3, 3, 3), (3, 3, 3, 3), (3, 3, 3, 3)),
-    # Sect. 4.1 compares B with "a shallow net with five 5x5 conv. layers", one in place of each pair of 3x3 ones.
-    "B-5x5": ((5,), (5,), (5,), (5,), (5,)),
-}
-BLOCK_WIDTHS = (64, 128, 256, 512, 512)
-FC_WIDTH = 4096
-# Each of the five max-pools halves the image.
-TOTAL_STRIDE = 32
-# The layers of a trained net A that initialise a deeper net (sect. 3.1): the first four convolutions and the FC layers.
-PRE_INITIALISED = ("block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc6", "fc7", "fc8")
-INITIALIZERS = ("normal", "glorot", "he")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +24,15 @@ class Initialization:
     """Distribution of the initial weights; biases start at 0.
 
     Attributes:
-        name: "normal" (sect. 3.1), "glorot" (uniform; with it, as the authors found later, deep nets need not start
-            from a trained net A) or "he" (normal).
+        name: "glorot" (uniform; with it, as the authors found later, deep nets need not start from a trained net A),
+            "normal" (sect. 3.1; with the paper's variance the first loss is far too large to learn from) or "he"
+            (normal).
         variance: variance of "normal"; 1e-2 in the paper, which many reproductions read as the standard deviation
             (a variance of 1e-4).
         seed: seed of the net, from which each layer derives its own; None draws a random one.
     """
 
-    name: str = "normal"
+    name: str = "glorot"
     variance: float = 1e-2
     seed: int | None = None
 
@@ -133,16 +122,14 @@ def build(
         mean_rgb: mean RGB of the training set, 0..255, which the first layer subtracts (sect. 2.1).
         dropout: dropout rate after FC6 and FC7 (sect. 3.1), 0..1.
         weight_decay: factor of the L2 penalty, whose gradient is `weight_decay * w` for each kernel w (sect. 3.1).
-        initialization: distribution of the initial weights; None: the paper's, a normal
-            distribution of mean 0 and variance 1e-2.
+        initialization: distribution of the initial weights; None: Glorot's.
         batch_norm: whether batch normalisation stands between each convolution and its ReLU (not in the paper).
         width_multiplier: factor of the number of channels of every hidden layer, for small experiments.
 
     Raises:
         ValueError: the net is unknown, or an argument is out of its range.
     """
-    if net not in NETS:
-        raise ValueError(f"net must be one of {', '.join(NETS)}, received {net!r}")
+    net = find_net(net)
     if input_size < TOTAL_STRIDE or input_size % TOTAL_STRIDE:
         raise ValueError(f"input_size must be a positive multiple of {TOTAL_STRIDE}, received {input_size}")
     if num_classes < 1:

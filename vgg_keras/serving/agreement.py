@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
-from rich.table import Table
 
 from vgg_keras.data import transforms
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.display import ShownTable
+from vgg_keras.utils.errors import UserError
 
 # Largest difference in posterior that is allowed between a model and its export. In float32 both compute the same
 # function by different operations; 1e-4 is far above their rounding errors and far below anything that changes a
@@ -18,6 +18,8 @@ TOLERANCES = {"float32": 1e-4, "bfloat16": 0.1}
 # 8-bit integers may change a close decision. If fewer photos than this share keep their best class, something else is
 # wrong.
 _INT8_SAME_TOP1 = 0.75
+
+_COLUMNS = ("format", "MB", "photos", "what it is shown", "ms a photo", "same top-1", "largest diff.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,15 +132,17 @@ def compare_runtimes(
     return comparisons
 
 
-def comparison_table(comparisons: Sequence[RuntimeComparison]) -> Table:
-    """Returns agreement, size and latency of each model as a table for the console."""
-    table = Table("format", "MB", "photos", "looks at", "ms a photo", "same top-1", "largest diff.")
+def comparison_table(comparisons: Sequence[RuntimeComparison]) -> ShownTable:
+    """Returns agreement, size and latency of each model as a table."""
+    rows = []
     for one in comparisons:
         found = one.agreement
-        agreement = (f"{found.same_top1} of {found.num_photos}", f"{found.largest_difference:.1e}") if found else ()
+        same = f"{found.same_top1} of {found.num_photos}" if found else ""
+        largest = f"{found.largest_difference:.1e}" if found else ""
         megabytes = f"{one.model.size / 1e6:.1f}"
-        table.add_row(one.model.name, megabytes, str(one.num_photos), one.shown, f"{one.milliseconds:.0f}", *agreement)
-    return table
+        milliseconds = f"{one.milliseconds:.0f}"
+        rows.append((one.model.name, megabytes, str(one.num_photos), one.shown, milliseconds, same, largest))
+    return ShownTable("agreement with the SavedModel", _COLUMNS, rows)
 
 
 def _require_agreement(model: ConvertedModel, found: Agreement) -> None:

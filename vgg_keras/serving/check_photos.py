@@ -7,7 +7,7 @@ import tensorflow as tf
 from vgg_keras.data import transforms
 from vgg_keras.models.run_record import SAMPLES
 from vgg_keras.serving import image_headers
-from vgg_keras.utils.cli import UserError, reason
+from vgg_keras.utils.errors import UserError, reason
 
 
 def read_check_photos(model_path: Path, check_images: str) -> list[bytes]:

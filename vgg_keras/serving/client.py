@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 _SERVER = Path(__file__).with_name("local_server.py")
 _ANY_SIZE = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]

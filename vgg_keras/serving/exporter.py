@@ -11,7 +11,6 @@ VERSION/assets.extra/                 files that the graph does not use:
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,21 +18,19 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.data import transforms
-from vgg_keras.data.labels import CLASS_INDICES, LABEL_NAMES
+from vgg_keras.data.labels import CLASS_INDICES, LABEL_NAMES, label_files
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictor import Predictor
 from vgg_keras.inference.protocol import TestProtocol
-from vgg_keras.models import run_record
 from vgg_keras.serving import model_card, versions, warmup
 from vgg_keras.serving.agreement import TOLERANCES, Agreement
 from vgg_keras.serving.preprocessing import RequestPreprocessor
 from vgg_keras.serving.servable import CLASSIFY, DENSE_MAP, FEATURES, ServedModel, ServingConfig
 from vgg_keras.serving.warmup import WarmUpRequest
-from vgg_keras.utils import cli, files, keras_compat
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils import console, files, keras_compat
+from vgg_keras.utils.errors import UserError
 
 MAIN_FILE = "saved_model.pb"
-EXTRA = "assets.extra"
 RECORD = "export.json"
 # Few, because a server runs all warm-up requests before it answers clients.
 _WARM_UP_PHOTOS = 4
@@ -77,7 +74,7 @@ def export(model_path: Path, output_dir: Path, photos: Sequence[bytes], config: 
     config = config or ExportConfig()
     predictor = Predictor(load_for_inference(model_path, config.protocol), config.protocol)
     with versions.new_version(output_dir, MAIN_FILE) as folder:
-        (folder / EXTRA).mkdir()
+        (folder / versions.EXTRA).mkdir()
         save(predictor, config, folder)
         expected = source_posteriors(predictor, photos)
         agreement = check_agreement(folder, predictor, photos, expected, TOLERANCES[config.precision])
@@ -95,7 +92,7 @@ def read_record(version: Path) -> dict:
     Raises:
         UserError: the file is missing or damaged.
     """
-    path = version / EXTRA / RECORD
+    path = version / versions.EXTRA / RECORD
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -109,15 +106,16 @@ def save(predictor: Predictor, config: ExportConfig, folder: Path) -> None:
         UserError: the model cannot be made fully convolutional.
     """
     model = predictor.model
-    names = run_record.read_label_names(model.path.parent, model.num_classes)
-    labels = folder / EXTRA / LABEL_NAMES
+    names = model.label_names
+    labels = folder / versions.EXTRA / LABEL_NAMES
     files.write_text(labels, "\n".join(names) + "\n")
     servable = make_servable(predictor, config, labels)
     tf.saved_model.save(servable, str(folder), signatures=servable.signatures())
     # TensorFlow has copied the file to assets/, so this one is no longer needed.
     labels.unlink()
-    if (model.path.parent / CLASS_INDICES).exists():
-        shutil.copy(model.path.parent / CLASS_INDICES, folder / EXTRA / CLASS_INDICES)
+    if model.metadata.class_names:
+        texts = label_files(model.metadata.class_names, names)
+        files.write_text(folder / versions.EXTRA / CLASS_INDICES, texts[CLASS_INDICES])
 
 
 def make_servable(predictor: Predictor, config: ExportConfig, labels: Path) -> ServedModel:
@@ -149,7 +147,7 @@ def source_posteriors(predictor: Predictor, photos: Sequence[bytes]) -> np.ndarr
     Raises:
         BadImage: a photo is so long and thin that, rescaled, it would not fit into memory.
     """
-    with cli.progress_bar("trained model", len(photos), " photos", leave=False) as bar:
+    with console.progress_bar("trained model", len(photos), " photos", leave=False) as bar:
         rows = []
         for photo in photos:
             rows.append(predictor.posteriors(transforms.decode(photo).numpy()))
@@ -180,7 +178,7 @@ def check_agreement(
     """
     signatures = tf.saved_model.load(str(folder)).signatures
     answers = []
-    with cli.progress_bar("exported model", len(photos), " photos", leave=False) as bar:
+    with console.progress_bar("exported model", len(photos), " photos", leave=False) as bar:
         for start in range(0, len(photos), _BATCH):
             batch = photos[start : start + _BATCH]
             answers.append(signatures[CLASSIFY](image_bytes=tf.constant(batch))["posterior"].numpy())
@@ -246,5 +244,5 @@ def _describe(predictor: Predictor, config: ExportConfig, agreement: Agreement, 
         "agreement_text": str(agreement),
         "versions": keras_compat.package_versions(),
     }
-    files.write_text(folder / EXTRA / RECORD, json.dumps(record, indent=2) + "\n")
-    files.write_text(folder / EXTRA / model_card.FILE, model_card.text(record, model.path.parent))
+    files.write_text(folder / versions.EXTRA / RECORD, json.dumps(record, indent=2) + "\n")
+    files.write_text(folder / versions.EXTRA / model_card.FILE, model_card.text(record, model.path.parent))

@@ -9,7 +9,7 @@ import tensorflow as tf
 from vgg_keras.inference.posteriors import average_score_map
 from vgg_keras.serving.agreement import ConvertedModel
 from vgg_keras.utils import keras_compat
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.optional_imports import import_extra
 
 ONNX_FILE = "model.onnx"

@@ -16,7 +16,6 @@ import tensorflow as tf
 from vgg_keras.data.labels import LABEL_NAMES
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictor import Predictor
-from vgg_keras.models import run_record
 from vgg_keras.serving import exporter, versions
 from vgg_keras.serving.agreement import ConvertedModel, RuntimeComparison, compare_runtimes
 from vgg_keras.serving.exporter import ExportConfig
@@ -55,7 +54,7 @@ def export(
     predictor = Predictor(model, config.protocol)
     side = min(model.test_scales)
     with versions.new_version(output_dir, main_file) as folder, tempfile.TemporaryDirectory() as scratch:
-        names = run_record.read_label_names(model_path.parent, model.num_classes)
+        names = model.label_names
         files.write_text(folder / LABEL_NAMES, "\n".join(names) + "\n")
         reference = _reference(predictor, config, folder / LABEL_NAMES, Path(scratch))
         if main_file == ONNX_FILE:

@@ -10,7 +10,8 @@ import tensorflow as tf
 from vgg_keras.data import transforms
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.serving.agreement import ConvertedModel
-from vgg_keras.utils import cli, keras_compat
+from vgg_keras.utils import keras_compat
+from vgg_keras.utils.hardware import cpu_count
 from vgg_keras.utils.optional_imports import import_extra
 
 TFLITE_FILE, INT8_FILE = "model.tflite", "model_int8.tflite"
@@ -55,7 +56,7 @@ def _write(name: str, path: Path, content: bytes, exact: bool) -> ConvertedModel
     """Writes a converted model and loads it into TensorFlow Lite's interpreter."""
     path.write_bytes(content)
     (interpreters,) = import_extra(["ai_edge_litert.interpreter"], "tflite", "--format=tflite")
-    interpreter = interpreters.Interpreter(str(path), num_threads=cli.cpu_count())
+    interpreter = interpreters.Interpreter(str(path), num_threads=cpu_count())
     run = interpreter.get_signature_runner()
     (takes,) = run.get_input_details().values()
     (gives,) = run.get_output_details().values()

@@ -6,7 +6,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
+
+# Subfolder of a version for files that the graph does not use.
+EXTRA = "assets.extra"
 
 
 def numbers(folder: Path) -> list[int]:

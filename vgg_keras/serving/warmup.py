@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 

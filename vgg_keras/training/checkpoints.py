@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from vgg_keras.models.saving import latest_checkpoint
 from vgg_keras.training.schedules import Plateau
-from vgg_keras.utils.cli import UserError, reason
+from vgg_keras.utils.errors import UserError, reason
 
 
 @dataclasses.dataclass(frozen=True)

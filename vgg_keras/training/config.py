@@ -3,9 +3,10 @@
 import dataclasses
 import json
 
-from vgg_keras.models.vgg import INITIALIZERS, NETS, TOTAL_STRIDE
-from vgg_keras.utils.cli import UserError, option
-from vgg_keras.utils.devices import PRECISIONS, STRATEGIES
+from vgg_keras.models.architectures import ALIASES, INITIALIZERS, NETS, TOTAL_STRIDE
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.hardware import PRECISIONS, STRATEGIES
+from vgg_keras.utils.options import Options, PathLike, option
 
 DRAWN_FLOWERS = "drawn_flowers"
 
@@ -30,76 +31,127 @@ MAY_CHANGE = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """Flags of `vgg_keras.train`."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig(Options):
+    """Options of `vgg_keras.train`."""
 
-    net: str = option("D", "net of Table 1, or the 5x5 ablation", choices=tuple(NETS))
-    data_dir: str = option("", "a data set written by data_prep, or TFDS's root folder where --dataset names one there")
+    net: str = option("D", "net of Table 1, or the 5x5 ablation", choices=tuple(NETS), group="net", aliases=ALIASES)
+    data_dir: PathLike = option(
+        "",
+        "a data set written by data_prep, or TFDS's root folder where --dataset names one there",
+        group="data",
+        path=True,
+    )
     dataset: str = option(
-        "", f"a TFDS data set by name, such as tf_flowers; {DRAWN_FLOWERS}: five drawn kinds, made on the spot"
+        "",
+        f"a TFDS data set by name, such as tf_flowers; {DRAWN_FLOWERS}: five drawn kinds, made on the spot",
+        group="data",
     )
-    train_split: str = option("train", "the training split, in TFDS's notation: train[:90%]")
-    validation_split: str = option("validation", "the validation split")
-    output_dir: str = option("", "the run's folder", required=True)
-    batch_size: int = option(256, "number of images in a step, of all devices together", lower=1)
+    train_split: str = option("train", "the training split, in TFDS's notation: train[:90%]", group="data")
+    validation_split: str = option("validation", "the validation split", group="data")
+    output_dir: PathLike = option("", "the run's folder", required=True, group="run", path=True)
+    batch_size: int = option(256, "number of images in a step, of all devices together", lower=1, group="optimisation")
     micro_batch_size: int = option(
-        0, "number of images that a device computes at a time; 0: 32 on a CPU, all on a GPU", lower=0
+        0, "number of images that a device computes at a time; 0: 32 on a CPU, all on a GPU", lower=0, group="devices"
     )
-    epochs: int = option(74, "passes over the training split", lower=1)
-    max_steps: int = option(0, "number of steps to stop after; 0: after --epochs", lower=0)
+    epochs: int = option(74, "passes over the training split", lower=1, group="optimisation")
+    max_steps: int = option(0, "number of steps to stop after; 0: after --epochs", lower=0, group="optimisation")
     train_scale: str = option(
-        "256", "training scale S, the smallest side in pixels: 256, 384, or 256,512 for any in between"
+        "256", "training scale S, the smallest side in pixels: 256, 384, or 256,512 for any in between", group="data"
     )
-    optimizer: str = option("sgd", "sgd, another of Keras's by name, such as adam, or a registered one: Addons>SGDW")
-    optimizer_args: str = option("", 'further arguments of its class as JSON: {"weight_decay": 1e-4}')
-    learning_rate: float = option(1e-2, "initial learning rate", lower=0.0)
-    momentum: float = option(0.9, "momentum of sgd", lower=0.0, upper=1.0)
+    optimizer: str = option(
+        "sgd", "sgd, another of Keras's by name, such as adam, or a registered one: Addons>SGDW", group="optimisation"
+    )
+    optimizer_args: str = option(
+        "", 'further arguments of its class as JSON: {"weight_decay": 1e-4}', group="optimisation"
+    )
+    learning_rate: float = option(1e-2, "initial learning rate", lower=0.0, group="optimisation")
+    momentum: float = option(0.9, "momentum of sgd", lower=0.0, upper=1.0, group="optimisation")
     metrics: str = option(
-        "", 'more metrics of validation (posteriors, one-hot labels) as JSON: {"Addons>CohenKappa": {"num_classes": 5}}'
+        "",
+        'more metrics of validation (posteriors, one-hot labels) as JSON: {"Addons>CohenKappa": {"num_classes": 5}}',
+        group="optimisation",
     )
-    weight_decay: float = option(5e-4, "L2 penalty; its gradient is weight_decay * w", lower=0.0)
-    dropout: float = option(0.5, "dropout rate after FC6 and FC7", lower=0.0, upper=0.99)
-    initializer: str = option("normal", "distribution of the initial weights", choices=INITIALIZERS)
-    initializer_variance: float = option(1e-2, "variance of --initializer=normal", lower=0.0)
-    init_from: str = option(
-        "", "take weights, and the mean, from another model, in any format that vgg_keras.pretrained reads"
+    weight_decay: float = option(5e-4, "L2 penalty; its gradient is weight_decay * w", lower=0.0, group="optimisation")
+    dropout: float = option(0.5, "dropout rate after FC6 and FC7", lower=0.0, upper=0.99, group="net")
+    initializer: str = option(
+        "glorot",
+        "distribution of the initial weights; normal: the paper's, which with its variance does not learn",
+        choices=INITIALIZERS,
+        group="net",
     )
-    strict: bool = option(False, "fail if a layer of --init_from is missing, unexpected or of another shape")
-    batch_norm: bool = option(False, "batch normalisation after each convolution (not in the paper)")
-    width_multiplier: float = option(1.0, "scales the channels of every hidden layer, for small experiments", lower=0.0)
-    input_size: int = option(224, f"side of the training crop, a multiple of {TOTAL_STRIDE}", lower=TOTAL_STRIDE)
-    rgb_shift: float = option(0.1, "standard deviation of the RGB shift's factors; 0 switches it off", lower=0.0)
-    pretrained_rate: float = option(1.0, "learning-rate multiplier of the layers that --init_from gave", lower=0.0)
-    freeze_up_to: str = option("", "the last layer that is not trained, such as block4_pool; empty: all are trained")
+    initializer_variance: float = option(1e-2, "variance of --initializer=normal", lower=0.0, group="net")
+    init_from: PathLike = option(
+        "",
+        "take weights, and the mean, from another model, in any format that vgg_keras.pretrained reads",
+        group="transfer",
+        path=True,
+    )
+    strict: bool = option(
+        False, "fail if a layer of --init_from is missing, unexpected or of another shape", group="transfer"
+    )
+    batch_norm: bool = option(False, "batch normalisation after each convolution (not in the paper)", group="net")
+    width_multiplier: float = option(
+        1.0, "scales the channels of every hidden layer, for small experiments", lower=0.0, group="net"
+    )
+    input_size: int = option(
+        224, f"side of the training crop, a multiple of {TOTAL_STRIDE}", lower=TOTAL_STRIDE, group="net"
+    )
+    rgb_shift: float = option(
+        0.1, "standard deviation of the RGB shift's factors; 0 switches it off", lower=0.0, group="data"
+    )
+    pretrained_rate: float = option(
+        1.0, "learning-rate multiplier of the layers that --init_from gave", lower=0.0, group="transfer"
+    )
+    freeze_up_to: str = option(
+        "", "the last layer that is not trained, such as block4_pool; empty: all are trained", group="transfer"
+    )
     cache_views: int = option(
         0,
         "number of augmented views of each photo for which the frozen layers are computed once; 0: in each step",
         lower=0,
+        group="transfer",
     )
     cache_side: int = option(
         0,
         "side of these views in pixels; if larger than --input_size, crops and mirror images of their maps are drawn",
         lower=0,
+        group="transfer",
     )
-    schedule: str = option(PLATEAU, "learning-rate schedule; plateau: the paper's rule", choices=SCHEDULES)
-    warm_up_steps: int = option(0, "number of steps in which the learning rate grows to its initial value", lower=0)
+    schedule: str = option(
+        PLATEAU, "learning-rate schedule; plateau: the paper's rule", choices=SCHEDULES, group="optimisation"
+    )
+    warm_up_steps: int = option(
+        0, "number of steps in which the learning rate grows to its initial value", lower=0, group="optimisation"
+    )
     plateau_patience: int = option(
-        5, "number of epochs without a better validation error before the rate drops", lower=1
+        5, "number of epochs without a better validation error before the rate drops", lower=1, group="optimisation"
     )
-    early_stop: int = option(0, "number of epochs without a better model to stop after; 0: never", lower=0)
-    seed: int = option(0, "seed from which everything random follows", lower=0)
-    precision: str = option("auto", "dtype policy; auto: mixed_bfloat16 where the hardware has it", choices=PRECISIONS)
-    jit_compile: str = option("auto", "compile with XLA; auto: on a single GPU", choices=("auto", "true", "false"))
-    strategy: str = option("auto", "how the work is shared out over devices and machines", choices=STRATEGIES)
-    cpu_devices: int = option(1, "number of devices that the CPU is split into, to try --strategy=mirrored", lower=1)
-    resume: bool = option(False, "resume the run in --output_dir, if there is one")
+    early_stop: int = option(
+        0, "number of epochs without a better model to stop after; 0: never", lower=0, group="optimisation"
+    )
+    seed: int = option(0, "seed from which everything random follows", lower=0, group="run")
+    precision: str = option(
+        "auto", "dtype policy; auto: mixed_bfloat16 where the hardware has it", choices=PRECISIONS, group="devices"
+    )
+    jit_compile: str = option(
+        "auto", "compile with XLA; auto: on a single GPU", choices=("auto", "true", "false"), group="devices"
+    )
+    strategy: str = option(
+        "auto", "how the work is shared out over devices and machines", choices=STRATEGIES, group="devices"
+    )
+    cpu_devices: int = option(
+        1, "number of devices that the CPU is split into, to try --strategy=mirrored", lower=1, group="devices"
+    )
+    resume: bool = option(False, "resume the run in --output_dir, if there is one", group="run")
     checkpoint_every: int = option(
-        1000, "number of steps between checkpoints; there is one after each epoch anyway", lower=1
+        1000, "number of steps between checkpoints; there is one after each epoch anyway", lower=1, group="run"
     )
-    keep_checkpoints: int = option(3, "number of checkpoints to keep", lower=1)
-    log_every: int = option(20, "number of steps between updates of the displayed loss", lower=1)
-    export_dir: str = option("", "when done, export the best model there, as vgg_keras.export does")
+    keep_checkpoints: int = option(3, "number of checkpoints to keep", lower=1, group="run")
+    log_every: int = option(20, "number of steps between updates of the displayed loss", lower=1, group="run")
+    export_dir: PathLike = option(
+        "", "when done, export the best model there, as vgg_keras.export does", group="run", path=True
+    )
 
     def scale_range(self) -> tuple[int, int]:
         """Returns (Smin, Smax), the range of --train_scale in pixels.
@@ -117,6 +169,14 @@ class TrainConfig:
                 f"each at least --input_size={self.input_size}"
             )
         return scales[0], scales[-1]
+
+    def known_train_scale(self) -> str:
+        """Returns --train_scale as a model's metadata holds it: "256", or "256,512" for any scale in between.
+
+        Raises:
+            UserError: --train_scale is malformed.
+        """
+        return ",".join(map(str, sorted(set(self.scale_range()))))
 
     def test_scale(self) -> int:
         """Returns the validation scale Q in pixels: S, or the middle of the range of S (arXiv:1409.1556, sect. 4.1).

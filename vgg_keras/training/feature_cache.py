@@ -22,7 +22,8 @@ import tensorflow as tf
 from vgg_keras.data import input_pipeline, transforms
 from vgg_keras.training.train_step import TrainStep
 from vgg_keras.utils.arithmetic import ceil_divide
-from vgg_keras.utils.cli import UserError, progress_bar
+from vgg_keras.utils.console import progress_bar
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.resumable_array import ResumableArray
 
 # Columns of a row: the label, the weight, and then the frozen layers' outputs.

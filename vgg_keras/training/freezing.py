@@ -5,7 +5,7 @@ from collections.abc import Collection
 import keras
 
 from vgg_keras.models.vgg import layers_with_weights
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 
 def trained_layers(model: keras.Model, frozen_up_to: str = "") -> list[keras.layers.Layer]:

@@ -25,7 +25,7 @@ from vgg_keras.data.labels import label_files
 from vgg_keras.models import run_record
 from vgg_keras.models.run_record import HISTORY, RECORD, read_history, read_record
 from vgg_keras.utils import keras_compat
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_bytes, write_text
 from vgg_keras.utils.keras_compat import package_versions
 

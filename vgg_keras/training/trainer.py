@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from vgg_keras.models.metadata import ModelMetadata
 from vgg_keras.models.run_record import BEST_MODEL, CHECKPOINTS
 from vgg_keras.models.saving import save_model
 from vgg_keras.training.checkpoints import Checkpoints, Progress
@@ -18,7 +19,9 @@ from vgg_keras.training.inputs import Batches
 from vgg_keras.training.run_dir import History
 from vgg_keras.training.schedules import LearningRate, Plateau
 from vgg_keras.training.train_step import TrainStep
-from vgg_keras.utils.cli import UserError, progress_bar
+from vgg_keras.utils import console
+from vgg_keras.utils.console import progress_bar
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.metrics import Score
 
 
@@ -57,8 +60,8 @@ class Trainer:
         schedule: the length of the run.
         folder: the run's folder.
         batches: the batches of training and validation.
+        metadata: what the best model's file tells about it.
         chief: whether this process is the chief, which writes files and reports.
-        report: function that shows a message to the user.
     """
 
     def __init__(
@@ -68,12 +71,12 @@ class Trainer:
         folder: Path,
         batches: Batches,
         *,
+        metadata: ModelMetadata | None = None,
         chief: bool = True,
-        report: Callable[[str], None] = lambda message: None,
     ):
         self._train_step, self._schedule, self._folder = train_step, schedule, folder
-        self._batches, self._chief = batches, chief
-        self._report = report if chief else lambda message: None
+        self._batches, self._metadata, self._chief = batches, metadata, chief
+        self._report: Callable[[str], None] = console.say if chief else lambda message: None
         self._checkpoints = Checkpoints(
             folder / CHECKPOINTS,
             train_step.model,
@@ -187,7 +190,7 @@ class Trainer:
             self._report_epoch(entry, training, validation)
         better = (validation.top1_error, validation.loss) < (progress.best_error, progress.best_loss)
         if better and self._chief:
-            save_model(self._train_step.model, self._folder / BEST_MODEL)
+            save_model(self._train_step.model, self._folder / BEST_MODEL, self._metadata)
         if better:
             progress = dataclasses.replace(
                 progress, best_error=validation.top1_error, best_loss=validation.loss, epochs_since_best=0

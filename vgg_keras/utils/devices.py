@@ -8,10 +8,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
-PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # CPU flags of native bfloat16 multiplication; without it bfloat16 is emulated and slower than float32.
 _BFLOAT16_CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
 
@@ -58,8 +56,8 @@ def make_strategy(requested: str, *, one_process: bool = False) -> tuple[tf.dist
     """Returns the distribution strategy (arXiv:1409.1556, sect. 3.3) and the reason for the choice, as text.
 
     Args:
-        requested: one of `STRATEGIES`; "auto" takes all workers if `TF_CONFIG` names several, else all GPUs (or logical
-            CPUs, if there is no GPU) if there are several, else one device.
+        requested: one of `hardware.STRATEGIES`; "auto" takes all workers if `TF_CONFIG` names several, else all GPUs
+            (or logical CPUs, if there is no GPU) if there are several, else one device.
         one_process: whether the work can run in one process only.
 
     Raises:
@@ -112,8 +110,8 @@ def choose_precision(requested: str) -> tuple[str, str]:
     """Returns the name of a Keras dtype policy and the reason for the choice, as text.
 
     Args:
-        requested: one of `PRECISIONS`; "auto" takes mixed_bfloat16 if the hardware multiplies bfloat16 natively, else
-            float32.
+        requested: one of `hardware.PRECISIONS`; "auto" takes mixed_bfloat16 if the hardware multiplies bfloat16
+            natively, else float32.
     """
     if requested != "auto":
         return requested, "as asked"

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Sequence
 from types import ModuleType
 
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 
 def import_extra(names: Sequence[str], extra: str, feature: str, *, note: str = "") -> list[ModuleType]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically, write_text
 
 # Between flushes to disk. A killed process loses no row; a power cut loses those since the last flush.

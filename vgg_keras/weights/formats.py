@@ -16,9 +16,9 @@ import h5py
 import keras
 import numpy as np
 
-from vgg_keras.models import run_record, saving, vgg
-from vgg_keras.models.vgg import NETS
-from vgg_keras.utils.cli import UserError
+from vgg_keras.models import architectures, run_record, saving, vgg
+from vgg_keras.models.architectures import NETS
+from vgg_keras.utils.errors import UserError
 from vgg_keras.weights import keras_hdf5
 from vgg_keras.weights.torch_pickle import read_state_dict
 from vgg_keras.weights.transfer import SourceWeights
@@ -60,7 +60,7 @@ class Preprocessing:
 
 
 # The preprocessing of Caffe, in which the authors published their nets.
-CAFFE = Preprocessing(vgg.IMAGENET_MEAN_RGB, reverse=True)
+CAFFE = Preprocessing(architectures.IMAGENET_MEAN_RGB, reverse=True)
 # The preprocessing of torchvision, which scales images to 0..1 and then normalises them.
 TORCH = Preprocessing(
     tuple(255 * mean for mean in (0.485, 0.456, 0.406)), tuple(255 * std for std in (0.229, 0.224, 0.225))
@@ -73,7 +73,7 @@ def read_weights(source: str, net: str) -> SourceWeights:
     Args:
         source: a `.keras` file, a run's folder (its best model, else its newest checkpoint), an HDF5 file of
             keras.applications, a state dict of torchvision, the folder of a KerasHub preset, or KERAS_APPLICATIONS.
-        net: key of `vgg.NETS`, which selects the model that KERAS_APPLICATIONS downloads.
+        net: key of `architectures.NETS`, which selects the model that KERAS_APPLICATIONS downloads.
 
     Raises:
         UserError: the source is missing, damaged, of an unknown format, or not a net of the paper; or the download
@@ -269,5 +269,5 @@ def _assemble(
     input_size = None
     if "fc6" in layers:
         last_channels = convolutions[f"block5_conv{len(kernel_sizes[-1])}"][0].shape[-1]
-        input_size = vgg.TOTAL_STRIDE * _map_side(name, layers["fc6"][0], last_channels)
+        input_size = architectures.TOTAL_STRIDE * _map_side(name, layers["fc6"][0], last_channels)
     return SourceWeights(name, net, layers, preprocessing.mean, input_size)

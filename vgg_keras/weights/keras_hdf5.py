@@ -5,7 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 
 def read_layers(path: Path) -> dict[str, list[np.ndarray]]:

@@ -12,7 +12,7 @@ from typing import IO, BinaryIO
 
 import numpy as np
 
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 _DTYPES = {
     "DoubleStorage": np.float64,

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from vgg_keras.models import vgg
-from vgg_keras.utils.cli import UserError
+from vgg_keras.models import architectures, vgg
+from vgg_keras.utils.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,7 @@ class SourceWeights:
 
     Attributes:
         name: name of the model in messages.
-        net: key of `vgg.NETS` that the model was built from, or None if unknown.
+        net: key of `architectures.NETS` that the model was built from, or None if unknown.
         layers: arrays of each layer in Keras's order: kernel (k, k, in, out) or (in, out) and bias; for batch
             normalisation gamma, beta, mean and variance.
         mean_rgb: mean RGB that is subtracted from the input, 0..255.
@@ -45,7 +45,7 @@ class SourceWeights:
     def width_multiplier(self) -> float:
         """Returns the ratio of the model's number of channels to that of the paper's nets; 1.0 if unknown."""
         first = self.layers.get("block1_conv1")
-        return first[0].shape[-1] / vgg.BLOCK_WIDTHS[0] if first else 1.0
+        return first[0].shape[-1] / architectures.BLOCK_WIDTHS[0] if first else 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class TransferReport:
     Attributes:
         copied: names of the layers that received the source's weights.
         missing: names of the layers that keep their initial weights: the source lacks them, or, between different nets,
-            they are not in `vgg.PRE_INITIALISED`.
+            they are not in `architectures.PRE_INITIALISED`.
         other_shape: (layer name, source's shape, target's shape) of the first array that differs, for each layer whose
             shapes differ.
         unexpected: names of the source's layers that were not used, other than those in `other_shape`.
@@ -102,7 +102,7 @@ def transfer_weights(source: SourceWeights, target: keras.Model, *, strict: bool
     same_net = source.net in (None, vgg.net_name(target))
     copied, missing, other_shape = [], [], []
     for name, layer in vgg.layers_with_weights(target).items():
-        wanted = same_net or name.removesuffix("_bn") in vgg.PRE_INITIALISED
+        wanted = same_net or name.removesuffix("_bn") in architectures.PRE_INITIALISED
         if not wanted or name not in source.layers:
             missing.append(name)
             continue

@@ -1,0 +1,39 @@
+"""Tests what is shown in a log file, and that a library stays silent."""
+
+from vgg_keras.utils import console
+
+
+def test_progress_in_a_log_file_is_made_of_lines(capsys, monkeypatch):
+    monkeypatch.setattr(console, "_LOG_INTERVAL", 0.0)
+    with console.speaking(True), console.progress_bar("photos", 3, " photos") as bar:
+        for _ in range(3):
+            bar.last_print_t = 0.0  # long ago
+            bar.update()
+    written = capsys.readouterr().err
+    assert "\r" not in written
+    assert "\n\n" not in written
+    assert written.splitlines()[-1].startswith("photos: 3 of 3 photos, 00:00, ")
+
+
+def test_a_short_job_writes_one_line(capsys):
+    with console.speaking(True):
+        with console.progress_bar("photos", 2, " photos") as bar:
+            bar.update(2)
+        with console.progress_bar("labels", 2, " images", leave=False) as bar:
+            bar.update(2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("photos: 2 of 2 photos, 00:00, ")
+
+
+def test_messages_leave_progress_alone(capsys):
+    with console.speaking(True), console.progress_bar("photos", 2, " photos", leave=False):
+        console.say("a message")
+    assert capsys.readouterr() == ("a message\n", "")
+
+
+def test_a_library_is_silent(capsys):
+    console.say("a message")
+    console.warn("a warning")
+    with console.speaking(True), console.speaking(False), console.progress_bar("photos", 2, " photos") as bar:
+        bar.update()
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,91 @@
+"""Keeps what prediction needs to know of a model inside its `.keras` file: net, training scale, class names.
+
+A `.keras` file is a zip whose member `metadata.json` holds the Keras version and the date. This package adds one key to
+it, which Keras ignores, so that a file that is copied alone still knows its labels. Files without the key, made by
+earlier versions or by others, take them from the files of the run in the same folder, if there is one.
+"""
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from vgg_keras.data.labels import CLASS_INDICES
+from vgg_keras.models import run_record
+from vgg_keras.utils.errors import UserError
+
+_MEMBER, _KEY = "metadata.json", "vgg_keras"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelMetadata:
+    """What prediction needs to know of a model besides its weights.
+
+    Attributes:
+        net: key of `architectures.NETS`, or "" if unknown.
+        train_scale: training scale S in pixels, the smallest side: "256", or "256,512" for any scale in between; "" if
+            unknown.
+        class_names: unique names of the classes in the order of their indices; empty if unknown.
+        label_names: human-readable names in the same order; empty if unknown.
+    """
+
+    net: str = ""
+    train_scale: str = ""
+    class_names: Sequence[str] = ()
+    label_names: Sequence[str] = ()
+
+    def known_label_names(self, num_classes: int) -> list[str]:
+        """Returns the label names; if they are unknown, "class 0", "class 1", ..."""
+        return list(self.label_names) or [f"class {index}" for index in range(num_classes)]
+
+
+def embed(path: Path, metadata: ModelMetadata) -> None:
+    """Writes metadata into a `.keras` file, without copying its weights.
+
+    Args:
+        path: the file; not one that others may be reading.
+        metadata: the metadata.
+    """
+    with zipfile.ZipFile(path, "a") as file:
+        member = file.getinfo(_MEMBER)
+        content = {**json.loads(file.read(member)), _KEY: dataclasses.asdict(metadata)}
+        # A new member is appended, and the old one leaves the directory of the zip, which is written last.
+        file.filelist.remove(member)
+        del file.NameToInfo[_MEMBER]
+        file.writestr(_MEMBER, json.dumps(content))
+
+
+def read(path: Path, num_classes: int) -> ModelMetadata:
+    """Reads the metadata of a `.keras` file, or from the files of the run in the same folder.
+
+    Args:
+        path: the file.
+        num_classes: number of the model's classes.
+
+    Raises:
+        UserError: the metadata or a file of the run is damaged, or does not name each class.
+    """
+    with zipfile.ZipFile(path) as file:
+        own = json.loads(file.read(_MEMBER)).get(_KEY)
+    if own is None:
+        return _read_beside(path.parent, num_classes)
+    try:
+        metadata = ModelMetadata(**own)
+    except TypeError as error:
+        raise UserError(
+            f"{path}: its metadata cannot be read ({error}); a newer version may have written it"
+        ) from error
+    if metadata.label_names and len(metadata.label_names) != num_classes:
+        raise UserError(f"{path} names {len(metadata.label_names)} classes, the model has {num_classes}")
+    return metadata
+
+
+def _read_beside(folder: Path, num_classes: int) -> ModelMetadata:
+    indices_file = folder / CLASS_INDICES
+    indices = json.loads(indices_file.read_text(encoding="utf-8")) if indices_file.exists() else {}
+    return ModelMetadata(
+        train_scale=run_record.read_train_scale(folder),
+        class_names=sorted(indices, key=lambda name: indices[name]),
+        label_names=run_record.read_label_names(folder, num_classes),
+    )

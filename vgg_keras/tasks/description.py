@@ -1,0 +1,173 @@
+"""Computes image descriptors, and classifies them by a linear SVM (arXiv:1409.1556, appendix B)."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vgg_keras.data import datasets
+from vgg_keras.data.datasets import ImageData
+from vgg_keras.data.manifest import SplitManifest
+from vgg_keras.evaluation import linear_svm
+from vgg_keras.inference import descriptors
+from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
+from vgg_keras.inference.protocol import DENSE, STACK
+from vgg_keras.inference.views import ViewSpec, require_images_fit
+from vgg_keras.tasks.options import FeaturesOptions
+from vgg_keras.utils import console, devices, files
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.optional_imports import import_extra
+
+
+def working_folder(
+    models: Sequence[EvaluatedModel], manifests: Sequence[SplitManifest], options: FeaturesOptions
+) -> Path:
+    """Returns the folder of unfinished descriptors, whose name follows from the models, the images and the settings.
+
+    Args:
+        models: the models.
+        manifests: images of the two splits.
+        options: flags of the verb.
+    """
+    content = {
+        "models": [model.identity() for model in models],
+        "images": [manifest.identity() for manifest in manifests],
+        "layer": options.layer,
+        "flip": options.protocol().flips(),
+    }
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    output = Path(options.output)
+    return output.with_name(f"{output.stem}.{digest}.partial")
+
+
+def describe(
+    models: Sequence[EvaluatedModel],
+    manifests: Mapping[str, SplitManifest],
+    folder: Path,
+    strategy,
+    options: FeaturesOptions,
+) -> dict[str, np.ndarray]:
+    """Computes the descriptors of each split, those of several nets side by side.
+
+    Args:
+        models: the models.
+        manifests: images of each split, by the split's name.
+        folder: folder in which unfinished descriptors are kept.
+        strategy: the devices.
+        options: flags of the verb.
+
+    Returns:
+        {split: (N, D) float32, rows of length 1}.
+
+    Raises:
+        UserError: a model has no such layer, or an image is too long and thin for the memory.
+    """
+    flip = options.protocol().flips()
+    nets = [descriptors.descriptor_net(model, options.layer, flip=flip, strategy=strategy) for model in models]
+    for model, manifest in itertools.product(models, manifests.values()):
+        require_images_fit(manifest, ViewSpec(DENSE, max(model.test_scales), model.input_size, options.batch_size))
+    folder.mkdir(parents=True, exist_ok=True)
+    described = {}
+    for split, manifest in manifests.items():
+        parts = [
+            descriptors.describe_split(
+                net,
+                model,
+                manifest,
+                combine=options.combine,
+                folder=folder,
+                model_index=index,
+                batch_size=options.batch_size,
+            )
+            for index, (net, model) in enumerate(zip(nets, models, strict=True))
+        ]
+        described[split] = descriptors.combine_descriptors(parts, STACK)
+    return described
+
+
+def to_arrays(
+    data: ImageData,
+    manifests: Mapping[str, SplitManifest],
+    described: Mapping[str, np.ndarray],
+    options: FeaturesOptions,
+) -> dict[str, Any]:
+    """Returns the arrays of the `.npz` file.
+
+    Args:
+        data: the data set.
+        manifests: images of each split, by the split's name.
+        described: descriptors of each split, the result of `describe`.
+        options: flags of the verb.
+
+    Returns:
+        "label_names", and with the suffixes "_train" and "_validation" "features" (N, D) float32, "labels" and "files".
+    """
+    arrays = {"label_names": np.array(list(data.label_names))}
+    for key, split in (("train", options.train_split), ("validation", options.validation_split)):
+        arrays[f"features_{key}"] = described[split]
+        arrays[f"labels_{key}"] = manifests[split].labels
+        arrays[f"files_{key}"] = np.array(manifests[split].names)
+    return arrays
+
+
+def classify(arrays: Mapping[str, np.ndarray], output: Path, seed: int) -> None:
+    """Fits and tests the linear SVM, prints its errors, and writes them beside the descriptors as JSON.
+
+    Args:
+        arrays: result of `to_arrays`.
+        output: the `.npz` file of the descriptors.
+        seed: seed of the cross-validation's folds.
+
+    Raises:
+        UserError: a class has too few images.
+    """
+    result = linear_svm.fit_and_test(
+        arrays["features_train"],
+        arrays["labels_train"],
+        arrays["features_validation"],
+        arrays["labels_validation"],
+        seed=seed,
+    )
+    console.say(str(result))
+    path = output.with_suffix(".json")
+    files.write_text(path, json.dumps(dataclasses.asdict(result), indent=2) + "\n")
+    console.say(f"numbers: {path}")
+
+
+def write_features(options: FeaturesOptions) -> None:
+    """Computes and writes the descriptors of both splits, and classifies them if --classifier is given.
+
+    Raises:
+        UserError: --output does not end in `.npz`, scikit-learn is needed and missing, or the data or a model cannot be
+            used.
+    """
+    output = Path(options.output)
+    if output.suffix != ".npz":
+        raise UserError(f"--output={output} must end in .npz")
+    if options.classifier:
+        import_extra(["sklearn"], "features", "--classifier")
+    data = datasets.open_data(options.data_dir, options.dataset, multi_label=True)
+    strategy, _ = devices.make_strategy(options.strategy, one_process=True)
+    with strategy.scope():
+        models = [load_for_inference(path, options.protocol()) for path in options.model_paths()]
+    manifests = {
+        split: SplitManifest.read(data, split, options.max_images)
+        for split in (options.train_split, options.validation_split)
+    }
+    folder = working_folder(models, list(manifests.values()), options)
+    described = describe(models, manifests, folder, strategy, options)
+    arrays = to_arrays(data, manifests, described, options)
+    files.write_atomically(output, lambda temporary: np.savez(temporary, **arrays))
+    shutil.rmtree(folder)
+    for key in ("train", "validation"):
+        count, width = arrays[f"features_{key}"].shape
+        console.say(f"features_{key}: {count:,} descriptors of {width:,} numbers, length 1")
+    console.say(f"written: {output}; read it with numpy.load")
+    if options.classifier:
+        classify(arrays, output, options.seed)

@@ -1,0 +1,191 @@
+"""Tests trained models with the paper's protocol (arXiv:1409.1556, sect. 3.2 and 4)."""
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vgg_keras.data import datasets
+from vgg_keras.data.manifest import SplitManifest
+from vgg_keras.evaluation import markdown_report, results, saved_posteriors, tables
+from vgg_keras.evaluation.evaluator import Evaluable, Evaluator, Result, TimedPosteriors
+from vgg_keras.evaluation.markdown_report import FinishedEvaluation
+from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
+from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
+from vgg_keras.inference.protocol import TestProtocol
+from vgg_keras.tasks.options import EvaluateOptions
+from vgg_keras.tasks.results import EvaluationResult
+from vgg_keras.utils import devices, files, keras_compat
+from vgg_keras.utils.errors import UserError
+
+# Subfolder of an unfinished evaluation, which holds its settings and the posteriors at each scale.
+_PARTIAL = "partial"
+_SETTINGS = "settings.json"
+_PREDICTIONS = "predictions.csv"
+
+
+def open_model(path: Path, protocol: TestProtocol, class_names: Sequence[str]) -> Evaluable:
+    """Loads a model or its saved posteriors, and checks that it can be tested with a protocol.
+
+    Args:
+        path: a `.keras` file, a run's folder, or a `.npz` file of saved posteriors.
+        protocol: the way in which the model is to be tested.
+        class_names: class names of the data set in the order of their indices.
+
+    Raises:
+        UserError: the file is missing or damaged, has other classes, or does not fit the protocol.
+    """
+    if path.suffix == saved_posteriors.SUFFIX and not path.is_dir():
+        saved = SavedPosteriors.load(path)
+        saved.require_protocol(protocol)
+        return saved
+    return load_for_inference(path, protocol, class_names)
+
+
+def describe(models: Sequence[Evaluable], manifest: SplitManifest, protocol: TestProtocol) -> dict:
+    """Returns a JSON-ready description of an evaluation: everything that its results depend on."""
+    settings = {"method": protocol.method, "flip": protocol.flips(), "average": protocol.average}
+    return {
+        "settings": settings,
+        "images": manifest.identity(),
+        "models": [{"path": str(model.path), **model.identity()} for model in models],
+    }
+
+
+def open_output_dir(folder: Path, wanted: dict) -> dict | None:
+    """Makes the evaluation's folder, or finds the same evaluation in it, finished or not.
+
+    Args:
+        folder: the evaluation's folder.
+        wanted: description of the evaluation, the result of `describe`.
+
+    Returns:
+        The record of the evaluation if the folder holds it finished, else None.
+
+    Raises:
+        UserError: the folder holds another evaluation.
+    """
+
+    def without_paths(content: dict) -> dict:
+        models = [{key: value for key, value in model.items() if key != "path"} for model in content["models"]]
+        return {**{key: content[key] for key in ("settings", "images")}, "models": models}
+
+    finished, begun = folder / tables.RECORD, folder / _PARTIAL / _SETTINGS
+    for record in (finished, begun):
+        if record.exists():
+            found = json.loads(record.read_text(encoding="utf-8"))
+            if without_paths(found) != without_paths(wanted):
+                raise UserError(f"{folder} holds another evaluation ({record}); choose another --output_dir")
+            return found if record == finished else None
+    begun.parent.mkdir(parents=True, exist_ok=True)
+    files.write_text(begun, json.dumps(wanted, indent=2) + "\n")
+    return None
+
+
+def run_models(
+    evaluator: Evaluator, models: Sequence[Evaluable], options: EvaluateOptions
+) -> tuple[list[Result], np.ndarray]:
+    """Tests each model and then the fusion of all.
+
+    Args:
+        evaluator: evaluator of the images.
+        models: the models.
+        options: flags of the verb.
+
+    Returns:
+        The results, and the (N, classes) posteriors of the fusion, or of the model if there is only one.
+
+    Raises:
+        UserError: a record or a model cannot be used, or memory ran out.
+    """
+    found: list[Result] = []
+    by_method: dict[str, list[TimedPosteriors]] = {}
+    for index, model in enumerate(models):
+        model_results, timed_by_method = evaluator.test(model, index)
+        found += model_results
+        if options.save_posteriors and isinstance(model, EvaluatedModel):
+            name = "posteriors.npz" if len(models) == 1 else f"posteriors_{index + 1}.npz"
+            evaluator.posteriors_to_save(model, timed_by_method, Path(options.output_dir) / name).save()
+        for method, timed in timed_by_method.items():
+            by_method.setdefault(method, []).append(timed)
+    fused = {method: TimedPosteriors.mean(parts) for method, parts in by_method.items()}
+    if len(models) > 1:
+        found += evaluator.fuse(models, fused)
+    return found, TimedPosteriors.mean(list(fused.values())).posteriors
+
+
+def predictions_csv(posteriors: np.ndarray, manifest: SplitManifest) -> str:
+    """Returns a CSV with a line for each image: file, label, predicted class, and the posteriors of both.
+
+    Args:
+        posteriors: (N, classes), 0..1.
+        manifest: the N images.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("index", "file", "label", "predicted", "posterior_of_label", "posterior_of_predicted"))
+    names = manifest.data.label_names
+    for index, (file, label, row) in enumerate(zip(manifest.names, manifest.labels, posteriors, strict=True)):
+        predicted = row.argmax()
+        writer.writerow((index, file, names[label], names[predicted], f"{row[label]:.6g}", f"{row[predicted]:.6g}"))
+    return text.getvalue()
+
+
+def require_same_files(folder: Path, models: Sequence[Evaluable], options: EvaluateOptions) -> None:
+    """Checks that a finished evaluation has the files that are asked for; removes what a killed process left in it.
+
+    Raises:
+        UserError: --save_posteriors is given, and the evaluation in the folder was made without.
+    """
+    unsaved = any(isinstance(model, EvaluatedModel) for model in models) and not list(folder.glob("posteriors*.npz"))
+    if options.save_posteriors and unsaved:
+        raise UserError(f"{folder} holds this evaluation without its posteriors; choose another --output_dir")
+    shutil.rmtree(folder / _PARTIAL, ignore_errors=True)
+
+
+def write_results(folder: Path, evaluation: FinishedEvaluation) -> None:
+    """Writes predictions, report and record into the evaluation's folder, and removes the files for resuming."""
+    files.write_text(folder / _PREDICTIONS, predictions_csv(evaluation.posteriors, evaluation.manifest))
+    markdown_report.write(evaluation, folder)
+    # The record is written last: it marks the evaluation as complete.
+    files.write_text(folder / tables.RECORD, json.dumps(evaluation.record, indent=2) + "\n")
+    shutil.rmtree(folder / _PARTIAL)
+
+
+def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
+    """Opens the data and the models, tests the models, and writes the results.
+
+    Raises:
+        UserError: the data, a model or the evaluation's folder cannot be used, or memory ran out.
+    """
+    folder, protocol = Path(options.output_dir), options.protocol()
+    devices.split_cpu(options.cpu_devices)
+    strategy, strategy_reason = devices.make_strategy(options.strategy, one_process=True)
+    data = datasets.open_data(options.data_dir, options.dataset)
+    data.require_split(options.split)
+    with strategy.scope():
+        models = [open_model(path, protocol, data.class_names) for path in options.model_paths()]
+    manifest = SplitManifest.read(data, options.split, options.max_images)
+    evaluator = Evaluator(manifest, protocol, folder / _PARTIAL, strategy, options.batch_size)
+    for model in models:
+        evaluator.check(model)
+    description = describe(models, manifest, protocol)
+    finished = open_output_dir(folder, description)
+    if finished:
+        require_same_files(folder, models, options)
+        return EvaluationResult(folder, finished, resumed=True)
+    found, posteriors = run_models(evaluator, models, options)
+    record = {
+        **description,
+        "versions": keras_compat.package_versions(),
+        "devices": f"{type(strategy).__name__} ({strategy_reason})",
+        "results": [results.result_record(result) for result in found],
+        "classes": results.class_records(posteriors, manifest),
+        "confusions": results.confusions(posteriors, manifest.labels),
+    }
+    write_results(folder, FinishedEvaluation(record, posteriors, manifest, models))
+    return EvaluationResult(folder, record)

@@ -1,0 +1,83 @@
+"""Exports a trained model as a fully convolutional SavedModel for photos of any size, ONNX, or TensorFlow Lite."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+from vgg_keras.data import datasets
+from vgg_keras.models import run_record, saving
+from vgg_keras.serving import agreement, exporter, runtime_export, versions
+from vgg_keras.serving.agreement import Agreement
+from vgg_keras.serving.check_photos import read_check_photos
+from vgg_keras.serving.exporter import ExportConfig
+from vgg_keras.serving.onnx_export import ONNX_FILE
+from vgg_keras.serving.tflite_export import TFLITE_FILE, read_calibration_crops
+from vgg_keras.tasks.options import ONNX, SAVED_MODEL, TFLITE, ExportOptions
+from vgg_keras.tasks.results import ExportResult
+from vgg_keras.utils import console
+from vgg_keras.utils.display import ShownTable
+from vgg_keras.utils.errors import UserError
+
+_AGREEMENT_COLUMNS = ("photos", "same best class", "largest difference in posterior")
+
+
+def export_saved_model(options: ExportOptions, model: Path) -> ExportResult:
+    """Exports a SavedModel.
+
+    Args:
+        options: options of the verb.
+        model: the `.keras` file.
+
+    Raises:
+        UserError: the model or the photos cannot be used, or the exported model disagrees with the trained one.
+    """
+    photos = read_check_photos(model, options.check_images)
+    exported = exporter.export(model, Path(options.output_dir), photos, _config(options))
+    found = Agreement(**exporter.read_record(exported)["agreement"])
+    row = (str(found.num_photos), str(found.same_top1), f"{found.largest_difference:.1e}")
+    title = "the exported model against the trained one"
+    return ExportResult(exported, model, ShownTable(title, _AGREEMENT_COLUMNS, [row]))
+
+
+def export_runtime(options: ExportOptions, model: Path) -> ExportResult:
+    """Exports for ONNX Runtime or TensorFlow Lite.
+
+    Args:
+        options: options of the verb.
+        model: the `.keras` file.
+
+    Raises:
+        UserError: --precision is not float32; the model, the photos or the calibration data cannot be used; or the
+            exported model disagrees with the SavedModel.
+    """
+    if options.precision != "float32":
+        raise UserError(f"--precision={options.precision} is for --format={SAVED_MODEL}")
+    read_crops = None
+    if options.format == TFLITE and not (options.data_dir or options.dataset):
+        console.say("no --data_dir or --dataset to calibrate on: float only")
+    elif options.format == TFLITE:
+        data = datasets.open_data(options.data_dir, options.dataset)
+        read_crops = functools.partial(read_calibration_crops, data, options.split, options.calibration_images)
+    photos = read_check_photos(model, options.check_images)
+    main_file = ONNX_FILE if options.format == ONNX else TFLITE_FILE
+    exported, comparisons = runtime_export.export(
+        model, Path(options.output_dir), photos, _config(options), main_file, read_crops
+    )
+    return ExportResult(exported, model, agreement.comparison_table(comparisons))
+
+
+def _config(options: ExportOptions) -> ExportConfig:
+    return ExportConfig(options.protocol(), options.precision, options.top, options.max_megapixels)
+
+
+def export_model(options: ExportOptions) -> ExportResult:
+    """Exports a model as the next version below a folder, checks it against its source, and removes old versions.
+
+    Raises:
+        UserError: the model, the photos or the calibration data cannot be used, or the exported model disagrees.
+    """
+    model = run_record.find_model_file(Path(options.model))
+    saving.require_model_file(model)
+    result = (export_saved_model if options.format == SAVED_MODEL else export_runtime)(options, model)
+    removed = versions.keep_newest(Path(options.output_dir), options.keep) if options.keep else ()
+    return dataclasses.replace(result, removed=tuple(removed))

@@ -1,0 +1,262 @@
+"""Defines the options of the verbs that use trained models; imports no TensorFlow, so that `--help` is quick."""
+
+import dataclasses
+from pathlib import Path
+
+from vgg_keras.inference.protocol import (
+    AVERAGE,
+    AVERAGES,
+    CENTER_CROP,
+    DENSE,
+    METHODS,
+    MULTI_CROP,
+    SCORES,
+    STACK,
+    TestProtocol,
+)
+from vgg_keras.models.architectures import ALIASES, NETS
+from vgg_keras.utils.hardware import LOCAL_STRATEGIES
+from vgg_keras.utils.options import Options, PathLike, option
+
+SAVED_MODEL, ONNX, TFLITE = "saved_model", "onnx", "tflite"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataOptions(Options):
+    """Options of every verb that reads a data set."""
+
+    data_dir: PathLike = option(
+        "",
+        "a data set written by data_prep, or TFDS's root folder where --dataset names one there",
+        group="data",
+        path=True,
+    )
+    dataset: str = option("", "a TFDS data set by name, such as tf_flowers", group="data")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScaleOptions(Options):
+    """Options of every verb that shows images to a trained net."""
+
+    test_scales: str = option(
+        "",
+        "test scales Q, the smallest side in pixels: 256, or 256,384,512; single or multi: those of the paper for the "
+        "training scale; empty: single",
+        group="test protocol",
+    )
+    flip: bool | None = option(
+        None, "average each view with its mirror image; default: unless it is the centre crop", group="test protocol"
+    )
+
+    def protocol(self) -> TestProtocol:
+        """Returns the protocol that the options describe."""
+        return TestProtocol(DENSE, self.test_scales, self.flip)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProtocolOptions(ScaleOptions):
+    """Options of the verbs that compute posteriors."""
+
+    method: str = option(
+        DENSE,
+        "what the net is shown: dense: the whole image; multi_crop: a 5x5 grid of crops; center_crop: the centre",
+        choices=(DENSE, MULTI_CROP, CENTER_CROP),
+        group="test protocol",
+    )
+    average: str = option(SCORES, "what is averaged over the class-score map", choices=AVERAGES, group="test protocol")
+
+    def protocol(self) -> TestProtocol:
+        """Returns the protocol that the options describe."""
+        return TestProtocol(self.method, self.test_scales, self.flip, self.average)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelsOptions(Options):
+    """Options of the verbs that take several models."""
+
+    model: PathLike | tuple[PathLike, ...] = option(
+        (), "a .keras file or a run's folder; again for each model", group="input", required=True, path=True
+    )
+
+    def model_paths(self) -> list[Path]:
+        """Returns the paths of the models."""
+        assert isinstance(self.model, tuple)  # a single path became a tuple when the options were made
+        return [Path(path) for path in self.model]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
+    """Options of `vgg_keras.evaluate`."""
+
+    model: PathLike | tuple[PathLike, ...] = option(
+        (),
+        "a .keras file, a run's folder, or saved posteriors (.npz); again for each model to fuse",
+        group="input",
+        required=True,
+        path=True,
+    )
+    method: str = option(
+        DENSE,
+        "what the net is shown: dense: the whole image; multi_crop: a 5x5 grid of crops; both: the mean of the two; "
+        "center_crop: the centre",
+        choices=METHODS,
+        group="test protocol",
+    )
+    split: str = option("validation", "the split that is tested", group="data")
+    max_images: int = option(0, "number of images to test, from the first on; 0: all", group="data", lower=0)
+    output_dir: PathLike = option(
+        "", "the evaluation's folder; one that was killed is resumed there", group="output", required=True, path=True
+    )
+    save_posteriors: bool = option(False, "keep each model's posteriors as .npz, to be fused later", group="output")
+    batch_size: int = option(
+        32, "crops at a time; whole images as many as have the same number of pixels", group="devices", lower=1
+    )
+    strategy: str = option("auto", "how the work is shared out over devices", group="devices", choices=LOCAL_STRATEGIES)
+    cpu_devices: int = option(
+        1, "number of devices that the CPU is split into, to try --strategy=mirrored", group="devices", lower=1
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictOptions(ProtocolOptions):
+    """Options of `vgg_keras.predict`."""
+
+    paths: tuple[PathLike, ...] = option((), "photos: files, folders, globs", group="input", positional=True, path=True)
+    model: PathLike = option("", "a .keras file or a run's folder", group="input", required=True, path=True)
+    top: int = option(5, "number of labels to give each photo", group="output", lower=1)
+    csv: PathLike = option("", "CSV file to write the labels to", group="output", path=True)
+    json: PathLike = option("", "JSON file to write the labels to", group="output", path=True)
+    output_dir: PathLike = option(
+        "", "folder to write each photo to, with its labels and posteriors on it", group="output", path=True
+    )
+    class_score_maps: bool = option(
+        False, "also draw the class-score map of the best label; needs --output_dir", group="output"
+    )
+    batch_size: int = option(32, "crops at a time", group="devices", lower=1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
+    """Options of `vgg_keras.features`."""
+
+    model: PathLike | tuple[PathLike, ...] = option(
+        (),
+        "a .keras file or a run's folder; again for each net whose descriptors are stacked",
+        group="input",
+        required=True,
+        path=True,
+    )
+    train_split: str = option("train", "the split that the classifier learns from", group="data")
+    validation_split: str = option("validation", "the split that it is tested on", group="data")
+    max_images: int = option(0, "number of images of each split, from the first on; 0: all", group="data", lower=0)
+    layer: str = option(
+        "fc7", "layer whose outputs are taken: fc7, the penultimate one, or such as block5_pool", group="features"
+    )
+    combine: str = option(
+        AVERAGE, "how the descriptors of several scales are joined", group="features", choices=(AVERAGE, STACK)
+    )
+    classifier: bool = option(
+        False, "fit a linear SVM on the training split and test it on the other", group="features"
+    )
+    seed: int = option(0, "seed of the cross-validation's folds", group="features", lower=0)
+    output: PathLike = option("", "the .npz file to write", group="output", required=True, path=True)
+    batch_size: int = option(
+        32, "images at a time: as many as have the pixels of this number of crops", group="devices", lower=1
+    )
+    strategy: str = option("auto", "how the work is shared out over devices", group="devices", choices=LOCAL_STRATEGIES)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainedOptions(Options):
+    """Options of `vgg_keras.pretrained`."""
+
+    source: PathLike = option(
+        "",
+        "a .keras file or a run's folder, keras.applications' .h5 or .keras, torchvision's .pth, a KerasHub preset's "
+        "folder, or keras_applications, which downloads",
+        group="input",
+        required=True,
+        path=True,
+    )
+    net: str = option("", "the net; empty: the source's", group="net", choices=("", *NETS), aliases=ALIASES)
+    num_classes: int = option(0, "number of classes; 0: the source's", group="net", lower=0)
+    input_size: int = option(0, "side of the input in pixels; 0: the source's, or 224", group="net", lower=0)
+    seed: int = option(0, "seed of the weights that the source does not have (Glorot)", group="net", lower=0)
+    strict: bool = option(False, "fail if a layer is missing, unexpected or of another shape", group="net")
+    output: PathLike = option("", "the .keras file to write", group="output", required=True, path=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReportOptions(Options):
+    """Options of `vgg_keras.report`."""
+
+    evaluations_dir: PathLike = option(
+        "evaluations", "the folder in which, at any depth, finished evaluations lie", group="input", path=True
+    )
+    output: PathLike = option("", "the Markdown file; empty: tables.md in --evaluations_dir", group="output", path=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportOptions(DataOptions, ProtocolOptions):
+    """Options of `vgg_keras.export`."""
+
+    model: PathLike = option(
+        "", "the .keras file of a trained model, or a run's folder", group="input", required=True, path=True
+    )
+    output_dir: PathLike = option(
+        "", "the folder of versions; the next free number is made in it", group="output", required=True, path=True
+    )
+    format: str = option(SAVED_MODEL, "format to write", group="output", choices=(SAVED_MODEL, ONNX, TFLITE))
+    top: int = option(5, "number of class names in an answer", group="output", lower=1)
+    max_megapixels: float = option(
+        100.0, "refuse larger images before they are decoded, million pixels", group="output", lower=0.001
+    )
+    precision: str = option(
+        "float32", "dtype of the weights and the layers' outputs", group="output", choices=("float32", "bfloat16")
+    )
+    keep: int = option(0, "number of versions to keep, the newest ones; 0: all", group="output", lower=0)
+    check_images: str = option(
+        "",
+        "photos to compare the two models on: a folder or a glob; empty takes the run's samples",
+        group="input",
+        path=True,
+    )
+    data_dir: PathLike = option(
+        "",
+        "for TFLite with 8-bit integers: the data set whose photos it is calibrated on, as data_prep wrote it",
+        group="calibration",
+        path=True,
+    )
+    dataset: str = option("", "the same as a TFDS data set by name, such as tf_flowers", group="calibration")
+    split: str = option("train", "the split that it is calibrated on", group="calibration")
+    calibration_images: int = option(100, "number of photos that it is calibrated on", group="calibration", lower=1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServeCheckOptions(Options):
+    """Options of `vgg_keras.serve_check`."""
+
+    model: PathLike = option(
+        "", "the folder of versions; its newest one is checked", group="input", required=True, path=True
+    )
+    url: tuple[str, ...] = option(
+        (),
+        "URL of a server: http://HOST:8501 (REST) or grpc://HOST:8500, again for both; none: a local process that has "
+        "TensorFlow alone",
+        group="input",
+    )
+    name: str = option("", "the model's name on the server; empty: the folder's", group="input")
+    photos: tuple[str, ...] = option(
+        (),
+        "a file, folder or glob of JPEG, PNG, GIF or BMP photos, again for more; none: those of the warm-up file",
+        group="input",
+        path=True,
+    )
+    source: PathLike = option(
+        "",
+        "the .keras file that --photos are compared with; empty: the one it was exported from",
+        group="input",
+        path=True,
+    )
+    concurrency: int = option(4, "number of requests at the same time", group="load", lower=1)
+    batch_size: int = option(8, "number of photos in a request of several", group="load", lower=2)

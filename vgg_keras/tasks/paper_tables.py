@@ -1,0 +1,124 @@
+"""Collects finished evaluations into the paper's Tables 3 to 6, beside the published errors; needs no TensorFlow."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from vgg_keras.evaluation import published, tables
+from vgg_keras.evaluation.published import PublishedResult
+from vgg_keras.inference.protocol import TrainedNet
+from vgg_keras.tasks.options import ReportOptions
+from vgg_keras.utils import console, files
+from vgg_keras.utils.display import ShownTable
+from vgg_keras.utils.errors import UserError
+
+_TITLES = {
+    3: "Table 3: a single test scale",
+    4: "Table 4: several test scales",
+    5: "Table 5: dense evaluation and multi-crop",
+    6: "Table 6: fusion of several nets",
+}
+_COLUMNS = ("net", "train S", "test Q", "method", "top-1 err. %", "top-5 err. %", "paper's top-1", "paper's top-5")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSet:
+    """Results that were measured on the same images.
+
+    Attributes:
+        title: name of the data set, split and number of images.
+        note: warning that the errors are not comparable with the paper's, or "".
+        results: newest result for each row of the paper's tables, as `evaluation.json` records it.
+    """
+
+    title: str
+    note: str
+    results: dict[PublishedResult, dict] = dataclasses.field(default_factory=dict)
+
+
+def read_records(folder: Path) -> list[dict]:
+    """Reads the records of all finished evaluations below a folder, the oldest first.
+
+    Raises:
+        UserError: the folder is missing, or a record is damaged.
+    """
+    if not folder.is_dir():
+        raise UserError(f"--evaluations_dir={folder} is not a folder; python -m vgg_keras.evaluate makes evaluations")
+    return [_read_record(path) for path in sorted(folder.rglob(tables.RECORD), key=lambda path: path.stat().st_mtime)]
+
+
+def _read_record(path: Path) -> dict:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return {key: record[key] for key in ("images", "results")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no record of an evaluation ({error!r}); remove its folder") from error
+
+
+def group_by_images(records: Iterable[dict]) -> list[ImageSet]:
+    """Groups results by the images on which they were measured, and assigns them to the rows of the paper's tables.
+
+    Args:
+        records: result of `read_records`; of several results for a row the last one is kept.
+    """
+    found: dict[str, ImageSet] = {}
+    for record in records:
+        images = record["images"]
+        title = f"{images['data_set']}, {images['split']}: {images['num_images']:,} images"
+        image_set = ImageSet(title, tables.data_note(images))
+        image_set = found.setdefault(images["sha256_of_classes_labels_sizes"], image_set)
+        for result in record["results"]:
+            nets = [TrainedNet(*pair) for pair in zip(result["nets"], result["train_scales"], strict=True)]
+            if result["flip"]:  # the paper averages with mirror images in all its results
+                rows = published.find_published(nets, result["method"], result["test_scales"])
+                image_set.results.update(dict.fromkeys(rows, result))
+    return list(found.values())
+
+
+def table_rows(number: int, measured: Mapping[PublishedResult, dict]) -> list[list[str]]:
+    """Returns the rows of one of the paper's tables; cells without a measured result are blank.
+
+    Args:
+        number: number of the table, 3..6.
+        measured: results for rows of the tables.
+    """
+    rows = []
+    for row in published.PUBLISHED:
+        if row.table == number:
+            nets, train_scales = zip(*map(dataclasses.astuple, row.nets), strict=True)
+            ours = measured.get(row)
+            errors = [f"{ours[key]:.1f}" for key in ("top1_error", "top5_error")] if ours else ["", ""]
+            rows.append(
+                [
+                    *tables.net_cells(nets, train_scales, row.test_scales()),
+                    tables.METHOD_NAMES[row.method],
+                    *errors,
+                    f"{row.top1:.1f}",
+                    f"{row.top5:.1f}",
+                ]
+            )
+    return rows
+
+
+def report(options: ReportOptions) -> None:
+    """Reads the evaluations, prints the tables, and writes them as Markdown.
+
+    Raises:
+        UserError: the folder is missing, or a record is damaged.
+    """
+    folder = Path(options.evaluations_dir)
+    output = Path(options.output) if options.output else folder / "tables.md"
+    records = read_records(folder)
+    text = ["# Tables 3 to 6 of arXiv:1409.1556\n"]
+    # Without any evaluation the tables still show which results could be measured.
+    for images in group_by_images(records) or [ImageSet("nothing run", "")]:
+        text += [f"## {images.title}\n", *([f"{images.note}\n"] if images.note else [])]
+        for number, heading in _TITLES.items():
+            rows = table_rows(number, images.results)
+            console.say_table(ShownTable(f"{heading} ({images.title})", _COLUMNS, rows).console_table())
+            text += [f"### {heading}\n", tables.markdown_table(_COLUMNS, rows)]
+        console.say(images.note or "the paper's figures are of the same images")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    files.write_text(output, "\n".join(text))
+    console.say(f"{len(records)} evaluations; written: {output}")

@@ -1,0 +1,181 @@
+"""Classifies photos, and writes their labels as a table, CSV, JSON and pictures."""
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from vgg_keras.data import photo_files
+from vgg_keras.data.photo_files import BadImage
+from vgg_keras.evaluation import figures
+from vgg_keras.inference.loading import load_for_inference
+from vgg_keras.inference.predictor import Predictor
+from vgg_keras.models import fully_convolutional
+from vgg_keras.tasks.options import PredictOptions
+from vgg_keras.utils import console, files
+from vgg_keras.utils.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """A class predicted for a photo.
+
+    Attributes:
+        name: label name of the class.
+        index: index of the class.
+        posterior: posterior of the class, 0..1.
+    """
+
+    name: str
+    index: int
+    posterior: float
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.posterior:.3f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The labels of a photo.
+
+    Attributes:
+        file: file of the photo.
+        labels: classes with the highest posteriors, in descending order.
+    """
+
+    file: Path
+    labels: Sequence[Label]
+
+    def lines(self) -> list[str]:
+        """Returns a line of text for each label."""
+        return [str(label) for label in self.labels]
+
+
+def map_figure(predictor: Predictor, photo: np.ndarray, label: Label) -> Figure:
+    """Draws the class-score map of a label over a photo.
+
+    Args:
+        predictor: predictor with the model.
+        photo: (H, W, 3) uint8.
+        label: class whose map is drawn.
+
+    Raises:
+        UserError: the model cannot be made fully convolutional.
+    """
+    image, posteriors = fully_convolutional.posterior_map(predictor.map_net, photo, predictor.model.map_scale())
+    mapped = figures.MappedImage(image, posteriors, str(label), [(label.index, label.name)])
+    return figures.class_score_maps([mapped], predictor.model.input_size)
+
+
+def predictions(
+    predictor: Predictor, names: Sequence[str], paths: Sequence[Path], options: PredictOptions
+) -> Iterator[Prediction]:
+    """Yields the labels of each photo that can be read, and reports the others on stderr.
+
+    Args:
+        predictor: predictor with the model.
+        names: label names in the order of the class indices.
+        paths: files of the photos.
+        options: flags of the verb.
+    """
+    with console.progress_bar("photos", len(paths), " photos", leave=False) as bar:
+        for index, path in enumerate(paths):
+            try:
+                photo = photo_files.read(path)
+                posteriors = predictor.posteriors(photo)
+            except (BadImage, OSError) as error:
+                console.warn(f"{path}: {error}")
+            else:
+                best = np.argsort(-posteriors, kind="stable")[: options.top].tolist()
+                prediction = Prediction(path, [Label(names[one], one, float(posteriors[one])) for one in best])
+                if options.output_dir:
+                    # The index keeps apart files of the same name from several folders.
+                    picture = Path(options.output_dir) / f"{index:05}_{path.stem}"
+                    write_pictures(predictor, prediction, photo, picture, options.class_score_maps)
+                yield prediction
+            bar.update()
+
+
+def write_pictures(
+    predictor: Predictor, prediction: Prediction, photo: np.ndarray, path: Path, class_score_map: bool
+) -> None:
+    """Writes a photo with its labels on it, and optionally the class-score map of the best label.
+
+    Args:
+        predictor: predictor with the model.
+        prediction: labels of the photo.
+        photo: (H, W, 3) uint8.
+        path: path of the pictures without suffix: `.jpg` and `_class_score_map.png` are appended.
+        class_score_map: whether the map is written.
+
+    Raises:
+        UserError: the model cannot be made fully convolutional.
+    """
+    photo_files.write(photo_files.annotate(photo, prediction.lines()), path.with_name(f"{path.name}.jpg"))
+    if class_score_map:
+        figure = map_figure(predictor, photo, prediction.labels[0])
+        figures.save(figure, path.with_name(f"{path.name}_class_score_map.png"))
+
+
+def to_csv(found: Sequence[Prediction]) -> str:
+    """Returns a CSV with a line for each label of each photo."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("file", "rank", "label", "index", "posterior"))
+    for prediction in found:
+        for rank, label in enumerate(prediction.labels, start=1):
+            writer.writerow((prediction.file, rank, label.name, label.index, f"{label.posterior:.6g}"))
+    return text.getvalue()
+
+
+def to_json(found: Sequence[Prediction]) -> str:
+    """Returns a JSON list of photos, each with its labels."""
+    content = [
+        {
+            "file": str(prediction.file),
+            "labels": [
+                {"label": label.name, "index": label.index, "posterior": label.posterior} for label in prediction.labels
+            ],
+        }
+        for prediction in found
+    ]
+    return json.dumps(content, indent=2) + "\n"
+
+
+def show(found: Sequence[Prediction]) -> None:
+    """Prints a table with a row for each photo."""
+    table = Table("photo", "labels and posteriors")
+    for prediction in found:
+        table.add_row(str(prediction.file), ", ".join(prediction.lines()))
+    console.say_table(table)
+
+
+def predict(options: PredictOptions) -> None:
+    """Finds the photos, classifies them, and prints and writes the labels.
+
+    Raises:
+        UserError: the flags, the model or the label names cannot be used, or, at the end, a photo could not be used.
+    """
+    if not options.paths:
+        raise UserError("name photos: files, folders or globs, after the flags")
+    if options.class_score_maps and not options.output_dir:
+        raise UserError("--class_score_maps needs --output_dir, where the pictures go")
+    paths = photo_files.find(options.paths)
+    protocol = options.protocol()
+    predictor = Predictor(load_for_inference(Path(options.model), protocol), protocol, options.batch_size)
+    names = predictor.model.label_names
+    if options.output_dir:
+        Path(options.output_dir).mkdir(parents=True, exist_ok=True)
+    found = list(predictions(predictor, names, paths, options))
+    show(found)
+    for path, text in ((options.csv, to_csv(found)), (options.json, to_json(found))):
+        if path:
+            files.write_text(Path(path), text)
+    if len(found) < len(paths):
+        raise UserError(f"{len(paths) - len(found)} of {len(paths)} photos cannot be used (listed above)")

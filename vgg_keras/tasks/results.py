@@ -1,0 +1,143 @@
+"""Defines what the functions of the Python API return; imports no TensorFlow."""
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vgg_keras.evaluation import tables
+from vgg_keras.models import run_record
+from vgg_keras.serving import model_card, versions
+from vgg_keras.utils import shell
+from vgg_keras.utils.display import Shown, ShownTable
+
+_EPOCH_COLUMNS = ("epoch", "learning rate", "training loss", "top-1 err. %", "validation loss", "top-1 err. %")
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class TrainingResult(Shown):
+    """The outcome of a run.
+
+    Attributes:
+        folder: the run's folder.
+        data_dir: folder of the data set.
+        validation_split: split on which the errors were measured.
+        best_error: validation top-1 error of the best model in percent, centre crop.
+        history: an entry for each epoch: losses, errors in percent, learning rate, seconds.
+        exported: folder of the exported version, if the run was asked to export its best model.
+        agreement: agreement of the exported model with the trained one, as text.
+        chief: whether this process is the chief, which writes the files.
+    """
+
+    folder: Path
+    data_dir: Path
+    validation_split: str
+    best_error: float
+    history: Sequence[Mapping[str, Any]]
+    exported: Path | None = None
+    agreement: str = ""
+    chief: bool = True
+
+    @property
+    def best_model(self) -> Path:
+        """The `.keras` file of the best model."""
+        return self.folder / run_record.BEST_MODEL
+
+    def shown(self) -> ShownTable:
+        """Returns the errors of each epoch as a table."""
+        rows = [
+            (
+                str(entry["epoch"]),
+                f"{entry['learning_rate']:g}",
+                *(
+                    f"{entry[f'{split}_{key}']:.{digits}f}"
+                    for split in ("training", "validation")
+                    for key, digits in (("loss", 4), ("top1_error", 2))
+                ),
+            )
+            for entry in self.history
+        ]
+        title = f"{self.best_model}: top-1 error {self.best_error:.2f}% on {self.validation_split}"
+        return ShownTable(title, _EPOCH_COLUMNS, rows)
+
+    def next_steps(self) -> str:
+        """Returns where the results lie, and the commands that test and export the best model."""
+        test = shell.command(
+            "vgg_keras.evaluate",
+            model=self.folder,
+            data_dir=self.data_dir,
+            split=self.validation_split,
+            output_dir=Path("evaluations") / self.folder.name,
+        )
+        lines = [
+            f"best model: {self.best_model}, top-1 error {self.best_error:.2f}% on {self.validation_split}",
+            f"test it:    {test}",
+            f"history:    {self.folder / run_record.HISTORY}; curves: "
+            f"{shlex.join(['tensorboard', f'--logdir={self.folder / run_record.TENSORBOARD}'])}",
+        ]
+        if self.exported:
+            lines += [
+                f"the exported model against the trained one: {self.agreement}",
+                f"exported:   {self.exported}",
+            ]
+        else:
+            output_dir = Path("saved_models") / self.folder.name
+            export = shell.command("vgg_keras.export", model=self.best_model, output_dir=output_dir)
+            lines.append(f"next:       {export}")
+        return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class EvaluationResult(Shown):
+    """The outcome of an evaluation.
+
+    Attributes:
+        folder: the evaluation's folder.
+        record: content of its `evaluation.json`: settings, images, results, classes.
+        resumed: whether the folder held the finished evaluation already.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    resumed: bool = False
+
+    @property
+    def top1_error(self) -> float:
+        """Top-1 error in percent of the last result: the fusion, or the only model by the last method."""
+        return self.record["results"][-1]["top1_error"]
+
+    @property
+    def top5_error(self) -> float:
+        """Top-5 error in percent of the same result."""
+        return self.record["results"][-1]["top5_error"]
+
+    def shown(self) -> ShownTable:
+        """Returns a row for each model, method, scale and fusion."""
+        return tables.results_table(dict(self.record))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ExportResult(Shown):
+    """The outcome of an export.
+
+    Attributes:
+        folder: folder of the exported version.
+        model: the `.keras` file that was exported.
+        agreement: agreement of the exported model with the trained one.
+        removed: numbers of the older versions that were removed.
+    """
+
+    folder: Path
+    model: Path
+    agreement: ShownTable
+    removed: Sequence[int] = ()
+
+    @property
+    def model_card(self) -> Path:
+        """Description of an exported SavedModel for people."""
+        return self.folder / versions.EXTRA / model_card.FILE
+
+    def shown(self) -> ShownTable:
+        """Returns the agreement of the exported model with the trained one."""
+        return dataclasses.replace(self.agreement, title=f"{self.model} -> {self.folder}")

@@ -1,0 +1,263 @@
+"""Trains a net with the paper's procedure (arXiv:1409.1556, sect. 3.1): from options to a finished run."""
+
+import dataclasses
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from data_prep.synthetic_flowers import write_synthetic_flowers
+from vgg_keras.data import datasets, input_pipeline
+from vgg_keras.data.datasets import ImageData
+from vgg_keras.data.rgb_statistics import RgbStatistics
+from vgg_keras.models import run_record, vgg
+from vgg_keras.models.metadata import ModelMetadata
+from vgg_keras.serving import exporter
+from vgg_keras.serving.check_photos import read_check_photos
+from vgg_keras.tasks.results import TrainingResult
+from vgg_keras.training import config, freezing, inputs, run_dir
+from vgg_keras.training.checkpoints import Progress
+from vgg_keras.training.config import TrainConfig
+from vgg_keras.training.keras_metrics import ValidationMetrics
+from vgg_keras.training.optimizers import OptimizerConfig, make_optimizers
+from vgg_keras.training.schedules import LearningRate
+from vgg_keras.training.train_step import StepConfig, TrainStep
+from vgg_keras.training.trainer import Schedule, Trainer
+from vgg_keras.utils import console, devices
+from vgg_keras.utils.errors import UserError
+from vgg_keras.weights.formats import read_weights
+from vgg_keras.weights.transfer import transfer_weights
+
+
+def open_data(options: TrainConfig, chief: bool) -> ImageData:
+    """Opens the data set that the flags name; draws the synthetic flowers first if they are missing.
+
+    Args:
+        options: flags of the verb.
+        chief: whether this process is the chief, which alone draws.
+
+    Raises:
+        UserError: the data set or one of its splits is missing.
+    """
+    data_dir = options.data_dir
+    if options.dataset == config.DRAWN_FLOWERS:
+        folder = Path(data_dir or Path(options.output_dir) / "data")
+        if not folder.exists():
+            if not chief:
+                raise UserError(f"{folder} is missing: draw the flowers in a run of one process first")
+            console.say_table(write_synthetic_flowers(folder, options.seed).table())
+        data = datasets.open_data(str(folder))
+    else:
+        data = datasets.open_data(data_dir, options.dataset)
+    for split in (options.train_split, options.validation_split):
+        data.require_split(split)
+    return data
+
+
+def build_model(
+    options: TrainConfig, num_classes: int, mean_rgb: Sequence[float]
+) -> tuple[keras.Model, Collection[str]]:
+    """Builds the net, and copies the weights of --init_from into it.
+
+    Args:
+        options: flags of the verb.
+        num_classes: number of classes.
+        mean_rgb: mean RGB of the training split, 0..255.
+
+    Returns:
+        The net, and the names of the layers that received weights of --init_from.
+
+    Raises:
+        ValueError: a setting of the net is out of its range.
+        UserError: --init_from cannot be read, or does not fit the net.
+    """
+    source = read_weights(os.fspath(options.init_from), options.net) if options.init_from else None
+    model = vgg.build(
+        options.net,
+        num_classes,
+        input_size=options.input_size,
+        # The source's convolutions were trained with the source's mean, which need not be that of this data set.
+        mean_rgb=source.mean_rgb if source else mean_rgb,
+        dropout=options.dropout,
+        weight_decay=options.weight_decay,
+        initialization=vgg.Initialization(options.initializer, options.initializer_variance, options.seed),
+        batch_norm=options.batch_norm,
+        width_multiplier=options.width_multiplier,
+    )
+    if not source:
+        return model, ()
+    report = transfer_weights(source, model, strict=options.strict)
+    console.say(f"{options.init_from}: {report}")
+    return model, report.copied
+
+
+def build_train_step(
+    options: TrainConfig, num_classes: int, mean_rgb: Sequence[float], strategy: tf.distribute.Strategy, precision: str
+) -> TrainStep:
+    """Builds the net, its optimizers and its training step on all devices.
+
+    Args:
+        options: flags of the verb.
+        num_classes: number of classes.
+        mean_rgb: mean RGB of the training split, 0..255.
+        strategy: the devices.
+        precision: Keras's dtype policy.
+
+    Raises:
+        UserError: the settings do not fit the net or the devices, or --init_from cannot be used.
+    """
+    keras.utils.set_random_seed(options.seed)
+    keras.mixed_precision.set_global_policy(precision)
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    step_config = StepConfig(
+        batch_size=options.batch_size,
+        micro_batch_size=options.micro_batch_size or (options.batch_size if on_gpu else 32),
+        seed=options.seed,
+        frozen_up_to=options.freeze_up_to,
+        cached=bool(options.cache_views),
+        jit=devices.choose_jit(options.jit_compile, strategy),
+    )
+    try:
+        with strategy.scope():
+            model, pretrained = build_model(options, num_classes, mean_rgb)
+            as_map = options.view_side() > options.input_size
+            freezing.require_freezable(model, options.freeze_up_to, pretrained, as_map=as_map)
+            optimizers = make_optimizers(
+                OptimizerConfig(
+                    options.optimizer, options.learning_rate, options.momentum, options.optimizer_arguments()
+                ),
+                freezing.trained_layers(model, options.freeze_up_to),
+                pretrained=pretrained,
+                pretrained_rate=options.pretrained_rate,
+                precision=precision,
+            )
+        metrics = ValidationMetrics(options.metric_arguments())
+        return TrainStep(model, optimizers, strategy, step_config, metrics)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def make_schedule(options: TrainConfig, data: ImageData) -> Schedule:
+    """Returns the schedule of the run: its length, learning rate and checkpoints."""
+    steps_per_epoch = input_pipeline.steps_per_epoch(data, options.train_split, options.batch_size)
+    cosine_steps = options.epochs * steps_per_epoch if options.schedule == config.COSINE else 0
+    return Schedule(
+        epochs=options.epochs,
+        max_steps=options.max_steps,
+        steps_per_epoch=steps_per_epoch,
+        learning_rate=LearningRate(options.learning_rate, options.warm_up_steps, cosine_steps),
+        patience=options.plateau_patience,
+        early_stop=options.early_stop,
+        checkpoint_every=options.checkpoint_every,
+        log_every=options.log_every,
+        keep_checkpoints=options.keep_checkpoints,
+    )
+
+
+def fit(options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: TrainStep) -> Progress:
+    """Trains to the end of the schedule, on images or on the cached outputs of the frozen layers.
+
+    Args:
+        options: flags of the verb.
+        data: the data set.
+        rgb: RGB statistics of the training split.
+        train_step: step of the net.
+
+    Returns:
+        The progress at the end.
+
+    Raises:
+        UserError: the loss became NaN or infinite, the newest checkpoint cannot be used, or the disk has too little
+            space for the cache.
+    """
+    batches = inputs.image_batches(options, data, rgb, train_step)
+    cache = None
+    if options.cache_views:
+        cache = inputs.make_feature_cache(options, data, batches, train_step)
+        batches = inputs.Batches(cache.training, cache.validation)
+    trainer = Trainer(
+        train_step,
+        make_schedule(options, data),
+        Path(options.output_dir),
+        batches,
+        metadata=ModelMetadata(options.net, options.known_train_scale(), data.class_names, data.label_names),
+        chief=devices.is_chief(train_step.strategy),
+    )
+    if cache and not trainer.finished:
+        cache.fill()
+    progress = trainer.fit()
+    if cache:
+        cache.remove()
+    return progress
+
+
+def start_run(options: TrainConfig, data: ImageData, model: keras.Model, choices: dict[str, str]) -> None:
+    """Writes the run's record, labels and sample photos into its folder, and prints a summary.
+
+    Args:
+        options: flags of the verb.
+        data: the data set.
+        model: the net.
+        choices: strategy and precision that were chosen, each with the reason.
+    """
+    folder = Path(options.output_dir)
+    model_record = {"num_classes": len(data.label_names), "mean_rgb": vgg.subtracted_mean_rgb(model)}
+    run_dir.write_run_record(folder, options.flags(), choices, model_record)
+    run_dir.save_labels(folder, data.class_names, data.label_names)
+    run_dir.save_samples(folder, data.encoded(options.validation_split))
+    splits = (options.train_split, options.validation_split)
+    photos = ", ".join(f"{data.num_images(split):,} photos in {split}" for split in splits)
+    console.say(f"net {options.net}, {model.count_params():,} parameters; {len(data.label_names)} classes; {photos}")
+    console.say("; ".join(f"{name}: {choice}" for name, choice in choices.items()))
+
+
+def train_model(options: TrainConfig) -> TrainingResult:
+    """Validates the settings, opens the data, builds and trains the net, and exports the best model if asked to.
+
+    Raises:
+        UserError: a setting, the run's folder, the data set or --init_from cannot be used, training failed, or the
+            exported model disagrees with the trained one.
+    """
+    folder = Path(options.output_dir)
+    options.validate()
+    run_dir.require_usable(folder, options.flags(), config.MAY_CHANGE, options.resume)
+    devices.split_cpu(options.cpu_devices)
+    strategy, strategy_reason = devices.make_strategy(
+        options.strategy, one_process=bool(options.cache_views or options.metrics)
+    )
+    precision, precision_reason = devices.choose_precision(options.precision)
+    chief = devices.is_chief(strategy)
+    data = open_data(options, chief)
+    with datasets.broken_records(data):
+        rgb = datasets.load_rgb_statistics(data, options.train_split)
+    train_step = build_train_step(options, len(data.label_names), rgb.mean.tolist(), strategy, precision)
+    if chief:
+        choices = {
+            "strategy": f"{type(strategy).__name__} ({strategy_reason})",
+            "precision": f"{precision} ({precision_reason})",
+        }
+        start_run(options, data, train_step.model, choices)
+    with datasets.broken_records(data):
+        progress = fit(options, data, rgb, train_step)
+    result = TrainingResult(
+        folder=folder,
+        data_dir=Path(data.builder.data_dir),
+        validation_split=options.validation_split,
+        best_error=progress.best_error,
+        history=run_record.read_history(folder),
+        chief=chief,
+    )
+    return export_best(result, options) if chief and options.export_dir else result
+
+
+def export_best(result: TrainingResult, options: TrainConfig) -> TrainingResult:
+    """Exports the best model of a run; returns the result with the exported version.
+
+    Raises:
+        UserError: the exported model disagrees with the trained one.
+    """
+    exported = exporter.export(result.best_model, Path(options.export_dir), read_check_photos(result.best_model, ""))
+    agreement = exporter.read_record(exported)["agreement_text"]
+    return dataclasses.replace(result, exported=exported, agreement=agreement)

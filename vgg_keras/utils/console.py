@@ -1,0 +1,99 @@
+"""Shows progress, messages and tables to the user of a verb; stays silent where the package is used as a library."""
+
+import contextlib
+import contextvars
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import tqdm
+from rich.console import Console
+from rich.table import Table
+
+# Width in characters of a table that is written to a file or a pipe.
+_WIDTH_WITHOUT_TERMINAL = 200
+# Seconds between two lines of progress in a log file.
+_LOG_INTERVAL = 30.0
+
+_speaking = contextvars.ContextVar("speaking", default=False)
+
+
+@contextlib.contextmanager
+def speaking(speaks: bool) -> Iterator[None]:
+    """Lets `say`, `say_table` and `progress_bar` reach the user inside the context, or silences them.
+
+    Args:
+        speaks: whether they are shown. Outside any such context they are not.
+    """
+    token = _speaking.set(speaks)
+    try:
+        yield
+    finally:
+        _speaking.reset(token)
+
+
+def say(text: str) -> None:
+    """Prints a message on stdout, above the progress bars that are on display."""
+    if _speaking.get():
+        tqdm.tqdm.write(text, file=sys.stdout)
+
+
+def warn(text: str) -> None:
+    """Prints a message on stderr, above the progress bars that are on display."""
+    if _speaking.get():
+        tqdm.tqdm.write(text, file=sys.stderr)
+
+
+def say_table(table: Table) -> None:
+    """Prints a table on stdout: as wide as the terminal, or up to 200 characters wide in a file or a pipe."""
+    if _speaking.get():
+        console = Console()
+        (console if console.is_terminal else Console(width=_WIDTH_WITHOUT_TERMINAL)).print(table)
+
+
+class _LogLines(tqdm.tqdm):
+    """A progress bar for log files: a line every half minute, and one at the end.
+
+    tqdm itself would write all its updates into one line, with carriage returns between them.
+    """
+
+    def __init__(self, *, leave: bool = True, **arguments: Any):
+        self._last_line, self._stays = time.monotonic(), leave
+        form = "{desc}: {n_fmt} of {total_fmt}{unit}, {elapsed}, {rate_fmt}{postfix}"
+        super().__init__(bar_format=form, leave=False, **arguments)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        """Writes the status as a line, unless the last one was written less than half a minute ago."""
+        if msg == "" or time.monotonic() - self._last_line < _LOG_INTERVAL:
+            return False
+        self._write_line()
+        return True
+
+    def clear(self, *_: Any, **__: Any) -> None:
+        """Does nothing: a line in a file cannot be cleared."""
+
+    def close(self) -> None:
+        """Writes the last status, if the bar is one that stays."""
+        if not self.disable and self._stays:
+            self._write_line()
+        super().close()
+
+    def _write_line(self) -> None:
+        self._last_line = time.monotonic()
+        self.fp.write(f"{self}\n")
+        self.fp.flush()
+
+
+def progress_bar(what: str, total: int | None, unit: str, **arguments: Any) -> tqdm.tqdm:
+    """Returns a progress bar on stderr: live in a terminal, a line every half minute in a log file.
+
+    Args:
+        what: text in front of the bar.
+        total: total count, or None if it is unknown.
+        unit: name of what is counted, with a leading space.
+        arguments: further arguments of `tqdm.tqdm`, such as `initial`.
+    """
+    hidden = arguments.pop("disable", False) or not _speaking.get()
+    bar = tqdm.tqdm if sys.stderr.isatty() else _LogLines
+    return bar(desc=what, total=total, unit=unit, disable=hidden, **arguments)

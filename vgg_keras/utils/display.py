@@ -1,0 +1,76 @@
+"""Shows results as tables: as text in a terminal, as HTML in a notebook."""
+
+import dataclasses
+import html
+import io
+from collections.abc import Sequence
+
+import rich.box
+from rich.console import Console
+from rich.table import Table
+
+_TEXT_WIDTH = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownTable:
+    """A table of texts.
+
+    Attributes:
+        title: text above the table.
+        columns: names of the columns.
+        rows: cells of each row.
+        note: text below the table, or "".
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+    def console_table(self) -> Table:
+        """Returns the table for the console."""
+        table = Table(*self.columns, title=self.title, title_justify="left", box=rich.box.SIMPLE_HEAD)
+        for cells in self.rows:
+            table.add_row(*cells)
+        return table
+
+    def text(self) -> str:
+        """Returns the table as plain text."""
+        stream = io.StringIO()
+        Console(file=stream, width=_TEXT_WIDTH, no_color=True, highlight=False).print(self.console_table())
+        lines = [line.rstrip() for line in stream.getvalue().splitlines()]
+        return "\n".join([*filter(None, lines), *([self.note] if self.note else [])])
+
+    def html(self) -> str:
+        """Returns the table as HTML, without a style of its own."""
+
+        def row(cells: Sequence[str], tag: str) -> str:
+            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+        body = "".join(row(cells, "td") for cells in self.rows)
+        note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
+        return (
+            f"<table><caption>{html.escape(self.title)}</caption><thead>{row(self.columns, 'th')}</thead>"
+            f"<tbody>{body}</tbody></table>{note}"
+        )
+
+
+class Shown:
+    """Base of results that show themselves as a table, in a terminal and in a notebook.
+
+    Dataclasses that derive from it are made with `repr=False`, or their own representation would replace the table.
+    """
+
+    def shown(self) -> ShownTable:
+        """Returns the table that is shown."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self.shown().text()
+
+    def _repr_html_(self) -> str:
+        return self.shown().html()
+
+    def _repr_pretty_(self, printer, cycle: bool) -> None:
+        printer.text("..." if cycle else repr(self))

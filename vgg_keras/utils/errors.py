@@ -1,0 +1,58 @@
+"""Defines the error that users see as one line, and turns the libraries' errors into such lines."""
+
+import difflib
+import errno
+import re
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Error that the user can correct; its message names the file or value, what is wrong, and what to do."""
+
+
+def reason(error: Exception) -> str:
+    """Returns the first line of a library's error message, without TensorFlow's names of graph nodes and ops."""
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    return re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\].*", "", first_line)
+
+
+def explain(error: Exception) -> str | None:
+    """Returns the message for an error that the user can correct, or None for any other error, which is a bug."""
+    if isinstance(error, UserError):
+        return str(error)
+    no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # TensorFlow's file writers raise a class of their own, with the operating system's text.
+    if no_space or "no space left on device" in str(error).lower():
+        return f"the disk is full ({error}); free some space, or choose another --output_dir, and run again"
+    if isinstance(error, PermissionError):
+        return f"no permission: {error}"
+    return None
+
+
+def near_name(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that a mistyped one most likely stands for, or None.
+
+    Besides misspellings it understands initials ("lr" for "learning_rate") and other cases of letters.
+
+    Args:
+        name: the name as the user wrote it.
+        known: the names that exist.
+    """
+    lowered = {other.lower(): other for other in known}
+    initials = {"".join(word[0] for word in re.split(r"[_\W]+", other) if word): other for other in lowered}
+    if name.lower() in initials:
+        return lowered[initials[name.lower()]]
+    close = difflib.get_close_matches(name.lower(), lowered, n=1)
+    return lowered[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Returns "; did you mean NAME?" with the known name nearest to a mistyped one, or "" if none is near.
+
+    Args:
+        name: the name as the user wrote it.
+        known: the names that exist.
+        prefix: text in front of the suggested name, such as "--flag=".
+    """
+    near = near_name(name, known)
+    return f"; did you mean {prefix}{near}?" if near else ""

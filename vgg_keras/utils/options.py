@@ -1,0 +1,270 @@
+"""Describes the options of a verb as a dataclass, and makes it from a command line with flag files or in Python.
+
+A verb's options are a frozen dataclass that derives from `Options` and whose fields are made by `option`. Values are
+checked when an instance is made, so that flags and Python arguments are refused with the same messages.
+"""
+
+import contextlib
+import dataclasses
+import math
+import numbers
+import os
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from absl import flags
+
+from vgg_keras.utils.errors import UserError, did_you_mean, near_name
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+# Folders of the shipped flag files: inside an installed package, or beside it in a checkout.
+_SHIPPED_CONFIGS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
+# A path as a text or an object; an instance of options holds it as a text.
+PathLike: TypeAlias = str | os.PathLike[str]
+_FLAGFILE = ("--flagfile", "-flagfile")
+_TRUE, _FALSE = ("true", "t", "1", "yes"), ("false", "f", "0", "no")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    group: str = "",
+    choices: Sequence[str] | None = None,
+    aliases: dict[str, str] | None = None,
+    lower: float | None = None,
+    upper: float | None = None,
+    required: bool = False,
+    positional: bool = False,
+    path: bool = False,
+) -> Any:
+    """Returns a dataclass field that is also a flag.
+
+    Args:
+        default: default value; its type (bool, int, float, str) is the flag's type. A tuple makes a flag of strings
+            that may be given several times; None makes a bool flag without a default.
+        help: one line for `--help` and the documentation's page of flags.
+        group: heading under which `--help` and the page of flags list it; "" for the last group, "other".
+        choices: allowed values of a string.
+        aliases: other spellings of the choices.
+        lower: smallest allowed number.
+        upper: largest allowed number.
+        required: whether the user must give the flag.
+        positional: whether the field is no flag, but the tuple of the command line's arguments without a name.
+        path: whether the strings are paths, in which "~" stands for the home folder.
+    """
+    metadata = {
+        "help": help,
+        "group": group,
+        "choices": tuple(choices or ()),
+        "aliases": aliases or {},
+        "lower": -math.inf if lower is None else lower,
+        "upper": math.inf if upper is None else upper,
+        "required": required,
+        "positional": positional,
+        "path": path,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options that every verb has, and the checks of all of them.
+
+    Attributes:
+        verbose: whether messages, tables and progress bars are shown. No flag: a verb always shows them, a function of
+            the Python API only if asked to.
+
+    Raises:
+        UserError: a value is missing, of the wrong type, out of its range, or not one of the choices.
+    """
+
+    verbose: bool = False
+
+    def flags(self) -> dict[str, Any]:
+        """Returns the values of all flags by name."""
+        return {field.name: getattr(self, field.name) for field in flag_fields(type(self))}
+
+    def __post_init__(self) -> None:
+        for field in flag_fields(type(self)):
+            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+def flag_fields(options_class: type[Options]) -> list[dataclasses.Field]:
+    """Returns the fields of an options class that `option` made, in their order."""
+    return [field for field in dataclasses.fields(options_class) if "help" in field.metadata]
+
+
+def _checked(field: dataclasses.Field, value: Any) -> Any:
+    """Returns an option's value in its own type; raises a UserError if it is not allowed."""
+    if isinstance(field.default, tuple):
+        values = [value] if isinstance(value, (str, os.PathLike)) else value
+        if not isinstance(values, Iterable):
+            raise UserError(f"--{field.name}={value!r} must be a text or a list of texts")
+        value = tuple(_checked_text(field, one) for one in values)
+    elif isinstance(field.default, bool) or field.default is None:
+        if not isinstance(value, bool) and not (value is None and field.default is None):
+            raise UserError(f"--{field.name}={value!r} must be True or False")
+    elif isinstance(field.default, (int, float)):
+        value = _checked_number(field, value)
+    else:
+        value = _checked_text(field, value)
+    if field.metadata["required"] and not value:
+        raise UserError(f"--{field.name} is missing: {field.metadata['help']}")
+    return value
+
+
+def _checked_number(field: dataclasses.Field, value: Any) -> int | float:
+    whole = isinstance(field.default, int)
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral if whole else numbers.Real):
+        raise UserError(f"--{field.name}={value!r} must be a {'whole number' if whole else 'number'}")
+    convert: Any = int if whole else float
+    number = convert(value)
+    lower, upper = field.metadata["lower"], field.metadata["upper"]
+    if not (math.isfinite(number) and lower <= number <= upper):
+        bounds = [f"at least {lower:g}"] * math.isfinite(lower) + [f"at most {upper:g}"] * math.isfinite(upper)
+        raise UserError(f"--{field.name}={number} must be {' and '.join(bounds) or 'a finite number'}")
+    return number
+
+
+def _checked_text(field: dataclasses.Field, value: Any) -> str:
+    if not isinstance(value, (str, os.PathLike)):
+        raise UserError(f"--{field.name}={value!r} must be a text")
+    text = os.fspath(value)
+    if field.metadata["path"]:
+        text = os.path.expanduser(text)
+    choices, aliases = field.metadata["choices"], field.metadata["aliases"]
+    text = aliases.get(text.lower(), text)
+    if choices and text not in choices:
+        hint = did_you_mean(text, [*choices, *aliases])
+        raise UserError(f"--{field.name}={text} must be one of {', '.join(filter(None, choices))}{hint}")
+    return text
+
+
+def parse(argv: Sequence[str], options_class: type[OptionsT], *, verbose: bool = False) -> OptionsT:
+    """Makes options from a command line, with its flag files.
+
+    Args:
+        argv: the arguments, without the program's name.
+        options_class: a subclass of `Options`.
+        verbose: value of `Options.verbose`.
+
+    Raises:
+        UserError: a flag is unknown, missing or has an illegal value, a flag file is missing, or an argument without a
+            name is not expected.
+    """
+    fields = flag_fields(options_class)
+    flag_values = _define_flags(fields)
+    try:
+        rest = flag_values(["verb", *expand_flagfiles(argv)])[1:]
+    except flags.UnrecognizedFlagError as error:
+        names = [field.name for field in fields if not field.metadata["positional"]]
+        hint = did_you_mean(error.flagname.removeprefix("no"), names, "--")
+        hint = hint or "; --help lists them all"
+        raise UserError(f"--{error.flagname} is not a flag of this verb{hint}") from None
+    except flags.Error as error:
+        raise UserError(str(error)) from None
+    positional = [field.name for field in fields if field.metadata["positional"]]
+    present = [field for field in fields if field.name not in positional and flag_values[field.name].present]
+    given = {field.name: _from_text(field, flag_values[field.name].value) for field in present}
+    if rest and not positional:
+        is_config = rest[0].endswith(".cfg")
+        hint = f"did you mean --flagfile={rest[0]}?" if is_config else "every option is a flag, --name=value"
+        raise UserError(f"unexpected argument: {shlex.join(rest)}; {hint}")
+    given |= {name: tuple(rest) for name in positional}
+    return options_class(**given, verbose=verbose)
+
+
+def _define_flags(fields: Iterable[dataclasses.Field]) -> flags.FlagValues:
+    """Defines an absl flag for each field; numbers are read as text, since `_checked` explains what is wrong better."""
+    flag_values = flags.FlagValues()
+    for field in fields:
+        if field.metadata["positional"]:
+            continue
+        define: Any = flags.DEFINE_string
+        if isinstance(field.default, bool) or field.default is None:
+            define = flags.DEFINE_bool
+        elif isinstance(field.default, tuple):
+            define = flags.DEFINE_multi_string
+        define(field.name, None, field.metadata["help"], flag_values=flag_values)
+    return flag_values
+
+
+def _from_text(field: dataclasses.Field, value: Any) -> Any:
+    """Returns a number for the text of a numeric flag, or the text itself if it is none, which `_checked` refuses."""
+    if not isinstance(value, str) or isinstance(field.default, (str, bool)):
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
+
+
+def shipped_configs() -> list[str]:
+    """Returns the names of the flag files that come with the package, such as "configs/vgg16.cfg"."""
+    found = {
+        f"configs/{path.relative_to(folder).as_posix()}"
+        for folder in _SHIPPED_CONFIGS
+        for path in (folder.rglob("*.cfg") if folder.is_dir() else ())
+    }
+    return sorted(found)
+
+
+def find_flagfile(name: str, including_folder: Path | None = None) -> Path:
+    """Finds a flag file: beside the file that includes it, in the working folder, or among the shipped `configs/`.
+
+    absl alone searches the working folder only: a config that includes another would work from one folder only.
+
+    Args:
+        name: path of the flag file, relative to one of these folders, or absolute.
+        including_folder: folder of the flag file that includes it, if one does.
+
+    Raises:
+        UserError: none of the folders has the file.
+    """
+    path = Path(name).expanduser()
+    shipped = Path(*path.parts[1:]) if path.parts[:1] == ("configs",) else path
+    candidates = [including_folder / path] if including_folder else []
+    candidates += [path, *(folder / shipped for folder in _SHIPPED_CONFIGS)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    by_stem = {Path(config).stem: config for config in shipped_configs()}
+    near = near_name(path.stem, by_stem)
+    hint = f"did you mean --flagfile={by_stem[near]}?" if near else f"looked for {', '.join(map(str, candidates))}"
+    raise UserError(f"flag file {name} not found; {hint}")
+
+
+def expand_flagfiles(
+    argv: Sequence[str], including_folder: Path | None = None, _open_files: tuple[Path, ...] = ()
+) -> list[str]:
+    """Replaces each `--flagfile=X` by the flags in X, at the same position, so that later flags override earlier ones.
+
+    Args:
+        argv: the arguments, without the program's name.
+        including_folder: folder of the flag file that the arguments come from, if they come from one.
+
+    Raises:
+        UserError: a flag file is missing, or includes itself.
+    """
+    expanded: list[str] = []
+    arguments = iter(argv)
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name not in _FLAGFILE:
+            expanded.append(argument)
+            continue
+        path = find_flagfile(value if equals else next(arguments, ""), including_folder).resolve()
+        if path in _open_files:
+            raise UserError(f"flag file {path} includes itself")
+        # comments=True drops the text after a '#'; quotes keep values with spaces together.
+        lines = shlex.split(path.read_text(encoding="utf-8"), comments=True)
+        expanded += expand_flagfiles(lines, path.parent, (*_open_files, path))
+    return expanded
