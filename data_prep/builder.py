@@ -4,9 +4,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import io
 import multiprocessing
-import re
 import shutil
 import sys
 import time
@@ -24,10 +22,6 @@ from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.hardware import cpu_count
 from vgg_keras.utils.options import Options, option
-
-# Size of the buffer that tensorflow-datasets sorts in memory before it uses the disk. Its default, 1000 MiB, is more
-# than a whole run may use.
-_SORT_BUFFER_BYTES = 64 << 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,35 +102,6 @@ class _SplitWriter:
         return {"image": prepared.image_bytes, "label": raw.label, "file_name": raw.key}
 
 
-def _store(source: Source, writers: dict[str, _SplitWriter], folder: Path) -> Path:
-    """Writes the records below a folder with tensorflow-datasets; returns the folder that holds them."""
-    # Imported here, since worker processes import this module too and must not load TensorFlow.
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core import shuffle
-
-    tfds.disable_progress_bar()
-    shuffle.MAX_MEM_BUFFER_SIZE = _SORT_BUFFER_BYTES
-    features = tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(shape=(None, None, 3)),
-            "label": tfds.features.ClassLabel(names=source.class_names),
-            "file_name": tfds.features.Text(),
-        }
-    )
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints messages about downloads, and there are none
-        stored = tfds.dataset_builders.store_as_tfds_dataset(
-            name=re.sub(r"\W+", "_", source.name.lower()).strip("_") or "images",
-            version="1.0.0",
-            features=features,
-            split_datasets=writers,
-            data_dir=folder,
-            description=source.description,
-        )
-    for split, writer in writers.items():
-        writer.summary.num_shards = stored.info.splits[split].num_shards
-    return Path(stored.data_dir)
-
-
 def _check(
     source: Source, writers: dict[str, _SplitWriter], options: PrepareOptions, allow_empty_classes: bool
 ) -> None:
@@ -189,6 +154,9 @@ def write_dataset(
         UserError: `output_dir` exists and is not an empty folder, an image does not decode and `skip_bad_images` is
             off, a key appears twice, or a split or class is empty.
     """
+    # Imported here, since worker processes import this module too and must not load TensorFlow.
+    from data_prep import records
+
     output_dir = Path(options.output_dir)
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
         raise UserError(f"--output_dir={output_dir} exists; remove it or choose another")
@@ -205,7 +173,7 @@ def write_dataset(
                 )
                 for split in source.splits
             }
-            written = _store(source, writers, incomplete)
+            written, num_shards = records.store(source, writers, incomplete)
         _check(source, writers, options, allow_empty_classes)
         _write_side_files(source, writers, written)
         if output_dir.exists():
@@ -213,5 +181,7 @@ def write_dataset(
         written.rename(output_dir)
     finally:
         shutil.rmtree(incomplete, ignore_errors=True)
-    summaries = {split: writer.summary for split, writer in writers.items()}
+    summaries = {
+        split: dataclasses.replace(writer.summary, num_shards=num_shards[split]) for split, writer in writers.items()
+    }
     return DatasetSummary(source, summaries, output_dir, bad_images)

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from data_prep.builder import PrepareOptions, write_dataset
 from tests.helpers.photos import encode, make_source, read, write
@@ -23,6 +25,15 @@ def test_records_labels_and_side_files(tmp_path, capsys):
     assert json.loads((tmp_path / "out" / "class_indices.json").read_text()) == {"a": 0}
     assert not (tmp_path / "out.incomplete").exists()
     assert "images" in capsys.readouterr().out
+
+
+def test_pairs_of_image_and_label(tmp_path):
+    write(make_source([("only.png", encode((8, 6), image_format="PNG"))]), tmp_path / "out")
+    dataset = tfds.builder_from_directory(tmp_path / "out").as_dataset(split="train", as_supervised=True)
+    ((image, label),) = dataset.as_numpy_iterator()
+    # The pixels that `encode` draws from seed 0; a PNG keeps them.
+    np.testing.assert_array_equal(image, np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8))
+    assert label == 0
 
 
 @pytest.mark.multiprocess
