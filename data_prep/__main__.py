@@ -1,0 +1,6 @@
+"""Lists the verbs that write and check data sets: python -m data_prep."""
+
+from vgg_keras.utils import verb_list
+
+if __name__ == "__main__":
+    print(verb_list.listing(["data_prep"]))
