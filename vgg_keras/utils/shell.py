@@ -1,18 +1,31 @@
-"""Writes commands that can be copied into a shell as they are."""
+"""Builds commands that users can copy into a shell."""
 
 import shlex
 
 
-def command(module: str, *arguments: object, **flags: object) -> str:
-    """Returns a command line, quoted for the shell.
+def command(module: str, **flags: object) -> str:
+    """Returns the command that runs a verb, quoted for a POSIX shell.
+
+    >>> command("vgg_keras.train", data_dir="data/my photos", resume=True, flip=False)
+    "python -m vgg_keras.train --data_dir='data/my photos' --resume --noflip"
 
     Args:
-        module: dotted name of a verb's module.
-        arguments: arguments without a name, and flags that are already written as `--name`.
-        flags: values of flags by name.
-
-    >>> command("vgg_keras.train", data_dir="my photos", output_dir="runs/photos")
-    "python -m vgg_keras.train '--data_dir=my photos' --output_dir=runs/photos"
+        module: dotted name of the verb's module.
+        flags: value of each flag by its name, in order: a bool, or anything whose `str` is the value.
     """
-    words = ["python", "-m", module, *(f"--{name}={value}" for name, value in flags.items()), *map(str, arguments)]
-    return shlex.join(words)
+    return " ".join(["python -m", shlex.quote(module), *(flag(name, value) for name, value in flags.items())])
+
+
+def flag(name: str, value: object) -> str:
+    """Returns a flag with its value, quoted for a POSIX shell.
+
+    >>> flag("source_dir", "my photos")
+    "--source_dir='my photos'"
+
+    Args:
+        name: name of the flag.
+        value: a bool, or anything whose `str` is the value.
+    """
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    return f"--{name}={shlex.quote(str(value))}"
