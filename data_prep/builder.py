@@ -22,6 +22,10 @@ from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.hardware import cpu_count
 from vgg_keras.utils.options import Options, option
+from vgg_keras.utils import cli, paths
+from vgg_keras.utils.console import progress_bar
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.options import option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -151,16 +155,15 @@ def write_dataset(
         The numbers of images, bytes and files that were written.
 
     Raises:
-        UserError: `output_dir` exists and is not an empty folder, an image does not decode and `skip_bad_images` is
-            off, a key appears twice, or a split or class is empty.
+        UserError: `output_dir` is not the path of a missing or empty folder, an image does not decode and
+            `skip_bad_images` is off, a key appears twice, or a split or class is empty.
     """
     # Imported here, since worker processes import this module too and must not load TensorFlow.
     from data_prep import records
 
-    output_dir = Path(options.output_dir)
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise UserError(f"--output_dir={output_dir} exists; remove it or choose another")
-    incomplete = output_dir.with_name(output_dir.name + ".incomplete")
+    output_dir = paths.new_folder("output_dir", options.output_dir)
+    final = output_dir.resolve()  # "." has no name that could be extended
+    incomplete = final.with_name(final.name + ".incomplete")
     shutil.rmtree(incomplete, ignore_errors=True)
     incomplete.mkdir(parents=True)
     preparation = Preparation(options.resize_smallest_side, only_jpeg, upright)
@@ -176,9 +179,9 @@ def write_dataset(
             written, num_shards = records.store(source, writers, incomplete)
         _check(source, writers, options, allow_empty_classes)
         _write_side_files(source, writers, written)
-        if output_dir.exists():
-            output_dir.rmdir()
-        written.rename(output_dir)
+        if final.exists():
+            final.rmdir()
+        written.rename(final)
     finally:
         shutil.rmtree(incomplete, ignore_errors=True)
     summaries = {

@@ -2,22 +2,27 @@
 
     python -m data_prep.image_folder --source_dir=photos --output_dir=data/photos
 
-Photos in `photos/<class>/...` are divided into a training and a validation split; those in `photos/train/<class>/...`
-and `photos/validation/<class>/...` keep their split.
+Photos in `photos/<class>/...` are divided into a training and a validation split; those in `photos/train/<class>/...`,
+`photos/validation/<class>/...` and, if there is one, `photos/test/<class>/...` keep their split. The folders of the
+splits may also be named `training`, `val`, `valid` and `testing`. Hidden folders and thumbnails are left out.
 """
 
 import dataclasses
-import fnmatch
 import functools
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from data_prep import folder_checks
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.sources import Listing, RawImage, Source, assign_split
 from data_prep.summary import print_summary
 from vgg_keras.data.photo_files import IMAGE_SUFFIXES
 from vgg_keras.utils import cli
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.options import option
+from vgg_keras.data.class_folders import Folder, list_folder
+from vgg_keras.utils import cli, paths
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import option
 
@@ -31,69 +36,63 @@ class ImageFolderOptions(PrepareOptions):
     validation_fraction: float = option(
         0.1, "fraction of the photos that becomes the validation split", lower=0.0, upper=1.0
     )
+    as_is: bool = option(False, "take the folder as it is, even if it looks one level too high")
 
 
-def _class_folders(folder: Path, image_pattern: str) -> tuple[Listing, list[str]]:
-    """Lists `folder/<class>/**`; returns the listing, and the files that are not images by their names."""
-    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    taken: list[tuple[str, str]] = []
-    passed_over: list[tuple[str, str]] = []
-    for class_name in classes:
-        for path in sorted((folder / class_name).rglob("*")):
-            key = path.relative_to(folder).as_posix()
-            if image_pattern:
-                matches = fnmatch.fnmatch(path.name, image_pattern)
-            else:
-                matches = path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-            if path.is_file():
-                (taken if matches else passed_over).append((class_name, key))
-    return Listing.from_files(taken, classes, str(folder)), [key for _, key in passed_over]
+def _listing(folder: Folder) -> Listing:
+    """Lists the photos of an undivided folder: class names, and keys relative to the folder."""
+    files = [
+        (class_folder.name, photo.relative_to(folder.path).as_posix())
+        for class_folder in folder.folders
+        for photo in class_folder.all_photos()
+    ]
+    return Listing.from_files(files, [class_folder.name for class_folder in folder.folders], str(folder.path))
 
 
 def image_folder(
-    folder: Path, image_pattern: str, validation_fraction: float, name: str, note: Callable[[str], None] = print
+    path: Path,
+    image_pattern: str,
+    validation_fraction: float,
+    name: str,
+    note: Callable[[str], None] = print,
+    *,
+    as_is: bool = False,
 ) -> Source:
     """Returns a folder of photos as a source.
 
     Args:
-        folder: a folder of class folders, or of the folders `train`, `validation` and, if there is one, `test`, each
-            with class folders.
+        path: a folder of class folders, or of the folders of the splits, each with class folders.
         image_pattern: glob pattern of the images' file names; "" takes those with one of IMAGE_SUFFIXES.
         validation_fraction: fraction, 0..1, of the images that `assign_split` puts into the validation split if the
-            folder is not divided into splits already.
+            folder has no validation split already.
         name: TFDS name of the data set.
-        note: function that shows a message about the files that are left out.
+        note: function that shows a message about the files and folders that are left out.
+        as_is: whether a folder is accepted that looks one level too high.
 
     Raises:
-        UserError: the folder is missing, a class is empty, the splits' classes differ, or a split would be empty.
+        UserError: the folder looks one level too high, or too low; a class is empty, the splits' classes differ, or a
+            split would be empty.
     """
-    if not folder.is_dir():
-        raise UserError(f"--source_dir={folder} is not a folder")
-    folders = {split: folder / split for split in ("train", "validation", "test") if (folder / split).is_dir()}
-    is_split = {"train", "validation"} <= set(folders)
+    folder = list_folder(path, image_pattern)
+    splits = folder_checks.find_splits(folder, note)
     listings: dict[str, list[tuple[Path, str, int]]] = {}
-    label_of: dict[str, int] = {}
-    for split, split_folder in (folders if is_split else {"": folder}).items():
-        listing, passed_over = _class_folders(split_folder, image_pattern)
-        if passed_over:
-            count, example = len(passed_over), passed_over[0]
-            note(f"{split_folder}: passed over {count} files that are not images by name, such as {example}")
-        classes = {class_name: index for index, class_name in enumerate(listing.class_names)}
-        if label_of and classes != label_of:
-            raise UserError(
-                f"{split_folder} and {folder / 'train'} differ in classes: {sorted(classes.keys() ^ label_of.keys())}"
-            )
-        label_of = classes
+    for split, split_folder in splits.items():
+        folder_checks.note_what_is_left_out(split_folder, note)
+        folder_checks.check_level(split_folder, divided=split_folder is not folder, as_is=as_is)
+        listing = _listing(split_folder)
+        folder_checks.check_same_classes(splits["train"], split_folder)
+        label_of = {class_name: index for index, class_name in enumerate(listing.class_names)}
+        divide = split == "train" and "validation" not in splits
         for class_name, key in listing.files:
-            target = split or assign_split(key, validation_fraction)
-            listings.setdefault(target, []).append((split_folder / key, key, label_of[class_name]))
+            target = assign_split(key, validation_fraction) if divide else split
+            listings.setdefault(target, []).append((split_folder.path / key, key, label_of[class_name]))
     for split in ("train", "validation"):
         if split not in listings:
-            raise UserError(f"{folder}: the {split} split would be empty; change --validation_fraction or add photos")
+            raise UserError(f"{path}: the {split} split would be empty; change --validation_fraction or add photos")
 
     def images(split: str) -> Iterator[RawImage]:
-        for path, key, label in listings[split]:
-            yield RawImage(key, path.read_bytes(), label)
+        for photo, key, label in listings[split]:
+            yield RawImage(key, photo.read_bytes(), label)
 
     class_names = list(label_of)
     return Source(
@@ -108,10 +107,18 @@ def image_folder(
 
 def main(options: ImageFolderOptions) -> None:
     """Writes a folder of photos as TFRecords and prints a summary."""
-    name = Path(options.output_dir).resolve().name
-    source = image_folder(Path(options.source_dir), options.image_pattern, options.validation_fraction, name)
-    summary = write_dataset(source, options)
-    print_summary(summary)
+    output_dir = paths.new_folder("output_dir", options.output_dir)
+    source_dir = paths.existing_folder(
+        "source_dir", options.source_dir, "name the folder that holds a folder of photos for each class"
+    )
+    source = image_folder(
+        source_dir,
+        options.image_pattern,
+        options.validation_fraction,
+        output_dir.resolve().name,
+        as_is=options.as_is,
+    )
+    print_summary(write_dataset(source, options))
 
 
 run = partial(cli.run, main, ImageFolderOptions)
