@@ -4,18 +4,18 @@ python -m data_prep.flowers --archive=flower_photos.tgz --output_dir=data/flower
 """
 
 import dataclasses
-import fnmatch
 import functools
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.sources import Listing, RawImage, Source, assign_split, open_tar, read_member, tar_files
 from data_prep.summary import print_summary
-from vgg_keras.utils import cli
+from vgg_keras.data.class_folders import is_photo
+from vgg_keras.utils import cli, paths, shell
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import option
 
@@ -50,6 +50,15 @@ def download() -> Path:
         raise UserError(f"cannot download {URL} ({error}); download it by hand and name it with --archive") from error
 
 
+def _example(archive: Path) -> str:
+    """Returns what an archive holds in place of photos, for a message."""
+    with open_tar(archive) as tar:
+        first = next(tar_files(tar, archive), None)
+    if not first:
+        return "no file at all"
+    return f"files such as {first.name}; pack it in that layout, or give another --image_pattern"
+
+
 def flower_archive(archive: Path, image_pattern: str, name: str = "flower_photos") -> Source:
     """Returns the flower set as a source: a tar of class folders, split 9:1 by `assign_split`.
 
@@ -65,14 +74,14 @@ def flower_archive(archive: Path, image_pattern: str, name: str = "flower_photos
     def members() -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, str, str]]:
         with open_tar(archive) as tar:
             for member in tar_files(tar, archive):
-                parts = member.name.split("/")
-                if len(parts) == 3 and fnmatch.fnmatch(parts[2], image_pattern):
+                parts = PurePosixPath(member.name).parts  # without the "./" that some archives begin names with
+                if len(parts) == 3 and is_photo(parts[2], image_pattern):
                     yield tar, member, parts[1], f"{parts[1]}/{parts[2]}"
 
     found = [(class_name, key) for _, _, class_name, key in members()]
-    listing = Listing.from_files(
-        found, {class_name for class_name, _ in found}, f"{archive} (as <folder>/<class>/{image_pattern})"
-    )
+    if not found:
+        raise UserError(f"{archive} holds no file <folder>/<class>/{image_pattern}, but {_example(archive)}")
+    listing = Listing.from_files(found, {class_name for class_name, _ in found}, str(archive))
     label_of = {class_name: index for index, class_name in enumerate(listing.class_names)}
 
     def images(split: str) -> Iterator[RawImage]:
@@ -93,7 +102,12 @@ def flower_archive(archive: Path, image_pattern: str, name: str = "flower_photos
 
 def main(options: FlowersOptions) -> None:
     """Writes the flower set as TFRecords and prints a summary."""
-    archive = Path(options.archive) if options.archive else download()
+    output_dir = paths.new_folder("output_dir", options.output_dir)
+    if options.archive:
+        folder_command = shell.command("data_prep.image_folder", source_dir=options.archive, output_dir=output_dir)
+        archive = paths.existing_file("archive", options.archive, f"name the tar, or use {folder_command}")
+    else:
+        archive = download()
     summary = write_dataset(flower_archive(archive, options.image_pattern), options)
     print_summary(summary)
 

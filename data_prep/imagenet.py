@@ -19,7 +19,7 @@ from pathlib import Path
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.sources import RawImage, Source, open_tar, read_member, tar_files
 from data_prep.summary import print_summary
-from vgg_keras.utils import cli
+from vgg_keras.utils import cli, paths
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import option
 
@@ -66,8 +66,9 @@ def _train_images(tar_path: Path, image_pattern: str, label_of: dict[str, int]) 
             with open_tar(inside, outer.extractfile(member)) as inner:
                 for image in tar_files(inner, inside):
                     count += 1
-                    if fnmatch.fnmatch(image.name, image_pattern):
-                        yield RawImage(image.name, read_member(inner, image), label_of[synset])
+                    name = image.name.rpartition("/")[2]
+                    if fnmatch.fnmatch(name, image_pattern):
+                        yield RawImage(name, read_member(inner, image), label_of[synset])
             if not count:
                 raise UserError(f"{inside} holds no images")
 
@@ -131,8 +132,9 @@ def imagenet(source_dir: Path, image_pattern: str = "*") -> Source:
 
 def main(options: ImageNetOptions) -> None:
     """Writes ILSVRC-2012 as TFRecords and prints a summary."""
+    source_dir = paths.existing_folder("source_dir", options.source_dir, f"name the folder that holds {_TARS['train']}")
     summary = write_dataset(
-        imagenet(Path(options.source_dir), options.image_pattern),
+        imagenet(source_dir, options.image_pattern),
         options,
         only_jpeg=True,
         # Published errors are measured without regard to the EXIF orientation that some images have.

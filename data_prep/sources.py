@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.errors import UserError, reason
 
 # Chosen such that each class of the flower set is split 9:1 to within two photos. Changing it would move photos between
 # the splits of every data set written so far.
@@ -87,11 +87,13 @@ def open_tar(path: Path, fileobj=None) -> Iterator[tarfile.TarFile]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is damaged or truncated ({error}); fetch it again") from error
+        raise UserError(f"{path} is damaged or truncated ({reason(error)}); fetch it again") from error
 
 
 def tar_files(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
     """Yields the regular files of a tar in order, without keeping the headers in memory.
+
+    Hidden files are left out: tars from macOS hold a file `._photo.jpg` beside each photo.
 
     Args:
         tar: the open tar.
@@ -103,7 +105,7 @@ def tar_files(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
     while (member := tar.next()) is not None:
         # tarfile keeps every header; those of 1.28 million images take a gigabyte.
         tar.members = []  # type: ignore[attr-defined]
-        if member.isfile():
+        if member.isfile() and not member.name.rpartition("/")[2].startswith("."):
             yield member
     if tar.fileobj.tell() == tar.offset:  # the file ends where the mark should be
         raise UserError(f"{path} is truncated (no end-of-archive mark); fetch it again")

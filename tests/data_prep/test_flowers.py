@@ -1,11 +1,13 @@
 """Tests the reading of the flower archive, on the real one and on small imitations."""
 
 import hashlib
+import re
 
 import numpy as np
 import pytest
 
-from data_prep.flowers import flower_archive
+from data_prep import flowers
+from data_prep.flowers import FlowersOptions, flower_archive
 from data_prep.sources import assign_split
 from tests.helpers.photos import encode, make_tar
 from vgg_keras.utils.errors import UserError
@@ -33,13 +35,42 @@ def test_archive(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ([("a/b.jpg", b"")], "no class folders"),
+        ([("daisy/b.jpg", b"")], r"f\.tgz holds no file <folder>/<class>/\*\.jpg, but files such as daisy/b\.jpg; "),
+        (
+            [("f/daisy/b.JPG", b"")],
+            r"but files such as f/daisy/b\.JPG; pack it in that layout, or give another --image_pattern$",
+        ),
+        ([], "but no file at all$"),
         ([("f/a/b.jpg", b"x"), ("f/a/b.jpg", b"y")], "a/b.jpg appears more than once"),
     ],
 )
 def test_wrong_archives(tmp_path, files, message):
     with pytest.raises(UserError, match=message):
         flower_archive(make_tar(tmp_path / "f.tgz", files, "gz"), "*.jpg")
+
+
+def test_names_that_begin_with_a_dot_and_the_files_of_macos(tmp_path):
+    names = [f"./flower_photos/{kind}/{prefix}1.jpg" for kind in ("roses", "daisy") for prefix in ("._", "")]
+    source = flower_archive(make_tar(tmp_path / "f.tgz", [(name, b"x") for name in names], "gz"), "*.jpg")
+    images = [raw for split in source.splits for raw in source.splits[split]()]
+    assert sorted(images) == [("daisy/1.jpg", b"x", 0), ("roses/1.jpg", b"x", 1)]
+
+
+@pytest.mark.parametrize(
+    ("archive", "message"),
+    [
+        ("my photos", "is a folder; name the tar, or use python -m data_prep.image_folder --source_dir='my photos' "),
+        ("f.tar", "does not exist; did you mean 'f.tgz'?"),
+        ("f.tgz", "f.tgz is damaged or truncated (file could not be opened successfully"),
+    ],
+)
+def test_archives_that_are_none(tmp_path, monkeypatch, archive, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my photos").mkdir()
+    (tmp_path / "f.tgz").write_bytes(b"no tar")
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        flowers.main(FlowersOptions(output_dir="out", archive=archive))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("compression", ["", "gz"])

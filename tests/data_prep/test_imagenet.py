@@ -21,8 +21,15 @@ def test_synsets():
 @pytest.fixture
 def tars(tmp_path):
     synsets = ("n01440764", "n15075141")
+    # Some tars begin all names with "./", and macOS writes a hidden file beside each photo.
     inner = [
-        (f"{s}.tar", make_tar(tmp_path / "x.tar", [(f"{s}_{n}.JPEG", encode(seed=n)) for n in (1, 2)]).read_bytes())
+        (
+            f"./{s}.tar",
+            make_tar(
+                tmp_path / "x.tar",
+                [(f"./{s}_{n}.JPEG", encode(seed=n)) for n in (1, 2)] + [(f"./._{s}_1.JPEG", b"")],
+            ).read_bytes(),
+        )
         for s in synsets
     ]
     make_tar(tmp_path / "ILSVRC2012_img_train.tar", inner)
@@ -67,3 +74,16 @@ def test_refusals(tars):
     make_tar(train, [("n01440764.tar", b"damaged")])
     with pytest.raises(UserError, match=r"n01440764\.tar is damaged or truncated"):
         list(imagenet.imagenet(tars).splits["train"]())
+
+
+@pytest.mark.parametrize(
+    ("source_dir", "message"),
+    [
+        ("absent", "--source_dir=absent does not exist"),
+        ("ILSVRC2012_img_train.tar", "is a file; name the folder that holds ILSVRC2012_img_train.tar"),
+    ],
+)
+def test_wrong_folders(tars, monkeypatch, source_dir, message):
+    monkeypatch.chdir(tars)
+    with pytest.raises(UserError, match=message):
+        imagenet.main(imagenet.ImageNetOptions(output_dir="out", source_dir=source_dir))

@@ -72,22 +72,30 @@ class Folder:
         return sorted(photo for folder in self.walk() for photo in folder.photos)
 
 
+def is_photo(name: str, image_pattern: str = "") -> bool:
+    """Returns whether a file is a photo by its name.
+
+    Hidden files are none, unless the pattern starts with a dot: macOS writes a file `._photo.jpg` beside each photo.
+
+    Args:
+        name: name of the file without its folder.
+        image_pattern: glob pattern of the photos' names; "" takes those with one of IMAGE_SUFFIXES.
+    """
+    if name.startswith(".") and not image_pattern.startswith("."):
+        return False
+    return fnmatch.fnmatch(name, image_pattern) if image_pattern else name.lower().endswith(IMAGE_SUFFIXES)
+
+
 def list_folder(path: Path, image_pattern: str = "", _depth: int = 0) -> Folder:
     """Lists the photos of a folder at any depth.
 
     Args:
         path: the folder.
-        image_pattern: glob pattern of the photos' file names; "" takes those with one of IMAGE_SUFFIXES. Files whose
-            names start with a dot are no photos, unless the pattern starts with one.
+        image_pattern: glob pattern of the photos' file names, as `is_photo` takes it.
 
     Raises:
         OSError: a folder cannot be read.
     """
-
-    def is_photo(name: str) -> bool:
-        if name.startswith(".") and not image_pattern.startswith("."):
-            return False
-        return fnmatch.fnmatch(name, image_pattern) if image_pattern else name.lower().endswith(IMAGE_SUFFIXES)
 
     photos: list[Path] = []
     others: list[Path] = []
@@ -102,7 +110,7 @@ def list_folder(path: Path, image_pattern: str = "", _depth: int = 0) -> Folder:
                 else:
                     folders.append(list_folder(inside, image_pattern, _depth + 1))
             elif entry.is_file():
-                (photos if is_photo(entry.name) else others).append(inside)
+                (photos if is_photo(entry.name, image_pattern) else others).append(inside)
     return Folder(path, photos, others, folders, left_out)
 
 
