@@ -6,19 +6,18 @@
 have it, `ILSVRC2012_img_test.tar`.
 """
 
-import csv
 import dataclasses
 import fnmatch
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from importlib import resources
 from pathlib import Path
 
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.sources import RawImage, Source, open_tar, read_member, tar_files
 from data_prep.summary import print_summary
+from vgg_keras.data.imagenet import synsets
 from vgg_keras.utils import cli, paths
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import option
@@ -38,13 +37,6 @@ class ImageNetOptions(PrepareOptions):
 
     source_dir: str = option("", "the folder with the official tars", required=True)
     image_pattern: str = option("*", "glob for the images' file names, such as n015*, to make a smaller set")
-
-
-def synsets() -> list[tuple[str, str]]:
-    """Returns the 1,000 pairs (synset, words) in the official order, which is that of the synset numbers."""
-    text = resources.files("data_prep").joinpath("imagenet_synsets.tsv").read_text(encoding="utf-8")
-    lines = (line for line in text.splitlines() if not line.startswith("#"))
-    return [(synset, words) for synset, words in csv.reader(lines, delimiter="\t")]
 
 
 def validation_synsets() -> list[str]:

@@ -10,14 +10,6 @@ from tests.helpers.photos import encode, make_tar, read
 from vgg_keras.utils.errors import UserError
 
 
-def test_synsets():
-    synsets = imagenet.synsets()
-    assert len(synsets) == 1000
-    assert synsets[0] == ("n01440764", "tench, Tinca tinca")
-    assert synsets[999][0] == "n15075141"
-    assert [synset for synset, _ in synsets] == sorted(synset for synset, _ in synsets)
-
-
 @pytest.fixture
 def tars(tmp_path):
     synsets = ("n01440764", "n15075141")
