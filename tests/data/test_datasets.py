@@ -1,5 +1,6 @@
 """Tests the opening of data sets written by data_prep and of TFDS, and the refusal of anything else."""
 
+import re
 import shutil
 
 import numpy as np
@@ -36,17 +37,12 @@ def test_sub_splits_and_their_errors(data):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("",), "name the data: --data_dir=FOLDER"),
-        (("absent",), "--data_dir=absent holds no TFDS data set"),
-        (("absent", "no_such_data_set"), "cannot open the data set no_such_data_set"),
-    ],
+    ("split", "meant"), [("trian", "train"), ("trian[:90%]", "train"), ("val", "validation"), ("Training", "train")]
 )
-def test_data_that_is_not_there(arguments, message, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=message):
-        datasets.open_data(*arguments)
+def test_the_split_that_was_meant(data, split, meant):
+    message = f"has no split '{split}'; it has train, validation; did you mean '{meant}'?"
+    with pytest.raises(UserError, match=f"{re.escape(message)}$"):
+        data.num_images(split)
 
 
 def test_a_data_set_of_tfds_by_name(drawn_data, tmp_path):
@@ -76,11 +72,3 @@ def test_grey_png_images_of_tfds_become_rgb(tmp_path):
     expected = tf.image.resize(np.repeat(grey, 3, axis=2), (32, 32), antialias=True)
     np.testing.assert_allclose(batch["image"][0], expected, atol=1e-3)
     assert int(batch["label"][0]) == 1
-
-
-def test_several_data_sets_in_one_folder(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "dataset_info.json").touch()
-    with pytest.raises(UserError, match="holds 2 data sets"):
-        datasets.open_data(str(tmp_path))

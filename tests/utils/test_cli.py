@@ -59,7 +59,7 @@ def test_a_verb_opens_without_notes_of_the_libraries(run_verb):
     [
         (["--flagfile=absent.cfg"], "error: flag file absent.cfg not found"),
         (["--output_dir=x", "stray"], "error: unexpected argument: stray"),
-        (["--output_dir=x", "--data_dir=absent"], "error: --data_dir=absent holds no TFDS data set"),
+        (["--output_dir=x", "--data_dir=absent"], "error: --data_dir=absent does not exist"),
         (["--output_dir=x", "--train_scale=100"], "error: --train_scale=100 must be one side"),
         (["--output_dir=x", "--init_from=absent.keras", "--dataset=drawn_flowers"], "error: absent.keras is missing"),
         ([], "--output_dir"),

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,10 +10,14 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from vgg_keras.data import transforms
+from vgg_keras.data.builders import open_builder
+from vgg_keras.data.class_folders import SPLIT_NAMES
 from vgg_keras.data.labels import LABEL_NAMES
 from vgg_keras.data.rgb_statistics import RgbMoments, RgbStatistics
 from vgg_keras.utils.errors import UserError, reason
+from vgg_keras.utils.near_names import did_you_mean
 from vgg_keras.utils.options import PathLike
+from vgg_keras.utils.shell import command
 
 # Number of encoded images in the shuffle buffer. It can be small, since the records are shuffled on disk already.
 _SHUFFLE_BUFFER = 4096
@@ -64,8 +69,11 @@ class ImageData:
         try:
             count = self.builder.info.splits[split].num_examples
         except (KeyError, ValueError) as error:
-            available = ", ".join(self.builder.info.splits) or "none"
-            raise UserError(f"{self.builder.data_dir} has no split {split!r}; it has {available}") from error
+            available = list(self.builder.info.splits)
+            raise UserError(
+                f"{self.builder.data_dir} has no split {split!r}; it has {', '.join(available) or 'none'}"
+                f"{_meant_split(split, available)}"
+            ) from error
         if not count:
             raise UserError(f"{self.builder.data_dir}: split {split!r} is empty")
         return count
@@ -115,18 +123,11 @@ def _find_class_names(feature: tfds.features.FeatureConnector) -> list[str]:
     return feature.names if isinstance(feature, tfds.features.ClassLabel) else []
 
 
-def _find_data_set(data_dir: Path) -> Path:
-    found = [path.parent for path in sorted(data_dir.rglob("dataset_info.json"))]
-    if len(found) != 1:
-        what = (
-            f"holds {len(found)} data sets ({', '.join(map(str, found))}); give one of them as --data_dir"
-            if found
-            else "holds no TFDS data set"
-        )
-        raise UserError(
-            f"--data_dir={data_dir} {what}; python -m data_prep.flowers (imagenet, image_folder) writes one"
-        )
-    return found[0]
+def _meant_split(split: str, available: Sequence[str]) -> str:
+    """Returns the end of a message about a split that is missing: the one that was probably meant."""
+    name = re.split(r"\W", split)[0]  # without a part such as [:90%]
+    usual = SPLIT_NAMES.get(name.lower(), name)
+    return "" if name in available else did_you_mean(usual, available)
 
 
 def open_data(data_dir: PathLike, dataset: str = "", *, multi_label: bool = False) -> ImageData:
@@ -141,18 +142,7 @@ def open_data(data_dir: PathLike, dataset: str = "", *, multi_label: bool = Fals
     Raises:
         UserError: the data set is missing or cannot be read, or has not exactly one image and one label feature.
     """
-    try:
-        if dataset:
-            builder = tfds.builder(dataset, data_dir=data_dir or None)
-            builder.download_and_prepare()
-        elif data_dir:
-            builder = tfds.builder_from_directory(_find_data_set(Path(data_dir)))
-        else:
-            raise UserError("name the data: --data_dir=FOLDER, or --dataset=NAME for one of tensorflow-datasets")
-    except UserError:
-        raise
-    except Exception as error:  # TFDS raises errors of its own, of the file system and of the network
-        raise UserError(f"cannot open the data set {dataset or data_dir}: {error}") from error
+    builder = open_builder(data_dir, dataset)
     features = builder.info.features
     images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
     labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
@@ -191,7 +181,7 @@ def broken_records(data: ImageData) -> Iterator[None]:
         folder = data.builder.data_dir
         raise UserError(
             f"{folder}: a record cannot be read ({reason(error)}); "
-            f"python -m data_prep.verify --data_dir={folder} tells which"
+            f"{command('data_prep.verify', data_dir=folder)} tells which"
         ) from error
 
 
