@@ -18,14 +18,11 @@ from data_prep.sources import RawImage, Source
 from data_prep.summary import BAD_IMAGES, DatasetSummary, SplitSummary
 from vgg_keras.data import rgb_statistics
 from vgg_keras.data.labels import label_files
+from vgg_keras.utils import paths
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.hardware import cpu_count
 from vgg_keras.utils.options import Options, option
-from vgg_keras.utils import cli, paths
-from vgg_keras.utils.console import progress_bar
-from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.options import option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -162,8 +159,7 @@ def write_dataset(
     from data_prep import records
 
     output_dir = paths.new_folder("output_dir", options.output_dir)
-    final = output_dir.resolve()  # "." has no name that could be extended
-    incomplete = final.with_name(final.name + ".incomplete")
+    incomplete = output_dir.with_name(output_dir.name + ".incomplete")
     shutil.rmtree(incomplete, ignore_errors=True)
     incomplete.mkdir(parents=True)
     preparation = Preparation(options.resize_smallest_side, only_jpeg, upright)
@@ -179,9 +175,9 @@ def write_dataset(
             written, num_shards = records.store(source, writers, incomplete)
         _check(source, writers, options, allow_empty_classes)
         _write_side_files(source, writers, written)
-        if final.exists():
-            final.rmdir()
-        written.rename(final)
+        if output_dir.exists():
+            output_dir.rmdir()
+        written.rename(output_dir)
     finally:
         shutil.rmtree(incomplete, ignore_errors=True)
     summaries = {

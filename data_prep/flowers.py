@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.sources import Listing, RawImage, Source, assign_split, open_tar, read_member, tar_files
-from data_prep.summary import print_summary
+from data_prep.summary import FROM_SCRATCH, print_summary
 from vgg_keras.data.class_folders import is_photo
 from vgg_keras.utils import cli, paths, shell
 from vgg_keras.utils.errors import UserError
@@ -109,7 +109,7 @@ def main(options: FlowersOptions) -> None:
     else:
         archive = download()
     summary = write_dataset(flower_archive(archive, options.image_pattern), options)
-    print_summary(summary)
+    print_summary(summary, [FROM_SCRATCH])
 
 
 run = partial(cli.run, main, FlowersOptions)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 from vgg_keras.data.class_folders import SPLIT_NAMES, Folder, find_sources, is_too_high, split_folders
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.near_names import nearest
 from vgg_keras.utils.shell import flag
 
 # Number of names in a message; more are counted.
@@ -143,7 +142,7 @@ def check_same_classes(train: Folder, other: Folder) -> None:
         return
     missing = sorted(names - other_names)
     unknown = [
-        f"{name} (near {similar})" if (similar := nearest(name, missing)) else name
+        f"{name} (near {similar})" if (similar := near_name(name, missing)) else name
         for name in sorted(other_names - names)
     ]
     only = [f"only {split.name} has {_some(some)}" for split, some in ((other, unknown), (train, missing)) if some]

@@ -16,15 +16,19 @@ from pathlib import Path
 from data_prep import folder_checks
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.sources import Listing, RawImage, Source, assign_split
-from data_prep.summary import print_summary
-from vgg_keras.data.photo_files import IMAGE_SUFFIXES
-from vgg_keras.utils import cli
-from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.options import option
+from data_prep.summary import FROM_SCRATCH, Recipe, print_summary
 from vgg_keras.data.class_folders import Folder, list_folder
 from vgg_keras.utils import cli, paths
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import option
+
+_RECIPES = (
+    Recipe(
+        "train on it from ImageNet's convolutions, which are downloaded",
+        {"flagfile": "configs/my_photos.cfg", "init_from": "keras_applications"},
+    ),
+    dataclasses.replace(FROM_SCRATCH, title="or from scratch", run_suffix="_from_scratch"),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,7 +122,7 @@ def main(options: ImageFolderOptions) -> None:
         output_dir.resolve().name,
         as_is=options.as_is,
     )
-    print_summary(write_dataset(source, options))
+    print_summary(write_dataset(source, options), _RECIPES)
 
 
 run = partial(cli.run, main, ImageFolderOptions)

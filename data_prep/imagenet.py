@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.sources import RawImage, Source, open_tar, read_member, tar_files
-from data_prep.summary import print_summary
+from data_prep.summary import Recipe, print_summary
 from vgg_keras.data.imagenet import synsets
 from vgg_keras.utils import cli, paths
 from vgg_keras.utils.errors import UserError
@@ -29,6 +29,8 @@ _TARS = {
 }
 # Numbers of images in the official tars by the tars' sizes in bytes, for the progress bar.
 _OFFICIAL = {147_897_477_120: 1_281_167, 6_744_924_160: 50_000}
+
+_RECIPE = Recipe("train net D on it", {"flagfile": "configs/vgg16.cfg"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,7 @@ def main(options: ImageNetOptions) -> None:
         # A subset of the images need not contain all 1,000 classes.
         allow_empty_classes=True,
     )
-    print_summary(summary)
+    print_summary(summary, [_RECIPE])
 
 
 run = partial(cli.run, main, ImageNetOptions)

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from data_prep.sources import Source
-from vgg_keras.utils import console
+from vgg_keras.utils import console, shell
 
 # File beside the records that lists the images that were left out.
 BAD_IMAGES = "bad_images.txt"
@@ -87,10 +87,40 @@ class DatasetSummary:
         return table
 
 
-def print_summary(summary: DatasetSummary) -> None:
-    """Prints the summary of a data set and the command that trains on it; for verbs."""
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A way to train on a data set.
+
+    Attributes:
+        title: words in front of the command.
+        flags: flags of `vgg_keras.train`, beside those for the data set and the run's folder.
+        run_suffix: end of the name of the run's folder, so that no two recipes write to the same one.
+    """
+
+    title: str
+    flags: Mapping[str, object]
+    run_suffix: str = ""
+
+    def command(self, data_dir: Path) -> str:
+        """Returns the command that trains on the data set in a folder, quoted for a shell."""
+        output_dir = Path("runs", data_dir.resolve().name + self.run_suffix)
+        return shell.command("vgg_keras.train", **self.flags, data_dir=data_dir, output_dir=output_dir)
+
+
+# With a flag file, since the defaults are those for ImageNet: net D, in batches of 256 photos.
+FROM_SCRATCH = Recipe("train on it", {"flagfile": "configs/flowers.cfg"})
+
+
+def print_summary(summary: DatasetSummary, recipes: Sequence[Recipe] = ()) -> None:
+    """Prints the summary of a data set, and the commands that train on it; for verbs.
+
+    Args:
+        summary: what was written.
+        recipes: the ways to train on it.
+    """
     console.say_table(summary.table())
     folder = summary.output_dir
     if summary.bad_images:
         print(f"left out {len(summary.bad_images)} images that do not decode: {folder / BAD_IMAGES}")
-    print(f"train on it:  python -m vgg_keras.train --data_dir={folder} --output_dir=runs/{folder.name}")
+    for recipe in recipes:
+        print(f"{recipe.title}:  {recipe.command(folder)}")

@@ -3,7 +3,7 @@
 import pytest
 
 from vgg_keras.utils import paths
-from vgg_keras.utils.cli import UserError
+from vgg_keras.utils.errors import UserError
 
 
 @pytest.fixture
@@ -48,6 +48,7 @@ def test_refused(place, function, value, message):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
+        (".", r"--flag=\. is the folder that you work in; name another, which is then made$"),
         ("photos", r"--flag=photos exists; remove it or choose another$"),
         ("photos.tgz", r"--flag=photos\.tgz: photos\.tgz exists and is a file; remove it or choose another$"),
         ("photos.tgz/a/b", r"--flag=photos\.tgz/a/b: photos\.tgz exists and is a file; remove it or choose another$"),

@@ -7,8 +7,7 @@ import tensorflow_datasets as tfds
 
 from vgg_keras.data.class_folders import find_sources, list_folder
 from vgg_keras.utils import paths
-from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.near_names import did_you_mean
+from vgg_keras.utils.errors import UserError, did_you_mean
 from vgg_keras.utils.shell import command
 
 

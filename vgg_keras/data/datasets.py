@@ -14,8 +14,7 @@ from vgg_keras.data.builders import open_builder
 from vgg_keras.data.class_folders import SPLIT_NAMES
 from vgg_keras.data.labels import LABEL_NAMES
 from vgg_keras.data.rgb_statistics import RgbMoments, RgbStatistics
-from vgg_keras.utils.errors import UserError, reason
-from vgg_keras.utils.near_names import did_you_mean
+from vgg_keras.utils.errors import UserError, did_you_mean, reason
 from vgg_keras.utils.options import PathLike
 from vgg_keras.utils.shell import command
 

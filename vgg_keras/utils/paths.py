@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-from vgg_keras.utils.cli import UserError
-from vgg_keras.utils.near_names import did_you_mean
+from vgg_keras.utils.errors import UserError, did_you_mean
 
 
 def local_path(flag: str, value: str) -> Path:
@@ -71,17 +70,19 @@ def existing_folder(flag: str, value: str, way_out: str) -> Path:
 
 
 def new_folder(flag: str, value: str) -> Path:
-    """Returns the folder that a flag names and that is to be written: missing, or empty.
+    """Returns the folder that a flag names and that is to be written at once: missing, or empty.
 
     Args:
         flag: name of the flag.
         value: its value.
 
     Raises:
-        UserError: the value is no local path, or it exists and is not an empty folder, or a file stands where one of
-            the folders above it should be.
+        UserError: the value is no local path, or it exists and is not an empty folder, or it is the working folder,
+            which cannot be replaced, or a file stands where one of the folders above it should be.
     """
     path = local_path(flag, value)
+    if path.resolve() == Path.cwd():
+        raise UserError(f"--{flag}={path} is the folder that you work in; name another, which is then made")
     if path.is_dir():
         if any(path.iterdir()):
             raise UserError(f"--{flag}={path} exists; remove it or choose another")

@@ -1,0 +1,58 @@
+"""Tests the commands that are shown after a data set was written."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from data_prep import image_folder, imagenet
+from data_prep.builder import PrepareOptions, write_dataset
+from data_prep.summary import FROM_SCRATCH, Recipe, print_summary
+from tests.helpers.photos import encode, make_source
+from vgg_keras.training.config import TrainConfig
+from vgg_keras.utils.options import parse
+
+
+def test_a_folder_with_spaces_and_umlauts(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    summary = write_dataset(
+        make_source([("a", encode())]), PrepareOptions(output_dir="data/meine Blüten", num_workers=1)
+    )
+    print_summary(summary, [Recipe("train", {"net": "A"}), Recipe("or", {}, "_2")])
+    expected = [
+        "train:  python -m vgg_keras.train --net=A --data_dir='data/meine Blüten' --output_dir='runs/meine Blüten'",
+        "or:  python -m vgg_keras.train --data_dir='data/meine Blüten' --output_dir='runs/meine Blüten_2'",
+    ]
+    assert capsys.readouterr().out.splitlines()[-2:] == expected
+
+
+@pytest.mark.parametrize(
+    ("recipe", "net", "run"),
+    [(FROM_SCRATCH, "A", "x"), (image_folder._RECIPES[1], "A", "x_from_scratch"), (imagenet._RECIPE, "D", "x")],
+)
+def test_the_commands_parse_and_start_from_weights_that_learn(recipe, net, run):
+    python, option, verb, *arguments = shlex.split(recipe.command(Path("data/x")))
+    assert [python, option, verb] == ["python", "-m", "vgg_keras.train"]
+    config = parse(arguments, TrainConfig)
+    config.validate()
+    assert (config.net, config.initializer) == (net, "glorot")
+    assert (config.data_dir, config.output_dir) == ("data/x", f"runs/{run}")
+
+
+def test_image_folder_offers_imagenets_convolutions_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for kind in ("a", "b"):
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+        for number in range(20):
+            (tmp_path / "photos" / kind / f"{number}.jpg").write_bytes(encode(seed=number))
+    options = image_folder.ImageFolderOptions(output_dir="data/x", source_dir="photos", num_workers=1)
+    image_folder.main(options)
+    first, second = capsys.readouterr().out.splitlines()[-2:]
+    assert first == (
+        "train on it from ImageNet's convolutions, which are downloaded:  python -m vgg_keras.train "
+        "--flagfile=configs/my_photos.cfg --init_from=keras_applications --data_dir=data/x --output_dir=runs/x"
+    )
+    assert second == (
+        "or from scratch:  python -m vgg_keras.train --flagfile=configs/flowers.cfg --data_dir=data/x "
+        "--output_dir=runs/x_from_scratch"
+    )
