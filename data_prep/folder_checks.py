@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from vgg_keras.data.class_folders import SPLIT_NAMES, Folder, find_sources, is_too_high, split_folders
-from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.errors import UserError, near_name
 from vgg_keras.utils.shell import flag
 
 # Number of names in a message; more are counted.

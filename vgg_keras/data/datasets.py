@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -141,7 +142,7 @@ def open_data(data_dir: PathLike, dataset: str = "", *, multi_label: bool = Fals
     Raises:
         UserError: the data set is missing or cannot be read, or has not exactly one image and one label feature.
     """
-    builder = open_builder(data_dir, dataset)
+    builder = open_builder(os.fspath(data_dir), dataset)
     features = builder.info.features
     images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
     labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
