@@ -14,17 +14,23 @@ CLASSES = [f"class {index:02}" for index in range(30)]
 
 @pytest.fixture
 def finished(tmp_path):
-    """Makes an evaluation of 90 photos of 30 classes.
+    """Makes an evaluation of 90 photos of 30 classes."""
+    return make_evaluation(tmp_path, CLASSES)
+
+
+def make_evaluation(folder, classes):
+    """Makes an evaluation of 90 photos.
 
     All photos of the first four classes are taken for the next class, and one of each of the four after them.
     """
-    data = write_photos([photo(index, (40, 30)) for index in range(90)], tmp_path / "data", classes=CLASSES)
+    data = write_photos([photo(index, (40, 30)) for index in range(90)], folder / "data", classes=classes)
     manifest = SplitManifest.read(data, "validation")
-    posteriors = np.full((90, 30), 0.1 / 29, np.float32)
-    seen = dict.fromkeys(range(30), 0)
+    count = len(classes)
+    posteriors = np.full((90, count), 0.1 / (count - 1), np.float32)
+    seen = dict.fromkeys(range(count), 0)
     for index, label in enumerate(manifest.labels.tolist()):
         wrong = label < 4 or (label < 8 and seen[label] == 0)
-        posteriors[index, (label + 1) % 30 if wrong else label] = 0.9 - index / 1000
+        posteriors[index, (label + 1) % count if wrong else label] = 0.9 - index / 1000
         seen[label] += 1
     last = {
         "nets": ["D", "E"], "train_scales": ["256,512"] * 2, "test_scales": [[384], [384]], "method": "both",
@@ -73,6 +79,14 @@ def test_its_words(finished, tmp_path):
     assert "The paper's figures are of ILSVRC-2012 validation" in report
     assert "| class 00 | 3 | 100.00 | 0.00 | class 01 (3) |" in report
     assert "Not drawn: saved posteriors were evaluated" in report
+
+
+def test_of_five_classes_no_top5_error_is_shown(tmp_path):
+    report = markdown_report.write(make_evaluation(tmp_path, CLASSES[:5]), tmp_path).read_text()
+    assert "\n**Top-1 error 17.78%** (16 mistakes in 90 images), mean" in report
+    assert "top-5" not in report
+    assert "| D + E | [256;512] | 384 | multi-crop & dense | 17.78 | 23.7/6.8 | 12 |" in report
+    assert "| class 00 | 18 | 100.00 | class 01 (18) |" in report
 
 
 def test_without_mistakes(finished, tmp_path):

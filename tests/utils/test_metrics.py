@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vgg_keras.utils.metrics import Score, score_sums
+from vgg_keras.utils.metrics import Score, errors_text, score_sums
 
 
 def test_sums_of_three_images_and_padding():
@@ -30,7 +30,12 @@ def test_fewer_than_five_classes():
 def test_score():
     score = Score.from_sums([10.0, 3, 1, 40])
     assert (score.loss, score.top1_error, score.top5_error, score.num_images) == (0.25, 7.5, 2.5, 40)
-    assert str(score) == "loss 0.2500, top-1 error 7.50%, top-5 error 2.50%"
+    assert score.text(num_classes=6) == "loss 0.2500, top-1 error 7.50%, top-5 error 2.50%"
+
+
+def test_of_five_classes_no_top5_error_is_shown():
+    assert Score(0.25, 7.5, 0.0, 40).text(num_classes=5) == "loss 0.2500, top-1 error 7.50%"
+    assert errors_text(7.5, 0.0, num_classes=2) == "top-1 error 7.50%"
 
 
 def test_nan_of_a_counted_image_shows():

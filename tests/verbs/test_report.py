@@ -10,13 +10,13 @@ from vgg_keras.tasks.options import ReportOptions
 from vgg_keras.utils.errors import UserError
 
 
-def write_record(folder, results, num_images=50_000, data_set="imagenet2012", images="all"):
+def write_record(folder, results, num_images=50_000, data_set="imagenet2012", images="all", num_classes=1000):
     folder.mkdir(parents=True)
     identity = {
         "data_set": data_set,
         "split": "validation",
         "num_images": num_images,
-        "num_classes": 1000,
+        "num_classes": num_classes,
         "sha256_of_classes_labels_sizes": images,
     }
     (folder / "evaluation.json").write_text(json.dumps({"images": identity, "results": results}))
@@ -76,6 +76,14 @@ def test_other_images_have_tables_of_their_own(tmp_path, capsys):
     assert "## flowers, validation: 366 images" in text
     assert "these are 366 images of flowers" in text
     assert [line.split(" | ")[4] for line in text.splitlines() if line.startswith("| A |")] == ["30.0", "5.0"]
+
+
+def test_of_five_classes_no_top5_error_is_shown(tmp_path):
+    write_record(
+        tmp_path / "a", [result(["A"], ["256"], [[256]], "dense", 8.7, 0.0)], data_set="flowers", num_classes=5
+    )
+    run(tmp_path)
+    assert "| A | 256 | 256 | dense | 8.7 |  | 29.6 | 10.4 |" in (tmp_path / "tables.md").read_text()
 
 
 def test_nothing_run_and_bad_input(tmp_path):

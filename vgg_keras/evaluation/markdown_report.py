@@ -16,6 +16,7 @@ from vgg_keras.evaluation.evaluator import Evaluable
 from vgg_keras.evaluation.figures import Captioned, MappedImage
 from vgg_keras.inference.loading import EvaluatedModel
 from vgg_keras.models import fully_convolutional
+from vgg_keras.utils.display import errors_text, has_top5_error
 from vgg_keras.utils.files import write_text
 
 _PICTURES = "pictures"
@@ -62,19 +63,25 @@ def write(finished: FinishedEvaluation, folder: Path) -> Path:
 
 def _overview(finished: FinishedEvaluation) -> str:
     record = finished.record
-    last = record["results"][-1]
+    last, num_classes = record["results"][-1], record["images"]["num_classes"]
+    errors = errors_text(last["top1_error"], last["top5_error"], num_classes)
+    counts = [last["top1_mistakes"], *([last["top5_mistakes"]] if has_top5_error(num_classes) else [])]
+    mistakes = " and ".join(f"{count:,}" for count in counts)
+    table = tables.results_table(record)
     lines = [
         f"# {' + '.join(last['nets'])} on {record['images']['data_set']}, {record['images']['split']}\n",
-        f"**Top-1 error {last['top1_error']:.2f}%, top-5 error {last['top5_error']:.2f}%** "
-        f"({last['top1_mistakes']:,} and {last['top5_mistakes']:,} mistakes in {last['num_images']:,} images), "
+        f"**{errors.capitalize()}** ({mistakes} mistakes in {last['num_images']:,} images), "
         f"mean cross-entropy {last['loss']:.4f}.\n",
-        tables.markdown_table(tables.COLUMNS, map(tables.table_row, record["results"])),
+        tables.markdown_table(table.columns, table.rows),
     ]
-    note = tables.data_note(record["images"])
     settings = ", ".join(f"{name} {value}" for name, value in record["settings"].items())
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     models = "".join(f"- `{model['path']}` (SHA-256 {model['sha256'][:16]}…)\n" for model in record["models"])
-    lines += [f"{note}\n" if note else "", f"Settings: {settings}. {versions}; {record['devices']}.\n", models]
+    lines += [
+        f"{table.note}\n" if table.note else "",
+        f"Settings: {settings}. {versions}; {record['devices']}.\n",
+        models,
+    ]
     return "\n".join(line for line in lines if line)
 
 
@@ -98,10 +105,9 @@ def _classes(finished: FinishedEvaluation, folder: Path) -> str:
     counts, column_names = _shown_counts(finished, sorted(worst), names)
     figure = figures.confusion_matrix(counts, [names[index] for index in sorted(worst)], column_names)
     figures.save(figure, folder / _PICTURES / "confusion_matrix.png")
-    table = tables.markdown_table(
-        ("class", "images", "top-1 err. %", "top-5 err. %", "most often taken for"),
-        (_class_row(finished, index) for index in worst),
-    )
+    columns = ("class", "images", tables.TOP1, tables.TOP5, "most often taken for")
+    rows = [_class_row(finished, index) for index in worst]
+    table = tables.markdown_table(*tables.without_empty_top5(columns, rows, len(classes)))
     return (
         f"## Error by class{shown}\n\n{table}\n![error by class]({_PICTURES}/errors_by_class.png)\n\n"
         f"## Confusion matrix{shown}\n\n![confusion matrix]({_PICTURES}/confusion_matrix.png)\n"

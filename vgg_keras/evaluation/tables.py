@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 
 from vgg_keras.inference.protocol import BOTH, CENTER_CROP, DENSE, MULTI_CROP
-from vgg_keras.utils.display import ShownTable
+from vgg_keras.utils.display import ShownTable, has_top5_error
 
 RECORD = "evaluation.json"
 REPORT = "report.md"
 # Identifies the validation split of ILSVRC-2012, on which the paper measures its errors.
 _ILSVRC = {"data_set": "imagenet2012", "split": "validation", "num_images": 50_000, "num_classes": 1000}
-COLUMNS = ("net", "train S", "test Q", "method", "top-1 err. %", "top-5 err. %", "paper's", "images/s")
+TOP1, TOP5 = "top-1 err. %", "top-5 err. %"
+COLUMNS = ("net", "train S", "test Q", "method", TOP1, TOP5, "paper's", "images/s")
 METHOD_NAMES = {
     DENSE: "dense",
     MULTI_CROP: "multi-crop",
@@ -74,6 +75,14 @@ def table_row(record: dict) -> list[str]:
     ]
 
 
+def without_empty_top5(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], num_classes: int
+) -> tuple[list[str], list[list[str]]]:
+    """Leaves the column TOP5 out of a table where the top-5 error is always zero; returns the columns and the rows."""
+    kept = [index for index, column in enumerate(columns) if column != TOP5 or has_top5_error(num_classes)]
+    return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]
+
+
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Returns a Markdown table."""
     lines = [columns, ["---"] * len(columns), *rows]
@@ -88,4 +97,5 @@ def results_table(record: dict) -> ShownTable:
     """
     images = record["images"]
     title = f"{images['data_set']}, {images['split']}: {images['num_images']:,} images"
-    return ShownTable(title, COLUMNS, [table_row(result) for result in record["results"]], data_note(images))
+    columns, rows = without_empty_top5(COLUMNS, map(table_row, record["results"]), images["num_classes"])
+    return ShownTable(title, columns, rows, data_note(images))

@@ -1,6 +1,7 @@
 """Names the files of a run's folder and reads them: the record, the label names, the history."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from vgg_keras.data.labels import LABEL_NAMES
@@ -78,6 +79,11 @@ def read_label_names(folder: Path, num_classes: int) -> list[str]:
     if len(names) != num_classes:
         raise UserError(f"{beside} names {len(names)} classes, the model has {num_classes}")
     return names
+
+
+def best_entry(history: Sequence[dict]) -> dict:
+    """Returns the entry of the best epoch: of the lowest validation error, and of equal ones of the lowest loss."""
+    return min(history, key=lambda entry: (entry["validation_top1_error"], entry["validation_loss"]))
 
 
 def read_history(folder: Path) -> list[dict]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vgg_keras.inference import protocol
 from vgg_keras.models import run_record
+from vgg_keras.utils.display import errors_text
 
 FILE = "model_card.md"
 
@@ -38,7 +39,7 @@ def text(record: Mapping, run: Path) -> str:
         "train_scale": record["train_scale"] or _NOT_KNOWN,
         "training_versions": _listed(training.get("versions", {})),
         "export_versions": _listed(record["versions"]),
-        "errors": _errors(run, flags),
+        "errors": _errors(run, flags, record["num_classes"]),
         "looks": METHOD_DESCRIPTIONS[record["method"]].format(**record),
         "scales": ", ".join(map(str, record["test_scales"])),
         "mirrored": "" if record["flip"] else "no ",
@@ -52,13 +53,14 @@ def _listed(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items()) or _NOT_KNOWN
 
 
-def _errors(run: Path, flags: Mapping) -> str:
+def _errors(run: Path, flags: Mapping, num_classes: int) -> str:
     history = [entry for entry in run_record.read_history(run) if "validation_top1_error" in entry]
     if not history:
         return _NOT_KNOWN
-    best = min(history, key=lambda entry: (entry["validation_top1_error"], entry["validation_loss"]))
+    best = run_record.best_entry(history)
+    errors = errors_text(best["validation_top1_error"], best["validation_top5_error"], num_classes)
     return (
-        f"Top-1 error {best['validation_top1_error']:.2f}%, top-5 error {best['validation_top5_error']:.2f}%: "
-        f"{best['validation_num_images']:,} images of {flags.get('validation_split', 'the validation split')}, centre "
-        f"crop, after epoch {best['epoch']}. The epoch was chosen on these images."
+        f"{errors.capitalize()}: {best['validation_num_images']:,} images of "
+        f"{flags.get('validation_split', 'the validation split')}, centre crop, after epoch "
+        f"{best['epoch']}. The epoch was chosen on these images."
     )

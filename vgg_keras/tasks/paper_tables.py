@@ -10,7 +10,7 @@ from vgg_keras.evaluation.published import PublishedResult
 from vgg_keras.inference.protocol import TrainedNet
 from vgg_keras.tasks.options import ReportOptions
 from vgg_keras.utils import console, files
-from vgg_keras.utils.display import ShownTable
+from vgg_keras.utils.display import ShownTable, has_top5_error
 from vgg_keras.utils.errors import UserError
 
 _TITLES = {
@@ -29,11 +29,13 @@ class ImageSet:
     Attributes:
         title: name of the data set, split and number of images.
         note: warning that the errors are not comparable with the paper's, or "".
+        num_classes: number of classes.
         results: newest result for each row of the paper's tables, as `evaluation.json` records it.
     """
 
     title: str
     note: str
+    num_classes: int
     results: dict[PublishedResult, dict] = dataclasses.field(default_factory=dict)
 
 
@@ -66,7 +68,7 @@ def group_by_images(records: Iterable[dict]) -> list[ImageSet]:
     for record in records:
         images = record["images"]
         title = f"{images['data_set']}, {images['split']}: {images['num_images']:,} images"
-        image_set = ImageSet(title, tables.data_note(images))
+        image_set = ImageSet(title, tables.data_note(images), images["num_classes"])
         image_set = found.setdefault(images["sha256_of_classes_labels_sizes"], image_set)
         for result in record["results"]:
             nets = [TrainedNet(*pair) for pair in zip(result["nets"], result["train_scales"], strict=True)]
@@ -76,24 +78,29 @@ def group_by_images(records: Iterable[dict]) -> list[ImageSet]:
     return list(found.values())
 
 
-def table_rows(number: int, measured: Mapping[PublishedResult, dict]) -> list[list[str]]:
+def table_rows(number: int, measured: Mapping[PublishedResult, dict], num_classes: int) -> list[list[str]]:
     """Returns the rows of one of the paper's tables; cells without a measured result are blank.
+
+    Of five classes or fewer no top-5 error is shown.
 
     Args:
         number: number of the table, 3..6.
         measured: results for rows of the tables.
+        num_classes: number of classes of the measured results.
     """
     rows = []
     for row in published.PUBLISHED:
         if row.table == number:
             nets, train_scales = zip(*map(dataclasses.astuple, row.nets), strict=True)
             ours = measured.get(row)
-            errors = [f"{ours[key]:.1f}" for key in ("top1_error", "top5_error")] if ours else ["", ""]
+            top1 = f"{ours['top1_error']:.1f}" if ours else ""
+            top5 = f"{ours['top5_error']:.1f}" if ours and has_top5_error(num_classes) else ""
             rows.append(
                 [
                     *tables.net_cells(nets, train_scales, row.test_scales()),
                     tables.METHOD_NAMES[row.method],
-                    *errors,
+                    top1,
+                    top5,
                     f"{row.top1:.1f}",
                     f"{row.top5:.1f}",
                 ]
@@ -112,10 +119,10 @@ def report(options: ReportOptions) -> None:
     records = read_records(folder)
     text = ["# Tables 3 to 6 of arXiv:1409.1556\n"]
     # Without any evaluation the tables still show which results could be measured.
-    for images in group_by_images(records) or [ImageSet("nothing run", "")]:
+    for images in group_by_images(records) or [ImageSet("nothing run", "", 0)]:
         text += [f"## {images.title}\n", *([f"{images.note}\n"] if images.note else [])]
         for number, heading in _TITLES.items():
-            rows = table_rows(number, images.results)
+            rows = table_rows(number, images.results, images.num_classes)
             console.say_table(ShownTable(f"{heading} ({images.title})", _COLUMNS, rows).console_table())
             text += [f"### {heading}\n", tables.markdown_table(_COLUMNS, rows)]
         console.say(images.note or "the paper's figures are of the same images")

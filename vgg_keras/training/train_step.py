@@ -85,6 +85,11 @@ class TrainStep:
         self._frozen: Any = freezing.frozen_net(model, config.frozen_up_to) if config.frozen_up_to else None
         self._scores = freezing.score_net(model, config.frozen_up_to if config.cached else "")
 
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return self.model.output_shape[-1]
+
     def train(self, batch, global_step: int) -> tf.Tensor:
         """Does one step; returns the (4,) sums of `score_sums` over the batch of all replicas.
 

@@ -246,10 +246,11 @@ class Trainer:
 
     def _report_epoch(self, entry: Mapping[str, Any], training: Score, validation: Score) -> None:
         """Reports an epoch."""
+        num_classes = self._train_step.num_classes
         unfinished = "" if entry["complete"] else " (unfinished)"
         self._report(
             f"epoch {entry['epoch']}{unfinished}, step {entry['step']}, learning rate {entry['learning_rate']:g}, "
             f"{entry['images_per_second']:.1f} images/s\n"
-            f"  training:   {training.num_images:,} photos, {training}\n"
-            f"  validation: {validation.num_images:,} photos, {validation}"
+            f"  training:   {training.num_images:,} photos, {training.text(num_classes)}\n"
+            f"  validation: {validation.num_images:,} photos, {validation.text(num_classes)}"
         )

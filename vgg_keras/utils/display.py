@@ -1,4 +1,4 @@
-"""Shows results as tables: as text in a terminal, as HTML in a notebook."""
+"""Shows results to people: errors as text, tables in a terminal and in a notebook."""
 
 import dataclasses
 import html
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 _TEXT_WIDTH = 200
+TOP_K = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,3 +75,17 @@ class Shown:
 
     def _repr_pretty_(self, printer, cycle: bool) -> None:
         printer.text("..." if cycle else repr(self))
+
+
+def has_top5_error(num_classes: int) -> bool:
+    """Returns whether a top-5 error says anything: with five classes or fewer it is always zero."""
+    return num_classes > TOP_K
+
+
+def errors_text(top1_error: float, top5_error: float, num_classes: int) -> str:
+    """Returns the errors in percent as text for people, such as "top-1 error 7.50%, top-5 error 2.50%".
+
+    The top-5 error is left out where `has_top5_error` says so.
+    """
+    top1 = f"top-1 error {top1_error:.2f}%"
+    return f"{top1}, top-5 error {top5_error:.2f}%" if has_top5_error(num_classes) else top1

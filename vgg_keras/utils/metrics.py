@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from vgg_keras.utils.display import TOP_K, errors_text
+
 
 def top_k_errors(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Marks the images that are classified wrongly.
@@ -17,7 +19,7 @@ def top_k_errors(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         (2, B) float32; row 0 is 1 if the label is not the best class, row 1 if it is not among the five best, else 0.
     """
     # in_top_k would not do: it counts all tied classes as hits, so a net with equal scores for all makes no mistake.
-    top_classes = tf.math.top_k(scores, min(5, scores.shape[-1])).indices
+    top_classes = tf.math.top_k(scores, min(TOP_K, scores.shape[-1])).indices
     hits = tf.cast(top_classes == labels[:, tf.newaxis], tf.float32)  # (B, 5)
     return 1.0 - tf.stack([hits[:, 0], tf.reduce_sum(hits, axis=1)])
 
@@ -71,5 +73,6 @@ class Score:
         top1, top5 = top_k_errors(posteriors, labels).numpy().sum(axis=1, dtype=np.float64)
         return cls.from_sums([losses.sum(), top1, top5, len(labels)])
 
-    def __str__(self) -> str:
-        return f"loss {self.loss:.4f}, top-1 error {self.top1_error:.2f}%, top-5 error {self.top5_error:.2f}%"
+    def text(self, num_classes: int) -> str:
+        """Returns loss and errors as text for people; see `errors_text`."""
+        return f"loss {self.loss:.4f}, {errors_text(self.top1_error, self.top5_error, num_classes)}"
