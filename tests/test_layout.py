@@ -27,7 +27,7 @@ LEVELS = (
         "vgg_keras.training": "checkpoints config feature_cache freezing inputs keras_metrics optimizers run_dir "
         "schedules train_step trainer",
         "vgg_keras.weights": "formats keras_hdf5 torch_pickle transfer",
-        "vgg_keras.inference": "batch_predict descriptors loading posteriors predictor protocol views",
+        "vgg_keras.inference": "batch_predict descriptors loading posteriors predictor protocol score_maps views",
         "vgg_keras.layers": (),
     },
     {

@@ -1,26 +1,20 @@
-"""Tests the position of a class-score map on its image, and the size of pictures."""
+"""Tests what class-score maps are drawn over, and the size of pictures."""
 
 import numpy as np
 from PIL import Image
 
 from vgg_keras.evaluation import figures
-from vgg_keras.evaluation.figures import Captioned, MappedImage
-
-
-def test_a_position_is_drawn_in_the_middle_of_what_it_sees():
-    # The middle 32 of 224 pixels are 96..128. Two rows and four columns extend to 96 + 2 * 32 and 96 + 4 * 32.
-    assert figures.map_extent((2, 4), 224) == (96, 224, 160, 96)
-    assert figures.map_extent((1, 1), 64) == (16, 48, 48, 16)
+from vgg_keras.evaluation.figures import Captioned, MappedPhoto
 
 
 def test_pictures_are_written(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
-    posteriors = np.full((1, 2, 3), 1 / 3)
+    mapped = MappedPhoto(image, np.full((64, 96, 2), 0.5), "a", ["b", "c"])
     pictures = {
         "confusion": figures.confusion_matrix(np.array([[5, 1], [0, 7]]), ["a", "b"], ["a", "b"]),
         "errors": figures.errors_by_class(["a", "b" * 90], [16.7, 0.0], 8.3),
         "gallery": figures.gallery([Captioned(image, "a")] * 5),
-        "maps": figures.class_score_maps([MappedImage(image, posteriors, "a", [(0, "a"), (2, "c")])], 64),
+        "maps": figures.class_score_maps([mapped]),
     }
     for name, figure in pictures.items():
         figures.save(figure, tmp_path / f"{name}.png")
@@ -30,10 +24,19 @@ def test_pictures_are_written(tmp_path):
     assert len(list(tmp_path.iterdir())) == 4
 
 
-def test_the_map_is_drawn_over_its_place():
-    posteriors = np.zeros((2, 3, 2))
-    figure = figures.class_score_maps([MappedImage(np.zeros((96, 128, 3), np.uint8), posteriors, "", [(1, "b")])], 64)
-    photo, score_map = figure.axes[1].get_images()
-    assert tuple(photo.get_extent()) == (-0.5, 127.5, 95.5, -0.5)
-    assert tuple(score_map.get_extent()) == (16, 112, 80, 16)
-    assert figure.axes[1].get_title() == "posterior of b"
+def test_the_maps_are_drawn_over_the_whole_photo():
+    heat_maps = np.stack([np.full((96, 128), 0.25), np.full((96, 128), 0.75)], axis=-1)
+    mapped = MappedPhoto(np.zeros((96, 128, 3), np.uint8), heat_maps, "file.jpg", ["a 0.25", "b 0.75"])
+    single = MappedPhoto(np.zeros((50, 40, 3), np.uint8), np.zeros((50, 40, 1)), "other.jpg", ["a 0.10"])
+    figure = figures.class_score_maps([mapped, single])
+    assert [axes.get_title() for axes in figure.axes[:6]] == ["file.jpg", "a 0.25", "b 0.75", "other.jpg", "a 0.10", ""]
+    for axes, posterior in zip(figure.axes[1:3], (0.25, 0.75), strict=True):
+        photo, heat = axes.get_images()
+        assert tuple(photo.get_extent()) == tuple(heat.get_extent()) == (-0.5, 127.5, 95.5, -0.5)
+        assert (heat.get_array() == posterior).all()
+        assert heat.get_clim() == (0, 1)
+
+
+def test_thumbnails_keep_their_shape():
+    assert figures.thumbnail(np.zeros((640, 960, 3), np.uint8)).shape == (320, 480, 3)
+    assert figures.thumbnail(np.zeros((50, 40, 3), np.uint8)).shape == (50, 40, 3)

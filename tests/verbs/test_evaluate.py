@@ -14,6 +14,7 @@ from tests.helpers.evaluation_data import CLASSES, SIZES, photo, save_net, write
 from tests.helpers.processes import start_verb
 from tests.helpers.verbs import call_verb
 from vgg_keras import evaluate
+from vgg_keras.evaluation import figures
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
 from vgg_keras.models import saving
 from vgg_keras.tasks.options import EvaluateOptions
@@ -96,6 +97,25 @@ def test_finished_and_foreign_folders(place, tmp_path, capsys):
 def test_the_first_images(place, tmp_path):
     record = run(place, tmp_path / "e", "--method=center_crop", "--max_images=7")
     assert record["results"][-1]["num_images"] == record["images"]["num_images"] == 7
+
+
+def test_the_reports_maps_are_of_the_predicted_and_the_true_class(place, tmp_path, monkeypatch):
+    drawn, draw = [], figures.class_score_maps
+    monkeypatch.setattr(figures, "class_score_maps", lambda photos: drawn.extend(photos) or draw(photos))
+    run(place, tmp_path / "e", "--test_scales=64,48")
+    lines = list(csv.DictReader((tmp_path / "e" / "predictions.csv").open()))
+    assert len(drawn) > 3
+    for index, mapped in enumerate(drawn):
+        line = lines[int(mapped.caption.partition(" ")[0].removeprefix("#"))]
+        given = f"{line['predicted']} {float(line['posterior_of_predicted']):.2f}, Q = 64, 48"
+        true = f"{line['label']} {float(line['posterior_of_label']):.2f}, Q = 64, 48"
+        assert mapped.titles[0] == given
+        # The first three are mistakes; of the others, which are right, the second map is that of another class.
+        assert (line["predicted"] != line["label"]) == (index < 3)
+        assert (mapped.titles[1] == true) == (index < 3)
+    report = (tmp_path / "e" / "report.md").read_text()
+    assert "Net A on whole photos at Q = 64, 48, with mirror images. Each position" in report
+    assert "mean of the positions' scores, not of their softmax" in report
 
 
 @pytest.mark.multiprocess

@@ -13,6 +13,7 @@ from tests.helpers.evaluation_data import CLASSES, expected_posteriors, photo, s
 from tests.helpers.verbs import call_verb
 from vgg_keras import predict
 from vgg_keras.data import photo_files
+from vgg_keras.evaluation import figures
 from vgg_keras.tasks.options import PredictOptions
 from vgg_keras.utils.errors import UserError
 
@@ -90,6 +91,19 @@ def test_files_and_tables(place, capsys):
     ]  # fmt: skip
     printed = capsys.readouterr().out
     assert f"{rows[0]['label']} {float(rows[0]['posterior']):.3f}, {rows[1]['label']}" in printed
+
+
+def test_the_maps_are_of_the_two_best_labels_at_the_scales_of_the_labels(place, monkeypatch):
+    drawn, draw = [], figures.class_score_maps
+    monkeypatch.setattr(figures, "class_score_maps", lambda photos: drawn.extend(photos) or draw(photos))
+    flags = ["--test_scales=64,80", "--class_score_maps", f"--output_dir={place / 'out'}"]
+    run(place, *flags, "--top=1", place / "photos" / "b.png")
+    run(place, *flags, "--top=6", f"--json={place / 'all.json'}", place / "photos" / "b.png")
+    best, second = read(place / "all.json")["b.png"][:2]
+    for mapped in drawn:
+        assert (mapped.caption, mapped.photo.shape, mapped.heat_maps.shape) == ("b.png", (70, 90, 3), (70, 90, 2))
+        assert mapped.titles == [f"{one['label']} {one['posterior']:.2f}, Q = 64, 80" for one in (best, second)]
+    assert len(drawn) == 2
 
 
 def test_unreadable_photos_are_reported_and_the_rest_goes_on(place, capsys):

@@ -5,14 +5,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from vgg_keras.data import transforms
+from vgg_keras.inference.score_maps import PosteriorMaps
 from vgg_keras.utils.arithmetic import ceil_divide
 from vgg_keras.utils.files import write_atomically
 
 # Longer names would leave too little room for the picture.
 _MAX_NAME = 24
 _CELL_INCHES = 2.4
+_MAX_PICTURE_SIDE = 320
+# A heat map is drawn so transparently that the photo below it stays recognisable; the photo is grey, so that the
+# colours are the map's, and light, so that they can be told apart in its shadows.
+_TINT = 0.45
+_DARKEST = 90
+# Shares of red, green and blue in the brightness of a pixel (ITU-R BT.601).
+_LUMA = np.array([0.299, 0.587, 0.114])
+_HEAT_COLOURS = "viridis"
 
 
 def _short(name: str) -> str:
@@ -22,6 +34,12 @@ def _short(name: str) -> str:
 def save(figure: Figure, path: Path) -> None:
     """Writes a figure to an image file, complete or not at all."""
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=100, bbox_inches="tight"))
+
+
+def thumbnail(photo: np.ndarray) -> np.ndarray:
+    """Shrinks a photo for a picture: (H, W, 3), RGB 0..255 -> (h, w, 3) uint8, smaller side at most 320 pixels."""
+    side = min(*photo.shape[:2], _MAX_PICTURE_SIDE)
+    return transforms.to_uint8(transforms.rescale(photo, side)).numpy()
 
 
 def confusion_matrix(counts: np.ndarray, row_names: Sequence[str], column_names: Sequence[str]) -> Figure:
@@ -98,60 +116,59 @@ def gallery(pictures: Sequence[Captioned], columns: int = 4) -> Figure:
 
 
 @dataclasses.dataclass(frozen=True)
-class MappedImage:
-    """An image and the posteriors over its class-score map.
+class MappedPhoto:
+    """A photo and the heat maps of some of its classes.
 
     Attributes:
-        image: (H, W, 3) uint8, as the net saw it.
-        posteriors: (h, w, classes) float32, the softmax at each position of the map.
-        caption: text above the image.
-        classes: (index, name) of each class whose map is drawn.
+        photo: (H, W, 3) uint8.
+        heat_maps: (H, W, K) float, 0..1, the result of `PosteriorMaps.heat_maps`.
+        caption: text above the photo.
+        titles: text above each of the K heat maps.
     """
 
-    image: np.ndarray
-    posteriors: np.ndarray
+    photo: np.ndarray
+    heat_maps: np.ndarray
     caption: str
-    classes: Sequence[tuple[int, str]]
+    titles: Sequence[str]
 
 
-def map_extent(map_shape: tuple[int, int], input_size: int, stride: int = 32) -> tuple[float, float, float, float]:
-    """Returns the extent of a class-score map drawn over its image: (left, right, bottom, top) in pixels.
-
-    Position (i, j) of the map sees the window of side `input_size` whose top left corner is at row stride * i and
-    column stride * j; it is drawn as a square of side `stride` in the middle of that window.
-
-    Args:
-        map_shape: height and width of the map, in positions.
-        input_size: side of the net's window in pixels.
-        stride: distance between the windows of neighbouring positions in pixels.
-    """
-    first = (input_size - stride) / 2
-    height, width = map_shape
-    return first, first + stride * width, first + stride * height, first
-
-
-def class_score_maps(images: Sequence[MappedImage], input_size: int) -> Figure:
-    """Draws a row for each image: the image, then the posterior map of each of its classes over the image.
+def map_photo(
+    maps: PosteriorMaps, photo: np.ndarray, caption: str, shown: Sequence[tuple[int, str, float]]
+) -> MappedPhoto:
+    """Computes the heat maps of a photo, for `class_score_maps`.
 
     Args:
-        images: the images and their posteriors.
-        input_size: side of the net's window in pixels.
+        maps: the model's posterior maps.
+        photo: (H, W, 3) uint8.
+        caption: text above the photo.
+        shown: (index, label name, posterior of the photo) of each class whose map is drawn.
     """
-    columns = 1 + max(len(mapped.classes) for mapped in images)
-    size = ((_CELL_INCHES + 0.4) * columns, (_CELL_INCHES + 0.6) * len(images))
+    picture = thumbnail(photo)
+    heat_maps = maps.heat_maps(photo, [index for index, _, _ in shown], picture.shape[:2])
+    scales = ", ".join(map(str, maps.test_scales))
+    titles = [f"{_short(name)} {posterior:.2f}, Q = {scales}" for _, name, posterior in shown]
+    return MappedPhoto(picture, heat_maps, caption, titles)
+
+
+def class_score_maps(photos: Sequence[MappedPhoto]) -> Figure:
+    """Draws a row for each photo: the photo, then the heat map of each of its classes over the photo in grey."""
+    columns = 1 + max(len(mapped.titles) for mapped in photos)
+    size = ((_CELL_INCHES + 0.4) * columns, (_CELL_INCHES + 0.6) * len(photos))
     figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(images), columns, squeeze=False)
-    for row, mapped in zip(grid, images, strict=True):
-        row[0].imshow(mapped.image)
+    grid = figure.subplots(len(photos), columns, squeeze=False)
+    for row, mapped in zip(grid, photos, strict=True):
+        row[0].imshow(mapped.photo)
         row[0].set_title(mapped.caption, fontsize=8)
-        extent = map_extent(mapped.posteriors.shape[:2], input_size)
-        for axes, (index, name) in zip(row[1:], mapped.classes, strict=False):
-            axes.imshow(mapped.image, alpha=0.6)
-            posteriors = mapped.posteriors[..., index]
-            drawn = axes.imshow(posteriors, extent=extent, cmap="viridis", vmin=0, vmax=1, alpha=0.6)
-            axes.set(xlim=(0, mapped.image.shape[1]), ylim=(mapped.image.shape[0], 0))
-            axes.set_title(f"posterior of {_short(name)}", fontsize=8)
+        grey = _DARKEST + mapped.photo @ _LUMA * (255 - _DARKEST) / 255
+        for axes, heat, title in zip(row[1:], np.moveaxis(mapped.heat_maps, -1, 0), mapped.titles, strict=False):
+            axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
+            axes.imshow(heat, cmap=_HEAT_COLOURS, norm=Normalize(0, 1), alpha=_TINT)
+            axes.set_title(title, fontsize=8)
     for axes in grid.flat:
         axes.axis("off")
-    figure.colorbar(drawn, ax=grid, location="bottom", fraction=0.02, label="posterior at each position of the map")
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(0, 1), _HEAT_COLOURS), ax=grid, location="bottom", fraction=0.02, aspect=40
+    )
+    bar.ax.tick_params(labelsize=8)
+    bar.set_label("posterior at each place of the photo", fontsize=8)
     return figure

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -13,8 +12,10 @@ from vgg_keras.data.datasets import broken_records
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.evaluation import figures, results, tables
 from vgg_keras.evaluation.evaluator import Evaluable
-from vgg_keras.evaluation.figures import Captioned, MappedImage
+from vgg_keras.evaluation.figures import Captioned, MappedPhoto
 from vgg_keras.inference.loading import EvaluatedModel
+from vgg_keras.inference.protocol import POSTERIORS
+from vgg_keras.inference.score_maps import PosteriorMaps
 from vgg_keras.models import fully_convolutional
 from vgg_keras.utils.display import errors_text, has_top5_error
 from vgg_keras.utils.files import write_text
@@ -24,7 +25,6 @@ _PICTURES = "pictures"
 _MAX_CLASSES = 20
 _MAX_MISTAKES = 16
 _MAX_MAPS = 6
-_MAX_PICTURE_SIDE = 320
 _MAX_CAPTION = 24
 
 
@@ -151,32 +151,27 @@ def _caption(finished: FinishedEvaluation, index: int) -> str:
     return "\n".join(lines)
 
 
-def _photos(manifest: SplitManifest, chosen: Collection[int]) -> Iterator[tuple[int, tf.Tensor]]:
+def _photos(manifest: SplitManifest, chosen: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Yields (index, decoded image) for the chosen images, in the order of the records."""
     wanted = np.zeros(len(manifest), bool)
     wanted[list(chosen)] = True
     dataset = manifest.data.encoded(manifest.split).take(len(wanted)).enumerate()
     with broken_records(manifest.data):
         for index, example in dataset.filter(lambda index, _: tf.gather(wanted, index)):
-            yield int(index), transforms.decode(example["image_bytes"])
+            yield int(index), transforms.decode(example["image_bytes"]).numpy()
 
 
 def _mistakes(
-    finished: FinishedEvaluation, folder: Path, chosen: Sequence[int], photos: Mapping[int, tf.Tensor]
+    finished: FinishedEvaluation, folder: Path, chosen: Sequence[int], photos: Mapping[int, np.ndarray]
 ) -> str:
     if not chosen:
         return "## Most confident mistakes\n\nThere are no mistakes.\n"
-    pictures = [Captioned(_thumbnail(photos[index]), _caption(finished, index)) for index in chosen]
+    pictures = [Captioned(figures.thumbnail(photos[index]), _caption(finished, index)) for index in chosen]
     figures.save(figures.gallery(pictures), folder / _PICTURES / "mistakes.png")
     return (
         "## Most confident mistakes\n\nIndex, file, true class and predicted class, each with its posterior.\n\n"
         f"![most confident mistakes]({_PICTURES}/mistakes.png)\n"
     )
-
-
-def _thumbnail(photo: tf.Tensor) -> np.ndarray:
-    side = min(*photo.shape[:2], _MAX_PICTURE_SIDE)
-    return transforms.to_uint8(transforms.rescale(photo, side)).numpy()
 
 
 def _shown_in_maps(finished: FinishedEvaluation) -> list[int]:
@@ -187,7 +182,7 @@ def _shown_in_maps(finished: FinishedEvaluation) -> list[int]:
     return [*wrong, *surest[: _MAX_MAPS - len(wrong)].tolist()]
 
 
-def _maps(finished: FinishedEvaluation, folder: Path, chosen: Sequence[int], photos: Mapping[int, tf.Tensor]) -> str:
+def _maps(finished: FinishedEvaluation, folder: Path, chosen: Sequence[int], photos: Mapping[int, np.ndarray]) -> str:
     """Draws class-score maps with the first model that was loaded; saved posteriors hold none. Returns the section."""
     model = next((model for model in finished.models if isinstance(model, EvaluatedModel)), None)
     if model is None:
@@ -195,20 +190,34 @@ def _maps(finished: FinishedEvaluation, folder: Path, chosen: Sequence[int], pho
     reason = fully_convolutional.why_not_convertible(model.net)
     if reason:
         return f"## Class-score maps\n\nNot drawn: {reason}.\n"
-    net, side = fully_convolutional.convert(model.net), model.map_scale()
-    mapped = [_mapped(finished, net, index, photos[index], side) for index in chosen]
-    figures.save(figures.class_score_maps(mapped, model.input_size), folder / _PICTURES / "class_score_maps.png")
-    window = f"{model.input_size}x{model.input_size}"
+    settings = finished.record["settings"]
+    net = fully_convolutional.convert(model.net)
+    maps = PosteriorMaps(net, model.test_scales, model.input_size, flip=settings["flip"])
+    mapped = [_mapped(finished, maps, index, photos[index]) for index in chosen]
+    figures.save(figures.class_score_maps(mapped), folder / _PICTURES / "class_score_maps.png")
     return (
-        f"## Class-score maps\n\nNet {model.trained.net} on whole images at Q = {side}: the softmax at each "
-        f"position of the map, drawn in the middle of the {window} pixels that it looks at.\n\n"
+        f"## Class-score maps\n\n{_maps_text(model, settings)}\n\n"
         f"![class-score maps]({_PICTURES}/class_score_maps.png)\n"
     )
 
 
-def _mapped(finished: FinishedEvaluation, net: keras.Model, index: int, photo: tf.Tensor, side: int) -> MappedImage:
-    image, posteriors = fully_convolutional.posterior_map(net, photo, side)
-    names, label = finished.manifest.data.label_names, int(finished.manifest.labels[index])
-    given = int(finished.posteriors[index].argmax())
-    classes = [(shown, names[shown]) for shown in dict.fromkeys((given, label))]
-    return MappedImage(image, posteriors, _caption(finished, index), classes)
+def _maps_text(model: EvaluatedModel, settings: Mapping) -> str:
+    """Returns the explanation of the class-score maps."""
+    scales = ", ".join(map(str, model.test_scales)) + (", with mirror images" if settings["flip"] else "")
+    text = (
+        f"Net {model.trained.net} on whole photos at Q = {scales}. Each position of the map gives its softmax to the "
+        f"centre of the {model.input_size}x{model.input_size} pixels that it looks at. The values are interpolated "
+        "between the centres, extended to the borders, and averaged over the scales and mirror images. Beside each "
+        "photo are the predicted class and the true one, or, where they are the same, the two best."
+    )
+    if settings["average"] == POSTERIORS:
+        return text
+    return f"{text} The posteriors in the titles come from the mean of the positions' scores, not of their softmax."
+
+
+def _mapped(finished: FinishedEvaluation, maps: PosteriorMaps, index: int, photo: np.ndarray) -> MappedPhoto:
+    names, row = finished.manifest.data.label_names, finished.posteriors[index]
+    best = np.argsort(-row, kind="stable").tolist()
+    # The predicted class, the true one, and the second best: each once, and the first two of them.
+    classes = list(dict.fromkeys((best[0], int(finished.manifest.labels[index]), *best[1:2])))[:2]
+    return figures.map_photo(maps, photo, _caption(finished, index), [(one, names[one], row[one]) for one in classes])

@@ -50,10 +50,6 @@ class EvaluatedModel:
         """Number of classes."""
         return self.net.output_shape[-1]
 
-    def map_scale(self) -> int:
-        """Returns the scale Q in pixels at which maps are drawn: at least twice the input, or they would be small."""
-        return max(*self.test_scales, 2 * self.input_size)
-
     def identity(self) -> dict:
         """Returns a JSON-ready description of everything in the model that a result depends on."""
         return {

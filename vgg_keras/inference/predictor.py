@@ -9,6 +9,7 @@ from vgg_keras.data.photo_files import BadImage
 from vgg_keras.inference.loading import EvaluatedModel
 from vgg_keras.inference.posteriors import DistributedPredictor, average_score_map
 from vgg_keras.inference.protocol import DENSE, TestProtocol
+from vgg_keras.inference.score_maps import PosteriorMaps
 from vgg_keras.inference.views import ViewSpec, rescaled_pixels
 from vgg_keras.models import fully_convolutional
 from vgg_keras.utils import devices
@@ -28,11 +29,11 @@ class Predictor:
 
     def __init__(self, model: EvaluatedModel, protocol: TestProtocol, batch_size: int = 32):
         self.model = model
-        self._average = protocol.average
+        self._average, self._flip = protocol.average, protocol.flips()
         self._specs = [ViewSpec(protocol.method, side, model.input_size, batch_size) for side in model.test_scales]
         strategy, _ = devices.make_strategy("one_device", one_process=True)
         net = self.map_net if protocol.method == DENSE else model.net
-        self._predict = DistributedPredictor(net, strategy, average=protocol.average, flip=protocol.flips())
+        self._predict = DistributedPredictor(net, strategy, average=protocol.average, flip=self._flip)
 
     @functools.cached_property
     def map_net(self) -> keras.Model:
@@ -42,6 +43,15 @@ class Predictor:
             UserError: the model cannot be converted.
         """
         return fully_convolutional.convert(self.model.net)
+
+    @functools.cached_property
+    def maps(self) -> PosteriorMaps:
+        """The model's posterior maps of photos, at the same scales and with the same mirror images as their labels.
+
+        Raises:
+            UserError: the model cannot be made fully convolutional.
+        """
+        return PosteriorMaps(self.map_net, self.model.test_scales, self.model.input_size, flip=self._flip)
 
     def posteriors(self, photo: np.ndarray) -> np.ndarray:
         """Computes the posteriors of a photo: (H, W, 3) uint8 -> (classes,) float64, the mean over scales and views.

@@ -8,9 +8,7 @@ import itertools
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from vgg_keras.data import transforms
 from vgg_keras.utils.errors import UserError
 
 _FLOAT32_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.BatchNormalization)
@@ -54,22 +52,6 @@ def convert(model: keras.Model, dtype: str = "float32") -> keras.Model:
             outputs = copy(outputs)
             copy.set_weights(layer.get_weights())
     return keras.Model(inputs, outputs, name=f"{model.name}_fully_convolutional")
-
-
-def posterior_map(net: keras.Model, image: tf.Tensor, smallest_side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Computes the posteriors at each position of an image's class-score map.
-
-    Args:
-        net: result of `convert`.
-        image: (H, W, 3), RGB 0..255.
-        smallest_side: smallest side Q in pixels to which the image is rescaled.
-
-    Returns:
-        The rescaled image that the net was shown, (H', W', 3) uint8, and the posteriors, (h, w, classes) float32.
-    """
-    whole = transforms.rescale(image, smallest_side)
-    posteriors = tf.nn.softmax(net(whole[tf.newaxis], training=False))[0]
-    return transforms.to_uint8(whole).numpy(), posteriors.numpy()
 
 
 def why_not_convertible(model: keras.Model) -> str | None:

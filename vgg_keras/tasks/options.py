@@ -130,7 +130,7 @@ class PredictOptions(ProtocolOptions):
         "", "folder to write each photo to, with its labels and posteriors on it", group="output", path=True
     )
     class_score_maps: bool = option(
-        False, "also draw the class-score map of the best label; needs --output_dir", group="output"
+        False, "also draw the class-score maps of the two best labels; needs --output_dir", group="output"
     )
     batch_size: int = option(32, "crops at a time", group="devices", lower=1)
 

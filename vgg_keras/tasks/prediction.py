@@ -16,10 +16,12 @@ from vgg_keras.data.photo_files import BadImage
 from vgg_keras.evaluation import figures
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictor import Predictor
-from vgg_keras.models import fully_convolutional
 from vgg_keras.tasks.options import PredictOptions
 from vgg_keras.utils import console, files
 from vgg_keras.utils.errors import UserError
+
+# Number of labels whose class-score maps are drawn, side by side.
+_MAPPED_LABELS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,20 +59,20 @@ class Prediction:
         return [str(label) for label in self.labels]
 
 
-def map_figure(predictor: Predictor, photo: np.ndarray, label: Label) -> Figure:
-    """Draws the class-score map of a label over a photo.
+def map_figure(predictor: Predictor, file: Path, photo: np.ndarray, labels: Sequence[Label]) -> Figure:
+    """Draws the class-score maps of some labels over a photo.
 
     Args:
         predictor: predictor with the model.
+        file: file of the photo.
         photo: (H, W, 3) uint8.
-        label: class whose map is drawn.
+        labels: classes whose maps are drawn.
 
     Raises:
         UserError: the model cannot be made fully convolutional.
     """
-    image, posteriors = fully_convolutional.posterior_map(predictor.map_net, photo, predictor.model.map_scale())
-    mapped = figures.MappedImage(image, posteriors, str(label), [(label.index, label.name)])
-    return figures.class_score_maps([mapped], predictor.model.input_size)
+    shown = [(label.index, label.name, label.posterior) for label in labels]
+    return figures.class_score_maps([figures.map_photo(predictor.maps, photo, file.name, shown)])
 
 
 def predictions(
@@ -92,34 +94,36 @@ def predictions(
             except (BadImage, OSError) as error:
                 console.warn(f"{path}: {error}")
             else:
-                best = np.argsort(-posteriors, kind="stable")[: options.top].tolist()
-                prediction = Prediction(path, [Label(names[one], one, float(posteriors[one])) for one in best])
+                best = np.argsort(-posteriors, kind="stable")[: max(options.top, _MAPPED_LABELS)].tolist()
+                labels = [Label(names[one], one, float(posteriors[one])) for one in best]
+                prediction = Prediction(path, labels[: options.top])
                 if options.output_dir:
                     # The index keeps apart files of the same name from several folders.
                     picture = Path(options.output_dir) / f"{index:05}_{path.stem}"
-                    write_pictures(predictor, prediction, photo, picture, options.class_score_maps)
+                    mapped = labels[:_MAPPED_LABELS] if options.class_score_maps else ()
+                    write_pictures(predictor, prediction, photo, picture, mapped)
                 yield prediction
             bar.update()
 
 
 def write_pictures(
-    predictor: Predictor, prediction: Prediction, photo: np.ndarray, path: Path, class_score_map: bool
+    predictor: Predictor, prediction: Prediction, photo: np.ndarray, path: Path, mapped: Sequence[Label]
 ) -> None:
-    """Writes a photo with its labels on it, and optionally the class-score map of the best label.
+    """Writes a photo with its labels on it, and optionally the class-score maps of some labels.
 
     Args:
         predictor: predictor with the model.
         prediction: labels of the photo.
         photo: (H, W, 3) uint8.
         path: path of the pictures without suffix: `.jpg` and `_class_score_map.png` are appended.
-        class_score_map: whether the map is written.
+        mapped: labels whose maps are drawn; if there are none, no maps are written.
 
     Raises:
         UserError: the model cannot be made fully convolutional.
     """
     photo_files.write(photo_files.annotate(photo, prediction.lines()), path.with_name(f"{path.name}.jpg"))
-    if class_score_map:
-        figure = map_figure(predictor, photo, prediction.labels[0])
+    if mapped:
+        figure = map_figure(predictor, prediction.file, photo, mapped)
         figures.save(figure, path.with_name(f"{path.name}_class_score_map.png"))
 
 
