@@ -1,17 +1,16 @@
-"""Writes the README's tables of flags from the verbs' options.
+"""Writes the documentation's page of flags, docs/flags.md, from the verbs' options.
 
 python -m tests.helpers.flag_tables
 """
 
 import dataclasses
-import re
+from collections.abc import Iterable
 
-from data_prep.builder import PrepareOptions
 from data_prep.flowers import FlowersOptions
 from data_prep.image_folder import ImageFolderOptions
 from data_prep.imagenet import ImageNetOptions
 from data_prep.verify import VerifyOptions
-from tests.helpers.paths import ROOT
+from tests.helpers.documentation import DOCS
 from vgg_keras.tasks.options import (
     EvaluateOptions,
     ExportOptions,
@@ -23,9 +22,10 @@ from vgg_keras.tasks.options import (
 )
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils import help_text
-from vgg_keras.utils.options import flag_fields
+from vgg_keras.utils.options import Options
+from vgg_keras.utils.verb_list import summary
 
-README = ROOT / "README.md"
+FLAGS_PAGE = DOCS / "flags.md"
 VERBS = {
     "data_prep.flowers": FlowersOptions,
     "data_prep.imagenet": ImageNetOptions,
@@ -40,34 +40,53 @@ VERBS = {
     "vgg_keras.export": ExportOptions,
     "vgg_keras.serve_check": ServeCheckOptions,
 }
-SHARED = "all verbs of `data_prep` that write"
+_INTRODUCTION = """\
+<!-- Written by `python -m tests.helpers.flag_tables` from the options of the verbs. Do not edit it by hand. -->
+
+# Verbs and flags
+
+Each verb is a module that is run with `python -m`. A flag is given as `--name=value`; a flag that is true or false also
+as `--name` or `--noname`.
+
+Every verb has these flags too:
+
+| flag | |
+|---|---|
+| `--flagfile=FILE` | reads flags from a file, which is looked for beside the file that includes it, in the working \
+folder, and then among the configurations that come with the package; flags after it change what it says |
+| `--help` | lists the verb's flags |
+| `--verbosity=0` | brings back the notes of the libraries |
+"""
 _HEADER = "| flag | default | |\n|---|---|---|\n"
 
 
 def flag_row(field: dataclasses.Field) -> str:
-    """Returns the row of a flag in the README's table."""
+    """Returns the row of a flag in the table of its verb."""
     default = help_text.default_text(field)
     shown = default if default in ("", "required") else f"`{default}`"
     return f"| `{help_text.flag_name(field)}` | {shown} | {help_text.describe(field)} |"
 
 
-def main() -> None:
-    """Rewrites the tables in the README."""
-    shared = {field.name for field in flag_fields(PrepareOptions)}
-    sections = {SHARED: flag_fields(PrepareOptions)}
-    for verb, options in VERBS.items():
-        fields = flag_fields(options)
-        if issubclass(options, PrepareOptions):
-            fields = [field for field in fields if field.name not in shared]
-        sections[f"`python -m {verb}`"] = fields
-    text = README.read_text(encoding="utf-8")
-    for title, fields in sections.items():
-        table = _HEADER + "".join(flag_row(field) + "\n" for field in fields)
-        pattern = rf"(### {re.escape(title)}\n\n)(\|.*\n)+"
-        text, count = re.subn(pattern, lambda match, table=table: match[1] + table, text)
-        assert count == 1, title
-    README.write_text(text, encoding="utf-8")
+def flag_tables(options_class: type[Options]) -> str:
+    """Returns a verb's flags: a table below a heading for each group."""
+    groups = help_text.grouped(options_class).items()
+    return "\n".join(f"### {group.capitalize()}\n\n{table(fields)}" for group, fields in groups)
+
+
+def table(fields: Iterable[dataclasses.Field]) -> str:
+    """Returns the table of some flags as Markdown."""
+    return _HEADER + "".join(f"{flag_row(field)}\n" for field in fields)
+
+
+def section(verb: str) -> str:
+    """Returns the section of a verb: its heading, what it does, and its flags."""
+    return f"## {verb}\n\n{summary(verb)}\n\n{flag_tables(VERBS[verb])}"
+
+
+def page() -> str:
+    """Returns the page of all verbs and flags as Markdown."""
+    return "\n".join([_INTRODUCTION, *map(section, VERBS)])
 
 
 if __name__ == "__main__":
-    main()
+    FLAGS_PAGE.write_text(page(), encoding="utf-8")

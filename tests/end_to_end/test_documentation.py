@@ -1,0 +1,150 @@
+"""Tests the README and the documentation: command lines, flags, examples of Python, and what the pages load."""
+
+import contextlib
+import dataclasses
+import io
+import re
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import vgg_keras
+from tests.helpers import documentation, flag_tables, rest_server
+from tests.helpers.evaluation_data import CLASSES, SIZES, photo, save_net
+from tests.helpers.images import encode, picture
+from tests.helpers.paths import ROOT
+from vgg_keras.serving import exporter
+from vgg_keras.serving.client import local_server
+from vgg_keras.utils import cli
+
+COMMANDS = documentation.commands()
+# Flags of absl, and those in `--name=value`, by which the page of flags explains how flags are written.
+OTHER_FLAGS = {"flagfile", "help", "verbosity", "name", "noname"}
+# Documented already, although the code does not have them yet.
+EXPECTED_FLAGS = {"as_is"}
+EXPECTED_CONFIG = "configs/my_photos.cfg"
+
+
+def block(word):
+    """Returns the documentation's only block of Python that contains a word."""
+    (found,) = [block.code for block in documentation.blocks("python") if word in block.code]
+    return found
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: f"{command.page.name}-{command.verb}")
+def test_command_lines_parse(command, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    if f"--flagfile={EXPECTED_CONFIG}" in command.arguments and not (ROOT / EXPECTED_CONFIG).exists():
+        pytest.skip(f"{EXPECTED_CONFIG} is not here yet")
+    options = cli.parse(command.arguments, flag_tables.VERBS[command.verb])
+    if hasattr(options, "validate"):
+        options.validate()
+
+
+def test_every_verb_is_documented():
+    assert {command.verb for command in COMMANDS if command.page.name == "README.md"} == set(flag_tables.VERBS)
+
+
+@pytest.mark.parametrize("page", documentation.pages(), ids=lambda page: page.name)
+def test_flags_in_the_text_exist(page):
+    known = {field.name for options in flag_tables.VERBS.values() for field in dataclasses.fields(options)}
+    known |= {f"no{name}" for name in known} | OTHER_FLAGS | EXPECTED_FLAGS
+    assert documentation.inline_flags(page) - known == set()
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+def test_examples_of_python_compile():
+    for page, _, code in documentation.blocks("python"):
+        compile(code, str(page), "exec")
+
+
+@pytest.mark.skipif(not hasattr(vgg_keras, "load"), reason="the Python API is not here yet")
+def test_the_package_exports_what_the_examples_use():
+    for page, _, code in documentation.blocks("python"):
+        if "import vgg_keras as vgg" in code:
+            names = set(re.findall(r"\bvgg\.(\w+)", code))
+            assert names, page
+            assert {name for name in names if not hasattr(vgg_keras, name)} == set(), page
+
+
+def test_reading_command_lines():
+    script = """# A comment: python -m vgg_keras.train
+export A='{"b": [1, 2]}' && python -m x.y --a='b > c' \\
+    --d=(e)  # another
+echo "f $(g h)" | curl -d @- http://host:1/i
+"""
+    assert list(documentation.simple_commands(script)) == [
+        ["export", 'A={"b": [1, 2]}'],
+        ["python", "-m", "x.y", "--a=b > c", "--d="],
+        ["e"],
+        ["echo", "f $(g h)"],
+        ["curl", "-d", "@-", "http://host:1/i"],
+    ]
+
+
+@pytest.mark.slow
+def test_pages_load_nothing_from_another_host(tmp_path):
+    pytest.importorskip("material", reason="the documentation's packages are not installed: pip install '.[docs]'")
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", f"--site-dir={tmp_path}"]
+    process = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > 10
+    # Links in the text may lead anywhere; scripts, styles, pictures and frames may not.
+    loads = re.compile(r"""<(?:script|img|iframe|source|link)\b[^>]*?(?:src|href)=["']?((?:https?:)?//[^"' >]+)""")
+    assert {url for page in pages for url in loads.findall(page.read_text(encoding="utf-8"))} == set()
+    # With it the theme's script would ask api.github.com for the repository's stars.
+    assert not [page for page in pages if 'data-md-component="source"' in page.read_text(encoding="utf-8")]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Makes a working folder with a run in runs/flowers, and changes to it."""
+    save_net("A", tmp_path / "runs" / "flowers")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_reuse_in_plain_keras(place):
+    for index in range(12):
+        folder = place / "photos" / ("blue", "red")[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{index}.jpg").write_bytes(photo(index, (80, 70)))
+    code = block("block5_pool")
+    assert "vgg_keras" not in re.sub(r"#.*", "", code)
+    exec(compile(code, "documentation", "exec"), {})
+    reused = keras.saving.load_model(place / "my_photos.keras")
+    assert reused.output_shape == (None, 2)
+    # The trunk is unchanged; the head was trained.
+    source = keras.saving.load_model(place / "runs" / "flowers" / "best.keras")
+    for layer in ("block1_conv1", "block5_conv2"):
+        for before, after in zip(
+            source.get_layer(layer).get_weights(), reused.get_layer(layer).get_weights(), strict=True
+        ):
+            assert (before == after).all()
+    assert reused.layers[-1].get_weights()[1].any()
+
+
+@pytest.mark.multiprocess
+def test_a_client_of_the_server(place):
+    (place / "runs" / "flowers" / "label_names.txt").write_text("".join(f"kind {name}\n" for name in CLASSES))
+    photos = [photo(index, size) for index, size in enumerate(SIZES[:2])]
+    version = exporter.export(place / "runs" / "flowers" / "best.keras", place / "saved_models" / "flowers", photos)
+    (place / "photo.jpg").write_bytes(photos[0])
+    (place / "another.png").write_bytes(encode(picture(70, 90), format="PNG"))
+    code, printed = block("urllib"), io.StringIO()
+    assert "http://localhost:8501" in code
+    with (
+        local_server(version, "flowers") as client,
+        rest_server.serving(client, "flowers") as url,
+        contextlib.redirect_stdout(printed),
+    ):
+        exec(compile(code.replace("http://localhost:8501", url), "documentation", "exec"), {})
+    line = r" kind [a-f] 0\.\d+\n"
+    assert re.fullmatch(rf"photo\.jpg{line}another\.png{line}", printed.getvalue())
