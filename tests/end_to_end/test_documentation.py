@@ -54,6 +54,18 @@ def test_flags_in_the_text_exist(page):
     assert documentation.inline_flags(page) - known == set()
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("CHANGELOG.md", "\n## [{}] - "),
+        ("CITATION.cff", "\nversion: {}\n"),
+        ("README.md", "\n  version = {{{}}},\n"),
+    ],
+)
+def test_the_version_is_named(file, text):
+    assert text.format(vgg_keras.__version__) in (ROOT / file).read_text()
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
 
