@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers import import_graph
 from tests.helpers.paths import ROOT
-from vgg_keras import __main__ as verbs
+from vgg_keras.utils import verb_list
 
 # Every module of every room, from the lowest level up. A room may only import rooms of lower levels.
 LEVELS = (
@@ -16,12 +16,16 @@ LEVELS = (
     {"vgg_keras": ()},
     {
         "vgg_keras.utils": "arithmetic cli console devices display errors files hardware help_text keras_compat "
-        "metrics optional_imports options resumable_array shell"
+        "metrics optional_imports options paths resumable_array shell verb_list"
     },
-    {"vgg_keras.data": "datasets input_pipeline labels manifest photo_files rgb_statistics transforms"},
     {
-        "data_prep": "builder flowers image_folder image_preparation imagenet sources summary synthetic_flowers verify",
-        "vgg_keras.models": "architectures fully_convolutional layers run_record saving vgg",
+        "vgg_keras.data": "builders class_folders datasets imagenet input_pipeline labels manifest photo_files "
+        "rgb_statistics transforms"
+    },
+    {
+        "data_prep": "__main__ builder flowers folder_checks image_folder image_preparation imagenet records sources "
+        "summary synthetic_flowers verify",
+        "vgg_keras.models": "architectures fully_convolutional layers metadata run_record saving vgg",
     },
     {
         "vgg_keras.training": "checkpoints config feature_cache freezing inputs keras_metrics optimizers run_dir "
@@ -42,7 +46,7 @@ LEVELS = (
     },
     {
         "vgg_keras.__main__": (),
-        **{f"vgg_keras.{verb}": () for verb in verbs.VERBS["vgg_keras"]},
+        **{f"vgg_keras.{verb}": () for verb in verb_list.VERBS["vgg_keras"]},
     },
     {"benchmarks": "dense_evaluation input_pipeline memory_reuse serving_precision"},
 )
@@ -51,7 +55,7 @@ LISTED = {
     *LEVEL_OF,
     *(f"{room}.{name}" for rooms in LEVELS for room, names in rooms.items() if names for name in names.split()),
 }
-VERBS = {f"{package}.{verb}" for package, names in verbs.VERBS.items() for verb in names}
+VERBS = {f"{package}.{verb}" for package, names in verb_list.VERBS.items() for verb in names}
 # The only room that may import data_prep: it draws the embedded data set.
 MAY_IMPORT_DATA_PREP = {"vgg_keras.tasks"}
 
@@ -118,12 +122,29 @@ def test_below_the_verbs_nothing_prints():
         return any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)
 
     found = {module for module, path in import_graph.find_modules(ROOT).items() if prints(path)}
-    # The first three print for the verbs; the local server reports to the process that started it.
-    allowed = {"vgg_keras.utils.cli", "vgg_keras.__main__", "data_prep.summary", "vgg_keras.serving.local_server"}
+    # All but the last print for the verbs; the local server reports to the process that started it.
+    allowed = {
+        "vgg_keras.utils.cli",
+        "vgg_keras.__main__",
+        "data_prep.__main__",
+        "data_prep.summary",
+        "vgg_keras.serving.local_server",
+    }
     assert {module for module in found - VERBS - allowed if not module.startswith("benchmarks.")} == set()
 
 
-@pytest.mark.parametrize("module", ["vgg_keras", "vgg_keras.__main__", "data_prep.image_preparation", *sorted(VERBS)])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "vgg_keras",
+        "vgg_keras.__main__",
+        "data_prep.__main__",
+        "data_prep.image_preparation",
+        "vgg_keras.data.imagenet",
+        "vgg_keras.data.class_folders",
+        *sorted(VERBS),
+    ],
+)
 def test_light_modules_load_no_tensorflow(module):
     script = f"import sys, {module}; print(*sorted(sys.modules))"
     process = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
@@ -136,3 +157,11 @@ def test_the_list_of_verbs(run_verb):
     assert "  vgg_keras.predict       Classifies photos.\n" in stdout
     for verb in VERBS:
         assert f"  {verb} " in stdout
+
+
+def test_the_list_of_the_verbs_of_data_prep(run_verb):
+    code, stdout, _ = run_verb("data_prep")
+    assert code == 0
+    assert "  data_prep.verify        Checks every record of a data set and names the broken ones.\n" in stdout
+    listed = {line.split()[0] for line in stdout.splitlines() if line.startswith("  ")}
+    assert listed == {"data_prep.flowers", "data_prep.imagenet", "data_prep.image_folder", "data_prep.verify"}

@@ -26,10 +26,10 @@ def test_a_tilde_is_the_home_folder(place):
 @pytest.mark.parametrize(
     ("function", "value", "message"),
     [
-        ("existing_file", "photo.tgz", r"--flag=photo\.tgz does not exist; did you mean 'photos\.tgz'\?$"),
+        ("existing_file", "photo.tgz", r"--flag=photo\.tgz does not exist; did you mean photos\.tgz\?$"),
         ("existing_file", "absent/x", r"--flag=absent/x does not exist$"),
         ("existing_file", "photos", r"--flag=photos is a folder; do this$"),
-        ("existing_folder", "fotos", r"--flag=fotos does not exist; did you mean 'photos'\?$"),
+        ("existing_folder", "fotos", r"--flag=fotos does not exist; did you mean photos\?$"),
         ("existing_folder", "photos.tgz", r"--flag=photos\.tgz is a file; do this$"),
         ("existing_folder", "", r"--flag is empty; give it a path$"),
         (
