@@ -13,7 +13,6 @@ from vgg_keras.utils import verb_list
 # Every module of every room, from the lowest level up. A room may only import rooms of lower levels.
 LEVELS = (
     {"vgg_keras.version": ()},
-    {"vgg_keras": ()},
     {
         "vgg_keras.utils": "arithmetic cli console devices display errors files hardware help_text keras_compat "
         "metrics optional_imports options paths resumable_array shell verb_list"
@@ -31,20 +30,23 @@ LEVELS = (
         "vgg_keras.training": "checkpoints config feature_cache freezing inputs keras_metrics optimizers run_dir "
         "schedules train_step trainer",
         "vgg_keras.weights": "formats keras_hdf5 torch_pickle transfer",
-        "vgg_keras.inference": "batch_predict descriptors loading posteriors predictor protocol score_maps views",
+        "vgg_keras.inference": "batch_predict descriptors image_inputs loading posteriors predictions predictor "
+        "protocol score_maps views",
         "vgg_keras.layers": (),
     },
     {
         "vgg_keras.evaluation": "evaluator figures linear_svm markdown_report published results saved_posteriors "
         "tables",
-        "vgg_keras.serving": "agreement check_photos checks client exporter image_headers local_server model_card "
-        "onnx_export preprocessing runtime_export servable tflite_export versions warmup",
+        "vgg_keras.serving": "agreement check_photos checks client exported_model exporter image_headers local_server "
+        "model_card onnx_export preprocessing runtime_export servable tflite_export versions warmup",
     },
     {
         "vgg_keras.tasks": "conversion description evaluation exporting options paper_tables prediction results "
         "serving_check training",
     },
+    {"vgg_keras.api": "functions nets score_map trained_model"},
     {
+        "vgg_keras": (),
         "vgg_keras.__main__": (),
         **{f"vgg_keras.{verb}": () for verb in verb_list.VERBS["vgg_keras"]},
     },

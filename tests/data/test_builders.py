@@ -46,11 +46,11 @@ def test_a_data_set_somewhere_below_the_folder(place, drawn_data):
         ),
         (
             ("", "tf_flower"),
-            "--dataset=tf_flower: tensorflow-datasets has no data set tf_flower; did you mean 'tf_flowers'?",
+            "--dataset=tf_flower: tensorflow-datasets has no data set tf_flower; did you mean tf_flowers?",
         ),
         (
             ("absent", "tf_flower:3.0.1"),
-            "--dataset=tf_flower:3.0.1: tensorflow-datasets has no data set tf_flower; did you mean 'tf_flowers'?",
+            "--dataset=tf_flower:3.0.1: tensorflow-datasets has no data set tf_flower; did you mean tf_flowers?",
         ),
         (("", "qqqq"), "--dataset=qqqq: tensorflow-datasets has no data set qqqq"),
         (("", "empty"), "--dataset=empty is a folder; give it as --data_dir=empty"),

@@ -40,7 +40,7 @@ def test_sub_splits_and_their_errors(data):
     ("split", "meant"), [("trian", "train"), ("trian[:90%]", "train"), ("val", "validation"), ("Training", "train")]
 )
 def test_the_split_that_was_meant(data, split, meant):
-    message = f"has no split '{split}'; it has train, validation; did you mean '{meant}'?"
+    message = f"has no split '{split}'; it has train, validation; did you mean {meant}?"
     with pytest.raises(UserError, match=f"{re.escape(message)}$"):
         data.num_images(split)
 

@@ -60,7 +60,7 @@ def test_names_that_begin_with_a_dot_and_the_files_of_macos(tmp_path):
     ("archive", "message"),
     [
         ("my photos", "is a folder; name the tar, or use python -m data_prep.image_folder --source_dir='my photos' "),
-        ("f.tar", "does not exist; did you mean 'f.tgz'?"),
+        ("f.tar", "does not exist; did you mean f.tgz?"),
         ("f.tgz", "f.tgz is damaged or truncated (file could not be opened successfully"),
     ],
 )

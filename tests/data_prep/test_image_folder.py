@@ -185,7 +185,7 @@ def test_refusals(tmp_path):
 @pytest.mark.parametrize(
     ("source_dir", "output_dir", "message"),
     [
-        ("photo", "out", "--source_dir=photo does not exist; did you mean 'photos'?"),
+        ("photo", "out", "--source_dir=photo does not exist; did you mean photos?"),
         ("file", "out", "--source_dir=file is a file; name the folder that holds a folder of photos for each class"),
         ("photos", "file/out", "--output_dir=file/out: file exists and is a file; remove it or choose another"),
         ("photos", "photos", "--output_dir=photos exists; remove it or choose another"),

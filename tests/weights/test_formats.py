@@ -187,7 +187,7 @@ def test_a_run_that_has_checkpoints_only(tmp_path):
     model = build("A", CLASSES, input_size=32, mean_rgb=(1, 2, 3), width_multiplier=1 / 16)
     optimizer = keras.optimizers.SGD()
     optimizer.build(model.trainable_variables)
-    flags = {"net": "A", "input_size": 32, "batch_norm": False, "width_multiplier": 1 / 16}
+    flags = {"net": "A", "train_scale": "48", "input_size": 32, "batch_norm": False, "width_multiplier": 1 / 16}
     run_dir.write_run_record(tmp_path, flags, {}, {"num_classes": CLASSES, "mean_rgb": (1, 2, 3)})
     Checkpoints(tmp_path / "checkpoints", model, [optimizer], Progress(Plateau(1))).save(Progress(Plateau(1)))
     source = formats.read_weights(str(tmp_path), "A")

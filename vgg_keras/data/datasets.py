@@ -15,6 +15,7 @@ from vgg_keras.data.builders import open_builder
 from vgg_keras.data.class_folders import SPLIT_NAMES
 from vgg_keras.data.labels import LABEL_NAMES
 from vgg_keras.data.rgb_statistics import RgbMoments, RgbStatistics
+from vgg_keras.utils.display import Shown, ShownTable
 from vgg_keras.utils.errors import UserError, did_you_mean, reason
 from vgg_keras.utils.options import PathLike
 from vgg_keras.utils.shell import command
@@ -27,8 +28,8 @@ _FILE_NAME = "file_name"
 _LABELS = "labels"
 
 
-@dataclasses.dataclass(frozen=True)
-class ImageData:
+@dataclasses.dataclass(frozen=True, repr=False)
+class ImageData(Shown):
     """An image classification data set in TFDS format.
 
     Attributes:
@@ -77,6 +78,28 @@ class ImageData:
         if not count:
             raise UserError(f"{self.builder.data_dir}: split {split!r} is empty")
         return count
+
+    def images(self, split: str) -> tf.data.Dataset:
+        """Reads and decodes a split in the order of its records.
+
+        Args:
+            split: name of the split.
+
+        Returns:
+            A data set of pairs: the image, (H, W, 3) uint8, RGB, and its label, () int32.
+
+        Raises:
+            UserError: the split is missing or empty.
+        """
+        encoded = self.encoded(split)
+        return encoded.map(lambda example: (transforms.decode(example["image_bytes"]), example["label"]))
+
+    def shown(self) -> ShownTable:
+        """Returns the number of images of each split as a table."""
+        rows = [(split, f"{info.num_examples:,}") for split, info in self.builder.info.splits.items()]
+        labels = ", ".join(self.label_names[:5]) + (", ..." if len(self.label_names) > 5 else "")
+        title = f"{self.builder.data_dir}: {len(self.label_names):,} classes ({labels})"
+        return ShownTable(title, ("split", "images"), rows)
 
     def encoded(self, split: str, shuffle_seed: int | None = None) -> tf.data.Dataset:
         """Reads a split without decoding its images, in a reproducible order.
@@ -132,6 +155,14 @@ def _meant_split(split: str, available: Sequence[str]) -> str:
 
 def open_data(data_dir: PathLike, dataset: str = "", *, multi_label: bool = False) -> ImageData:
     """Opens an image classification data set.
+
+    >>> import vgg_keras as vgg
+    >>> data = vgg.open_data("runs/drawn/data")
+    >>> data.num_images("train"), data.label_names[0]
+    (1000, 'daisy')
+    >>> image, label = next(iter(data.images("validation")))
+    >>> image.dtype, image.shape[2]
+    (tf.uint8, 3)
 
     Args:
         data_dir: a folder in TFDS format, or one that contains a single such folder at any depth; with `dataset`, the

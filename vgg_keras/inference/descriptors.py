@@ -12,9 +12,10 @@ from vgg_keras.inference.batch_predict import predict_split
 from vgg_keras.inference.loading import EvaluatedModel
 from vgg_keras.inference.posteriors import VALUES, DistributedPredictor
 from vgg_keras.inference.protocol import AVERAGE, DENSE
-from vgg_keras.inference.views import ViewSpec
+from vgg_keras.inference.views import ViewSpec, require_fits
 from vgg_keras.models import fully_convolutional
-from vgg_keras.utils.errors import UserError
+from vgg_keras.utils import devices
+from vgg_keras.utils.errors import UserError, did_you_mean
 from vgg_keras.utils.resumable_array import ResumableArray
 
 
@@ -34,12 +35,45 @@ def descriptor_net(
         UserError: the model cannot be converted, or has no layer of this name that outputs a map.
     """
     with strategy.scope():
-        converted = fully_convolutional.convert(model.net)
-        names = [one.name for one in converted.layers if len(one.output.shape) == 4]
-        if layer not in names:
-            raise UserError(f"--layer={layer} is not a layer of {model.net.name} with a map; it has {', '.join(names)}")
-        net = keras.Model(converted.input, converted.get_layer(layer).output)
+        net = _cut_after(fully_convolutional.convert(model.net), layer)
     return DistributedPredictor(net, strategy, average=VALUES, flip=flip)
+
+
+def _cut_after(map_net: keras.Model, layer: str) -> keras.Model:
+    names = [one.name for one in map_net.layers if len(one.output.shape) == 4]
+    if layer not in names:
+        hint = did_you_mean(layer, names)
+        raise UserError(f"--layer={layer} is not a layer with a map; the model has {', '.join(names)}{hint}")
+    return keras.Model(map_net.input, map_net.get_layer(layer).output)
+
+
+class PhotoDescriber:
+    """Computes descriptors of photos, one photo at a time: averages over positions, mirror images and test scales.
+
+    Args:
+        model: the model, with the test scales.
+        map_net: the model as a fully convolutional net.
+        layer: name of the layer whose outputs are the descriptors.
+        flip: whether the descriptor is averaged with that of the mirror image.
+
+    Raises:
+        UserError: the model has no layer of this name that outputs a map.
+    """
+
+    def __init__(self, model: EvaluatedModel, map_net: keras.Model, layer: str, *, flip: bool = True):
+        strategy, _ = devices.make_strategy("one_device", one_process=True)
+        self._predict = DistributedPredictor(_cut_after(map_net, layer), strategy, average=VALUES, flip=flip)
+        self._specs = [ViewSpec(DENSE, side, model.input_size) for side in model.test_scales]
+
+    def __call__(self, photo: np.ndarray) -> np.ndarray:
+        """Describes a photo: (H, W, 3) uint8 -> (channels,) float32, of length 1.
+
+        Raises:
+            BadImage: the photo is so long and thin that, rescaled, it would not fit into memory.
+        """
+        for spec in self._specs:
+            require_fits(photo, spec)
+        return combine_descriptors([self._predict(spec.extract(photo)) for spec in self._specs], AVERAGE)[0]
 
 
 def normalise(descriptors: np.ndarray) -> np.ndarray:

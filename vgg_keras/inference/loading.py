@@ -50,6 +50,18 @@ class EvaluatedModel:
         """Number of classes."""
         return self.net.output_shape[-1]
 
+    def at_scales(self, protocol: TestProtocol) -> "EvaluatedModel":
+        """Returns the same model, not loaded again, with the test scales of another protocol.
+
+        Raises:
+            UserError: the model cannot be tested in this way.
+        """
+        if DENSE in protocol.base_methods():
+            fully_convolutional.require_convertible(self.net)
+        test_scales = protocol.scales_for(self.trained, self.path, self.input_size)
+        _check_scales(self.path, test_scales, self.input_size)
+        return dataclasses.replace(self, test_scales=test_scales)
+
     def identity(self) -> dict:
         """Returns a JSON-ready description of everything in the model that a result depends on."""
         return {

@@ -4,13 +4,14 @@ import functools
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from vgg_keras.data.photo_files import BadImage
+from vgg_keras.data import transforms
 from vgg_keras.inference.loading import EvaluatedModel
 from vgg_keras.inference.posteriors import DistributedPredictor, average_score_map
 from vgg_keras.inference.protocol import DENSE, TestProtocol
 from vgg_keras.inference.score_maps import PosteriorMaps
-from vgg_keras.inference.views import ViewSpec, rescaled_pixels
+from vgg_keras.inference.views import ViewSpec, require_fits
 from vgg_keras.models import fully_convolutional
 from vgg_keras.utils import devices
 
@@ -22,13 +23,20 @@ class Predictor:
         model: the model, loaded with the same protocol.
         protocol: what the model is shown of each photo.
         batch_size: number of crops in a batch.
+        map_net: the model as a fully convolutional net, if the caller has it already.
 
     Raises:
         UserError: the method is DENSE, and the model cannot be made fully convolutional.
     """
 
-    def __init__(self, model: EvaluatedModel, protocol: TestProtocol, batch_size: int = 32):
-        self.model = model
+    def __init__(
+        self,
+        model: EvaluatedModel,
+        protocol: TestProtocol,
+        batch_size: int = 32,
+        map_net: keras.Model | None = None,
+    ):
+        self.model, self._given_map_net = model, map_net
         self._average, self._flip = protocol.average, protocol.flips()
         self._specs = [ViewSpec(protocol.method, side, model.input_size, batch_size) for side in model.test_scales]
         strategy, _ = devices.make_strategy("one_device", one_process=True)
@@ -42,7 +50,7 @@ class Predictor:
         Raises:
             UserError: the model cannot be converted.
         """
-        return fully_convolutional.convert(self.model.net)
+        return self._given_map_net or fully_convolutional.convert(self.model.net)
 
     @functools.cached_property
     def maps(self) -> PosteriorMaps:
@@ -59,14 +67,21 @@ class Predictor:
         Raises:
             BadImage: the photo is so long and thin that, rescaled, it would not fit into memory.
         """
-        largest = max(self._specs, key=lambda spec: spec.smallest_side)
-        pixels = rescaled_pixels(np.array(photo.shape[:2]), largest.smallest_side)
-        if pixels > largest.max_pixels:
-            raise BadImage(
-                f"is too long and thin ({photo.shape[1]}x{photo.shape[0]}): with the smallest side "
-                f"{largest.smallest_side} it has {pixels / 1e6:,.1f} million pixels; crop it"
-            )
+        for spec in self._specs:
+            require_fits(photo, spec)
         return np.mean([self._scale_posteriors(photo, spec) for spec in self._specs], axis=0)
+
+    def score_map(self, photo: np.ndarray) -> np.ndarray:
+        """Computes the class-score map of a photo at the first test scale: (H, W, 3) uint8 -> (h, w, classes) float32.
+
+        Raises:
+            BadImage: the photo is so long and thin that, rescaled, it would not fit into memory.
+            UserError: the model cannot be made fully convolutional.
+        """
+        for spec in self._specs:
+            require_fits(photo, spec)
+        whole = transforms.rescale(photo, self.model.test_scales[0])
+        return self.map_net(whole[tf.newaxis], training=False)[0].numpy().astype(np.float32)
 
     def _scale_posteriors(self, photo: np.ndarray, spec: ViewSpec) -> np.ndarray:
         views = spec.extract(photo)

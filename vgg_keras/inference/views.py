@@ -9,6 +9,7 @@ import tensorflow as tf
 from vgg_keras.data import transforms
 from vgg_keras.data.datasets import broken_records
 from vgg_keras.data.manifest import SplitManifest
+from vgg_keras.data.photo_files import BadImage
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, MULTI_CROP
 from vgg_keras.utils.errors import UserError
 
@@ -81,6 +82,20 @@ def decode_views(image_bytes: tf.Tensor, specs: Sequence[ViewSpec]) -> list[tf.T
 def rescaled_pixels(sizes: np.ndarray, smallest_side: int) -> np.ndarray:
     """Returns the number of pixels of images at a test scale: (..., 2) heights and widths -> (...) float."""
     return np.max(sizes, axis=-1) / np.min(sizes, axis=-1) * float(smallest_side) ** 2
+
+
+def require_fits(photo: np.ndarray, spec: ViewSpec) -> None:
+    """Checks that a photo, (H, W, 3), is not so long and thin that the whole of it would not fit into memory.
+
+    Raises:
+        BadImage: it has more than `spec.max_pixels` when it is rescaled.
+    """
+    pixels = rescaled_pixels(np.array(photo.shape[:2]), spec.smallest_side)
+    if pixels > spec.max_pixels:
+        raise BadImage(
+            f"is too long and thin ({photo.shape[1]}x{photo.shape[0]}): with the smallest side {spec.smallest_side} it "
+            f"has {pixels / 1e6:,.1f} million pixels; crop it"
+        )
 
 
 def require_images_fit(manifest: SplitManifest, spec: ViewSpec) -> None:

@@ -69,7 +69,7 @@ def read(path: Path, num_classes: int) -> ModelMetadata:
     with zipfile.ZipFile(path) as file:
         own = json.loads(file.read(_MEMBER)).get(_KEY)
     if own is None:
-        return _read_beside(path.parent, num_classes)
+        return read_beside(path.parent, num_classes)
     try:
         metadata = ModelMetadata(**own)
     except TypeError as error:
@@ -81,7 +81,16 @@ def read(path: Path, num_classes: int) -> ModelMetadata:
     return metadata
 
 
-def _read_beside(folder: Path, num_classes: int) -> ModelMetadata:
+def read_beside(folder: Path, num_classes: int) -> ModelMetadata:
+    """Reads the metadata of a model from the files of its run; what a missing file would tell is left empty.
+
+    Args:
+        folder: the run's folder.
+        num_classes: number of the model's classes.
+
+    Raises:
+        UserError: a file is damaged, or does not name each class.
+    """
     indices_file = folder / CLASS_INDICES
     indices = json.loads(indices_file.read_text(encoding="utf-8")) if indices_file.exists() else {}
     return ModelMetadata(

@@ -66,6 +66,9 @@ def net_name(model: keras.Model) -> str | None:
     return next((net for net in NETS if model_name(net) == model.name), None)
 
 
+_POOLING = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+
+
 class _Chain:
     """Appends layers to a net; each layer with weights gets a seed of its own."""
 
@@ -101,13 +104,15 @@ def build(
     net: str,
     num_classes: int = 1000,
     *,
-    input_size: int = 224,
+    input_size: int | None = 224,
     mean_rgb: Sequence[float] = IMAGENET_MEAN_RGB,
     dropout: float = 0.5,
     weight_decay: float = 5e-4,
     initialization: Initialization | None = None,
     batch_norm: bool = False,
     width_multiplier: float = 1.0,
+    include_top: bool = True,
+    pooling: str | None = None,
 ) -> keras.Model:
     """Builds a net of arXiv:1409.1556, Table 1, as a plain chain of Keras layers.
 
@@ -118,20 +123,27 @@ def build(
     Args:
         net: key of `NETS`.
         num_classes: number of classes.
-        input_size: height and width of the input in pixels, a multiple of 32.
+        input_size: height and width of the input in pixels, a multiple of 32; without the top also None, any size.
         mean_rgb: mean RGB of the training set, 0..255, which the first layer subtracts (sect. 2.1).
         dropout: dropout rate after FC6 and FC7 (sect. 3.1), 0..1.
         weight_decay: factor of the L2 penalty, whose gradient is `weight_decay * w` for each kernel w (sect. 3.1).
         initialization: distribution of the initial weights; None: Glorot's.
         batch_norm: whether batch normalisation stands between each convolution and its ReLU (not in the paper).
         width_multiplier: factor of the number of channels of every hidden layer, for small experiments.
+        include_top: whether the net has its FC layers; without them the output is that of `block5_pool`, (B, S/32,
+            S/32, 512) float32.
+        pooling: without the top, "avg" or "max" of that map over its positions, (B, 512); None: the map.
 
     Raises:
         ValueError: the net is unknown, or an argument is out of its range.
     """
     net = find_net(net)
-    if input_size < TOTAL_STRIDE or input_size % TOTAL_STRIDE:
+    if input_size is None and include_top:
+        raise ValueError("input_size must be a number, since the FC layers need a fixed size; received None")
+    if input_size is not None and (input_size < TOTAL_STRIDE or input_size % TOTAL_STRIDE):
         raise ValueError(f"input_size must be a positive multiple of {TOTAL_STRIDE}, received {input_size}")
+    if pooling is not None and (include_top or pooling not in _POOLING):
+        raise ValueError(f"pooling must be None, or avg or max without the top, received {pooling!r}")
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, received {num_classes}")
     widths = [round(width * width_multiplier) for width in (*BLOCK_WIDTHS, FC_WIDTH)]
@@ -149,14 +161,22 @@ def build(
             if net == "A-LRN" and block == position == 1:
                 chain.add(LocalResponseNormalization(name="block1_lrn"))
         chain.add(keras.layers.MaxPooling2D(2, name=f"block{block}_pool"))
+    if include_top:
+        _add_top(chain, widths[-1], num_classes, dropout)
+    elif pooling:
+        chain.add(_POOLING[pooling](name=f"{pooling}_pool"))
+    return keras.Model(inputs, chain.outputs, name=model_name(net))
+
+
+def _add_top(chain: _Chain, width: int, num_classes: int, dropout: float) -> None:
+    """Appends the three FC layers and the softmax."""
     chain.add(keras.layers.Flatten(name="flatten"))
     for name in ("fc6", "fc7"):
-        chain.add(keras.layers.Dense(widths[-1], activation="relu", name=name, **chain.weight_arguments()))
+        chain.add(keras.layers.Dense(width, activation="relu", name=name, **chain.weight_arguments()))
         chain.add(keras.layers.Dropout(dropout, name=f"{name}_dropout"))
     # float32: in half precision the softmax would lose the small posteriors.
     chain.add(keras.layers.Dense(num_classes, name="fc8", dtype="float32", **chain.weight_arguments()))
     chain.add(keras.layers.Softmax(name="softmax", dtype="float32"))
-    return keras.Model(inputs, chain.outputs, name=model_name(net))
 
 
 def layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:

@@ -1,16 +1,18 @@
 """Converts the weights of another model or library to a model that takes RGB 0..255 and has the same outputs."""
 
+import dataclasses
 import os
 from pathlib import Path
 
 import keras
 
 from vgg_keras.models import saving, vgg
+from vgg_keras.models.metadata import ModelMetadata
 from vgg_keras.tasks.options import PretrainedOptions
 from vgg_keras.utils import console
 from vgg_keras.utils.errors import UserError
 from vgg_keras.weights import formats, transfer
-from vgg_keras.weights.transfer import SourceWeights
+from vgg_keras.weights.transfer import SourceWeights, TransferReport
 
 
 def build(source: SourceWeights, options: PretrainedOptions) -> keras.Model:
@@ -41,6 +43,12 @@ def build(source: SourceWeights, options: PretrainedOptions) -> keras.Model:
         raise UserError(str(error)) from error
 
 
+def metadata_of(source: SourceWeights, model: keras.Model, report: TransferReport) -> ModelMetadata:
+    """Returns what the file tells of the model: the source's classes, if the layer that scores them was copied."""
+    known = source.metadata if "fc8" in report.copied else ModelMetadata(train_scale=source.metadata.train_scale)
+    return dataclasses.replace(known, net=vgg.net_name(model) or "")
+
+
 def convert(options: PretrainedOptions) -> None:
     """Reads the weights, builds the net, copies the weights into it, and writes and describes the model.
 
@@ -54,6 +62,6 @@ def convert(options: PretrainedOptions) -> None:
     model = build(source, options)
     report = transfer.transfer_weights(source, model, strict=options.strict)
     output.parent.mkdir(parents=True, exist_ok=True)
-    saving.save_model(model, output)
+    saving.save_model(model, output, metadata_of(source, model, report))
     console.say(f"{options.source}: {report}")
     console.say(f"net {vgg.net_name(model)}, {model.count_params():,} parameters, RGB 0..255 -> posteriors: {output}")

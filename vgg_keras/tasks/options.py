@@ -1,6 +1,7 @@
 """Defines the options of the verbs that use trained models; imports no TensorFlow, so that `--help` is quick."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from vgg_keras.inference.protocol import (
@@ -74,7 +75,7 @@ class ProtocolOptions(ScaleOptions):
 class ModelsOptions(Options):
     """Options of the verbs that take several models."""
 
-    model: PathLike | tuple[PathLike, ...] = option(
+    model: PathLike | Sequence[PathLike] = option(
         (), "a .keras file or a run's folder; again for each model", group="input", required=True, path=True
     )
 
@@ -88,7 +89,7 @@ class ModelsOptions(Options):
 class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
     """Options of `vgg_keras.evaluate`."""
 
-    model: PathLike | tuple[PathLike, ...] = option(
+    model: PathLike | Sequence[PathLike] = option(
         (),
         "a .keras file, a run's folder, or saved posteriors (.npz); again for each model to fuse",
         group="input",
@@ -139,7 +140,7 @@ class PredictOptions(ProtocolOptions):
 class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
     """Options of `vgg_keras.features`."""
 
-    model: PathLike | tuple[PathLike, ...] = option(
+    model: PathLike | Sequence[PathLike] = option(
         (),
         "a .keras file or a run's folder; again for each net whose descriptors are stacked",
         group="input",

@@ -1,7 +1,6 @@
 """Classifies photos, and writes their labels as a table, CSV, JSON and pictures."""
 
 import csv
-import dataclasses
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from vgg_keras.data import photo_files
 from vgg_keras.data.photo_files import BadImage
 from vgg_keras.evaluation import figures
 from vgg_keras.inference.loading import load_for_inference
+from vgg_keras.inference.predictions import Label, Prediction, best_labels
 from vgg_keras.inference.predictor import Predictor
 from vgg_keras.tasks.options import PredictOptions
 from vgg_keras.utils import console, files
@@ -24,42 +24,7 @@ from vgg_keras.utils.errors import UserError
 _MAPPED_LABELS = 2
 
 
-@dataclasses.dataclass(frozen=True)
-class Label:
-    """A class predicted for a photo.
-
-    Attributes:
-        name: label name of the class.
-        index: index of the class.
-        posterior: posterior of the class, 0..1.
-    """
-
-    name: str
-    index: int
-    posterior: float
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.posterior:.3f}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """The labels of a photo.
-
-    Attributes:
-        file: file of the photo.
-        labels: classes with the highest posteriors, in descending order.
-    """
-
-    file: Path
-    labels: Sequence[Label]
-
-    def lines(self) -> list[str]:
-        """Returns a line of text for each label."""
-        return [str(label) for label in self.labels]
-
-
-def map_figure(predictor: Predictor, file: Path, photo: np.ndarray, labels: Sequence[Label]) -> Figure:
+def map_figure(predictor: Predictor, file: str, photo: np.ndarray, labels: Sequence[Label]) -> Figure:
     """Draws the class-score maps of some labels over a photo.
 
     Args:
@@ -72,7 +37,7 @@ def map_figure(predictor: Predictor, file: Path, photo: np.ndarray, labels: Sequ
         UserError: the model cannot be made fully convolutional.
     """
     shown = [(label.index, label.name, label.posterior) for label in labels]
-    return figures.class_score_maps([figures.map_photo(predictor.maps, photo, file.name, shown)])
+    return figures.class_score_maps([figures.map_photo(predictor.maps, photo, Path(file).name, shown)])
 
 
 def predictions(
@@ -94,9 +59,8 @@ def predictions(
             except (BadImage, OSError) as error:
                 console.warn(f"{path}: {error}")
             else:
-                best = np.argsort(-posteriors, kind="stable")[: max(options.top, _MAPPED_LABELS)].tolist()
-                labels = [Label(names[one], one, float(posteriors[one])) for one in best]
-                prediction = Prediction(path, labels[: options.top])
+                labels = best_labels(posteriors, names, max(options.top, _MAPPED_LABELS))
+                prediction = Prediction(str(path), labels[: options.top])
                 if options.output_dir:
                     # The index keeps apart files of the same name from several folders.
                     picture = Path(options.output_dir) / f"{index:05}_{path.stem}"
@@ -142,7 +106,7 @@ def to_json(found: Sequence[Prediction]) -> str:
     """Returns a JSON list of photos, each with its labels."""
     content = [
         {
-            "file": str(prediction.file),
+            "file": prediction.file,
             "labels": [
                 {"label": label.name, "index": label.index, "posterior": label.posterior} for label in prediction.labels
             ],
@@ -156,7 +120,7 @@ def show(found: Sequence[Prediction]) -> None:
     """Prints a table with a row for each photo."""
     table = Table("photo", "labels and posteriors")
     for prediction in found:
-        table.add_row(str(prediction.file), ", ".join(prediction.lines()))
+        table.add_row(prediction.file, ", ".join(prediction.lines()))
     console.say_table(table)
 
 

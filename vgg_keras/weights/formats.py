@@ -16,8 +16,10 @@ import h5py
 import keras
 import numpy as np
 
-from vgg_keras.models import architectures, run_record, saving, vgg
+from vgg_keras.data import imagenet
+from vgg_keras.models import architectures, metadata, run_record, saving, vgg
 from vgg_keras.models.architectures import NETS
+from vgg_keras.models.metadata import ModelMetadata
 from vgg_keras.utils.errors import UserError
 from vgg_keras.weights import keras_hdf5
 from vgg_keras.weights.torch_pickle import read_state_dict
@@ -85,7 +87,7 @@ def read_weights(source: str, net: str) -> SourceWeights:
     if path.is_dir():
         return _read_folder(path)
     if path.suffix == ".keras":
-        return _from_model(saving.load_model(path))
+        return _from_file(path)
     if not path.exists():
         raise UserError(
             f"{path} is missing; give a .keras file, a run's folder, a .h5 file of keras.applications, a .pth file of "
@@ -100,12 +102,20 @@ def read_weights(source: str, net: str) -> SourceWeights:
 
 def _read_folder(folder: Path) -> SourceWeights:
     if (folder / run_record.BEST_MODEL).exists():
-        return _from_model(saving.load_model(folder / run_record.BEST_MODEL))
+        return _from_file(folder / run_record.BEST_MODEL)
     if saving.latest_checkpoint(folder / run_record.CHECKPOINTS):
         return _read_checkpoint(folder)
     if (folder / "model.weights.h5").exists():
         return _read_preset(folder)
     raise UserError(f"{folder} holds neither a model of a run nor model.weights.h5 of a KerasHub preset")
+
+
+def _from_file(path: Path) -> SourceWeights:
+    model = saving.load_model(path)
+    source = _from_model(model)
+    if vgg.is_keras_applications_vgg(model):
+        return source
+    return dataclasses.replace(source, metadata=metadata.read(path, model.output_shape[-1]))
 
 
 def _from_model(model: keras.Model) -> SourceWeights:
@@ -131,7 +141,8 @@ def _read_checkpoint(folder: Path) -> SourceWeights:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / run_record.RECORD} does not describe a model: {error!r}") from error
     saving.restore_model(folder / run_record.CHECKPOINTS, model)
-    return SourceWeights.from_model(model)
+    described = metadata.read_beside(folder, record["model"]["num_classes"])
+    return dataclasses.replace(SourceWeights.from_model(model), metadata=described)
 
 
 def _download(net: str) -> SourceWeights:
@@ -270,4 +281,13 @@ def _assemble(
     if "fc6" in layers:
         last_channels = convolutions[f"block5_conv{len(kernel_sizes[-1])}"][0].shape[-1]
         input_size = architectures.TOTAL_STRIDE * _map_side(name, layers["fc6"][0], last_channels)
-    return SourceWeights(name, net, layers, preprocessing.mean, input_size)
+    return SourceWeights(name, net, layers, preprocessing.mean, input_size, _imagenet_metadata(net, layers))
+
+
+def _imagenet_metadata(net: str, layers: Mapping[str, Sequence[np.ndarray]]) -> ModelMetadata:
+    """Returns the names of ImageNet's classes if there are 1,000: all libraries publish them in the same order."""
+    num_classes = layers["fc8"][0].shape[-1] if "fc8" in layers else 0
+    if num_classes != len(imagenet.label_names()):
+        return ModelMetadata(net=net)
+    class_names = [synset for synset, _ in imagenet.synsets()]
+    return ModelMetadata(net=net, class_names=class_names, label_names=imagenet.label_names())

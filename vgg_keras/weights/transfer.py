@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from vgg_keras.models import architectures, vgg
+from vgg_keras.models.metadata import ModelMetadata
 from vgg_keras.utils.errors import UserError
 
 
@@ -22,6 +23,7 @@ class SourceWeights:
             normalisation gamma, beta, mean and variance.
         mean_rgb: mean RGB that is subtracted from the input, 0..255.
         input_size: side of the model's input in pixels, or None if unknown.
+        metadata: class names and training scale, as far as they are known.
     """
 
     name: str
@@ -29,6 +31,7 @@ class SourceWeights:
     layers: Mapping[str, Sequence[np.ndarray]]
     mean_rgb: tuple[float, ...]
     input_size: int | None = None
+    metadata: ModelMetadata = dataclasses.field(default_factory=ModelMetadata)
 
     @classmethod
     def from_model(cls, model: keras.Model) -> "SourceWeights":

@@ -1,0 +1,88 @@
+"""Holds the class-score map of a photo, and draws it over the photo."""
+
+import dataclasses
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vgg_keras.evaluation import figures
+from vgg_keras.evaluation.figures import MappedPhoto
+from vgg_keras.inference.score_maps import enlarge_map
+from vgg_keras.utils.errors import UserError, did_you_mean
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ScoreMap:
+    """The class-score map of a photo (arXiv:1409.1556, sect. 3.2); shows itself as a picture in a notebook.
+
+    Attributes:
+        photo: (H, W, 3) uint8, RGB.
+        scores: (h, w, classes) float32, the class scores (logits) at each position of the net's window, which moves in
+            steps of 32 pixels over the photo rescaled to the test scale.
+        test_scale: test scale Q, the smaller side in pixels to which the photo was rescaled.
+        input_size: side of the net's window in pixels.
+        labels: label names in the order of the class indices.
+    """
+
+    photo: np.ndarray
+    scores: np.ndarray
+    test_scale: int
+    input_size: int
+    labels: Sequence[str]
+
+    @property
+    def posteriors(self) -> np.ndarray:
+        """The softmax at each position: (h, w, classes) float32, 0..1."""
+        raised = np.exp(self.scores - self.scores.max(axis=-1, keepdims=True))
+        return raised / raised.sum(axis=-1, keepdims=True)
+
+    def heat_map(self, label: str | int) -> np.ndarray:
+        """Returns how strongly each place of the photo speaks for a class: (H, W) float, 0..1.
+
+        Args:
+            label: label name or index of the class.
+
+        Raises:
+            UserError: there is no such class.
+        """
+        return self._enlarged([self._index(label)], self.photo)[..., 0]
+
+    def figure(self, top: int = 2) -> Figure:
+        """Draws the photo, and the maps of the best classes over it.
+
+        Args:
+            top: number of classes.
+        """
+        # As in the class's label: the softmax of the mean scores.
+        mean = np.exp(self.scores.mean(axis=(0, 1)) - self.scores.mean(axis=(0, 1)).max())
+        mean /= mean.sum()
+        best = np.argsort(-mean, kind="stable")[:top].tolist()
+        picture = figures.thumbnail(self.photo)
+        titles = [f"{self.labels[index]} {mean[index]:.2f}, Q = {self.test_scale}" for index in best]
+        return figures.class_score_maps([MappedPhoto(picture, self._enlarged(best, picture), "", titles)])
+
+    def _enlarged(self, classes: Sequence[int], picture: np.ndarray) -> np.ndarray:
+        height, width = self.photo.shape[:2]
+        scale = self.test_scale / min(height, width)
+        size = (round(height * scale), round(width * scale))
+        return enlarge_map(self.posteriors[..., list(classes)], size, picture.shape[:2], self.input_size)
+
+    def _index(self, label: str | int) -> int:
+        if isinstance(label, str):
+            if label not in self.labels:
+                raise UserError(f"label={label} is not a class of the model{did_you_mean(label, self.labels)}")
+            return list(self.labels).index(label)
+        if not 0 <= label < len(self.labels):
+            raise UserError(f"label={label} must be an index of the {len(self.labels)} classes")
+        return label
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        self.figure().savefig(stream, format="png", dpi=100, bbox_inches="tight")
+        return stream.getvalue()
+
+    def __repr__(self) -> str:
+        rows, columns, classes = self.scores.shape
+        return f"ScoreMap({rows}x{columns} positions at Q = {self.test_scale}, {classes} classes)"

@@ -1,0 +1,67 @@
+"""Calls the signatures of an exported SavedModel in this process."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from vgg_keras.data import transforms
+from vgg_keras.data.labels import LABEL_NAMES
+from vgg_keras.serving.servable import CLASSIFY, DENSE_MAP, FEATURES
+from vgg_keras.utils.errors import UserError, reason
+
+
+class ExportedSignatures:
+    """The signatures of a version, as functions of decoded photos.
+
+    Args:
+        version: folder of the version.
+
+    Raises:
+        UserError: the SavedModel cannot be read.
+    """
+
+    def __init__(self, version: Path):
+        try:
+            self._loaded = tf.saved_model.load(str(version))
+            names = (version / "assets" / LABEL_NAMES).read_text(encoding="utf-8")
+        except Exception as error:  # TensorFlow and the file system raise errors of many kinds
+            raise UserError(f"{version} is no SavedModel that can be loaded: {reason(error)}") from error
+        self.label_names = names.splitlines()
+
+    def posterior(self, photo: np.ndarray) -> np.ndarray:
+        """Classifies a photo: (H, W, 3) uint8 -> (classes,) float32.
+
+        Raises:
+            UserError: the model refuses the photo, for example since it has too many pixels.
+        """
+        return self._call_encoded(CLASSIFY, photo, "posterior")
+
+    def features(self, photo: np.ndarray) -> np.ndarray:
+        """Describes a photo by the penultimate layer: (H, W, 3) uint8 -> (D,) float32, of length 1.
+
+        Raises:
+            UserError: the model refuses the photo.
+        """
+        return self._call_encoded(FEATURES, photo, "features")
+
+    def score_map(self, photo: np.ndarray, smallest_side: int) -> np.ndarray:
+        """Computes the class-score map of a photo: (H, W, 3) uint8 -> (h, w, classes) float32, logits.
+
+        Args:
+            photo: the photo.
+            smallest_side: test scale Q in pixels.
+        """
+        image = transforms.rescale(photo, smallest_side)[tf.newaxis]
+        return self._loaded.signatures[DENSE_MAP](images=image)["class_score_map"][0].numpy()
+
+    def _call_encoded(self, signature: str, photo: np.ndarray, output: str) -> np.ndarray:
+        encoded = io.BytesIO()
+        Image.fromarray(photo).save(encoded, format="PNG", compress_level=1)
+        try:
+            answer = self._loaded.signatures[signature](image_bytes=tf.constant([encoded.getvalue()]))
+        except tf.errors.InvalidArgumentError as error:
+            raise UserError(f"the exported model refuses a photo: {reason(error)}") from error
+        return answer[output][0].numpy()
