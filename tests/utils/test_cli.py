@@ -84,3 +84,14 @@ def test_the_disk_is_full():
     for error in (OSError(28, "No space left on device"), RuntimeError("x; No space left on device")):
         assert errors.explain(error).startswith("the disk is full")
     assert errors.explain(RuntimeError("a bug")) is None
+
+
+@pytest.mark.multiprocess
+def test_the_python_api_loads_tensorflow_when_it_is_first_used_and_without_notes():
+    script = (
+        "import sys, vgg_keras as vgg; assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules;"
+        "assert 'build' in dir(vgg) and vgg.__version__;"
+        "print(vgg.vgg11(input_shape=(32, 32, 3), width_multiplier=1 / 16).name, 'tensorflow' in sys.modules)"
+    )
+    process = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (process.returncode, process.stdout, process.stderr) == (0, "vgg_a True\n", "")

@@ -9,7 +9,7 @@ from vgg_keras.tasks import evaluation, exporting, training
 from vgg_keras.tasks.options import EvaluateOptions, ExportOptions
 from vgg_keras.tasks.results import EvaluationResult, ExportResult, TrainingResult
 from vgg_keras.training.config import TrainConfig
-from vgg_keras.utils import console, help_text
+from vgg_keras.utils import cli, console, help_text
 from vgg_keras.utils.options import Options, flag_fields
 
 P = ParamSpec("P")
@@ -31,7 +31,7 @@ def _takes_options(
     def decorate(task: Callable[[OptionsT], ResultT]) -> Callable[P, ResultT]:
         def function(*args: P.args, **kwargs: P.kwargs) -> ResultT:
             options = options_class(*args, **kwargs)
-            with console.speaking(options.verbose):
+            with console.speaking(options.verbose), cli.quiet_logs():
                 return task(options)
 
         signature = inspect.signature(options_class)

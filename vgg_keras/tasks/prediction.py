@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from rich.table import Table
 
 from vgg_keras.data import photo_files
 from vgg_keras.data.photo_files import BadImage
@@ -18,6 +17,7 @@ from vgg_keras.inference.predictions import Label, Prediction, best_labels
 from vgg_keras.inference.predictor import Predictor
 from vgg_keras.tasks.options import PredictOptions
 from vgg_keras.utils import console, files
+from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.errors import UserError
 
 # Number of labels whose class-score maps are drawn, side by side.
@@ -116,12 +116,9 @@ def to_json(found: Sequence[Prediction]) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
-def show(found: Sequence[Prediction]) -> None:
-    """Prints a table with a row for each photo."""
-    table = Table("photo", "labels and posteriors")
-    for prediction in found:
-        table.add_row(prediction.file, ", ".join(prediction.lines()))
-    console.say_table(table)
+def table(found: Sequence[Prediction]) -> ShownTable:
+    """Returns a table with a row for each photo."""
+    return ShownTable("", ("photo", "labels and posteriors"), [(one.file, ", ".join(one.lines())) for one in found])
 
 
 def predict(options: PredictOptions) -> None:
@@ -141,7 +138,7 @@ def predict(options: PredictOptions) -> None:
     if options.output_dir:
         Path(options.output_dir).mkdir(parents=True, exist_ok=True)
     found = list(predictions(predictor, names, paths, options))
-    show(found)
+    console.say_table(table(found).console_table())
     for path, text in ((options.csv, to_csv(found)), (options.json, to_json(found))):
         if path:
             files.write_text(Path(path), text)

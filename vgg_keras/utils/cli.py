@@ -77,7 +77,7 @@ def loading_libraries() -> Iterator[None]:
     TensorFlow's C++ code writes notes about the CPU and missing GPU drivers as it is loaded, before any setting of its
     log level applies.
     """
-    if logging.get_verbosity() > logging.ERROR or not _has_descriptor(sys.stderr):
+    if logging.get_verbosity() >= logging.INFO or not _has_descriptor(sys.stderr):
         yield
         return
     sys.stderr.flush()
@@ -94,6 +94,17 @@ def loading_libraries() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(stderr, sys.stderr.fileno())
             os.close(stderr)
+
+
+@contextlib.contextmanager
+def quiet_logs() -> Iterator[None]:
+    """Holds back the libraries' warnings inside the context, such as those of TFDS about its own deprecated names."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(min(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _has_descriptor(stream) -> bool:

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import tqdm
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 # Width in characters of a table that is written to a file or a pipe.
 _WIDTH_WITHOUT_TERMINAL = 200
@@ -45,7 +44,7 @@ def warn(text: str) -> None:
         tqdm.tqdm.write(text, file=sys.stderr)
 
 
-def say_table(table: Table) -> None:
+def say_table(table: RenderableType) -> None:
     """Prints a table on stdout: as wide as the terminal, or up to 200 characters wide in a file or a pipe."""
     if _speaking.get():
         console = Console()

@@ -6,8 +6,9 @@ import io
 from collections.abc import Sequence
 
 import rich.box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 _TEXT_WIDTH = 200
 TOP_K = 5
@@ -29,12 +30,12 @@ class ShownTable:
     rows: Sequence[Sequence[str]]
     note: str = ""
 
-    def console_table(self) -> Table:
-        """Returns the table for the console."""
-        table = Table(*self.columns, title=self.title, title_justify="left", box=rich.box.SIMPLE_HEAD)
+    def console_table(self) -> Group:
+        """Returns title and table for the console; a title of the table's own would be wrapped to its width."""
+        table = Table(*self.columns, box=rich.box.SIMPLE_HEAD)
         for cells in self.rows:
-            table.add_row(*cells)
-        return table
+            table.add_row(*map(Text, cells))  # as they are: brackets in a string are rich's markup
+        return Group(Text(self.title), table)
 
     def text(self) -> str:
         """Returns the table as plain text."""

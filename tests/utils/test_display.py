@@ -1,0 +1,28 @@
+"""Tests how results show themselves."""
+
+from vgg_keras.utils.display import Shown, ShownTable
+
+TABLE = ShownTable(
+    "errors <1%> of a title that is longer than its table", ("net", "error"), [("A", "1"), ("B", "22")], "a note"
+)
+
+
+class Result(Shown):
+    """A result of two rows."""
+
+    def shown(self) -> ShownTable:
+        return TABLE
+
+
+def test_text():
+    title, header, _, *rows, note = repr(Result()).splitlines()
+    assert (title, note) == (TABLE.title, "a note")
+    assert [line.split() for line in (header, *rows)] == [["net", "error"], ["A", "1[red]"], ["B", "22"]]
+
+
+def test_html():
+    assert Result()._repr_html_() == (
+        "<table><caption>errors &lt;1%&gt; [bold] of a title that is longer than its table</caption>"
+        "<thead><tr><th>net</th><th>error</th></tr></thead>"
+        "<tbody><tr><td>A</td><td>1[red]</td></tr><tr><td>B</td><td>22</td></tr></tbody></table><p>a note</p>"
+    )
