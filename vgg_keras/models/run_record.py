@@ -8,6 +8,7 @@ from vgg_keras.data.labels import LABEL_NAMES
 from vgg_keras.utils.errors import UserError
 
 HISTORY = "history.jsonl"
+CURVES = "curves.png"
 
 
 BEST_MODEL = "best.keras"

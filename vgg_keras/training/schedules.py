@@ -3,6 +3,9 @@
 import dataclasses
 import math
 
+# The plateau rule divides the learning rate by this number.
+DROP_FACTOR = 10
+
 
 @dataclasses.dataclass(frozen=True)
 class Plateau:
@@ -36,7 +39,7 @@ class Plateau:
 
     def factor(self) -> float:
         """Returns the factor of the initial learning rate in the next epoch: 1, 0.1, 0.01, ..."""
-        return 1 / 10**self.drops
+        return 1 / DROP_FACTOR**self.drops
 
 
 @dataclasses.dataclass(frozen=True)
