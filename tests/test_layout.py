@@ -27,8 +27,8 @@ LEVELS = (
         "vgg_keras.models": "architectures fully_convolutional layers metadata run_record saving vgg",
     },
     {
-        "vgg_keras.training": "checkpoints config curves feature_cache freezing inputs keras_metrics "
-        "optimizers pictures run_dir schedules train_step trainer",
+        "vgg_keras.training": "checkpoints config curves event_log feature_cache freezing inputs keras_metrics "
+        "optimizers pictures run_dir run_log schedules train_step trainer",
         "vgg_keras.weights": "formats keras_hdf5 torch_pickle transfer",
         "vgg_keras.inference": "batch_predict descriptors image_inputs loading posteriors predictions predictor "
         "protocol score_maps views",

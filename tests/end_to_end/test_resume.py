@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers.paths import TINY_CONFIG
 from tests.helpers.processes import kill_when, newest_checkpoint_is, start_verb
@@ -34,6 +35,17 @@ def _weights(folder):
     return {name: reader.get_tensor(name) for name in names}
 
 
+def _events(folder):
+    """Returns what TensorBoard reads of a run: {(split, tag): [(step, value)]}, without timings."""
+    found = {}
+    for split in ("training", "validation"):
+        events = EventAccumulator(str(folder / "tensorboard" / split), size_guidance={"tensors": 0}).Reload()
+        for tag in set(events.Tags()["tensors"]) - set(TIMING_KEYS):
+            values = [(event.step, tf.make_ndarray(event.tensor_proto).tolist()) for event in events.Tensors(tag)]
+            found[split, tag] = values
+    return found
+
+
 def test_killed_twice_in_the_middle_of_an_epoch_ends_bit_identical(tmp_path, drawn_data, run_verb):
     arguments = [*_FLAGS, f"--data_dir={drawn_data}"]
     code, _, stderr = run_verb("vgg_keras.train", *arguments, "--output_dir=whole")
@@ -56,6 +68,14 @@ def test_killed_twice_in_the_middle_of_an_epoch_ends_bit_identical(tmp_path, dra
     for name, value in expected.items():
         np.testing.assert_array_equal(received[name], value, err_msg=name)
 
+    # TensorBoard's curves and pictures are the same too: nothing is missing, nothing is there twice.
+    events = _events(tmp_path / "whole")
+    assert [step for step, _ in events["training", "step_loss"]] == list(range(1, 25))
+    assert [step for step, _ in events["training", "augmented_images"]] == [1]
+    assert [step for step, _ in events["validation", "loss"]] == [8, 16, 24]
+    assert _events(tmp_path / "killed") == events
+    assert (tmp_path / "killed" / "curves.png").exists()
+
     # A finished run that is resumed reports that and changes nothing; without --resume it is refused.
     code, stdout, _ = run_verb("vgg_keras.train", *arguments, "--output_dir=killed")
     assert code == 0
@@ -67,6 +87,29 @@ def test_killed_twice_in_the_middle_of_an_epoch_ends_bit_identical(tmp_path, dra
     code, _, stderr = run_verb("vgg_keras.train", *arguments, "--dropout=0.1", "--output_dir=killed")
     assert code == 1
     assert "--dropout was 0.5, is 0.1" in stderr
+
+
+def test_a_run_that_ended_in_the_middle_of_an_epoch_is_left_as_it_is_until_it_has_more_steps(
+    tmp_path, drawn_data, run_verb
+):
+    def files():
+        return {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+    arguments = [*_FLAGS, f"--data_dir={drawn_data}", "--output_dir=run"]
+    code, _, stderr = run_verb("vgg_keras.train", *arguments, "--max_steps=3")
+    assert code == 0, stderr
+    ended = files()
+    code, stdout, stderr = run_verb("vgg_keras.train", *arguments, "--max_steps=3")
+    assert code == 0, stderr
+    assert "nothing left to do: the run has ended" in stdout
+    assert files() == ended
+    assert [entry["complete"] for entry in _history(tmp_path / "run")] == [False]
+    code, _, stderr = run_verb("vgg_keras.train", *arguments, "--max_steps=8")
+    assert code == 0, stderr
+    assert [(entry["epoch"], entry["complete"]) for entry in _history(tmp_path / "run")] == [(1, True)]
+    events = _events(tmp_path / "run")
+    assert [step for step, _ in events["training", "step_loss"]] == list(range(1, 9))
+    assert [step for step, _ in events["validation", "loss"]] == [3, 8]
 
 
 def test_nan_loss_stops_the_run_and_leaves_the_last_good_checkpoint(tmp_path, drawn_data, run_verb):

@@ -42,7 +42,7 @@ def _run(tmp_path, data, name, *flags, environments=({},)):
     for process in processes:
         _, stderr = process.communicate(timeout=600)
         assert process.returncode == 0, stderr
-    events = EventAccumulator(str(tmp_path / name / "tensorboard")).Reload()
+    events = EventAccumulator(str(tmp_path / name / "tensorboard" / "training")).Reload()
     losses = [float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors("step_loss")]
     return losses, [json.loads(line) for line in (tmp_path / name / "history.jsonl").read_text().splitlines()]
 

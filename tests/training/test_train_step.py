@@ -146,6 +146,7 @@ def test_cached_outputs_of_frozen_layers_give_the_same_steps(batch, layer):
     images, cached = small(), small()
     arguments = {"frozen_up_to": layer, "micro_batch_size": 4}
     on_images, on_outputs = make(images, **arguments), make(cached, cached=True, **arguments)
+    assert (on_images.takes_images, on_outputs.takes_images) == (True, False)
     outputs = on_outputs.frozen_outputs(batch)
     assert outputs.shape == (8, *on_outputs.frozen_shape(32))
     expected = keras.Model(cached.input, cached.get_layer(layer).output)(batch["image"], training=False)

@@ -2,9 +2,8 @@
 
 from vgg_keras.utils.display import Shown, ShownTable
 
-TABLE = ShownTable(
-    "errors <1%> of a title that is longer than its table", ("net", "error"), [("A", "1"), ("B", "22")], "a note"
-)
+TITLE = "errors <1%> [bold] of a title that is longer than its table"
+TABLE = ShownTable(TITLE, ("net", "error"), [("A", "1[red]"), ("B", "22")], "a note")
 
 
 class Result(Shown):

@@ -73,8 +73,8 @@ class TrainingResult(Shown):
         lines = [
             f"best model: {self.best_model}, top-1 error {self.best_error:.2f}% on {self.validation_split}",
             f"test it:    {test}",
-            f"history:    {self.folder / run_record.HISTORY}; curves: "
-            f"{shlex.join(['tensorboard', f'--logdir={self.folder / run_record.TENSORBOARD}'])}",
+            f"history:    {self.folder / run_record.HISTORY}; curves: {self.folder / run_record.CURVES}",
+            f"more:       {shlex.join(['tensorboard', f'--logdir={self.folder / run_record.TENSORBOARD}'])}",
         ]
         if self.exported:
             lines += [

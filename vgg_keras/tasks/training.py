@@ -22,9 +22,9 @@ from vgg_keras.training.checkpoints import Progress
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.training.keras_metrics import ValidationMetrics
 from vgg_keras.training.optimizers import OptimizerConfig, make_optimizers
-from vgg_keras.training.schedules import LearningRate
+from vgg_keras.training.schedules import LearningRate, Schedule
 from vgg_keras.training.train_step import StepConfig, TrainStep
-from vgg_keras.training.trainer import Schedule, Trainer
+from vgg_keras.training.trainer import Trainer
 from vgg_keras.utils import console, devices
 from vgg_keras.utils.errors import UserError
 from vgg_keras.weights.formats import read_weights

@@ -6,24 +6,23 @@ RUN/label_names.txt    readable class names, one in each line
 RUN/class_indices.json class name -> index
 RUN/samples/           a few validation photos, on which an export is checked
 RUN/history.jsonl      a line for each epoch
-RUN/tensorboard/       curves of the history and of the loss of the steps
+RUN/curves.png         the history as curves
+RUN/tensorboard/       for TensorBoard: curves of training/ and validation/, the loss of the steps, pictures
 RUN/checkpoints/       the newest checkpoints
 RUN/cache/             outputs of the frozen layers, until the run ends
 RUN/best.keras         the model with the lowest validation error
 """
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from vgg_keras.data.labels import label_files
 from vgg_keras.models import run_record
-from vgg_keras.models.run_record import HISTORY, RECORD, read_history, read_record
+from vgg_keras.models.run_record import RECORD, read_record
 from vgg_keras.utils import keras_compat
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_bytes, write_text
@@ -107,47 +106,3 @@ def save_samples(folder: Path, encoded: tf.data.Dataset, count: int = 8) -> None
         image_bytes = example["image_bytes"]
         suffix = ".jpg" if image_bytes[:2] == b"\xff\xd8" else ".img"
         write_bytes(samples / f"{index}{suffix}", image_bytes)
-
-
-@dataclasses.dataclass
-class History:
-    """The history of a run, as a JSON Lines file and as TensorBoard curves.
-
-    Args:
-        folder: the run's folder.
-    """
-
-    folder: Path
-
-    def __post_init__(self) -> None:
-        self._writer = tf.summary.create_file_writer(str(self.folder / run_record.TENSORBOARD))
-
-    def keep_first(self, count: int) -> None:
-        """Drops the lines after the first `count`, which a run that resumes from a checkpoint writes again."""
-        kept = read_history(self.folder)[:count]
-        write_text(self.folder / HISTORY, "".join(json.dumps(entry) + "\n" for entry in kept))
-
-    def append(self, entry: Mapping[str, Any]) -> None:
-        """Adds an epoch: a line in the file, and a point on the curve of each float.
-
-        Args:
-            entry: JSON-ready numbers of the epoch; "step" is the position on the curves.
-        """
-        with (self.folder / HISTORY).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-        self._add_points(entry["step"], {key: value for key, value in entry.items() if isinstance(value, float)})
-        self._writer.flush()
-
-    def add_step_loss(self, step: int, loss: float) -> None:
-        """Adds a point to the curve "step_loss".
-
-        Args:
-            step: number of steps done in the whole run.
-            loss: mean loss of the last few steps.
-        """
-        self._add_points(step, {"step_loss": loss})
-
-    def _add_points(self, step: int, values: Mapping[str, float]) -> None:
-        with self._writer.as_default(step=step):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)

@@ -1,4 +1,7 @@
-"""Computes the learning rate of each step: a warm-up, then the rule of arXiv:1409.1556, sect. 3.1, or half a cosine."""
+"""Computes the learning rate of each step: a warm-up, then the rule of arXiv:1409.1556, sect. 3.1, or half a cosine.
+
+Also describes the length of a run.
+"""
 
 import dataclasses
 import math
@@ -71,3 +74,30 @@ class LearningRate:
             return self.initial * plateau.factor()
         done = (step - self.warm_up_steps) / max(self.cosine_steps - self.warm_up_steps, 1)
         return self.initial * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """The length of a run, and how often it saves and reports.
+
+    Attributes:
+        epochs: number of epochs.
+        max_steps: number of steps after which the run stops; 0 for no such limit.
+        steps_per_epoch: number of steps of an epoch.
+        learning_rate: learning rate of each step.
+        patience: patience of the plateau rule in epochs.
+        early_stop: number of epochs without a better model after which the run stops; 0: never.
+        checkpoint_every: number of steps between checkpoints inside an epoch.
+        log_every: number of steps between updates of the displayed loss.
+        keep_checkpoints: number of checkpoints to keep.
+    """
+
+    epochs: int
+    max_steps: int
+    steps_per_epoch: int
+    learning_rate: LearningRate
+    patience: int
+    early_stop: int = 0
+    checkpoint_every: int = 1000
+    log_every: int = 20
+    keep_checkpoints: int = 3

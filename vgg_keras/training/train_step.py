@@ -86,9 +86,9 @@ class TrainStep:
         self._scores = freezing.score_net(model, config.frozen_up_to if config.cached else "")
 
     @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return self.model.output_shape[-1]
+    def takes_images(self) -> bool:
+        """Whether the batches hold images, and not the outputs of frozen layers."""
+        return not self._config.cached
 
     def train(self, batch, global_step: int) -> tf.Tensor:
         """Does one step; returns the (4,) sums of `score_sums` over the batch of all replicas.

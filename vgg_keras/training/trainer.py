@@ -16,40 +16,16 @@ from vgg_keras.models.run_record import BEST_MODEL, CHECKPOINTS
 from vgg_keras.models.saving import save_model
 from vgg_keras.training.checkpoints import Checkpoints, Progress
 from vgg_keras.training.inputs import Batches
-from vgg_keras.training.run_dir import History
-from vgg_keras.training.schedules import LearningRate, Plateau
+from vgg_keras.training.run_log import RunLog
+from vgg_keras.training.schedules import Plateau, Schedule
 from vgg_keras.training.train_step import TrainStep
 from vgg_keras.utils import console
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.metrics import Score
 
-
-@dataclasses.dataclass(frozen=True)
-class Schedule:
-    """The length of a run, and how often it saves and reports.
-
-    Attributes:
-        epochs: number of epochs.
-        max_steps: number of steps after which the run stops; 0 for no such limit.
-        steps_per_epoch: number of steps of an epoch.
-        learning_rate: learning rate of each step.
-        patience: patience of the plateau rule in epochs.
-        early_stop: number of epochs without a better model after which the run stops; 0: never.
-        checkpoint_every: number of steps between checkpoints inside an epoch.
-        log_every: number of steps between updates of the displayed loss.
-        keep_checkpoints: number of checkpoints to keep.
-    """
-
-    epochs: int
-    max_steps: int
-    steps_per_epoch: int
-    learning_rate: LearningRate
-    patience: int
-    early_stop: int = 0
-    checkpoint_every: int = 1000
-    log_every: int = 20
-    keep_checkpoints: int = 3
+# Number of augmented images that are kept as a picture at the start of a run.
+_SHOWN_IMAGES = 16
 
 
 class Trainer:
@@ -86,9 +62,7 @@ class Trainer:
             chief=chief,
         )
         self._progress = self._checkpoints.restore()
-        self._history = History(folder) if chief else None
-        if self._history:
-            self._history.keep_first(self._progress.history_lines)
+        self._log: RunLog | None = None
 
     def fit(self) -> Progress:
         """Trains to the end of the schedule; returns the progress at the end.
@@ -96,9 +70,13 @@ class Trainer:
         Raises:
             UserError: the loss became NaN or infinite.
         """
+        if self.finished:
+            self._report("nothing left to do: the run has ended")
+            return self._progress
         if self._progress.global_step:
-            position = f"epoch {self._progress.epoch + 1}, step {self._progress.global_step}"
-            self._report("nothing left to do: the run has ended" if self.finished else f"continuing at {position}")
+            self._report(f"continuing at epoch {self._progress.epoch + 1}, step {self._progress.global_step}")
+        if self._chief:
+            self._log = RunLog(self._folder, self._train_step.model, self._progress)
         while not self.finished:
             started, first_step = time.monotonic(), self._progress.step
             self._run_epoch()
@@ -136,13 +114,22 @@ class Trainer:
                 before, rate = rate, self._rate(self._progress.global_step)
                 if rate != before:
                     self._train_step.optimizers.set_rate(rate)
-                pending_sums.append(self._train_step.train(next(batches), self._progress.global_step))
+                batch = next(batches)
+                pending_sums.append(self._train_step.train(batch, self._progress.global_step))
                 self._advance(1)
+                self._keep_first_images(batch)
                 save = self._progress.step % schedule.checkpoint_every == 0 and self._progress.step < last
                 if save or self._progress.step % schedule.log_every == 0 or self._progress.step == last:
                     self._update_loss(pending_sums, bar)
                 if save:
+                    if self._log:
+                        self._log.flush()
                     self._checkpoints.save(self._progress)
+
+    def _keep_first_images(self, batch) -> None:
+        """Keeps a picture of augmented images of the run's first step; a feature cache has none."""
+        if self._log and self._progress.global_step == 1 and self._train_step.takes_images:
+            self._log.add_training_images(1, self._train_step.gather(batch["image"])[:_SHOWN_IMAGES])
 
     def _advance(self, steps: int) -> None:
         progress = self._progress
@@ -161,9 +148,9 @@ class Trainer:
                 "or start from other weights (--initializer, --init_from); "
                 f"the last good checkpoint, if there is one, is in {self._folder / CHECKPOINTS}"
             )
-        if self._history:
+        if self._log:
             loss, _, _, images = sums - before
-            self._history.add_step_loss(self._progress.global_step, loss / images)
+            self._log.add_step_loss(self._progress.global_step, loss / images)
         bar.update(len(pending_sums))
         pending_sums.clear()
         self._progress = dataclasses.replace(self._progress, sums=tuple(sums.tolist()))
@@ -183,12 +170,12 @@ class Trainer:
         """Reports, keeps the best model, applies the plateau rule, saves a checkpoint."""
         progress = self._progress
         complete = progress.step == self._schedule.steps_per_epoch
-        if self._history:
+        better = (validation.top1_error, validation.loss) < (progress.best_error, progress.best_loss)
+        if self._log:
             training = Score.from_sums(progress.sums)
             entry = self._describe_epoch(training, validation, seconds, num_images, complete)
-            self._history.append(entry)
+            self._log.add_epoch(entry, better)
             self._report_epoch(entry, training, validation)
-        better = (validation.top1_error, validation.loss) < (progress.best_error, progress.best_loss)
         if better and self._chief:
             save_model(self._train_step.model, self._folder / BEST_MODEL, self._metadata)
         if better:
@@ -246,7 +233,7 @@ class Trainer:
 
     def _report_epoch(self, entry: Mapping[str, Any], training: Score, validation: Score) -> None:
         """Reports an epoch."""
-        num_classes = self._train_step.num_classes
+        num_classes = self._train_step.model.output_shape[-1]
         unfinished = "" if entry["complete"] else " (unfinished)"
         self._report(
             f"epoch {entry['epoch']}{unfinished}, step {entry['step']}, learning rate {entry['learning_rate']:g}, "
