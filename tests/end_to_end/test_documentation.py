@@ -17,13 +17,12 @@ from tests.helpers.images import encode, picture
 from tests.helpers.paths import ROOT
 from vgg_keras.serving import exporter
 from vgg_keras.serving.client import local_server
-from vgg_keras.utils import cli
+from vgg_keras.utils.options import parse
 
 COMMANDS = documentation.commands()
 # Flags of absl, and those in `--name=value`, by which the page of flags explains how flags are written.
 OTHER_FLAGS = {"flagfile", "help", "verbosity", "name", "noname"}
-# Documented already, although the code does not have them yet.
-EXPECTED_FLAGS = {"as_is"}
+# Documented already.
 EXPECTED_CONFIG = "configs/my_photos.cfg"
 
 
@@ -38,7 +37,7 @@ def test_command_lines_parse(command, monkeypatch):
     monkeypatch.chdir(ROOT)
     if f"--flagfile={EXPECTED_CONFIG}" in command.arguments and not (ROOT / EXPECTED_CONFIG).exists():
         pytest.skip(f"{EXPECTED_CONFIG} is not here yet")
-    options = cli.parse(command.arguments, flag_tables.VERBS[command.verb])
+    options = parse(command.arguments, flag_tables.VERBS[command.verb])
     if hasattr(options, "validate"):
         options.validate()
 
@@ -50,7 +49,7 @@ def test_every_verb_is_documented():
 @pytest.mark.parametrize("page", documentation.pages(), ids=lambda page: page.name)
 def test_flags_in_the_text_exist(page):
     known = {field.name for options in flag_tables.VERBS.values() for field in dataclasses.fields(options)}
-    known |= {f"no{name}" for name in known} | OTHER_FLAGS | EXPECTED_FLAGS
+    known |= {f"no{name}" for name in known} | OTHER_FLAGS
     assert documentation.inline_flags(page) - known == set()
 
 
@@ -75,7 +74,6 @@ def test_examples_of_python_compile():
         compile(code, str(page), "exec")
 
 
-@pytest.mark.skipif(not hasattr(vgg_keras, "load"), reason="the Python API is not here yet")
 def test_the_package_exports_what_the_examples_use():
     for page, _, code in documentation.blocks("python"):
         if "import vgg_keras as vgg" in code:

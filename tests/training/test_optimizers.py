@@ -74,7 +74,7 @@ def test_each_group_divides_by_the_scale_of_the_loss(layers):
 
 
 def test_unknown_optimizer():
-    with pytest.raises(ValueError, match="nonsense"):
+    with pytest.raises(UserError, match="--optimizer=nonsense is not an optimizer of Keras"):
         optimizers.make_optimizer(OptimizerConfig("nonsense", 0.1), [])
 
 

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from vgg_keras.utils import keras_compat
+from vgg_keras.utils.errors import UserError, did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +34,8 @@ class OptimizerConfig:
             multiplier: factor of the learning rate.
 
         Raises:
-            ValueError: the optimizer does not exist, or does not take the arguments.
-            UserError: the optimizer belongs to tensorflow-addons, which is not installed.
+            ValueError: the optimizer does not take the arguments.
+            UserError: the optimizer does not exist, or belongs to tensorflow-addons, which is not installed.
         """
         momentum = {"momentum": self.momentum} if self.name == "sgd" else {}
         arguments = {"learning_rate": self.learning_rate * multiplier, **momentum, **self.arguments}
@@ -48,7 +49,20 @@ class OptimizerConfig:
 def _class_of(name: str) -> type:
     keras_compat.register_addons(name)
     registered = keras.saving.get_registered_object(name)
-    return registered or type(keras.optimizers.get(name))
+    if registered:
+        return registered
+    try:
+        return type(keras.optimizers.get(name))
+    except ValueError:
+        hint = did_you_mean(name, _names())
+        raise UserError(f"--optimizer={name} is not an optimizer of Keras, nor a registered one{hint}") from None
+
+
+def _names() -> list[str]:
+    """Returns the names of Keras's optimizers in lower case."""
+    classes = [value for value in vars(keras.optimizers).values() if isinstance(value, type)]
+    base = keras.optimizers.Optimizer
+    return [found.__name__.lower() for found in classes if issubclass(found, base) and found is not base]
 
 
 def make_optimizer(
@@ -63,8 +77,8 @@ def make_optimizer(
         multiplier: factor of the learning rate.
 
     Raises:
-        ValueError: the optimizer does not exist, or does not take the arguments.
-        UserError: the optimizer belongs to tensorflow-addons, which is not installed.
+        ValueError: the optimizer does not take the arguments.
+        UserError: the optimizer does not exist, or belongs to tensorflow-addons, which is not installed.
     """
     optimizer = config.make(multiplier)
     if precision == "mixed_float16":
@@ -148,8 +162,8 @@ def make_optimizers(
         precision: Keras's dtype policy.
 
     Raises:
-        ValueError: the optimizer does not exist, or does not take the arguments.
-        UserError: the optimizer belongs to tensorflow-addons, which is not installed.
+        ValueError: the optimizer does not take the arguments.
+        UserError: the optimizer does not exist, or belongs to tensorflow-addons, which is not installed.
     """
     alike = pretrained_rate == 1.0
     groups = []
