@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -150,6 +151,20 @@ def test_killed_while_the_cache_is_filled_and_while_it_is_used(tmp_path, drawn_d
     assert "continuing at epoch 2" in stdout
     assert history(tmp_path / "killed") == history(tmp_path / "whole")
     assert not cache.exists()
+
+
+def test_a_net_for_other_classes_starts_from_downloaded_convolutions(tmp_path, monkeypatch):
+    vgg16, with_fc_layers = keras.applications.VGG16, []
+
+    def downloaded(weights, include_top):
+        with_fc_layers.append(include_top)
+        return vgg16(weights=None, include_top=include_top)
+
+    monkeypatch.setattr(keras.applications, "VGG16", downloaded)
+    settings = TrainConfig(output_dir=str(tmp_path), net="D", init_from="keras_applications", input_size=32)
+    model, pretrained = train.build_model(settings, num_classes=3, mean_rgb=(0.0, 0.0, 0.0))
+    assert with_fc_layers == [False]
+    assert (len(pretrained), model.output_shape) == (13, (None, 3))
 
 
 _WITHOUT_US = """

@@ -133,6 +133,34 @@ def test_hdf5_that_cannot_be_used(tmp_path):
         formats.read_weights("keras_applications", "A")
 
 
+@pytest.mark.parametrize(("num_classes", "with_fc_layers"), [(1000, True), (5, False)])
+def test_the_fc_layers_are_downloaded_for_imagenets_classes_only(num_classes, with_fc_layers, monkeypatch):
+    vgg16, asked = keras.applications.VGG16, []
+
+    def downloaded(weights, include_top):
+        asked.append((weights, include_top))
+        return vgg16(weights=None, include_top=include_top, input_shape=(32, 32, 3))
+
+    monkeypatch.setattr(keras.applications, "VGG16", downloaded)
+    source = formats.read_weights("keras_applications", "D", num_classes)
+    assert asked == [("imagenet", with_fc_layers)]
+    assert source.net == "D"
+    assert len(source.layers) == 13 + 3 * with_fc_layers
+    assert ("fc8" in source.layers) == with_fc_layers
+
+
+def test_a_download_that_fails_tells_the_way_out(monkeypatch):
+    def unreachable(**_):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(keras.applications, "VGG19", unreachable)
+    message = (
+        r"VGG19 cannot be downloaded: no route to host; in place of keras_applications, give a file of its weights"
+    )
+    with pytest.raises(UserError, match=message):
+        formats.read_weights("keras_applications", "E")
+
+
 # --- KerasHub: a preset in its layout; NumPy computes the expected outputs in PyTorch's layout.
 
 

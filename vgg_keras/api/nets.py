@@ -69,7 +69,7 @@ def build(
     try:
         source = None
         if weights is not None:
-            source = formats.read_weights(_source(weights), find_net(net))
+            source = formats.read_weights(_source(weights), find_net(net), num_classes if include_top else 0)
         model = vgg.build(
             net,
             num_classes,

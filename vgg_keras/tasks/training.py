@@ -73,7 +73,7 @@ def build_model(
         ValueError: a setting of the net is out of its range.
         UserError: --init_from cannot be read, or does not fit the net.
     """
-    source = read_weights(os.fspath(options.init_from), options.net) if options.init_from else None
+    source = read_weights(os.fspath(options.init_from), options.net, num_classes) if options.init_from else None
     model = vgg.build(
         options.net,
         num_classes,

@@ -83,7 +83,8 @@ class TrainConfig(Options):
     initializer_variance: float = option(1e-2, "variance of --initializer=normal", lower=0.0, group="net")
     init_from: PathLike = option(
         "",
-        "take weights, and the mean, from another model, in any format that vgg_keras.pretrained reads",
+        "take weights, and the mean, from another model, in any format that vgg_keras.pretrained reads; "
+        "keras_applications downloads, for other than 1000 classes the convolutions alone",
         group="transfer",
         path=True,
     )

@@ -28,6 +28,7 @@ from vgg_keras.weights.transfer import SourceWeights
 # Value of --source that stands for the download of the nets that keras.applications publishes.
 KERAS_APPLICATIONS = "keras_applications"
 _DOWNLOADS = {"D": "VGG16", "E": "VGG19"}
+_IMAGENET_CLASSES = 1000
 _FC_NAMES = ("fc6", "fc7", "fc8")
 # Convolutions and dense layers have the first two, batch normalisation has all.
 _TORCH_KINDS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -69,20 +70,22 @@ TORCH = Preprocessing(
 )
 
 
-def read_weights(source: str, net: str) -> SourceWeights:
+def read_weights(source: str, net: str, num_classes: int = _IMAGENET_CLASSES) -> SourceWeights:
     """Reads the weights of a model, in any of the known formats.
 
     Args:
         source: a `.keras` file, a run's folder (its best model, else its newest checkpoint), an HDF5 file of
             keras.applications, a state dict of torchvision, the folder of a KerasHub preset, or KERAS_APPLICATIONS.
         net: key of `architectures.NETS`, which selects the model that KERAS_APPLICATIONS downloads.
+        num_classes: number of classes that the weights are for. KERAS_APPLICATIONS downloads the FC layers only for
+            the 1000 of ImageNet, since they are nine tenths of the file; for another number, the convolutions alone.
 
     Raises:
         UserError: the source is missing, damaged, of an unknown format, or not a net of the paper; or the download
             failed.
     """
     if source == KERAS_APPLICATIONS:
-        return _download(net)
+        return _download(net, with_fc_layers=num_classes == _IMAGENET_CLASSES)
     path = Path(source)
     if path.is_dir():
         return _read_folder(path)
@@ -145,13 +148,21 @@ def _read_checkpoint(folder: Path) -> SourceWeights:
     return dataclasses.replace(SourceWeights.from_model(model), metadata=described)
 
 
-def _download(net: str) -> SourceWeights:
+def _download(net: str, *, with_fc_layers: bool) -> SourceWeights:
+    """Downloads a net of keras.applications, or takes it from Keras's cache: 553 MB (D), or 59 MB without FC layers.
+
+    Raises:
+        UserError: keras.applications does not have the net, or the download failed.
+    """
     if net not in _DOWNLOADS:
         raise UserError(f"keras.applications has nets {' and '.join(_DOWNLOADS)}, not {net}")
     try:
-        model = getattr(keras.applications, _DOWNLOADS[net])(weights="imagenet")
+        model = getattr(keras.applications, _DOWNLOADS[net])(weights="imagenet", include_top=with_fc_layers)
     except Exception as error:  # errors of the network and of the file system
-        raise UserError(f"keras.applications' {_DOWNLOADS[net]} cannot be downloaded: {error}") from error
+        raise UserError(
+            f"keras.applications' {_DOWNLOADS[net]} cannot be downloaded: {error}; "
+            f"in place of {KERAS_APPLICATIONS}, give a file of its weights that was fetched elsewhere"
+        ) from error
     return _from_model(model)
 
 
