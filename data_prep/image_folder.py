@@ -22,10 +22,16 @@ from vgg_keras.utils import cli, paths
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import option
 
+# The address from which keras.applications downloads VGG16's convolutions (59 MB).
+_WEIGHTS = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
+    "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+)
 _RECIPES = (
     Recipe(
         "train on it from ImageNet's convolutions, which are downloaded",
         {"flagfile": "configs/my_photos.cfg", "init_from": "keras_applications"},
+        note=f"without a network, fetch {_WEIGHTS} elsewhere, and give the file as --init_from=FILE",
     ),
     dataclasses.replace(FROM_SCRATCH, title="or from scratch", run_suffix="_from_scratch"),
 )

@@ -95,11 +95,13 @@ class Recipe:
         title: words in front of the command.
         flags: flags of `vgg_keras.train`, beside those for the data set and the run's folder.
         run_suffix: end of the name of the run's folder, so that no two recipes write to the same one.
+        note: line below the command, or "".
     """
 
     title: str
     flags: Mapping[str, object]
     run_suffix: str = ""
+    note: str = ""
 
     def command(self, data_dir: Path) -> str:
         """Returns the command that trains on the data set in a folder, quoted for a shell."""
@@ -124,3 +126,5 @@ def print_summary(summary: DatasetSummary, recipes: Sequence[Recipe] = ()) -> No
         print(f"left out {len(summary.bad_images)} images that do not decode: {folder / BAD_IMAGES}")
     for recipe in recipes:
         print(f"{recipe.title}:  {recipe.command(folder)}")
+        if recipe.note:
+            print(f"  {recipe.note}")

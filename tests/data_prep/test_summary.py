@@ -47,7 +47,9 @@ def test_image_folder_offers_imagenets_convolutions_first(tmp_path, monkeypatch,
             (tmp_path / "photos" / kind / f"{number}.jpg").write_bytes(encode(seed=number))
     options = image_folder.ImageFolderOptions(output_dir="data/x", source_dir="photos", num_workers=1)
     image_folder.main(options)
-    first, second = capsys.readouterr().out.splitlines()[-2:]
+    first, note, second = capsys.readouterr().out.splitlines()[-3:]
+    assert note.startswith("  without a network, fetch https://")
+    assert "/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 elsewhere, and give the file as --init_from=" in note
     assert first == (
         "train on it from ImageNet's convolutions, which are downloaded:  python -m vgg_keras.train "
         "--flagfile=configs/my_photos.cfg --init_from=keras_applications --data_dir=data/x --output_dir=runs/x"

@@ -162,7 +162,7 @@ def test_a_net_for_other_classes_starts_from_downloaded_convolutions(tmp_path, m
 
     monkeypatch.setattr(keras.applications, "VGG16", downloaded)
     settings = TrainConfig(output_dir=str(tmp_path), net="D", init_from="keras_applications", input_size=32)
-    model, pretrained = train.build_model(settings, num_classes=3, mean_rgb=(0.0, 0.0, 0.0))
+    model, pretrained = training.build_model(settings, num_classes=3, mean_rgb=(0.0, 0.0, 0.0))
     assert with_fc_layers == [False]
     assert (len(pretrained), model.output_shape) == (13, (None, 3))
 

@@ -6,9 +6,8 @@ import keras
 import tensorflow as tf
 
 # The import of layers registers the classes defined there with Keras, so that files that name them load.
-from vgg_keras.models import layers, vgg  # noqa: F401
-from vgg_keras.models import metadata as metadata_of_files
-from vgg_keras.models.metadata import ModelMetadata
+from vgg_keras.models import layers  # noqa: F401
+from vgg_keras.models.metadata import ModelMetadata, embed
 from vgg_keras.utils import keras_compat
 from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.files import write_atomically
@@ -49,13 +48,13 @@ def save_model(model: keras.Model, path: Path, metadata: ModelMetadata | None = 
     Args:
         model: the model.
         path: the file.
-        metadata: net, training scale and class names, which are kept in the file; None: the net alone.
+        metadata: net, training scale and class names, which are kept in the file; None: the file tells none.
     """
-    content = metadata or ModelMetadata(net=vgg.net_name(model) or "")
 
     def write(temporary: Path) -> None:
         float32_copy(model).save(temporary)
-        metadata_of_files.embed(temporary, content)
+        if metadata:
+            embed(temporary, metadata)
 
     write_atomically(path, write)
 

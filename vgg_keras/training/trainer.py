@@ -28,6 +28,21 @@ from vgg_keras.utils.metrics import Score
 _SHOWN_IMAGES = 16
 
 
+# A net that gives every image the same posteriors has at least about this part of the loss of equal ones, if no class is
+# much larger than the others.
+_GUESSING = 0.985
+# What helps a net whose loss explodes, or stays at that of guessing; each was seen to.
+_WAYS_OUT = (
+    "clip the gradients (--optimizer_args='{\"global_clipnorm\": 1}'), take Adam at a small rate (--optimizer=adam "
+    "--learning_rate=1e-4), or lower --learning_rate"
+)
+
+
+def is_guessing(loss: float, num_classes: int) -> bool:
+    """Returns whether a loss, a mean cross-entropy in nats, is about ln(number of classes), that of guessing."""
+    return loss > _GUESSING * math.log(num_classes)
+
+
 class Trainer:
     """Trains one model in one run folder, and resumes from the newest checkpoint in it.
 
@@ -144,8 +159,7 @@ class Trainer:
             sums = sums + step_sums.numpy()
         if not math.isfinite(sums[0]):
             raise UserError(
-                f"the loss became NaN or infinite at step {self._progress.global_step}: lower --learning_rate, "
-                "or start from other weights (--initializer, --init_from); "
+                f"the loss became NaN or infinite at step {self._progress.global_step}: {_WAYS_OUT}; "
                 f"the last good checkpoint, if there is one, is in {self._folder / CHECKPOINTS}"
             )
         if self._log:
@@ -241,3 +255,8 @@ class Trainer:
             f"  training:   {training.num_images:,} photos, {training.text(num_classes)}\n"
             f"  validation: {validation.num_images:,} photos, {validation.text(num_classes)}"
         )
+        if entry["complete"] and entry["epoch"] > 1 and is_guessing(validation.loss, num_classes):
+            self._report(
+                f"the net has not begun to learn: a loss of {validation.loss:.3f} is that of guessing among "
+                f"{num_classes} classes. If it stays there, start anew: {_WAYS_OUT}"
+            )
