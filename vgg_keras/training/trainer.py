@@ -28,8 +28,8 @@ from vgg_keras.utils.metrics import Score
 _SHOWN_IMAGES = 16
 
 
-# A net that gives every image the same posteriors has at least about this part of the loss of equal ones, if no class is
-# much larger than the others.
+# A net that gives every image the same posteriors has at least about this part of the loss of equal ones, unless some
+# class is much larger than the others.
 _GUESSING = 0.985
 # What helps a net whose loss explodes, or stays at that of guessing; each was seen to.
 _WAYS_OUT = (
