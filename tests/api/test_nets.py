@@ -13,10 +13,14 @@ SMALL = {"input_shape": (32, 32, 3), "width_multiplier": 1 / 16}
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("D", "vgg_d"), ("d", "vgg_d"), ("VGG16", "vgg_d"), ("vgg-16", "vgg_d"), ("vgg_16", "vgg_d"),
-        ("VGG11", "vgg_a"), ("a-lrn", "vgg_a_lrn"), ("A_LRN", "vgg_a_lrn"), ("vgg13", "vgg_b"), ("VGG19", "vgg_e"), ("vgg16_c", "vgg_c"),
+        *((name, "vgg_d") for name in ("D", "d", "VGG16", "vgg-16", "vgg_16")),
+        *((name, "vgg_a_lrn") for name in ("a-lrn", "A_LRN", "vgg11_lrn")),
+        ("VGG11", "vgg_a"),
+        ("vgg13", "vgg_b"),
+        ("vgg16_c", "vgg_c"),
+        ("VGG19", "vgg_e"),
     ],
-)  # fmt: skip
+)
 def test_names_as_people_write_them(name, expected):
     assert vgg.build(name, 3, **SMALL).name == expected
 
