@@ -16,7 +16,10 @@ def main(options: ExportOptions) -> None:
     with cli.loading_libraries():
         from vgg_keras.tasks import exporting
     result = exporting.export_model(options)
-    console.say_table(result.agreement.console_table())
+    if options.format == SAVED_MODEL:
+        print(result.agreement.title)
+    else:
+        console.say_table(result.agreement.console_table())
     print(f"exported {result.model} -> {result.folder}")
     for version in result.removed:
         print(f"removed version {version}")

@@ -13,13 +13,14 @@ import tensorflow_datasets as tfds
 from data_prep.builder import PrepareOptions, write_dataset
 from tests.helpers.photos import encode, make_source, read, write
 from tests.helpers.processes import start_verb
-from vgg_keras.utils import errors
+from vgg_keras.utils import console, errors
 from vgg_keras.utils.errors import UserError
 
 
 def test_records_labels_and_side_files(tmp_path, capsys):
     images = [(f"{seed}.jpg", encode(seed=seed)) for seed in range(5)]
-    write(make_source(images), tmp_path / "out")
+    with console.speaking(True):
+        write(make_source(images), tmp_path / "out")
     assert read(tmp_path / "out", "train") == {key: (data, 0) for key, data in images}
     assert (tmp_path / "out" / "label_names.txt").read_text() == "a\n"
     assert json.loads((tmp_path / "out" / "class_indices.json").read_text()) == {"a": 0}
@@ -39,7 +40,9 @@ def test_pairs_of_image_and_label(tmp_path):
 @pytest.mark.multiprocess
 def test_workers_change_nothing(tmp_path):
     images = [(f"{seed}.jpg", encode((60, 40), seed=seed)) for seed in range(30)]
-    write_dataset(make_source(images), PrepareOptions(str(tmp_path / "two"), resize_smallest_side=20, num_workers=2))
+    write_dataset(
+        make_source(images), PrepareOptions(output_dir=str(tmp_path / "two"), resize_smallest_side=20, num_workers=2)
+    )
     write(make_source(images), tmp_path / "one", resize_smallest_side=20)
     # Lists are compared, because the order of the records has to be the same too.
     assert list(read(tmp_path / "two", "train").items()) == list(read(tmp_path / "one", "train").items())

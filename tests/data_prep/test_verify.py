@@ -21,7 +21,7 @@ def shard_of(data, split="train"):
 
 def problems(data, capsys):
     with pytest.raises(UserError, match=r"problems in 95 records \(listed above\)"):
-        verify.main(VerifyOptions(str(data)))
+        verify.main(VerifyOptions(data_dir=str(data)))
     return capsys.readouterr().err
 
 
@@ -35,7 +35,7 @@ def record_starts(content):
 
 
 def test_a_whole_data_set(data, capsys):
-    verify.main(VerifyOptions(str(data)))
+    verify.main(VerifyOptions(data_dir=str(data)))
     assert "95 records read, counted and decoded; all are whole" in capsys.readouterr().out
 
 

@@ -17,6 +17,7 @@ from vgg_keras.models.run_record import TIMING_KEYS, read_history
 from vgg_keras.models.vgg import Initialization, build
 from vgg_keras.tasks import training
 from vgg_keras.training.config import TrainConfig
+from vgg_keras.utils import console
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import parse
 from vgg_keras.utils.resumable_array import ResumableArray
@@ -36,6 +37,11 @@ def source(tmp_path_factory) -> Path:
 def options(drawn_data, folder, *arguments) -> TrainConfig:
     argv = [*_TINY, f"--data_dir={drawn_data}", f"--output_dir={folder}", *arguments]
     return parse(argv, TrainConfig)
+
+
+def train(options: TrainConfig) -> None:
+    with console.speaking(True):
+        training.train_model(options)
 
 
 def history(folder) -> list[dict]:
@@ -58,8 +64,8 @@ def assert_close(received: list[dict], expected: list[dict]) -> None:
 def test_a_cache_changes_nothing_while_there_is_a_view_for_each_epoch(tmp_path, drawn_data, source, capsys):
     flags = [f"--init_from={source}", "--freeze_up_to=block4_pool", "--pretrained_rate=0.1", "--learning_rate=1e-2"]
     flags += ["--epochs=2", "--schedule=cosine", "--warm_up_steps=4"]
-    training.train_model(options(drawn_data, tmp_path / "images", *flags))
-    training.train_model(options(drawn_data, tmp_path / "cached", *flags, "--cache_views=2"))
+    train(options(drawn_data, tmp_path / "images", *flags))
+    train(options(drawn_data, tmp_path / "cached", *flags, "--cache_views=2"))
     assert_close(history(tmp_path / "cached"), history(tmp_path / "images"))
     # Two epochs of 8 steps: 4 steps of warm-up, 12 of cosine. The epochs end with steps 3 and 11 of the cosine.
     rates = [entry["learning_rate"] for entry in history(tmp_path / "cached")]
@@ -75,7 +81,7 @@ def test_a_cache_changes_nothing_while_there_is_a_view_for_each_epoch(tmp_path, 
 
 def test_training_on_crops_of_maps(tmp_path, drawn_data, source):
     flags = [f"--init_from={source}", "--freeze_up_to=block3_pool", "--cache_views=1", "--epochs=2"]
-    training.train_model(options(drawn_data, tmp_path / "run", *flags, "--train_scale=48", "--cache_side=48"))
+    train(options(drawn_data, tmp_path / "run", *flags, "--train_scale=48", "--cache_side=48"))
     assert len(history(tmp_path / "run")) == 2
 
 
@@ -98,14 +104,14 @@ def test_training_on_crops_of_maps(tmp_path, drawn_data, source):
 )
 def test_what_cannot_be_frozen(tmp_path, drawn_data, flags, message):
     with pytest.raises(UserError, match=message):
-        training.train_model(options(drawn_data, tmp_path / "run", *flags))
+        train(options(drawn_data, tmp_path / "run", *flags))
     assert not (tmp_path / "run").exists()
 
 
 def test_crops_of_what_is_no_map(tmp_path, drawn_data, source):
     flags = [f"--init_from={source}", "--freeze_up_to=fc6", "--cache_views=1", "--train_scale=48", "--cache_side=48"]
     with pytest.raises(UserError, match="cache_side: the outputs of fc6 are no map"):
-        training.train_model(options(drawn_data, tmp_path / "run", *flags))
+        train(options(drawn_data, tmp_path / "run", *flags))
 
 
 def test_a_disk_without_room_for_the_cache(tmp_path, drawn_data, source, monkeypatch):
@@ -113,13 +119,13 @@ def test_a_disk_without_room_for_the_cache(tmp_path, drawn_data, source, monkeyp
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     flags = [f"--init_from={source}", "--freeze_up_to=block4_pool", "--cache_views=3"]
     with pytest.raises(UserError, match=r"need 0\.0 GB in .*cache, which has 0\.0 GB left: lower --cache_views"):
-        training.train_model(options(drawn_data, tmp_path / "run", *flags))
+        train(options(drawn_data, tmp_path / "run", *flags))
 
 
 def test_early_stop(tmp_path, drawn_data, capsys):
     # With the learning rate 0 no later epoch is better than the first.
     flags = ["--epochs=50", "--learning_rate=0", "--early_stop=2", "--schedule=cosine"]
-    training.train_model(options(drawn_data, tmp_path / "run", *flags))
+    train(options(drawn_data, tmp_path / "run", *flags))
     assert [entry["epoch"] for entry in history(tmp_path / "run")] == [1, 2, 3]
     assert "no better model in 2 epochs: finished" in capsys.readouterr().out
 
@@ -180,7 +186,7 @@ np.save(sys.argv[2], model.predict(np.load(sys.argv[3]), verbose=0))
 @pytest.mark.multiprocess
 def test_a_fine_tuned_model_loads_where_this_package_cannot_be_imported(tmp_path, drawn_data, source):
     flags = [f"--init_from={source}", "--freeze_up_to=block5_pool", "--cache_views=1", "--epochs=1"]
-    training.train_model(options(drawn_data, tmp_path / "run", *flags))
+    train(options(drawn_data, tmp_path / "run", *flags))
     best, images = tmp_path / "run" / "best.keras", np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3))
     np.save(tmp_path / "images.npy", images.astype(np.float32))
     arguments = [str(path) for path in (best, tmp_path / "posteriors.npy", tmp_path / "images.npy")]

@@ -1,7 +1,5 @@
 """Tests the scales of the paper's protocol, and that its methods are known everywhere."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -9,6 +7,8 @@ from vgg_keras.evaluation import tables
 from vgg_keras.inference import protocol
 from vgg_keras.inference.views import ViewSpec
 from vgg_keras.serving import model_card
+from vgg_keras.tasks.options import ProtocolOptions
+from vgg_keras.utils.options import flag_fields
 
 
 @pytest.mark.parametrize(
@@ -29,9 +29,7 @@ def test_scales_of_sections_4_1_and_4_2(train_scale, kind, expected):
 @pytest.mark.parametrize("method", protocol.METHODS)
 def test_every_method_is_known_wherever_methods_are_named(method):
     assert method in tables.METHOD_NAMES
-    choices = {field.name: field.metadata["choices"] for field in dataclasses.fields(protocol.ProtocolOptions)}[
-        "method"
-    ]
+    choices = {field.name: field.metadata["choices"] for field in flag_fields(ProtocolOptions)}["method"]
     for base_method in protocol.TestProtocol(method).base_methods():
         assert base_method in choices
         assert base_method in model_card.METHOD_DESCRIPTIONS

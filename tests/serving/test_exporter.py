@@ -15,12 +15,13 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from tests.helpers.evaluation_data import expected_posteriors
 from tests.helpers.nets import flower, small
 from tests.helpers.processes import run_killed_at, start_verb
+from tests.helpers.verbs import call_verb
+from vgg_keras import export
 from vgg_keras.inference.protocol import TestProtocol
 from vgg_keras.models import saving
 from vgg_keras.models.architectures import IMAGENET_MEAN_RGB
 from vgg_keras.serving import check_photos, exporter, servable
 from vgg_keras.serving.exporter import ExportConfig
-from vgg_keras.tasks import exporting
 from vgg_keras.tasks.options import ExportOptions
 from vgg_keras.utils.errors import UserError
 
@@ -93,7 +94,7 @@ def test_old_versions_are_removed(run, tmp_path, capsys):
         (tmp_path / "models" / str(version)).mkdir(parents=True)
         (tmp_path / "models" / str(version) / "saved_model.pb").touch()
     (tmp_path / "models" / "notes").mkdir()
-    exporting.export_model(ExportOptions(model=str(run), output_dir=str(tmp_path / "models"), keep=2))
+    call_verb(export.main, [f"--model={run}", f"--output_dir={tmp_path / 'models'}", "--keep=2"], ExportOptions)
     assert re.findall(r"removed version (\d+)", capsys.readouterr().out) == ["3", "20"]
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["100", "101", "notes"]
 

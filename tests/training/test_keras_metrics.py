@@ -64,11 +64,11 @@ def test_errors():
             ValidationMetrics(described)
     for flag in ("[]", "{", '{"CategoricalAccuracy": 3}'):
         with pytest.raises(UserError, match=r"--metrics=.* must be a JSON object, such as"):
-            TrainConfig(metrics=flag).metric_arguments()
+            TrainConfig(output_dir="x", metrics=flag).metric_arguments()
     with pytest.raises(
         UserError, match=r"--optimizer_args=3 must be a JSON object, such as '\{\"weight_decay\": 1e-4\}'"
     ):
-        TrainConfig(optimizer_args="3").optimizer_arguments()
+        TrainConfig(output_dir="x", optimizer_args="3").optimizer_arguments()
 
 
 @pytest.mark.multiprocess

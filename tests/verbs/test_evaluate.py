@@ -175,8 +175,8 @@ def test_models_that_cannot_be_tested(place, tmp_path):
     # It can be tested on crops, and the report explains why it has no maps.
     run(place, tmp_path / "e", "--test_scales=32", "--method=multi_crop", models=(tmp_path / "pooled.keras",))
     assert "Not drawn: pooled cannot be made" in (tmp_path / "e" / "report.md").read_text()
-    with pytest.raises(UserError, match=r"pooled\.keras has no run\.json beside it .*give --test_scales=Q"):
-        run(place, tmp_path / "f", "--method=center_crop", models=(tmp_path / "pooled.keras",))
+    with pytest.raises(UserError, match=r"pooled\.keras does not tell the scale .*--test_scales=multi depends"):
+        run(place, tmp_path / "f", "--method=center_crop", "--test_scales=multi", models=(tmp_path / "pooled.keras",))
     flat = keras.layers.Flatten()(inputs)
     branched = keras.layers.Add()([keras.layers.Dense(6)(flat), keras.layers.Dense(6)(flat)])
     keras.Model(inputs, branched, name="branched").save(tmp_path / "branched.keras")

@@ -35,7 +35,7 @@ def export_saved_model(options: ExportOptions, model: Path) -> ExportResult:
     exported = exporter.export(model, Path(options.output_dir), photos, _config(options))
     found = Agreement(**exporter.read_record(exported)["agreement"])
     row = (str(found.num_photos), str(found.same_top1), f"{found.largest_difference:.1e}")
-    title = "the exported model against the trained one"
+    title = f"the exported model against the trained one: {found}"
     return ExportResult(exported, model, ShownTable(title, _AGREEMENT_COLUMNS, [row]))
 
 

@@ -25,7 +25,7 @@ from vgg_keras.training.optimizers import OptimizerConfig, make_optimizers
 from vgg_keras.training.schedules import LearningRate, Schedule
 from vgg_keras.training.train_step import StepConfig, TrainStep
 from vgg_keras.training.trainer import Trainer
-from vgg_keras.utils import console, devices
+from vgg_keras.utils import console, devices, keras_compat
 from vgg_keras.utils.errors import UserError
 from vgg_keras.weights.formats import read_weights
 from vgg_keras.weights.transfer import transfer_weights
@@ -109,7 +109,6 @@ def build_train_step(
         UserError: the settings do not fit the net or the devices, or --init_from cannot be used.
     """
     keras.utils.set_random_seed(options.seed)
-    keras.mixed_precision.set_global_policy(precision)
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     step_config = StepConfig(
         batch_size=options.batch_size,
@@ -232,7 +231,8 @@ def train_model(options: TrainConfig) -> TrainingResult:
     data = open_data(options, chief)
     with datasets.broken_records(data):
         rgb = datasets.load_rgb_statistics(data, options.train_split)
-    train_step = build_train_step(options, len(data.label_names), rgb.mean.tolist(), strategy, precision)
+    with keras_compat.global_policy(precision):
+        train_step = build_train_step(options, len(data.label_names), rgb.mean.tolist(), strategy, precision)
     if chief:
         choices = {
             "strategy": f"{type(strategy).__name__} ({strategy_reason})",

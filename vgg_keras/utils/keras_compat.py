@@ -4,12 +4,13 @@ Keras 2.15 comes with TensorFlow 2.15, the last version that tensorflow-addons s
 versions of Keras are called generations.
 """
 
+import contextlib
 import json
 import platform
 import re
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -60,6 +61,21 @@ def build_optimizer(optimizer: keras.optimizers.Optimizer, variables: list) -> N
         optimizer.build(variables)
     else:
         optimizer._create_all_weights(variables)
+
+
+@contextlib.contextmanager
+def global_policy(name: str) -> Iterator[None]:
+    """Sets Keras's global dtype policy inside the context; layers keep the one with which they were made.
+
+    Args:
+        name: name of the policy, such as "mixed_bfloat16".
+    """
+    before = keras.mixed_precision.dtype_policy() if KERAS_3 else keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(name)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
 
 
 def register_addons(name: str) -> None:
