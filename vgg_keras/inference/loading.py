@@ -12,6 +12,7 @@ import keras
 from vgg_keras.inference.protocol import DENSE, TestProtocol, TrainedNet
 from vgg_keras.models import fully_convolutional, metadata, run_record, saving, vgg
 from vgg_keras.models.metadata import ModelMetadata
+from vgg_keras.utils import shell
 from vgg_keras.utils.errors import UserError
 
 
@@ -115,7 +116,7 @@ def _check_shapes(path: Path, net: keras.Model) -> None:
     if vgg.is_keras_applications_vgg(net):
         raise UserError(
             f"{path} is of keras.applications and takes blue first, the mean subtracted; make a net of it that takes "
-            f"RGB 0..255: python -m vgg_keras.pretrained --source={path} --output=NET.keras"
+            f"RGB 0..255: {shell.command('vgg_keras.pretrained', source=path, output='NET.keras')}"
         )
     if len(net.outputs) != 1 or len(net.output_shape) != 2:
         raise UserError(f"{path} gives {net.output_shape}; what is tested gives (batch, classes)")
