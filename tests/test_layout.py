@@ -14,8 +14,8 @@ from vgg_keras.utils import verb_list
 LEVELS = (
     {"vgg_keras.version": ()},
     {
-        "vgg_keras.utils": "arithmetic cli console devices display errors files hardware help_text keras_compat "
-        "metrics optional_imports options paths resumable_array shell verb_list"
+        "vgg_keras.utils": "arithmetic cli console devices display errors files flagfiles hardware help_text "
+        "keras_compat metrics optional_imports options paths resumable_array shell verb_list"
     },
     {
         "vgg_keras.data": "builders class_folders datasets imagenet input_pipeline labels manifest photo_files "
@@ -44,7 +44,7 @@ LEVELS = (
         "vgg_keras.tasks": "conversion description evaluation exporting options paper_tables prediction results "
         "serving_check training",
     },
-    {"vgg_keras.api": "functions nets score_map trained_model"},
+    {"vgg_keras.api": "exported_model functions keras_file_model loading nets score_map trained_model"},
     {
         "vgg_keras": (),
         "vgg_keras.__main__": (),

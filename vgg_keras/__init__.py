@@ -18,8 +18,9 @@ from vgg_keras.version import __version__
 
 if TYPE_CHECKING:
     from vgg_keras.api.functions import evaluate_model, export_model, train_model
+    from vgg_keras.api.loading import load
     from vgg_keras.api.nets import build, vgg11, vgg13, vgg16, vgg19
-    from vgg_keras.api.trained_model import TrainedModel, load
+    from vgg_keras.api.trained_model import TrainedModel
     from vgg_keras.data.datasets import open_data
 
 # Keras and TensorFlow read these when they are first imported. The nets use TensorFlow ops inside Keras layers, so no
@@ -35,7 +36,7 @@ _LAZY = {
     "vgg13": "vgg_keras.api.nets",
     "vgg16": "vgg_keras.api.nets",
     "vgg19": "vgg_keras.api.nets",
-    "load": "vgg_keras.api.trained_model",
+    "load": "vgg_keras.api.loading",
     "TrainedModel": "vgg_keras.api.trained_model",
     "open_data": "vgg_keras.data.datasets",
     "train_model": "vgg_keras.api.functions",

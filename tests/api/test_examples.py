@@ -17,7 +17,10 @@ PUBLIC = (
     "TrainedModel.score_map", "TrainedModel.features", "open_data", "build", "vgg11", "vgg13", "vgg16", "vgg19",
 )  # fmt: skip
 # Modules of the API; their examples are run above.
-API = {"vgg_keras.api.functions", "vgg_keras.api.nets", "vgg_keras.api.trained_model", "vgg_keras.data.datasets"}
+API = {
+    "vgg_keras.data.datasets",
+    *(f"vgg_keras.api.{name}" for name in ("functions", "loading", "nets", "trained_model")),
+}
 
 
 def examples(name: str) -> doctest.DocTest:

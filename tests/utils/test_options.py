@@ -12,7 +12,7 @@ from tests.helpers.paths import ROOT
 from vgg_keras.tasks.options import EvaluateOptions, PredictOptions
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.options import flag_fields, parse, shipped_configs
+from vgg_keras.utils.options import flag_fields, parse
 
 FLAGS = [(verb, field) for verb, options in VERBS.items() for field in flag_fields(options)]
 
@@ -20,28 +20,6 @@ FLAGS = [(verb, field) for verb, options in VERBS.items() for field in flag_fiel
 def test_what_stands_later_on_the_line_wins():
     options = parse(["--batch_size=1", "--flagfile=configs/quickstart.cfg", "--epochs=7"], TrainConfig)
     assert (options.batch_size, options.epochs) == (32, 7)
-
-
-def test_flag_files_beside_the_including_one_come_first(tmp_path, monkeypatch):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "base.cfg").write_text("--net=B  # a comment, and it's not closed\n\n--data_dir='a b'\n")
-    (tmp_path / "mine" / "run.cfg").write_text("--flagfile=base.cfg\n--output_dir=x\n")
-    monkeypatch.chdir(tmp_path)
-    options = parse(["--flagfile", "mine/run.cfg"], TrainConfig)
-    assert (options.net, options.data_dir) == ("B", "a b")
-
-
-def test_missing_and_circular_flag_files(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"flag file nowhere\.cfg not found; looked for nowhere\.cfg, "):
-        parse(["--flagfile=nowhere.cfg"], TrainConfig)
-    (tmp_path / "loop.cfg").write_text("--flagfile=loop.cfg\n")
-    with pytest.raises(UserError, match=r"loop\.cfg includes itself"):
-        parse(["--flagfile=loop.cfg"], TrainConfig)
-
-
-def test_the_shipped_configs_are_known_by_their_names():
-    assert {"configs/vgg16.cfg", "configs/tables/table3_vgg16.cfg"} <= set(shipped_configs())
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
-"""Loads a trained model to classify photos, draw class-score maps and compute features in Python."""
+"""Defines what every loaded model can do, whether it is a `.keras` file or an exported SavedModel."""
 
 import abc
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,20 +8,10 @@ import keras
 import numpy as np
 
 from vgg_keras.api.score_map import ScoreMap
-from vgg_keras.data.photo_files import BadImage
-from vgg_keras.inference import descriptors, image_inputs
+from vgg_keras.inference import image_inputs
 from vgg_keras.inference.image_inputs import ImageInput, ImageInputs, NamedPhoto
-from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictions import Prediction, best_labels
-from vgg_keras.inference.predictor import Predictor
-from vgg_keras.inference.protocol import CENTER_CROP, DENSE, METHODS, MULTI_CROP, TestProtocol
-from vgg_keras.models import fully_convolutional, run_record
-from vgg_keras.serving import exporter, versions
-from vgg_keras.serving.exported_model import ExportedSignatures
-from vgg_keras.utils.errors import UserError, did_you_mean
-from vgg_keras.utils.options import PathLike
-
-_METHODS = (DENSE, MULTI_CROP, CENTER_CROP)
+from vgg_keras.utils.errors import UserError
 
 
 class TrainedModel(abc.ABC):
@@ -72,7 +61,7 @@ class TrainedModel(abc.ABC):
         if top < 1:
             raise UserError(f"top={top} must be at least 1")
         photos = image_inputs.read_images(images)
-        rows = self._posteriors(photos, method, _scales_text(test_scales))
+        rows = self._posteriors(photos, method, scales_text(test_scales))
         found = [
             Prediction(photo.file, best_labels(row, self.labels, top)) for photo, row in zip(photos, rows, strict=True)
         ]
@@ -87,7 +76,7 @@ class TrainedModel(abc.ABC):
         >>> vgg.load("runs/drawn").posteriors("runs/drawn/samples").shape
         (8, 5)
         """
-        rows = self._posteriors(image_inputs.read_images(images), method, _scales_text(test_scales))
+        rows = self._posteriors(image_inputs.read_images(images), method, scales_text(test_scales))
         return rows[0] if image_inputs.is_single(images) else rows
 
     @abc.abstractmethod
@@ -148,163 +137,7 @@ class TrainedModel(abc.ABC):
         return f"{type(self).__name__}({str(self.path)!r}: {len(self.labels)} classes: {shown})"
 
 
-class KerasFileModel(TrainedModel):
-    """A model of a `.keras` file, which can be shown photos in every way of the paper.
-
-    Args:
-        path: a `.keras` file, or a run's folder.
-
-    Raises:
-        UserError: the file is missing or damaged, or does not take square RGB images.
-    """
-
-    def __init__(self, path: Path):
-        self._model = load_for_inference(path, TestProtocol(CENTER_CROP))
-        self.path, self.labels = self._model.path, self._model.label_names
-        self._predictors: dict[TestProtocol, Predictor] = {}
-
-    @property
-    def keras_model(self) -> keras.Model:
-        """The Keras model, from (B, S, S, 3) float32, RGB 0..255, to posteriors (B, classes)."""
-        return self._model.net
-
-    @functools.cached_property
-    def _map_net(self) -> keras.Model:
-        return fully_convolutional.convert(self._model.net)
-
-    def _predictor(self, protocol: TestProtocol) -> Predictor:
-        if protocol not in self._predictors:
-            model = self._model.at_scales(protocol)
-            map_net = self._map_net if protocol.method == DENSE else None
-            self._predictors[protocol] = Predictor(model, protocol, map_net=map_net)
-        return self._predictors[protocol]
-
-    def _posteriors(self, photos: Sequence[NamedPhoto], method: str | None, test_scales: str) -> np.ndarray:
-        predictor = self._predictor(TestProtocol(_require_method(method or DENSE), test_scales))
-        rows = [_named(photo, predictor.posteriors) for photo in photos]
-        return np.stack(rows)
-
-    def score_map(self, image: ImageInput, *, test_scale: int | None = None) -> ScoreMap:
-        """See `TrainedModel.score_map`."""
-        photo = image_inputs.single(image)
-        protocol = TestProtocol(DENSE, _scales_text(test_scale or ""))
-        (side, *_) = self._model.at_scales(protocol).test_scales
-        predictor = self._predictor(TestProtocol(DENSE, str(side), flip=False))
-        scores = _named(photo, predictor.score_map)
-        return ScoreMap(photo.pixels, scores, side, self._model.input_size, self.labels)
-
-    def features(
-        self, images: ImageInputs, layers: Sequence[str] = ("fc7",), *, test_scales: str | int | Sequence[int] = ""
-    ) -> dict[str, np.ndarray]:
-        """See `TrainedModel.features`."""
-        photos = image_inputs.read_images(images)
-        protocol = TestProtocol(DENSE, _scales_text(test_scales))
-        model = self._model.at_scales(protocol)
-        found = {}
-        for layer in [layers] if isinstance(layers, str) else layers:
-            describe = descriptors.PhotoDescriber(model, self._map_net, layer)
-            rows = np.stack([_named(photo, describe) for photo in photos])
-            found[layer] = rows[0] if image_inputs.is_single(images) else rows
-        return found
-
-
-class ExportedModel(TrainedModel):
-    """A model that `export` wrote as a SavedModel; it is shown photos in the way that was chosen then.
-
-    Args:
-        version: folder of the version.
-
-    Raises:
-        UserError: the folder holds no SavedModel that `export` wrote.
-    """
-
-    def __init__(self, version: Path):
-        self.path, self._record = version, exporter.read_record(version)
-        self._signatures = ExportedSignatures(version)
-        self.labels = self._signatures.label_names
-
-    @property
-    def keras_model(self) -> keras.Model:
-        """Raises a UserError: a SavedModel holds a graph, and no Keras model."""
-        raise UserError(f"{self.path} is a SavedModel, which holds no Keras model; load {self._record['source']}")
-
-    def _posteriors(self, photos: Sequence[NamedPhoto], method: str | None, test_scales: str) -> np.ndarray:
-        self._require_same(method, test_scales)
-        return np.stack([self._signatures.posterior(photo.pixels) for photo in photos])
-
-    def _require_same(self, method: str | None, test_scales: str) -> None:
-        exported = ",".join(map(str, self._record["test_scales"]))
-        for name, asked, have in (("method", method, self._record["method"]), ("test_scales", test_scales, exported)):
-            if asked and asked != have:
-                raise UserError(
-                    f"{self.path} was exported with {name}={have}, and cannot be shown photos with {name}={asked}; "
-                    f"load the model that it was exported from, {self._record['source']}"
-                )
-
-    def score_map(self, image: ImageInput, *, test_scale: int | None = None) -> ScoreMap:
-        """See `TrainedModel.score_map`."""
-        photo = image_inputs.single(image)
-        side = test_scale or self._record["test_scales"][0]
-        if side < self._record["input_size"]:
-            raise UserError(f"test_scale={side} must be at least {self._record['input_size']}, the side of the input")
-        scores = self._signatures.score_map(photo.pixels, side)
-        return ScoreMap(photo.pixels, scores, side, self._record["input_size"], self.labels)
-
-    def features(
-        self, images: ImageInputs, layers: Sequence[str] = ("fc7",), *, test_scales: str | int | Sequence[int] = ""
-    ) -> dict[str, np.ndarray]:
-        """See `TrainedModel.features`; an exported model has those of its penultimate layer alone."""
-        names = [layers] if isinstance(layers, str) else list(layers)
-        if names != ["fc7"]:
-            raise UserError(f"{self.path} was exported with the features of fc7 alone; load {self._record['source']}")
-        self._require_same(None, _scales_text(test_scales))
-        photos = image_inputs.read_images(images)
-        rows = np.stack([self._signatures.features(photo.pixels) for photo in photos])
-        return {"fc7": rows[0] if image_inputs.is_single(images) else rows}
-
-
-def load(path: PathLike) -> TrainedModel:
-    """Loads a trained model.
-
-    >>> import vgg_keras as vgg
-    >>> vgg.load("runs/drawn").labels
-    ['daisy', 'dandelion', 'rose', 'sunflower', 'tulip']
-
-    Args:
-        path: a run's folder, whose best model is loaded; a `.keras` file; or an exported SavedModel, the folder of its
-            versions (the newest is loaded) or of one version.
-
-    Raises:
-        UserError: there is no such model, or it cannot be read.
-    """
-    found = Path(path).expanduser()
-    if (found / exporter.MAIN_FILE).is_file():
-        return ExportedModel(found)
-    if found.is_dir() and not (found / run_record.BEST_MODEL).exists():
-        if versions.numbers(found):
-            return ExportedModel(versions.newest(found))
-        raise UserError(f"{found} holds neither {run_record.BEST_MODEL} of a run nor versions of an exported model")
-    if not found.exists():
-        beside = [entry.name for entry in found.parent.iterdir()] if found.parent.is_dir() else []
-        raise UserError(f"{found} does not exist{did_you_mean(found.name, beside)}")
-    return KerasFileModel(found)
-
-
-def _named(photo: NamedPhoto, compute):
-    """Calls a function of a photo's pixels, and names the photo in its error."""
-    try:
-        return compute(photo.pixels)
-    except BadImage as error:
-        raise UserError(f"{photo.file or 'an image'}: {error}") from error
-
-
-def _require_method(method: str) -> str:
-    if method not in _METHODS:
-        raise UserError(f"method={method} must be one of {', '.join(_METHODS)}{did_you_mean(method, METHODS)}")
-    return method
-
-
-def _scales_text(test_scales: str | int | Sequence[int]) -> str:
+def scales_text(test_scales: str | int | Sequence[int]) -> str:
     """Returns test scales as `--test_scales` takes them: "256,288"."""
     if isinstance(test_scales, str):
         return test_scales

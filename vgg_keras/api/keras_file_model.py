@@ -1,0 +1,97 @@
+"""Loads a `.keras` file, which can be shown photos in every way of the paper."""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import keras
+import numpy as np
+
+from vgg_keras.api.score_map import ScoreMap
+from vgg_keras.api.trained_model import TrainedModel, scales_text
+from vgg_keras.data.photo_files import BadImage
+from vgg_keras.inference import descriptors, image_inputs
+from vgg_keras.inference.image_inputs import ImageInput, ImageInputs, NamedPhoto
+from vgg_keras.inference.loading import load_for_inference
+from vgg_keras.inference.predictor import Predictor
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE, MULTI_CROP, TestProtocol
+from vgg_keras.models import fully_convolutional
+from vgg_keras.utils.errors import UserError, did_you_mean
+
+_METHODS = (DENSE, MULTI_CROP, CENTER_CROP)
+ResultT = TypeVar("ResultT")
+
+
+class KerasFileModel(TrainedModel):
+    """A model of a `.keras` file, which can be shown photos in every way of the paper.
+
+    Args:
+        path: a `.keras` file, or a run's folder.
+
+    Raises:
+        UserError: the file is missing or damaged, or does not take square RGB images.
+    """
+
+    def __init__(self, path: Path):
+        self._model = load_for_inference(path, TestProtocol(CENTER_CROP))
+        self.path, self.labels = self._model.path, self._model.label_names
+        self._predictors: dict[TestProtocol, Predictor] = {}
+
+    @property
+    def keras_model(self) -> keras.Model:
+        """The Keras model, from (B, S, S, 3) float32, RGB 0..255, to posteriors (B, classes)."""
+        return self._model.net
+
+    @functools.cached_property
+    def _map_net(self) -> keras.Model:
+        return fully_convolutional.convert(self._model.net)
+
+    def _predictor(self, protocol: TestProtocol) -> Predictor:
+        if protocol not in self._predictors:
+            model = self._model.at_scales(protocol)
+            map_net = self._map_net if protocol.method == DENSE else None
+            self._predictors[protocol] = Predictor(model, protocol, map_net=map_net)
+        return self._predictors[protocol]
+
+    def _posteriors(self, photos: Sequence[NamedPhoto], method: str | None, test_scales: str) -> np.ndarray:
+        predictor = self._predictor(TestProtocol(_require_method(method or DENSE), test_scales))
+        rows = [_named(photo, predictor.posteriors) for photo in photos]
+        return np.stack(rows)
+
+    def score_map(self, image: ImageInput, *, test_scale: int | None = None) -> ScoreMap:
+        """See `TrainedModel.score_map`."""
+        photo = image_inputs.single(image)
+        protocol = TestProtocol(DENSE, scales_text(test_scale or ""))
+        (side, *_) = self._model.at_scales(protocol).test_scales
+        predictor = self._predictor(TestProtocol(DENSE, str(side), flip=False))
+        scores = _named(photo, predictor.score_map)
+        return ScoreMap(photo.pixels, scores, side, self._model.input_size, self.labels)
+
+    def features(
+        self, images: ImageInputs, layers: Sequence[str] = ("fc7",), *, test_scales: str | int | Sequence[int] = ""
+    ) -> dict[str, np.ndarray]:
+        """See `TrainedModel.features`."""
+        photos = image_inputs.read_images(images)
+        protocol = TestProtocol(DENSE, scales_text(test_scales))
+        model = self._model.at_scales(protocol)
+        found = {}
+        for layer in [layers] if isinstance(layers, str) else layers:
+            describe = descriptors.PhotoDescriber(model, self._map_net, layer)
+            rows = np.stack([_named(photo, describe) for photo in photos])
+            found[layer] = rows[0] if image_inputs.is_single(images) else rows
+        return found
+
+
+def _named(photo: NamedPhoto, compute: Callable[[np.ndarray], ResultT]) -> ResultT:
+    """Calls a function of a photo's pixels, and names the photo in its error."""
+    try:
+        return compute(photo.pixels)
+    except BadImage as error:
+        raise UserError(f"{photo.file or 'an image'}: {error}") from error
+
+
+def _require_method(method: str) -> str:
+    if method not in _METHODS:
+        raise UserError(f"method={method} must be one of {', '.join(_METHODS)}{did_you_mean(method, _METHODS)}")
+    return method

@@ -1,0 +1,75 @@
+"""Finds flag files from any folder, and replaces `--flagfile=X` by the flags in X."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from vgg_keras.utils.errors import UserError, near_name
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+# Folders of the shipped flag files: inside an installed package, or beside it in a checkout.
+_SHIPPED_CONFIGS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
+_FLAGFILE = ("--flagfile", "-flagfile")
+
+
+def shipped_configs() -> list[str]:
+    """Returns the names of the flag files that come with the package, such as "configs/vgg16.cfg"."""
+    found = {
+        f"configs/{path.relative_to(folder).as_posix()}"
+        for folder in _SHIPPED_CONFIGS
+        for path in (folder.rglob("*.cfg") if folder.is_dir() else ())
+    }
+    return sorted(found)
+
+
+def find_flagfile(name: str, including_folder: Path | None = None) -> Path:
+    """Finds a flag file: beside the file that includes it, in the working folder, or among the shipped `configs/`.
+
+    absl alone searches the working folder only: a config that includes another would work from one folder only.
+
+    Args:
+        name: path of the flag file, relative to one of these folders, or absolute.
+        including_folder: folder of the flag file that includes it, if one does.
+
+    Raises:
+        UserError: none of the folders has the file.
+    """
+    path = Path(name).expanduser()
+    shipped = Path(*path.parts[1:]) if path.parts[:1] == ("configs",) else path
+    candidates = [including_folder / path] if including_folder else []
+    candidates += [path, *(folder / shipped for folder in _SHIPPED_CONFIGS)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    by_stem = {Path(config).stem: config for config in shipped_configs()}
+    near = near_name(path.stem, by_stem)
+    hint = f"did you mean --flagfile={by_stem[near]}?" if near else f"looked for {', '.join(map(str, candidates))}"
+    raise UserError(f"flag file {name} not found; {hint}")
+
+
+def expand_flagfiles(
+    argv: Sequence[str], including_folder: Path | None = None, _open_files: tuple[Path, ...] = ()
+) -> list[str]:
+    """Replaces each `--flagfile=X` by the flags in X, at the same position, so that later flags override earlier ones.
+
+    Args:
+        argv: the arguments, without the program's name.
+        including_folder: folder of the flag file that the arguments come from, if they come from one.
+
+    Raises:
+        UserError: a flag file is missing, or includes itself.
+    """
+    expanded: list[str] = []
+    arguments = iter(argv)
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name not in _FLAGFILE:
+            expanded.append(argument)
+            continue
+        path = find_flagfile(value if equals else next(arguments, ""), including_folder).resolve()
+        if path in _open_files:
+            raise UserError(f"flag file {path} includes itself")
+        # comments=True drops the text after a '#'; quotes keep values with spaces together.
+        lines = shlex.split(path.read_text(encoding="utf-8"), comments=True)
+        expanded += expand_flagfiles(lines, path.parent, (*_open_files, path))
+    return expanded
