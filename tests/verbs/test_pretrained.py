@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+import vgg_keras as vgg
 from tests.helpers.torch_net import CLASSES, images, torch_forward, torch_save, torch_state
 from tests.helpers.verbs import call_verb
 from vgg_keras import pretrained
@@ -69,3 +70,17 @@ def test_training_starts_from_it_with_its_mean(source, drawn_data, run_verb, tmp
     code, _, stderr = run_verb("vgg_keras.train", *flags[:-2], "--init_from=text.pth", "--output_dir=other")
     assert code == 1
     assert "error: text.pth is missing" in stderr
+
+
+@pytest.mark.parametrize(("num_classes", "known"), [(1000, True), (10, False)])
+def test_a_model_of_imagenets_classes_knows_their_names(num_classes, known, tmp_path):
+    theirs = keras.applications.VGG16(weights=None, input_shape=(32, 32, 3), classes=num_classes)
+    theirs.save(tmp_path / "theirs.h5")
+    run(tmp_path / "theirs.h5", tmp_path / "ours.keras")
+    model = vgg.load(tmp_path / "ours.keras")
+    assert len(model.labels) == num_classes
+    # Class 878 is n04505470 in the official list.
+    expected = {0: "tench", 281: "tabby", 878: "typewriter keyboard", 999: "toilet tissue"}
+    for index, name in expected.items():
+        if index < num_classes:
+            assert model.labels[index] == (name if known else f"class {index}")
