@@ -29,14 +29,16 @@ from vgg_keras.utils.options import Options, option
 class PrepareOptions(Options):
     """Flags of every verb of `data_prep` that writes records."""
 
-    output_dir: str = option("", "folder of the data set; must be missing or empty", required=True)
+    output_dir: str = option("", "folder of the data set; must be missing or empty", required=True, group="output")
     resize_smallest_side: int = option(
-        0, "shrink larger images to this smallest side, in pixels; 0 keeps them", lower=0
+        0, "shrink larger images to this smallest side, in pixels; 0 keeps them", lower=0, group="output"
     )
     num_workers: int = option(
-        0, "number of decoding processes; 0: one for each core; 1: the verb's own process decodes", lower=0
+        0, "number of decoding processes; 0: one for each core; 1: the verb's own process decodes", lower=0, group="run"
     )
-    skip_bad_images: bool = option(False, f"leave out images that do not decode, and list them in {BAD_IMAGES}")
+    skip_bad_images: bool = option(
+        False, f"leave out images that do not decode, and list them in {BAD_IMAGES}", group="input"
+    )
 
 
 @contextlib.contextmanager

@@ -28,9 +28,9 @@ class FlowersOptions(PrepareOptions):
     """Flags of `data_prep.flowers`."""
 
     archive: str = option(
-        "", "flower_photos.tgz; without it the official archive is downloaded and its SHA-256 checked"
+        "", "flower_photos.tgz; without it the official archive is downloaded and its SHA-256 checked", group="input"
     )
-    image_pattern: str = option("*.jpg", "glob for the photos' file names")
+    image_pattern: str = option("*.jpg", "glob for the photos' file names", group="input")
 
 
 def download() -> Path:

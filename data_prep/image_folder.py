@@ -41,12 +41,14 @@ _RECIPES = (
 class ImageFolderOptions(PrepareOptions):
     """Flags of `data_prep.image_folder`."""
 
-    source_dir: str = option("", "the folder of class folders", required=True)
-    image_pattern: str = option("", "glob for the images' file names; empty takes the usual image suffixes")
-    validation_fraction: float = option(
-        0.1, "fraction of the photos that becomes the validation split", lower=0.0, upper=1.0
+    source_dir: str = option("", "the folder of class folders", required=True, group="input")
+    image_pattern: str = option(
+        "", "glob for the images' file names; empty takes the usual image suffixes", group="input"
     )
-    as_is: bool = option(False, "take the folder as it is, even if it looks one level too high")
+    validation_fraction: float = option(
+        0.1, "fraction of the photos that becomes the validation split", lower=0.0, upper=1.0, group="input"
+    )
+    as_is: bool = option(False, "take the folder as it is, even if it looks one level too high", group="input")
 
 
 def _listing(folder: Folder) -> Listing:

@@ -37,8 +37,10 @@ _RECIPE = Recipe("train net D on it", {"flagfile": "configs/vgg16.cfg"})
 class ImageNetOptions(PrepareOptions):
     """Flags of `data_prep.imagenet`."""
 
-    source_dir: str = option("", "the folder with the official tars", required=True)
-    image_pattern: str = option("*", "glob for the images' file names, such as n015*, to make a smaller set")
+    source_dir: str = option("", "the folder with the official tars", required=True, group="input")
+    image_pattern: str = option(
+        "*", "glob for the images' file names, such as n015*, to make a smaller set", group="input"
+    )
 
 
 def validation_synsets() -> list[str]:

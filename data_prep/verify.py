@@ -20,7 +20,7 @@ from vgg_keras.utils.options import Options, option
 class VerifyOptions(Options):
     """Flags of `data_prep.verify`."""
 
-    data_dir: str = option("", "a data set in TFDS format", required=True)
+    data_dir: str = option("", "a data set in TFDS format", required=True, group="input")
 
 
 def shard_problems(shard: Path, num_records: int, data) -> Iterator[str]:

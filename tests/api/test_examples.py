@@ -45,6 +45,7 @@ def place(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.generations
 @pytest.mark.parametrize("name", PUBLIC)
 def test_the_example_of_each_public_function_runs(name, place, monkeypatch, capfd):
     monkeypatch.chdir(place)

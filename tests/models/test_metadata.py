@@ -15,6 +15,8 @@ from vgg_keras.models.metadata import ModelMetadata
 from vgg_keras.models.vgg import build
 from vgg_keras.utils.errors import UserError
 
+pytestmark = pytest.mark.generations
+
 KNOWN = ModelMetadata("A", "48,64", ("n1", "n2", "n3"), ("Gänse", "a, b", "tulip"))
 
 

@@ -12,7 +12,8 @@ from vgg_keras.training.pictures import filter_grid, training_image_grid
 from vgg_keras.utils.display import has_top5_error
 from vgg_keras.utils.files import write_atomically
 
-TRAINING, VALIDATION = SPLITS = ("training", "validation")
+TRAINING, VALIDATION = "training", "validation"
+SPLITS = (TRAINING, VALIDATION)
 _FILES = "events.out.tfevents.*"
 
 

@@ -24,12 +24,13 @@ _NAME_WIDTH, _MAX_WIDTH = 26, 110
 
 
 def grouped(options_class: type[Options]) -> dict[str, list[dataclasses.Field]]:
-    """Returns the fields of a verb's options by group, in the order in which they are shown."""
+    """Returns the fields of a verb's options by group, in the order in which they are shown: required ones first."""
     groups: dict[str, list[dataclasses.Field]] = {}
     for field in flag_fields(options_class):
         groups.setdefault(field.metadata["group"] or _LAST_GROUP, []).append(field)
     order = [*(group for group in GROUPS if group in groups), *(group for group in groups if group not in GROUPS)]
-    return {group: groups[group] for group in order}
+    # sorted() keeps the order of the others.
+    return {group: sorted(groups[group], key=lambda field: not field.metadata["required"]) for group in order}
 
 
 def flag_name(field: dataclasses.Field) -> str:
