@@ -87,6 +87,14 @@ def test_further_arguments(layers):
         OptimizerConfig("adam", 0.1, arguments={"nonsense": 1}).make()
 
 
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_gradients_are_clipped_by_the_length_of_all_together(precision, layers):
+    choice = OptimizerConfig("sgd", 1.0, 0.0, {"global_clipnorm": 1.0})
+    stepping = optimizers.make_optimizers(choice, layers, precision=precision)
+    # The gradient (30, 40) has the length 50.
+    np.testing.assert_allclose(_weights_after(layers, stepping, [(30.0, 40.0)]), [-0.6, -0.8], rtol=1e-5)
+
+
 def test_an_addons_name_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_addons", None)
     with pytest.raises(UserError, match=r"Addons>SGDW is of tensorflow-addons .*pip install 'vgg_keras\[addons\]'"):
