@@ -158,3 +158,19 @@ def test_a_client_of_the_server(place):
         exec(compile(code.replace("http://localhost:8501", url), "documentation", "exec"), {})
     line = r" kind [a-f] 0\.\d+\n"
     assert re.fullmatch(rf"photo\.jpg{line}another\.png{line}", printed.getvalue())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "word"), [("README.md", "descriptors for another"), ("api.md", "keras_model = ")])
+def test_the_python_api_as_documented(page, word, place, capsys):
+    (place / "runs" / "flowers").rename(place / "runs" / "quickstart")
+    (place / "photo.jpg").write_bytes(photo(1, (90, 80)))
+    (place / "another.png").write_bytes(encode(picture(70, 90), format="PNG"))
+    (code,) = [block.code for block in documentation.blocks("python") if block.page.name == page and word in block.code]
+    # The training of a whole net is left out. The net of the test has another scale than that of the quickstart.
+    code = code.partition("result = ")[0].replace('test_scales="256"', "test_scales=(64, 96)")
+    names: dict = {}
+    exec(compile(code, page, "exec"), names)
+    assert names["vectors"]["fc7"].shape == (1, 256)
+    assert names["score_map"].scores.shape[2] == len(CLASSES)
+    assert "class 0" in capsys.readouterr().out
