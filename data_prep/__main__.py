@@ -3,4 +3,4 @@
 from vgg_keras.utils import verb_list
 
 if __name__ == "__main__":
-    print(verb_list.listing(["data_prep"]))
+    verb_list.run("data_prep", ("data_prep",))

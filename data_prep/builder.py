@@ -6,19 +6,16 @@ import contextlib
 import dataclasses
 import multiprocessing
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import tqdm
-
 from data_prep.image_preparation import Preparation, PreparedImage, make_preparer
-from data_prep.sources import RawImage, Source
+from data_prep.sources import RawImage, Source, some_names
 from data_prep.summary import BAD_IMAGES, DatasetSummary, SplitSummary
 from vgg_keras.data import rgb_statistics
 from vgg_keras.data.labels import label_files
-from vgg_keras.utils import paths
+from vgg_keras.utils import cli, console, paths
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.hardware import cpu_count
@@ -91,7 +88,7 @@ class _SplitWriter:
                 yield raw.key, self._record(raw, result)
             else:
                 self.bad_images.append(f"{self.split}\t{raw.key}\t{result}")
-                tqdm.tqdm.write(f"{self.split}: {raw.key} does not decode: {result}", file=sys.stderr)
+                console.warn(f"{self.split}: {raw.key} does not decode: {result}")
         self.summary.seconds = time.monotonic() - started
         if not self.summary.images_by_class:
             raise UserError(f"{self.split}: no images" + (" that decode" if keys else ""))
@@ -119,7 +116,7 @@ def _check(
         seen = writer.summary.images_by_class
         empty = [name for index, name in enumerate(source.class_names) if not seen[index]]
         if empty and split == "train" and not allow_empty_classes:
-            raise UserError(f"{split}: no images of class {', '.join(empty)}")
+            raise UserError(f"{split}: no images of class {some_names(empty)}")
 
 
 def _write_side_files(source: Source, writers: dict[str, _SplitWriter], folder: Path) -> None:
@@ -158,7 +155,8 @@ def write_dataset(
             `skip_bad_images` is off, a key appears twice, or a split or class is empty.
     """
     # Imported here, since worker processes import this module too and must not load TensorFlow.
-    from data_prep import records
+    with cli.loading_libraries():
+        from data_prep import records
 
     output_dir = paths.new_folder("output_dir", options.output_dir)
     incomplete = output_dir.with_name(output_dir.name + ".incomplete")

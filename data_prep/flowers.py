@@ -42,7 +42,8 @@ def download() -> Path:
     Raises:
         UserError: the archive cannot be downloaded, or is not the official file.
     """
-    import keras  # imported here: only a download needs it, and the import takes seconds
+    with cli.loading_libraries():
+        import keras  # imported here: only a download needs it, and the import takes seconds
 
     try:
         return Path(keras.utils.get_file("flower_photos.tgz", URL, file_hash=SHA256, hash_algorithm="sha256"))

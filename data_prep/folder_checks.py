@@ -1,19 +1,11 @@
 """Checks that a folder of photos has its class folders where they are expected, and explains what it holds instead."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+from data_prep.sources import some_names
 from vgg_keras.data.class_folders import SPLIT_NAMES, Folder, find_sources, is_too_high, split_folders
 from vgg_keras.utils.errors import UserError, near_name
 from vgg_keras.utils.shell import flag
-
-# Number of names in a message; more are counted.
-_MAX_NAMES = 6
-
-
-def _some(names: Sequence[str]) -> str:
-    """Returns a list of names, shortened if it is long."""
-    more = len(names) - _MAX_NAMES
-    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _photos(number: int) -> str:
@@ -50,7 +42,7 @@ def find_splits(folder: Folder, note: Callable[[str], None]) -> dict[str, Folder
         note(f"{folder.path}: no folder of validation photos, so some of {splits['train'].path} are taken")
     beside = [inside.name for inside in folder.classes if inside.name.lower() not in SPLIT_NAMES]
     if beside:
-        note(f"{folder.path}: left out {_some(beside)}, since these are no splits")
+        note(f"{folder.path}: left out {some_names(beside)}, since these are no splits")
     return splits
 
 
@@ -77,7 +69,7 @@ def note_what_is_left_out(folder: Folder, note: Callable[[str], None]) -> None:
 def _describe(class_folder: Folder) -> str:
     """Returns the name of a class folder, its number of photos, and the folders that they lie in."""
     inside = [folder.name for folder in class_folder.classes]
-    where = f" in {'the folders' if len(inside) > 1 else 'the folder'} {_some(inside)}" if inside else ""
+    where = f" in {'the folders' if len(inside) > 1 else 'the folder'} {some_names(inside)}" if inside else ""
     return f"{class_folder.name} ({_photos(class_folder.num_photos)}{where})"
 
 
@@ -91,7 +83,7 @@ def _way_out(folder: Folder, divided: bool) -> str:
         return f"move the class folders up into {folder.path}"
     sources = [flag("source_dir", source.path) for source in find_sources(folder)]
     if sources:
-        return f"use {'one of ' if len(sources) > 1 else ''}{_some(sources)}"
+        return f"use {'one of ' if len(sources) > 1 else ''}{some_names(sources)}"
     return "put the photos of each class directly into its folder"
 
 
@@ -114,7 +106,7 @@ def check_level(folder: Folder, *, divided: bool, as_is: bool) -> None:
         raise UserError(f"{where}: its {_photos(len(folder.photos))} lie in no class folders{above}")
     if as_is or not classes or not is_too_high(folder):
         return
-    described = _some([_describe(class_folder) for class_folder in classes])
+    described = some_names([_describe(class_folder) for class_folder in classes])
     if len(classes) == 1 and not classes[0].classes:
         raise UserError(
             f"{where} holds one class alone, {described}; add a folder of photos for each other class, or take it as "
@@ -145,7 +137,7 @@ def check_same_classes(train: Folder, other: Folder) -> None:
         f"{name} (near {similar})" if (similar := near_name(name, missing)) else name
         for name in sorted(other_names - names)
     ]
-    only = [f"only {split.name} has {_some(some)}" for split, some in ((other, unknown), (train, missing)) if some]
+    only = [f"only {split.name} has {some_names(some)}" for split, some in ((other, unknown), (train, missing)) if some]
     raise UserError(
         f"{other.path} and {train.path} differ in classes: {'; '.join(only)}; "
         "each split needs a folder of the same name for each class"

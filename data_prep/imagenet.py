@@ -45,7 +45,8 @@ class ImageNetOptions(PrepareOptions):
 
 def validation_synsets() -> list[str]:
     """Returns the synsets of the 50,000 validation images, in the images' order, from a file of tensorflow-datasets."""
-    import tensorflow_datasets as tfds
+    with cli.loading_libraries():
+        import tensorflow_datasets as tfds
 
     path = tfds.core.tfds_path("datasets/imagenet2012/validation_labels.txt")
     return path.read_text().split()

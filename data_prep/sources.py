@@ -19,6 +19,10 @@ from vgg_keras.utils.errors import UserError, reason
 _SPLIT_SALT = "1795"
 
 
+# Number of names up to which a message gives all of them.
+_MAX_NAMES = 6
+
+
 class RawImage(NamedTuple):
     """An encoded image of a source.
 
@@ -52,6 +56,12 @@ class Source:
     label_names: Sequence[str]
     splits: Mapping[str, Callable[[], Iterable[RawImage]]]
     num_images: Mapping[str, int | None]
+
+
+def some_names(names: Sequence[str]) -> str:
+    """Returns a list of names for a message, shortened if it is long."""
+    more = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def assign_split(file_name: str, validation_fraction: float = 0.1) -> str:
@@ -150,7 +160,7 @@ class Listing:
         counts = Counter(name for name, _ in files)
         empty = [name for name in class_names if not counts[name]]
         if empty:
-            raise UserError(f"{origin}: no images of class {', '.join(empty)}; add some, or remove the folder")
+            raise UserError(f"{origin}: no images of class {some_names(empty)}; is it the right folder?")
         twice = [key for key, count in Counter(key for _, key in files).items() if count > 1]
         if twice:
             raise UserError(f"{origin}: {twice[0]} appears more than once ({len(twice)} duplicate keys in all)")

@@ -70,8 +70,8 @@ def main(options: VerifyOptions) -> None:
     Raises:
         UserError: the data set cannot be opened, or a record is broken or missing.
     """
-    from vgg_keras.data import datasets
-
+    with cli.loading_libraries():
+        from vgg_keras.data import datasets
     data = datasets.open_data(options.data_dir)
     problems: list[str] = []
     num_records = 0

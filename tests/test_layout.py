@@ -127,8 +127,7 @@ def test_below_the_verbs_nothing_prints():
     # All but the last print for the verbs; the local server reports to the process that started it.
     allowed = {
         "vgg_keras.utils.cli",
-        "vgg_keras.__main__",
-        "data_prep.__main__",
+        "vgg_keras.utils.verb_list",
         "data_prep.summary",
         "vgg_keras.serving.local_server",
     }

@@ -3,4 +3,4 @@
 from vgg_keras.utils import verb_list
 
 if __name__ == "__main__":
-    print(verb_list.listing())
+    verb_list.run("vgg_keras", tuple(verb_list.VERBS))

@@ -73,3 +73,11 @@ def test_the_other_examples_run(module):
     for test in doctest.DocTestFinder(exclude_empty=True).find(sys.modules[module]):
         if test.examples:
             run(test)
+
+
+def test_options_that_do_not_exist_or_cannot_be_used(tmp_path):
+    with pytest.raises(vgg.UserError, match="lr is not an option; did you mean learning_rate"):
+        vgg.train_model(output_dir="x", lr=0.1)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(vgg.UserError, match=r"file exists and is a file; remove it or choose another"):
+        vgg.train_model(output_dir=tmp_path / "file", dataset="drawn_flowers")

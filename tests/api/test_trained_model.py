@@ -113,7 +113,15 @@ def test_images_of_every_kind(place, model):
     expected = model.posteriors(PHOTOS[0])
     decoded = np.asarray(Image.open(io.BytesIO(PHOTOS[0])))
     path = place / "photos" / "0.jpg"
-    for image in (path, str(path), Image.open(path), decoded, decoded.astype(np.float32), decoded.astype(int)):
+    for image in (
+        path,
+        str(path),
+        bytearray(PHOTOS[0]),
+        Image.open(path),
+        decoded,
+        decoded.astype(np.float32),
+        decoded.astype(int),
+    ):
         assert model.posteriors(image) == pytest.approx(expected, abs=1e-6)
     several = [path, PHOTOS[0], decoded, str(place / "photos" / "0*")]
     assert model.posteriors(several) == pytest.approx(np.stack([expected] * 4), abs=1e-6)
@@ -134,6 +142,11 @@ def test_images_of_every_kind(place, model):
         (np.full((5, 5, 3), np.nan), "values that are no numbers"),
         (np.zeros((5, 5, 4)), r"must be \(H, W\), \(H, W, 1\) or \(H, W, 3\); received \(5, 5, 4\)"),
         (np.zeros((1, 20000, 3), np.uint8), "is too long and thin"),
+        ([], "there are no images: the list is empty"),
+        (np.zeros((0, 5, 5, 3), np.uint8), "there are no images"),
+        ("", "the path of an image is empty"),
+        (None, "must be a path, bytes, a Pillow image or an array; received NoneType"),
+        (Image.new("RGB", (0, 5)), "is empty: 0x5 pixels"),
         ([3], "must be a path, bytes, a Pillow image or an array; received int"),
     ],
 )

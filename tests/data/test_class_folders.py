@@ -112,3 +112,13 @@ def test_a_folder_that_is_too_high(make, files, expected):
 def test_find_sources(make, files, expected):
     root = make(*files.split())
     assert names([source.path for source in find_sources(root)], root) == expected
+
+
+def test_links_to_folders_above_are_left_out(tmp_path):
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    (tmp_path / "photos" / "a" / "1.jpg").write_bytes(b"")
+    (tmp_path / "photos" / "itself").symlink_to(".")
+    (tmp_path / "photos" / "a" / "above").symlink_to("..")
+    found = list_folder(tmp_path / "photos")
+    assert (found.num_photos, [folder.name for folder in found.folders]) == (1, ["a"])
+    assert [path.name for path in found.left_out] == ["itself"]

@@ -51,7 +51,8 @@ def test_workers_change_nothing(tmp_path):
 
 def test_bad_images_are_all_named_and_nothing_is_written(tmp_path, capsys):
     images = [("good", encode()), ("empty", b""), ("text", b"text")]
-    with pytest.raises(UserError, match=r"2 images do not decode .*--skip_bad_images"):
+    message = r"2 images do not decode .*--skip_bad_images"
+    with console.speaking(True), pytest.raises(UserError, match=message):
         write(make_source(images), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
     stderr = capsys.readouterr().err

@@ -74,3 +74,36 @@ def test_metadata_that_does_not_fit(model, tmp_path):
     saving.save_model(model, tmp_path / "a.keras", ModelMetadata(label_names=("one", "two")))
     with pytest.raises(UserError, match=r"a\.keras names 2 classes, the model has 3"):
         metadata.read(tmp_path / "a.keras", 3)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "message"),
+    [
+        ([], r"its metadata is damaged: \[\]"),
+        ({"label_names": None}, "its metadata is damaged: label_names is None"),
+        ({"label_names": "abc"}, "its metadata is damaged: label_names is 'abc'"),
+        ({"label_names": [1, 2, 3]}, "its metadata is damaged: label_names is"),
+        ({"train_scale": 256}, "its metadata is damaged: train_scale is 256"),
+        ({"train_scale": "large"}, "its metadata is damaged: train_scale is 'large'"),
+    ],
+)
+def test_damaged_metadata(damaged, message, model, tmp_path):
+    write_member(model, tmp_path / "a.keras", damaged)
+    with pytest.raises(UserError, match=message):
+        metadata.read(tmp_path / "a.keras", 3)
+
+
+def test_metadata_of_a_newer_version(model, tmp_path):
+    write_member(model, tmp_path / "a.keras", {"net": "A", "invented_later": 1})
+    assert metadata.read(tmp_path / "a.keras", 3) == ModelMetadata("A")
+
+
+def write_member(model, path, content):
+    """Saves a model with any content in the place of its metadata."""
+    model.save(path)
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    members["metadata.json"] = json.dumps({**json.loads(members["metadata.json"]), "vgg_keras": content}).encode()
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in members.items():
+            file.writestr(name, data)

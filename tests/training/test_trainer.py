@@ -2,13 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from tests.helpers.paths import TINY_CONFIG
+from vgg_keras.models import saving
 from vgg_keras.tasks import training
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.training.trainer import is_guessing
 from vgg_keras.utils import console
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import parse
 
 
@@ -29,3 +32,11 @@ def test_a_net_that_does_not_learn_is_told_what_helps(tmp_path, drawn_data, caps
     assert len(told) == 1  # after the second epoch, not after the first
     assert "is that of guessing among 5 classes" in told[0]
     assert "--optimizer=adam --learning_rate=1e-4" in told[0]
+
+
+def test_a_net_that_diverged_is_not_kept(tmp_path, drawn_data):
+    flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", f"--output_dir={tmp_path / 'run'}"]
+    with pytest.raises(UserError, match="the loss became NaN or infinite at step"):
+        training.train_model(parse([*flags, "--epochs=2", "--learning_rate=1e6"], TrainConfig))
+    best = tmp_path / "run" / "best.keras"
+    assert not best.exists() or all(np.isfinite(array).all() for array in saving.load_model(best).get_weights())

@@ -95,3 +95,34 @@ def test_the_python_api_loads_tensorflow_when_it_is_first_used_and_without_notes
     )
     process = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert (process.returncode, process.stdout, process.stderr) == (0, "vgg_a True\n", "")
+
+
+def test_help_in_a_narrow_terminal(monkeypatch):
+    for columns in (1, 20, 61):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        text = help_text.help_text("python -m x", "Trains.", VERBS["vgg_keras.train"])
+        assert max(len(line) for line in text.splitlines() if line.startswith("  --")) <= max(columns, 60)
+
+
+@pytest.mark.multiprocess
+@pytest.mark.parametrize(
+    ("arguments", "code", "out", "err"),
+    [
+        (["vgg_keras", "tarin"], 1, "", "error: tarin is not an argument of python -m vgg_keras, which lists"),
+        (["vgg_keras.report", "--verbosity", "0", "--evaluations_dir=x"], 1, "", "error: --evaluations_dir=x is not"),
+        (["vgg_keras.report", "--verbosity=x"], 1, "", "error: --verbosity=x must be a whole number, such as 0\n"),
+        (["vgg_keras.report", "--flagfile=flags.cfg"], 0, "Collects finished evaluations", ""),
+    ],
+)
+def test_flags_of_every_verb(arguments, code, out, err, run_verb, tmp_path):
+    (tmp_path / "flags.cfg").write_text("--verbosity=0 --help\n")
+    found, stdout, stderr = run_verb(*arguments)
+    assert (found, stdout.startswith(out), stderr.startswith(err)) == (code, True, True), stderr
+
+
+@pytest.mark.multiprocess
+def test_a_closed_pipe_is_no_error():
+    script = f"{sys.executable} -m vgg_keras.train --help | head -1; exit ${{PIPESTATUS[0]}}"
+    process = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert "Traceback" not in process.stderr
+    assert process.stdout == "Trains a net with the paper's procedure (arXiv:1409.1556, sect. 3.1).\n"

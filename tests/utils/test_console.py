@@ -37,3 +37,10 @@ def test_a_library_is_silent(capsys):
     with console.speaking(True), console.speaking(False), console.progress_bar("photos", 2, " photos") as bar:
         bar.update()
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_process_without_stderr(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    with console.speaking(True), console.progress_bar("photos", 2, " photos") as bar:
+        bar.update()
+        console.warn("nobody reads this")

@@ -31,8 +31,8 @@ def test_what_stands_later_on_the_line_wins():
         (["--batch_size=2.5"], "--batch_size=2.5 must be a whole number"),
         (["--batch_size=many"], "--batch_size='many' must be a whole number"),
         (["--dropout=1.5"], "--dropout=1.5 must be at least 0 and at most 0.99"),
-        (["--learning_rate=nan"], "--learning_rate=nan must be at least 0"),
-        (["--learning_rate=inf"], "--learning_rate=inf must be at least 0"),
+        (["--learning_rate=nan"], "--learning_rate=nan must be a finite number"),
+        (["--learning_rate=inf"], "--learning_rate=inf must be a finite number"),
         (["--lr=0.1"], "--lr is not a flag of this verb; did you mean --learning_rate?"),
         (["--epoch=2"], "--epoch is not a flag of this verb; did you mean --epochs?"),
         (["--xyzzy=1"], "--xyzzy is not a flag of this verb; --help lists them all"),
@@ -52,13 +52,19 @@ def test_python_arguments_are_checked_like_flags():
     options = TrainConfig(output_dir=Path("runs") / "x", net="VGG16", learning_rate=1)
     assert (options.output_dir, options.net, options.learning_rate) == ("runs/x", "D", 1.0)
     assert options == parse(["--output_dir=runs/x", "--net=vgg16", "--learning_rate=1"], TrainConfig)
+    assert TrainConfig(output_dir="x", train_scale=(256, 512)).scale_range() == (256, 512)
+    assert TrainConfig(output_dir="x", train_scale=256).scale_range() == (256, 256)
+    clipped = TrainConfig(output_dir="x", optimizer_args={"global_clipnorm": 1})
+    assert clipped.optimizer_arguments() == {"global_clipnorm": 1}
     assert EvaluateOptions(model=Path("a"), output_dir="x").model == ("a",)
     assert EvaluateOptions(model=["a", Path("b")], output_dir="x").model == ("a", "b")
     for arguments, message in (
         ({"batch_size": 2.0}, "--batch_size=2.0 must be a whole number"),
         ({"batch_size": True}, "--batch_size=True must be a whole number"),
         ({"resume": 1}, "--resume=1 must be True or False"),
-        ({"net": 16}, "--net=16 must be a text"),
+        ({"net": 16.0}, "--net=16.0 must be a text"),
+        ({"verbose": "no"}, "verbose='no' must be True or False"),
+        ({"learning_rate": 10**400}, "--learning_rate=inf must be a finite number"),
         ({"output_dir": ""}, "--output_dir is missing"),
     ):
         with pytest.raises(UserError) as caught:

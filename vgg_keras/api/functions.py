@@ -2,7 +2,7 @@
 
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 from vgg_keras.tasks import evaluation, exporting, training
@@ -10,6 +10,7 @@ from vgg_keras.tasks.options import EvaluateOptions, ExportOptions
 from vgg_keras.tasks.results import EvaluationResult, ExportResult, TrainingResult
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils import cli, console, help_text
+from vgg_keras.utils.errors import UserError, did_you_mean, explain
 from vgg_keras.utils.options import Options, flag_fields
 
 P = ParamSpec("P")
@@ -30,9 +31,18 @@ def _takes_options(
 
     def decorate(task: Callable[[OptionsT], ResultT]) -> Callable[P, ResultT]:
         def function(*args: P.args, **kwargs: P.kwargs) -> ResultT:
+            _require_known(kwargs, options_class)  # type: ignore[arg-type]
             options = options_class(*args, **kwargs)
-            with console.speaking(options.verbose), cli.quiet_logs():
-                return task(options)
+            try:
+                with console.speaking(options.verbose), cli.quiet_logs():
+                    result = task(options)
+                    console.say(repr(result))
+                    return result
+            except Exception as error:
+                message = explain(error)
+                if message is None or isinstance(error, UserError):
+                    raise
+                raise UserError(message) from error
 
         signature = inspect.signature(options_class)
         function.__signature__ = signature.replace(  # type: ignore[attr-defined]
@@ -44,6 +54,14 @@ def _takes_options(
         return function
 
     return decorate
+
+
+def _require_known(given: Iterable[str], options_class: type[Options]) -> None:
+    """Refuses names that are no options, with the option that was probably meant."""
+    known = ["verbose", *(field.name for field in flag_fields(options_class))]
+    for name in given:
+        if name not in known:
+            raise UserError(f"{name} is not an option{did_you_mean(name, known)}; help() lists them all")
 
 
 def _with_arguments(docstring: str, options_class: type[Options]) -> str:

@@ -37,6 +37,7 @@ class KerasFileModel(TrainedModel):
         self._model = load_for_inference(path, TestProtocol(CENTER_CROP))
         self.path, self.labels = self._model.path, self._model.label_names
         self._predictors: dict[TestProtocol, Predictor] = {}
+        self._describers: dict[tuple[TestProtocol, str], descriptors.PhotoDescriber] = {}
 
     @property
     def keras_model(self) -> keras.Model:
@@ -77,7 +78,10 @@ class KerasFileModel(TrainedModel):
         model = self._model.at_scales(protocol)
         found = {}
         for layer in [layers] if isinstance(layers, str) else layers:
-            describe = descriptors.PhotoDescriber(model, self._map_net, layer)
+            key = (protocol, layer)
+            if key not in self._describers:
+                self._describers[key] = descriptors.PhotoDescriber(model, self._map_net, layer)
+            describe = self._describers[key]
             rows = np.stack([_named(photo, describe) for photo in photos])
             found[layer] = rows[0] if image_inputs.is_single(images) else rows
         return found

@@ -37,7 +37,7 @@ class Folder:
         photos: the photos that lie directly in it.
         others: the other files that lie directly in it.
         folders: the folders directly in it, sorted by name.
-        left_out: the hidden and thumbnail folders directly in it, which are not searched.
+        left_out: the hidden and thumbnail folders directly in it, and links to folders above it; they are not searched.
     """
 
     path: Path
@@ -105,7 +105,8 @@ def list_folder(path: Path, image_pattern: str = "", _depth: int = 0) -> Folder:
         for entry in sorted(entries, key=lambda entry: entry.name):
             inside = path / entry.name
             if entry.is_dir(follow_symlinks=_depth < _MAX_LINK_DEPTH):
-                if entry.name.startswith(".") or entry.name.lower() in _LEFT_OUT:
+                loop = entry.is_symlink() and path.resolve().is_relative_to(inside.resolve())
+                if loop or entry.name.startswith(".") or entry.name.lower() in _LEFT_OUT:
                     left_out.append(inside)
                 else:
                     folders.append(list_folder(inside, image_pattern, _depth + 1))

@@ -145,7 +145,8 @@ def _most_confident_mistakes(finished: FinishedEvaluation) -> list[int]:
 def _caption(finished: FinishedEvaluation, index: int) -> str:
     names, row = finished.manifest.data.label_names, finished.posteriors[index]
     label, given = finished.manifest.labels[index], row.argmax()
-    lines = [f"#{index} {Path(finished.manifest.names[index]).name[-_MAX_CAPTION:]}"]
+    name = Path(finished.manifest.names[index]).name
+    lines = [f"#{index} {name if len(name) <= _MAX_CAPTION else '…' + name[1 - _MAX_CAPTION :]}"]
     lines.append(f"is {names[label][:_MAX_CAPTION]}, {row[label]:.2f}")
     lines.append(f"taken for {names[given][:_MAX_CAPTION]}, {row[given]:.2f}" if given != label else "recognised")
     return "\n".join(lines)

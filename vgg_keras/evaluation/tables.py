@@ -9,8 +9,8 @@ RECORD = "evaluation.json"
 REPORT = "report.md"
 # Identifies the validation split of ILSVRC-2012, on which the paper measures its errors.
 _ILSVRC = {"data_set": "imagenet2012", "split": "validation", "num_images": 50_000, "num_classes": 1000}
-TOP1, TOP5 = "top-1 err. %", "top-5 err. %"
-COLUMNS = ("net", "train S", "test Q", "method", TOP1, TOP5, "paper's", "images/s")
+TOP1, TOP5, PAPER = "top-1 err. %", "top-5 err. %", "paper's"
+COLUMNS = ("net", "train S", "test Q", "method", TOP1, TOP5, PAPER, "images/s")
 METHOD_NAMES = {
     DENSE: "dense",
     MULTI_CROP: "multi-crop",
@@ -75,12 +75,19 @@ def table_row(record: dict) -> list[str]:
     ]
 
 
+def without_column(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], name: str
+) -> tuple[list[str], list[list[str]]]:
+    """Leaves a column out of a table; returns the columns and the rows."""
+    kept = [index for index, column in enumerate(columns) if column != name]
+    return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]
+
+
 def without_empty_top5(
     columns: Sequence[str], rows: Iterable[Sequence[str]], num_classes: int
 ) -> tuple[list[str], list[list[str]]]:
     """Leaves the column TOP5 out of a table where the top-5 error is always zero; returns the columns and the rows."""
-    kept = [index for index, column in enumerate(columns) if column != TOP5 or has_top5_error(num_classes)]
-    return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]
+    return without_column(columns, rows, "" if has_top5_error(num_classes) else TOP5)
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -98,4 +105,6 @@ def results_table(record: dict) -> ShownTable:
     images = record["images"]
     title = f"{images['data_set']}, {images['split']}: {images['num_images']:,} images"
     columns, rows = without_empty_top5(COLUMNS, map(table_row, record["results"]), images["num_classes"])
-    return ShownTable(title, columns, rows, data_note(images))
+    if not is_ilsvrc(images):  # the paper's errors are of other images
+        columns, rows = without_column(columns, rows, PAPER)
+    return ShownTable(title, columns, rows)

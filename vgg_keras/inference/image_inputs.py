@@ -38,7 +38,7 @@ def is_single(images: ImageInputs) -> bool:
         return path.is_file() or not (path.is_dir() or any(character in str(path) for character in "*?["))
     if isinstance(images, np.ndarray):
         return images.ndim <= 3
-    return isinstance(images, (bytes, Image.Image))
+    return isinstance(images, (bytes, bytearray, memoryview, Image.Image))
 
 
 def read_images(images: ImageInputs) -> list[NamedPhoto]:
@@ -53,12 +53,17 @@ def read_images(images: ImageInputs) -> list[NamedPhoto]:
         UserError: a path yields no file, an image does not decode, or an array is not one of levels 0..255.
     """
     if isinstance(images, (str, os.PathLike)):
+        if not os.fspath(images):
+            raise UserError("the path of an image is empty")
         return [_decode(path) for path in photo_files.find([os.fspath(images)])]
-    if isinstance(images, (bytes, Image.Image)) or is_single(images):
+    if is_single(images) or not isinstance(images, Iterable):
         return [_decode(images)]  # type: ignore[arg-type]
     found: list[NamedPhoto] = []
     for image in images:
-        found += read_images(image) if isinstance(image, (str, os.PathLike)) else [_decode(image)]
+        several = isinstance(image, (str, os.PathLike))
+        found += read_images(image) if several else [_decode(image)]  # type: ignore[arg-type]
+    if not found:
+        raise UserError("there are no images: the list is empty")
     return found
 
 
@@ -67,11 +72,13 @@ def _decode(image: ImageInput) -> NamedPhoto:
     try:
         if isinstance(image, (str, os.PathLike)):
             return NamedPhoto(file, photo_files.read(Path(image)))
-        if isinstance(image, bytes):
-            return NamedPhoto("", np.asarray(photo_files.upright_rgb(image)))
+        if isinstance(image, (bytes, bytearray, memoryview)):
+            return NamedPhoto("", np.asarray(photo_files.upright_rgb(bytes(image))))
         if isinstance(image, Image.Image):
+            if 0 in image.size:
+                raise BadImage(f"is empty: {image.width}x{image.height} pixels")
             return NamedPhoto("", np.asarray(photo_files.to_rgb(ImageOps.exif_transpose(image))))
-    except (BadImage, OSError) as error:
+    except (BadImage, OSError, ValueError) as error:  # ValueError: a Pillow image that was closed
         raise UserError(f"{file or 'an image'}: {error}") from error
     if isinstance(image, np.ndarray):
         return NamedPhoto("", _levels(image))

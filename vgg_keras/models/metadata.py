@@ -67,15 +67,11 @@ def read(path: Path, num_classes: int) -> ModelMetadata:
         UserError: the metadata or a file of the run is damaged, or does not name each class.
     """
     with zipfile.ZipFile(path) as file:
-        own = json.loads(file.read(_MEMBER)).get(_KEY)
+        content = json.loads(file.read(_MEMBER))
+    own = content.get(_KEY) if isinstance(content, dict) else None
     if own is None:
         return read_beside(path.parent, num_classes)
-    try:
-        metadata = ModelMetadata(**own)
-    except TypeError as error:
-        raise UserError(
-            f"{path}: its metadata cannot be read ({error}); a newer version may have written it"
-        ) from error
+    metadata = _checked(own, path)
     if metadata.label_names and len(metadata.label_names) != num_classes:
         raise UserError(f"{path} names {len(metadata.label_names)} classes, the model has {num_classes}")
     return metadata
@@ -98,3 +94,18 @@ def read_beside(folder: Path, num_classes: int) -> ModelMetadata:
         class_names=sorted(indices, key=lambda name: indices[name]),
         label_names=run_record.read_label_names(folder, num_classes),
     )
+
+
+def _checked(own: object, path: Path) -> ModelMetadata:
+    """Returns the metadata in a file; keys of newer versions are left out."""
+    if not isinstance(own, dict):
+        raise UserError(f"{path}: its metadata is damaged: {own!r}")
+    names = {field.name for field in dataclasses.fields(ModelMetadata)}
+    known = {name: value for name, value in own.items() if name in names}
+    for name, value in known.items():
+        is_list = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        if not (is_list if name.endswith("_names") else isinstance(value, str)):
+            raise UserError(f"{path}: its metadata is damaged: {name} is {value!r}")
+    if not all(side.isdigit() for side in known.get("train_scale", "").split(",") if side):
+        raise UserError(f"{path}: its metadata is damaged: train_scale is {known['train_scale']!r}")
+    return ModelMetadata(**known)

@@ -31,8 +31,16 @@ TIMING_KEYS = ("seconds", "images_per_second")
 
 
 def find_model_file(path: Path) -> Path:
-    """Returns the path itself, or that of the run's best model if the path is a folder."""
-    return path / BEST_MODEL if path.is_dir() else path
+    """Returns the path itself, or that of the run's best model if the path is a folder.
+
+    Raises:
+        UserError: the folder holds exported models.
+    """
+    if not path.is_dir():
+        return path
+    if not (path / BEST_MODEL).exists() and any(inside.name.isdigit() for inside in path.iterdir()):
+        raise UserError(f"{path} holds exported models; give the run or the .keras file that they were exported from")
+    return path / BEST_MODEL
 
 
 def read_record(folder: Path) -> dict:

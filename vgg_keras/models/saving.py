@@ -8,7 +8,7 @@ import tensorflow as tf
 # The import of layers registers the classes defined there with Keras, so that files that name them load.
 from vgg_keras.models import layers  # noqa: F401
 from vgg_keras.models.metadata import ModelMetadata, embed
-from vgg_keras.utils import keras_compat
+from vgg_keras.utils import keras_compat, shell
 from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.files import write_atomically
 
@@ -68,7 +68,11 @@ def require_model_file(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"{path} is missing; give a .keras file, such as best.keras in the folder of a finished run")
     if path.suffix != ".keras":
-        raise UserError(f"{path} is not a .keras file; give one, such as best.keras in the folder of a finished run")
+        convert = shell.command("vgg_keras.pretrained", source=path, output="models/vgg.keras")
+        raise UserError(
+            f"{path} is not a .keras file; give one, such as best.keras in the folder of a finished run, "
+            f"or convert published weights: {convert}"
+        )
 
 
 def load_model(path: Path) -> keras.Model:

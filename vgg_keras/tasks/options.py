@@ -39,19 +39,21 @@ class DataOptions(Options):
 class ScaleOptions(Options):
     """Options of every verb that shows images to a trained net."""
 
-    test_scales: str = option(
+    test_scales: str | int | Sequence[int] = option(
         "",
         "test scales Q, the smallest side in pixels: 256, or 256,384,512; single or multi: those of the paper for the "
         "training scale; empty: single",
         group="test protocol",
     )
     flip: bool | None = option(
-        None, "average each view with its mirror image; default: unless it is the centre crop", group="test protocol"
+        None,
+        "average each view with its mirror image; default: yes, but not for the centre crop",
+        group="test protocol",
     )
 
     def protocol(self) -> TestProtocol:
         """Returns the protocol that the options describe."""
-        return TestProtocol(DENSE, self.test_scales, self.flip)
+        return TestProtocol(DENSE, str(self.test_scales), self.flip)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ class ProtocolOptions(ScaleOptions):
 
     def protocol(self) -> TestProtocol:
         """Returns the protocol that the options describe."""
-        return TestProtocol(self.method, self.test_scales, self.flip, self.average)
+        return TestProtocol(self.method, str(self.test_scales), self.flip, self.average)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,7 @@ class ModelsOptions(Options):
     """Options of the verbs that take several models."""
 
     model: PathLike | Sequence[PathLike] = option(
-        (), "a .keras file or a run's folder; again for each model", group="input", required=True, path=True
+        (), "a .keras file or a run's folder; repeat the flag for each model", group="input", required=True, path=True
     )
 
     def model_paths(self) -> list[Path]:
@@ -91,7 +93,7 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
 
     model: PathLike | Sequence[PathLike] = option(
         (),
-        "a .keras file, a run's folder, or saved posteriors (.npz); again for each model to fuse",
+        "a .keras file, a run's folder, or saved posteriors (.npz); repeat the flag for each model to fuse",
         group="input",
         required=True,
         path=True,
@@ -142,7 +144,7 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
 
     model: PathLike | Sequence[PathLike] = option(
         (),
-        "a .keras file or a run's folder; again for each net whose descriptors are stacked",
+        "a .keras file or a run's folder; repeat the flag for each net whose descriptors are stacked",
         group="input",
         required=True,
         path=True,

@@ -70,9 +70,11 @@ class TrainingResult(Shown):
             split=self.validation_split,
             output_dir=Path("evaluations") / self.folder.name,
         )
+        predict = shell.command("vgg_keras.predict", model=self.folder, output_dir="predicted")
         lines = [
             f"best model: {self.best_model}, top-1 error {self.best_error:.2f}% on {self.validation_split}",
             f"test it:    {test}",
+            f"use it:     {predict} PHOTOS",
             f"history:    {self.folder / run_record.HISTORY}; curves: {self.folder / run_record.CURVES}",
             f"more:       {shlex.join(['tensorboard', f'--logdir={self.folder / run_record.TENSORBOARD}'])}",
         ]
@@ -80,6 +82,7 @@ class TrainingResult(Shown):
             lines += [
                 f"the exported model against the trained one: {self.agreement}",
                 f"exported:   {self.exported}",
+                f"check it:   {shell.command('vgg_keras.serve_check', model=self.exported.parent)}",
             ]
         else:
             output_dir = Path("saved_models") / self.folder.name

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
+from typing import Any
 
 from vgg_keras.models.architectures import ALIASES, INITIALIZERS, NETS, TOTAL_STRIDE
 from vgg_keras.utils.errors import UserError
@@ -35,7 +37,13 @@ MAY_CHANGE = (
 class TrainConfig(Options):
     """Options of `vgg_keras.train`."""
 
-    net: str = option("D", "net of Table 1, or the 5x5 ablation", choices=tuple(NETS), group="net", aliases=ALIASES)
+    net: str = option(
+        "D",
+        "net of the paper's Table 1, or the shallow B-5x5 of sect. 4.1",
+        choices=tuple(NETS),
+        group="net",
+        aliases=ALIASES,
+    )
     data_dir: PathLike = option(
         "",
         "a data set written by data_prep, or TFDS's root folder where --dataset names one there",
@@ -56,18 +64,18 @@ class TrainConfig(Options):
     )
     epochs: int = option(74, "passes over the training split", lower=1, group="optimisation")
     max_steps: int = option(0, "number of steps to stop after; 0: after --epochs", lower=0, group="optimisation")
-    train_scale: str = option(
+    train_scale: str | int | Sequence[int] = option(
         "256", "training scale S, the smallest side in pixels: 256, 384, or 256,512 for any in between", group="data"
     )
     optimizer: str = option(
         "sgd", "sgd, another of Keras's by name, such as adam, or a registered one: Addons>SGDW", group="optimisation"
     )
-    optimizer_args: str = option(
+    optimizer_args: str | dict[str, Any] = option(
         "", 'further arguments of its class as JSON: {"weight_decay": 1e-4}', group="optimisation"
     )
     learning_rate: float = option(1e-2, "initial learning rate", lower=0.0, group="optimisation")
     momentum: float = option(0.9, "momentum of sgd", lower=0.0, upper=1.0, group="optimisation")
-    metrics: str = option(
+    metrics: str | dict[str, Any] = option(
         "",
         'more metrics of validation (posteriors, one-hot labels) as JSON: {"Addons>CohenKappa": {"num_classes": 5}}',
         group="optimisation",
@@ -76,7 +84,7 @@ class TrainConfig(Options):
     dropout: float = option(0.5, "dropout rate after FC6 and FC7", lower=0.0, upper=0.99, group="net")
     initializer: str = option(
         "glorot",
-        "distribution of the initial weights; normal: the paper's, which with its variance does not learn",
+        "distribution of the initial weights; normal: the paper's, whose variance is too large for a deep net to learn",
         choices=INITIALIZERS,
         group="net",
     )
@@ -99,7 +107,10 @@ class TrainConfig(Options):
         224, f"side of the training crop, a multiple of {TOTAL_STRIDE}", lower=TOTAL_STRIDE, group="net"
     )
     rgb_shift: float = option(
-        0.1, "standard deviation of the RGB shift's factors; 0 switches it off", lower=0.0, group="data"
+        0.1,
+        "strength of the random colour shift: the standard deviation of its factors; 0: none",
+        lower=0.0,
+        group="data",
     )
     pretrained_rate: float = option(
         1.0, "learning-rate multiplier of the layers that --init_from gave", lower=0.0, group="transfer"
@@ -161,7 +172,7 @@ class TrainConfig(Options):
             UserError: --train_scale is not one scale or an increasing pair, or is smaller than --input_size.
         """
         try:
-            scales = [int(part) for part in self.train_scale.split(",")]
+            scales = [int(part) for part in str(self.train_scale).split(",")]
         except ValueError:
             scales = []
         if len(scales) not in (1, 2) or scales != sorted(scales) or scales[0] < self.input_size:
@@ -193,7 +204,7 @@ class TrainConfig(Options):
         Raises:
             UserError: the flag is not a JSON object.
         """
-        return _json_object("optimizer_args", self.optimizer_args, '{"weight_decay": 1e-4}')
+        return _json_object("optimizer_args", str(self.optimizer_args), '{"weight_decay": 1e-4}')
 
     def metric_arguments(self) -> dict[str, dict]:
         """Parses --metrics: {metric name: arguments}.
@@ -202,7 +213,7 @@ class TrainConfig(Options):
             UserError: the flag is not a JSON object of JSON objects.
         """
         example = '{"TopKCategoricalAccuracy": {"k": 2}}'
-        described = _json_object("metrics", self.metrics, example)
+        described = _json_object("metrics", str(self.metrics), example)
         for arguments in described.values():
             _json_object("metrics", json.dumps(arguments), example)
         return described

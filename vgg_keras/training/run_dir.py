@@ -23,7 +23,7 @@ import tensorflow as tf
 from vgg_keras.data.labels import label_files
 from vgg_keras.models import run_record
 from vgg_keras.models.run_record import RECORD, read_record
-from vgg_keras.utils import keras_compat
+from vgg_keras.utils import keras_compat, shell
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_bytes, write_text
 from vgg_keras.utils.keras_compat import package_versions
@@ -82,8 +82,7 @@ def write_run_record(
     folder.mkdir(parents=True, exist_ok=True)
     content = {"flags": dict(flags), "versions": package_versions(), "choices": dict(choices), "model": dict(model)}
     write_text(folder / RECORD, json.dumps(content, indent=2) + "\n")
-    lines = [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in flags.items()]
-    write_text(folder / run_record.FLAGS, "\n".join(lines) + "\n")
+    write_text(folder / run_record.FLAGS, "".join(shell.flag(name, value) + "\n" for name, value in flags.items()))
 
 
 def save_labels(folder: Path, class_names: Sequence[str], label_names: Sequence[str]) -> None:

@@ -158,10 +158,7 @@ class Trainer:
         for step_sums in pending_sums:
             sums = sums + step_sums.numpy()
         if not math.isfinite(sums[0]):
-            raise UserError(
-                f"the loss became NaN or infinite at step {self._progress.global_step}: {_WAYS_OUT}; "
-                f"the last good checkpoint, if there is one, is in {self._folder / CHECKPOINTS}"
-            )
+            raise self._diverged()
         if self._log:
             loss, _, _, images = sums - before
             self._log.add_step_loss(self._progress.global_step, loss / images)
@@ -169,6 +166,12 @@ class Trainer:
         pending_sums.clear()
         self._progress = dataclasses.replace(self._progress, sums=tuple(sums.tolist()))
         bar.set_postfix_str(f"loss {sums[0] / sums[3]:.4f}, top-1 error {100 * sums[1] / sums[3]:.1f}%")
+
+    def _diverged(self) -> UserError:
+        return UserError(
+            f"the loss became NaN or infinite at step {self._progress.global_step}: {_WAYS_OUT}; "
+            f"the last good checkpoint, if there is one, is in {self._folder / CHECKPOINTS}"
+        )
 
     def _bar(self, total: int) -> tqdm.tqdm:
         return progress_bar(
@@ -182,6 +185,8 @@ class Trainer:
 
     def _end_epoch(self, validation: Score, seconds: float, num_images: int) -> None:
         """Reports, keeps the best model, applies the plateau rule, saves a checkpoint."""
+        if not math.isfinite(validation.loss):
+            raise self._diverged()
         progress = self._progress
         complete = progress.step == self._schedule.steps_per_epoch
         better = (validation.top1_error, validation.loss) < (progress.best_error, progress.best_loss)
@@ -250,7 +255,7 @@ class Trainer:
         num_classes = self._train_step.model.output_shape[-1]
         unfinished = "" if entry["complete"] else " (unfinished)"
         self._report(
-            f"epoch {entry['epoch']}{unfinished}, step {entry['step']}, learning rate {entry['learning_rate']:g}, "
+            f"epoch {entry['epoch']}{unfinished}, step {entry['step']}, learning rate {entry['learning_rate']:.3g}, "
             f"{entry['images_per_second']:.1f} images/s\n"
             f"  training:   {training.num_images:,} photos, {training.text(num_classes)}\n"
             f"  validation: {validation.num_images:,} photos, {validation.text(num_classes)}"

@@ -6,20 +6,24 @@ imported inside `main`, in the context `loading_libraries`, so that `--help` and
 """
 
 import contextlib
+import logging as standard_logging
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import NoReturn
 
 from absl import flags, logging
 
 from vgg_keras.utils import console
 from vgg_keras.utils.errors import UserError, explain
+from vgg_keras.utils.flagfiles import expand_flagfiles
 from vgg_keras.utils.help_text import help_text, program_name
-from vgg_keras.utils.options import OptionsT, parse
+from vgg_keras.utils.options import Options, OptionsT, parse
 
 _HELP = {"--help", "-help", "-h", "--helpfull", "-helpfull", "--helpshort"}
-_VERBOSITY = "--verbosity"
+_VERBOSITY = {"--verbosity", "-verbosity"}
 
 
 def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None:
@@ -35,44 +39,60 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
     # Results appear as soon as they are printed, also in a pipe or a log file.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
-    module = sys.modules[main.__module__]
-    arguments = sys.argv[1:]
-    if _HELP & set(arguments):
-        name = module.__spec__.name if module.__spec__ else main.__module__
-        print(help_text(program_name(name, sys.argv[0]), module.__doc__ or "", options_class))
-        sys.exit(0)
     try:
-        arguments = _set_verbosity(arguments)
-        options = parse(arguments, options_class, verbose=True)
-        with console.speaking(True):
-            main(options)
+        arguments = expand_flagfiles(sys.argv[1:])
+        if _HELP & set(arguments):
+            print(_help(sys.modules[main.__module__], options_class))
+        else:
+            options = parse(_set_verbosity(arguments), options_class, verbose=True)
+            with console.speaking(True):
+                main(options)
+            sys.stdout.flush()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        _end(130, "interrupted")
+    except BrokenPipeError:  # such as of `| head`
+        sys.stdout = None  # or Python would report the same error as it ends
+        _end(1)
     except Exception as error:
         message = explain(error)
         if message is None:
             raise
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(1)
+        _end(1, f"error: {message}")
     sys.exit(0)
+
+
+def _end(code: int, message: str = "") -> NoReturn:
+    if message and sys.stderr:
+        print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def _help(module: ModuleType, options_class: type[Options]) -> str:
+    name = module.__spec__.name if module.__spec__ else module.__name__
+    return help_text(program_name(name, sys.argv[0]), module.__doc__ or "", options_class)
 
 
 def _set_verbosity(arguments: list[str]) -> list[str]:
     """Sets the level of the libraries' log messages; returns the arguments without `--verbosity=N`."""
-    given = [argument.partition("=")[2] for argument in arguments if argument.partition("=")[0] == _VERBOSITY]
+    rest, level = [], str(logging.ERROR)  # their log messages would hide the verb's output
+    iterator = iter(arguments)
+    for argument in iterator:
+        name, equals, value = argument.partition("=")
+        if name not in _VERBOSITY:
+            rest.append(argument)
+        else:
+            level = value if equals else next(iterator, "")
     flags.FLAGS(["verb"])  # absl's logging, which TensorFlow and TFDS use, reads its own flags
     try:
-        # The libraries' log messages would hide the verb's output.
-        logging.set_verbosity(int(given[-1]) if given else logging.ERROR)
+        logging.set_verbosity(int(level))
     except ValueError:
-        raise UserError(f"{_VERBOSITY}={given[-1]} must be a whole number, such as 0") from None
-    return [argument for argument in arguments if argument.partition("=")[0] != _VERBOSITY]
+        raise UserError(f"--verbosity={level} must be a whole number, such as 0") from None
+    return rest
 
 
 @contextlib.contextmanager
 def loading_libraries() -> Iterator[None]:
-    """Holds back what is written to stderr inside the context, unless an exception ends it.
+    """Holds back what is written to stderr inside the context, unless an error ends it.
 
     TensorFlow's C++ code writes notes about the CPU and missing GPU drivers as it is loaded, before any setting of its
     log level applies.
@@ -86,7 +106,7 @@ def loading_libraries() -> Iterator[None]:
         os.dup2(held_back.fileno(), sys.stderr.fileno())
         try:
             yield
-        except BaseException:
+        except Exception:
             held_back.seek(0)
             os.write(stderr, held_back.read())
             raise
@@ -99,12 +119,15 @@ def loading_libraries() -> Iterator[None]:
 @contextlib.contextmanager
 def quiet_logs() -> Iterator[None]:
     """Holds back the libraries' warnings inside the context, such as those of TFDS about its own deprecated names."""
-    before = logging.get_verbosity()
+    tensorflow = standard_logging.getLogger("tensorflow")
+    before, level = logging.get_verbosity(), tensorflow.level
     logging.set_verbosity(min(before, logging.ERROR))
+    tensorflow.setLevel(standard_logging.ERROR)
     try:
         yield
     finally:
         logging.set_verbosity(before)
+        tensorflow.setLevel(level)
 
 
 def _has_descriptor(stream) -> bool:

@@ -40,7 +40,7 @@ def say(text: str) -> None:
 
 def warn(text: str) -> None:
     """Prints a message on stderr, above the progress bars that are on display."""
-    if _speaking.get():
+    if _speaking.get() and sys.stderr:
         tqdm.tqdm.write(text, file=sys.stderr)
 
 
@@ -93,6 +93,7 @@ def progress_bar(what: str, total: int | None, unit: str, **arguments: Any) -> t
         unit: name of what is counted, with a leading space.
         arguments: further arguments of `tqdm.tqdm`, such as `initial`.
     """
-    hidden = arguments.pop("disable", False) or not _speaking.get()
-    bar = tqdm.tqdm if sys.stderr.isatty() else _LogLines
+    # Python sets sys.stderr to None if the process was started with its stderr closed.
+    hidden = arguments.pop("disable", False) or not _speaking.get() or sys.stderr is None
+    bar = tqdm.tqdm if sys.stderr and sys.stderr.isatty() else _LogLines
     return bar(desc=what, total=total, unit=unit, disable=hidden, **arguments)

@@ -24,8 +24,12 @@ def explain(error: Exception) -> str | None:
     # TensorFlow's file writers raise a class of their own, with the operating system's text.
     if no_space or "no space left on device" in str(error).lower():
         return f"the disk is full ({error}); free some space, or choose another --output_dir, and run again"
-    if isinstance(error, PermissionError):
-        return f"no permission: {error}"
+    # TensorFlow's class of this name is no PermissionError.
+    if isinstance(error, PermissionError) or type(error).__name__ == "PermissionDeniedError":
+        return f"no permission: {reason(error)}"
+    # Such as a file in the place of a folder, or a name that is too long.
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}; choose another path, or remove what is in the way"
     return None
 
 

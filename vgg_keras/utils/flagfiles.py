@@ -1,5 +1,6 @@
 """Finds flag files from any folder, and replaces `--flagfile=X` by the flags in X."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,11 @@ def find_flagfile(name: str, including_folder: Path | None = None) -> Path:
     Raises:
         UserError: none of the folders has the file.
     """
-    path = Path(name).expanduser()
+    if not name:
+        raise UserError("--flagfile is empty; give it a file, such as --flagfile=configs/vgg16.cfg")
+    path = Path(os.path.expanduser(name))
+    if path.is_dir():
+        raise UserError(f"--flagfile={name} is a folder; name a file in it")
     shipped = Path(*path.parts[1:]) if path.parts[:1] == ("configs",) else path
     candidates = [including_folder / path] if including_folder else []
     candidates += [path, *(folder / shipped for folder in _SHIPPED_CONFIGS)]
@@ -57,7 +62,7 @@ def expand_flagfiles(
         including_folder: folder of the flag file that the arguments come from, if they come from one.
 
     Raises:
-        UserError: a flag file is missing, or includes itself.
+        UserError: a flag file is missing or cannot be read, or includes itself.
     """
     expanded: list[str] = []
     arguments = iter(argv)
@@ -69,7 +74,16 @@ def expand_flagfiles(
         path = find_flagfile(value if equals else next(arguments, ""), including_folder).resolve()
         if path in _open_files:
             raise UserError(f"flag file {path} includes itself")
-        # comments=True drops the text after a '#'; quotes keep values with spaces together.
-        lines = shlex.split(path.read_text(encoding="utf-8"), comments=True)
-        expanded += expand_flagfiles(lines, path.parent, (*_open_files, path))
+        expanded += expand_flagfiles(_read(path), path.parent, (*_open_files, path))
     return expanded
+
+
+def _read(path: Path) -> list[str]:
+    """Returns the arguments in a flag file."""
+    try:
+        # Editors of Windows write a byte order mark, which this encoding drops.
+        text = path.read_text(encoding="utf-8-sig")
+        # comments=True drops the text after a '#'; quotes keep values with spaces together.
+        return shlex.split(text, comments=True)
+    except ValueError as error:  # not UTF-8, or a quotation mark without its partner
+        raise UserError(f"flag file {path} cannot be read: {error}") from error

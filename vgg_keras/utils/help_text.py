@@ -20,7 +20,7 @@ _EVERY_VERB = (
     ("--verbosity=0", "show the log messages of the libraries"),
     ("--help", "show this text"),
 )
-_NAME_WIDTH, _MAX_WIDTH = 26, 110
+_NAME_WIDTH, _MIN_WIDTH, _MAX_WIDTH = 26, 60, 110
 
 
 def grouped(options_class: type[Options]) -> dict[str, list[dataclasses.Field]]:
@@ -67,7 +67,7 @@ def help_text(program: str, docstring: str, options_class: type[Options]) -> str
         docstring: docstring of the verb's module, which holds the examples.
         options_class: options of the verb.
     """
-    width = min(shutil.get_terminal_size((_MAX_WIDTH, 24)).columns, _MAX_WIDTH)
+    width = max(_MIN_WIDTH, min(shutil.get_terminal_size((_MAX_WIDTH, 24)).columns, _MAX_WIDTH))
     names = [flag_name(field) for field in flag_fields(options_class) if field.metadata["positional"]]
     text = [docstring.partition("\n")[0], "", f"usage: {' '.join([program, '[--flag=value ...]', *names])}", ""]
     shown = examples(docstring)[:2]

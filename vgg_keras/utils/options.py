@@ -6,6 +6,7 @@ checked when an instance is made, so that flags and Python arguments are refused
 
 import contextlib
 import dataclasses
+import json
 import math
 import numbers
 import os
@@ -83,6 +84,8 @@ class Options:
         return {field.name: getattr(self, field.name) for field in flag_fields(type(self))}
 
     def __post_init__(self) -> None:
+        if not isinstance(self.verbose, bool):
+            raise UserError(f"verbose={self.verbose!r} must be True or False")
         for field in flag_fields(type(self)):
             object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
 
@@ -119,15 +122,27 @@ def _checked_number(field: dataclasses.Field, value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral if whole else numbers.Real):
         raise UserError(f"--{field.name}={value!r} must be a {'whole number' if whole else 'number'}")
     convert: Any = int if whole else float
-    number = convert(value)
+    try:
+        number = convert(value)
+    except OverflowError:
+        number = math.inf
     lower, upper = field.metadata["lower"], field.metadata["upper"]
-    if not (math.isfinite(number) and lower <= number <= upper):
+    if not math.isfinite(number):
+        raise UserError(f"--{field.name}={number} must be a finite number")
+    if not lower <= number <= upper:
         bounds = [f"at least {lower:g}"] * math.isfinite(lower) + [f"at most {upper:g}"] * math.isfinite(upper)
-        raise UserError(f"--{field.name}={number} must be {' and '.join(bounds) or 'a finite number'}")
+        raise UserError(f"--{field.name}={number} must be {' and '.join(bounds)}")
     return number
 
 
 def _checked_text(field: dataclasses.Field, value: Any) -> str:
+    # In Python scales are given as numbers, and further arguments as dictionaries.
+    if isinstance(value, dict):
+        value = json.dumps(value)
+    elif isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        value = str(value)
+    elif isinstance(value, (list, tuple)) and all(isinstance(one, numbers.Integral) for one in value):
+        value = ",".join(map(str, value))
     if not isinstance(value, (str, os.PathLike)):
         raise UserError(f"--{field.name}={value!r} must be a text")
     text = os.fspath(value)

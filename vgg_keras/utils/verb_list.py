@@ -2,8 +2,11 @@
 
 import ast
 import importlib.util
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from vgg_keras.utils.errors import near_name
 
 VERBS = {
     "data_prep": ("flowers", "imagenet", "image_folder", "verify"),
@@ -30,3 +33,18 @@ def listing(packages: Sequence[str] = tuple(VERBS)) -> str:
     """
     modules = [f"{package}.{verb}" for package in packages for verb in VERBS[package]]
     return "\n".join(["python -m VERB [flags]", "", *(f"  {module:<23} {summary(module)}" for module in modules)])
+
+
+def run(package: str, packages: Sequence[str]) -> None:
+    """Prints the list of verbs; with arguments, which belong behind a verb's own name, exits with an error.
+
+    Args:
+        package: the package that was run with `python -m`.
+        packages: the packages whose verbs are listed.
+    """
+    name = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+    if name:
+        near = near_name(name, VERBS[package])
+        hint = f"; did you mean python -m {package}.{near}?" if near else ""
+        sys.exit(f"error: {name} is not an argument of python -m {package}, which lists the verbs{hint}")
+    print(listing(packages))

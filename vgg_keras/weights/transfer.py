@@ -76,10 +76,10 @@ class TransferReport:
     def __str__(self) -> str:
         lines = [f"initialised from it: {', '.join(self.copied)}"]
         if self.missing:
-            lines.append(f"left as initialised: {', '.join(self.missing)}")
+            lines.append(f"new, with random weights: {', '.join(self.missing)}")
         if self.other_shape:
             shapes = (f"{name} ({theirs}, here {ours})" for name, theirs, ours in self.other_shape)
-            lines.append(f"left as initialised, since the shapes differ: {', '.join(shapes)}")
+            lines.append(f"new, with random weights, since the shapes differ: {', '.join(shapes)}")
         if self.unexpected:
             lines.append(f"not used from it: {', '.join(self.unexpected)}")
         return "\n".join(lines)
