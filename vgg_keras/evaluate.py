@@ -18,10 +18,7 @@ def main(options: EvaluateOptions) -> None:
     result = evaluation.evaluate_model(options)
     if result.resumed:
         print(f"{result.folder} holds this evaluation already")
-    table = result.shown()
-    console.say_table(table.console_table())
-    if table.note:
-        print(table.note)
+    console.say_table(result.shown().console_table())
     print(f"numbers: {result.folder / RECORD}; report: {result.folder / REPORT}")
 
 

@@ -78,7 +78,6 @@ def _overview(finished: FinishedEvaluation) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     models = "".join(f"- `{model['path']}` (SHA-256 {model['sha256'][:16]}…)\n" for model in record["models"])
     lines += [
-        f"{table.note}\n" if table.note else "",
         f"Settings: {settings}. {versions}; {record['devices']}.\n",
         models,
     ]

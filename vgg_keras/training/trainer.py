@@ -190,6 +190,9 @@ class Trainer:
         progress = self._progress
         complete = progress.step == self._schedule.steps_per_epoch
         better = (validation.top1_error, validation.loss) < (progress.best_error, progress.best_loss)
+        # The loss alone does not tell: a ReLU may take NaN for 0.
+        if better and not all(np.isfinite(array).all() for array in self._train_step.model.get_weights()):
+            raise self._diverged()
         if self._log:
             training = Score.from_sums(progress.sums)
             entry = self._describe_epoch(training, validation, seconds, num_images, complete)

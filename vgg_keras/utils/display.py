@@ -22,13 +22,11 @@ class ShownTable:
         title: text above the table.
         columns: names of the columns.
         rows: cells of each row.
-        note: text below the table, or "".
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    note: str = ""
 
     def console_table(self) -> Group:
         """Returns title and table for the console; a title of the table's own would be wrapped to its width."""
@@ -42,7 +40,7 @@ class ShownTable:
         stream = io.StringIO()
         Console(file=stream, width=_TEXT_WIDTH, no_color=True, highlight=False).print(self.console_table())
         lines = [line.rstrip() for line in stream.getvalue().splitlines()]
-        return "\n".join([*filter(None, lines), *([self.note] if self.note else [])])
+        return "\n".join(filter(None, lines))
 
     def html(self) -> str:
         """Returns the table as HTML, without a style of its own."""
@@ -51,10 +49,9 @@ class ShownTable:
             return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
         body = "".join(row(cells, "td") for cells in self.rows)
-        note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
         return (
             f"<table><caption>{html.escape(self.title)}</caption><thead>{row(self.columns, 'th')}</thead>"
-            f"<tbody>{body}</tbody></table>{note}"
+            f"<tbody>{body}</tbody></table>"
         )
 
 
