@@ -175,7 +175,7 @@ class Trainer:
 
     def _bar(self, total: int) -> tqdm.tqdm:
         return progress_bar(
-            f"epoch {self._progress.epoch + 1}",
+            f"epoch {self._progress.epoch + 1} of {self._schedule.epochs}",
             total,
             " steps",
             initial=self._progress.step,
@@ -258,8 +258,8 @@ class Trainer:
         num_classes = self._train_step.model.output_shape[-1]
         unfinished = "" if entry["complete"] else " (unfinished)"
         self._report(
-            f"epoch {entry['epoch']}{unfinished}, step {entry['step']}, learning rate {entry['learning_rate']:.3g}, "
-            f"{entry['images_per_second']:.1f} images/s\n"
+            f"epoch {entry['epoch']} of {self._schedule.epochs}{unfinished}, step {entry['step']}, "
+            f"learning rate {entry['learning_rate']:.3g}, {entry['images_per_second']:.1f} images/s\n"
             f"  training:   {training.num_images:,} photos, {training.text(num_classes)}\n"
             f"  validation: {validation.num_images:,} photos, {validation.text(num_classes)}"
         )
