@@ -1,6 +1,8 @@
 """Tests that every module is in its listed room, and that imports run one way: utils < data < models < ... < verbs."""
 
 import ast
+import configparser
+import importlib
 import subprocess
 import sys
 
@@ -166,3 +168,16 @@ def test_the_list_of_the_verbs_of_data_prep(run_verb):
     assert "  data_prep.verify        Checks every record of a data set and names the broken ones.\n" in stdout
     listed = {line.split()[0] for line in stdout.splitlines() if line.startswith("  ")}
     assert listed == {"data_prep.flowers", "data_prep.imagenet", "data_prep.image_folder", "data_prep.verify"}
+
+
+def test_every_verb_is_a_console_script():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    lines = settings["options.entry_points"]["console_scripts"].split("\n")
+    scripts = dict(line.split(" = ") for line in lines if line)
+    assert sorted(scripts.values()) == sorted(f"{verb}:run" for verb in VERBS)
+    for script, target in scripts.items():
+        package, _, verb = target.removesuffix(":run").partition(".")
+        prefix = "vgg-" if package == "vgg_keras" else "vgg-data-"
+        assert script == prefix + verb.replace("_", "-")
+        assert callable(importlib.import_module(target.removesuffix(":run")).run)
