@@ -123,3 +123,18 @@ def test_a_resumed_run_continues_its_log(tmp_path):
     for step, (_, _, png) in events["training"]["first_filters"]:
         assert step in (8, 16)
         np.testing.assert_array_equal(tf.io.decode_png(png), pictures.filter_grid(kernel))
+
+
+def test_an_epoch_that_was_not_finished_leaves_the_log_with_its_line(tmp_path):
+    model = small()
+    first = RunLog(tmp_path, model, Progress(Plateau(5)))
+    for step, error in ((8, 50.0), (16, 25.0)):
+        first.add_epoch(entry(step, error), better=True)
+    first.add_step_loss(20, 1.0)
+    first.add_epoch(entry(20, 30.0), better=False)  # the run stopped in the third epoch
+    resumed = RunLog(tmp_path, model, Progress(Plateau(5), epoch=2, step=4, global_step=20, history_lines=2))
+    resumed.add_epoch(entry(24, 20.0), better=False)
+    events = read(tmp_path / "tensorboard")
+    assert [step for step, _ in events["validation"]["top1_error"]] == [8, 16, 24]
+    assert [step for step, _ in events["training"]["step_loss"]] == [20]
+    assert [line["step"] for line in read_history(tmp_path)] == [8, 16, 24]

@@ -14,6 +14,9 @@ from vgg_keras.utils.files import write_atomically
 
 TRAINING, VALIDATION = "training", "validation"
 SPLITS = (TRAINING, VALIDATION)
+_STEP_LOSS, _IMAGES = "step_loss", "augmented_images"
+# What is written of steps; everything else is written at the end of an epoch.
+_STEP_TAGS = (_STEP_LOSS, _IMAGES)
 _FILES = "events.out.tfevents.*"
 
 
@@ -29,12 +32,14 @@ class EventLog:
         num_classes: number of classes.
         last_step: number of steps that the run has done; what a killed process wrote of later steps is removed, since
             the run writes it again.
+        last_epoch_step: step at which the last epoch of the history ended; the points of an epoch that was not finished
+            are removed, as its line leaves the history. None: `last_step`.
     """
 
-    def __init__(self, folder: Path, num_classes: int, last_step: int):
+    def __init__(self, folder: Path, num_classes: int, last_step: int, last_epoch_step: int | None = None):
         for split in SPLITS:
             for path in (folder / split).glob(_FILES):
-                _keep_until(path, last_step)
+                _keep_until(path, last_step, last_step if last_epoch_step is None else last_epoch_step)
         self._num_classes = num_classes
         self._writers = {split: tf.summary.create_file_writer(str(folder / split)) for split in SPLITS}
 
@@ -55,11 +60,11 @@ class EventLog:
 
     def add_step_loss(self, step: int, loss: float) -> None:
         """Adds a point to the curve "step_loss": the mean loss of the last few steps, after `step` steps of the run."""
-        self._add(TRAINING, step, tf.summary.scalar, "step_loss", loss)
+        self._add(TRAINING, step, tf.summary.scalar, _STEP_LOSS, loss)
 
     def add_training_images(self, step: int, images: np.ndarray) -> None:
         """Adds a grid of augmented images, (N, S, S, 3) float32, RGB 0..255 plus the RGB shift, of the step."""
-        self._add(TRAINING, step, tf.summary.image, "augmented_images", training_image_grid(images)[np.newaxis])
+        self._add(TRAINING, step, tf.summary.image, _IMAGES, training_image_grid(images)[np.newaxis])
 
     def add_filters(self, step: int, kernel: np.ndarray) -> None:
         """Adds a grid of the first convolution's filters, (h, w, 3, filters) float, as they are after `step` steps."""
@@ -76,10 +81,16 @@ class EventLog:
             write(tag, value)
 
 
-def _keep_until(path: Path, last_step: int) -> None:
-    """Removes the events of later steps from an event file."""
+def _keep_until(path: Path, last_step: int, last_epoch_step: int) -> None:
+    """Removes the events of later steps, and those of epochs that end later, from an event file."""
+
+    def is_kept(encoded: bytes) -> bool:
+        event = tf.compat.v1.Event.FromString(encoded)
+        of_a_step = all(value.tag in _STEP_TAGS for value in event.summary.value)
+        return event.step <= (last_step if of_a_step else last_epoch_step)
+
     events = list(_read_events(path))
-    kept = [event for event in events if tf.compat.v1.Event.FromString(event).step <= last_step]
+    kept = [event for event in events if is_kept(event)]
     if len(kept) < len(events):
         write_atomically(path, lambda temporary: _write_events(temporary, kept))
 

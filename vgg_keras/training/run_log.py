@@ -29,7 +29,9 @@ class RunLog:
         self._folder, self._model = folder, model
         kept = read_history(folder)[: progress.history_lines]
         write_text(folder / HISTORY, "".join(json.dumps(entry) + "\n" for entry in kept))
-        self._events = EventLog(folder / TENSORBOARD, model.output_shape[-1], progress.global_step)
+        last_epoch_step = kept[-1]["step"] if kept else 0
+        num_classes = model.output_shape[-1]
+        self._events = EventLog(folder / TENSORBOARD, num_classes, progress.global_step, last_epoch_step)
         self._title = f"net {vgg.net_name(model) or model.name}, run {folder.resolve().name}"
 
     def add_epoch(self, entry: Mapping[str, Any], better: bool) -> None:
