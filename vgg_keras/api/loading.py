@@ -7,8 +7,9 @@ from vgg_keras.api.keras_file_model import KerasFileModel
 from vgg_keras.api.trained_model import TrainedModel
 from vgg_keras.models import run_record
 from vgg_keras.serving import exporter, versions
-from vgg_keras.utils.errors import UserError, did_you_mean
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import PathLike
+from vgg_keras.utils.paths import similar_beside
 
 
 def load(path: PathLike) -> TrainedModel:
@@ -33,6 +34,5 @@ def load(path: PathLike) -> TrainedModel:
             return ExportedModel(versions.newest(found))
         raise UserError(f"{found} holds neither {run_record.BEST_MODEL} of a run nor versions of an exported model")
     if not found.exists():
-        beside = [entry.name for entry in found.parent.iterdir()] if found.parent.is_dir() else []
-        raise UserError(f"{found} does not exist{did_you_mean(found.name, beside)}")
+        raise UserError(f"{found} does not exist{similar_beside(found)}")
     return KerasFileModel(found)

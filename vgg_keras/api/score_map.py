@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from vgg_keras.data import transforms
 from vgg_keras.evaluation import figures
 from vgg_keras.evaluation.figures import MappedPhoto
 from vgg_keras.inference.score_maps import enlarge_map
@@ -64,10 +65,8 @@ class ScoreMap:
         return figures.class_score_maps([MappedPhoto(picture, self._enlarged(best, picture), "", titles)])
 
     def _enlarged(self, classes: Sequence[int], picture: np.ndarray) -> np.ndarray:
-        height, width = self.photo.shape[:2]
-        scale = self.test_scale / min(height, width)
-        size = (round(height * scale), round(width * scale))
-        return enlarge_map(self.posteriors[..., list(classes)], size, picture.shape[:2], self.input_size)
+        height, width = transforms.rescaled_size(self.photo.shape[:2], self.test_scale).numpy().tolist()
+        return enlarge_map(self.posteriors[..., list(classes)], (height, width), picture.shape[:2], self.input_size)
 
     def _index(self, label: str | int) -> int:
         if isinstance(label, str):

@@ -75,11 +75,9 @@ class ProtocolOptions(ScaleOptions):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelsOptions(Options):
-    """Options of the verbs that take several models."""
+    """Options of the verbs that take several models; each verb describes the flag itself."""
 
-    model: PathLike | Sequence[PathLike] = option(
-        (), "a .keras file or a run's folder; repeat the flag for each model", group="input", required=True, path=True
-    )
+    model: PathLike | Sequence[PathLike]
 
     def model_paths(self) -> list[Path]:
         """Returns the paths of the models."""
@@ -200,7 +198,7 @@ class ReportOptions(Options):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExportOptions(DataOptions, ProtocolOptions):
+class ExportOptions(ProtocolOptions):
     """Options of `vgg_keras.export`."""
 
     model: PathLike = option(

@@ -26,11 +26,17 @@ def local_path(flag: str, value: str) -> Path:
         raise UserError(f"--{flag}={value}: there is no such user") from None
 
 
-def _must_exist(flag: str, path: Path) -> None:
-    if path.exists():
-        return
+def similar_beside(path: Path) -> str:
+    """Returns "; did you mean NAME?" with the entry beside a missing path that is most like it, or "" if none is."""
     beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    raise UserError(f"--{flag}={path} does not exist{did_you_mean(path.name, beside)}")
+    return did_you_mean(path.name, beside)
+
+
+def _existing(flag: str, value: str) -> Path:
+    path = local_path(flag, value)
+    if not path.exists():
+        raise UserError(f"--{flag}={path} does not exist{similar_beside(path)}")
+    return path
 
 
 def existing_file(flag: str, value: str, way_out: str) -> Path:
@@ -44,8 +50,7 @@ def existing_file(flag: str, value: str, way_out: str) -> Path:
     Raises:
         UserError: the value is no local path, the file does not exist, or it is a folder.
     """
-    path = local_path(flag, value)
-    _must_exist(flag, path)
+    path = _existing(flag, value)
     if path.is_dir():
         raise UserError(f"--{flag}={path} is a folder; {way_out}")
     return path
@@ -62,8 +67,7 @@ def existing_folder(flag: str, value: str, way_out: str) -> Path:
     Raises:
         UserError: the value is no local path, the folder does not exist, or it is a file.
     """
-    path = local_path(flag, value)
-    _must_exist(flag, path)
+    path = _existing(flag, value)
     if not path.is_dir():
         raise UserError(f"--{flag}={path} is a file; {way_out}")
     return path
