@@ -17,7 +17,7 @@ LEVELS = (
     {"vgg_keras.version": ()},
     {
         "vgg_keras.utils": "arithmetic cli console devices display errors files flagfiles hardware help_text "
-        "keras_compat metrics optional_imports options paths resumable_array shell verb_list"
+        "keras_compat locks metrics optional_imports options paths resumable_array shell stopping verb_list"
     },
     {
         "vgg_keras.data": "builders class_folders datasets imagenet input_pipeline labels manifest photo_files "
@@ -26,7 +26,7 @@ LEVELS = (
     {
         "data_prep": "__main__ builder flowers folder_checks image_folder image_preparation imagenet records sources "
         "summary synthetic_flowers verify",
-        "vgg_keras.models": "architectures fully_convolutional layers metadata run_record saving vgg",
+        "vgg_keras.models": "architectures checkpoint_files fully_convolutional layers metadata run_record saving vgg",
     },
     {
         "vgg_keras.training": "checkpoints config curves event_log feature_cache freezing inputs keras_metrics "

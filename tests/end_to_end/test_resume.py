@@ -2,6 +2,9 @@
 
 import functools
 import json
+import re
+import signal
+import socket
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers.paths import TINY_CONFIG
-from tests.helpers.processes import kill_when, newest_checkpoint_is, start_verb
+from tests.helpers.processes import kill_when, newest_checkpoint_is, start_verb, wait_until
 from vgg_keras.models.run_record import TIMING_KEYS, read_history
 
 pytestmark = [pytest.mark.slow, pytest.mark.multiprocess, pytest.mark.generations]
@@ -87,6 +90,40 @@ def test_killed_twice_in_the_middle_of_an_epoch_ends_bit_identical(tmp_path, dra
     code, _, stderr = run_verb("vgg_keras.train", *arguments, "--dropout=0.1", "--output_dir=killed")
     assert code == 1
     assert "--dropout was 0.5, is 0.1" in stderr
+
+
+def test_a_run_that_is_asked_to_stop_saves_what_it_has_done(tmp_path, drawn_data, run_verb):
+    # Without checkpoints inside epochs, all that is saved in the middle of one is saved for the request.
+    arguments = [*_FLAGS, "--checkpoint_every=1000", "--epochs=40", f"--data_dir={drawn_data}", "--output_dir=run"]
+    process = start_verb("vgg_keras.train", *arguments, cwd=tmp_path)
+    wait_until(process, lambda: (tmp_path / "run" / "history.jsonl").exists() and _history(tmp_path / "run"))
+
+    # Meanwhile nobody else writes this run.
+    code, _, stderr = run_verb("vgg_keras.train", *arguments)
+    assert code == 1
+    assert f"run is in use by process {process.pid} on {socket.gethostname()}, since 20" in stderr
+    assert "choose another --output_dir" in stderr
+
+    process.send_signal(signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 75, stderr
+    found = re.search(r"SIGTERM at epoch (\d+), step (\d+): a checkpoint is saved", stdout)
+    assert stderr.endswith("stopped by SIGTERM; the same command with --resume continues the run\n")
+    epoch, step = int(found[1]), int(found[2])
+    assert tf.train.latest_checkpoint(str(tmp_path / "run" / "checkpoints")).endswith(f"ckpt-{step}")
+    assert not (tmp_path / "run" / ".lock").exists()
+    assert len(_history(tmp_path / "run")) == epoch - 1
+
+    limit = f"--max_steps={8 * (epoch + 1)}"
+    code, stdout, stderr = run_verb("vgg_keras.train", *arguments, limit)
+    assert code == 0, stderr
+    assert f"continuing at epoch {epoch}, step {step}" in stdout
+    code, _, stderr = run_verb("vgg_keras.train", *arguments[:-1], limit, "--output_dir=whole")
+    assert code == 0, stderr
+    assert _history(tmp_path / "run") == _history(tmp_path / "whole")
+    expected, received = _weights(tmp_path / "whole"), _weights(tmp_path / "run")
+    for name, value in expected.items():
+        np.testing.assert_array_equal(received[name], value, err_msg=name)
 
 
 def test_a_run_that_ended_in_the_middle_of_an_epoch_is_left_as_it_is_until_it_has_more_steps(

@@ -41,13 +41,18 @@ def run_killed_at(function: str, module: str, *arguments: str, cwd: Path) -> Non
     assert process.returncode == -signal.SIGKILL, process.stderr
 
 
-def kill_when(process: subprocess.Popen, condition: Callable[[], bool]) -> None:
-    """Sends SIGKILL to a verb as soon as a condition holds."""
+def wait_until(process: subprocess.Popen, condition: Callable[[], object]) -> None:
+    """Waits until a condition holds, while a verb runs."""
     deadline = time.monotonic() + 300
     while not condition():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.002)
+
+
+def kill_when(process: subprocess.Popen, condition: Callable[[], object]) -> None:
+    """Sends SIGKILL to a verb as soon as a condition holds."""
+    wait_until(process, condition)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
 

@@ -1,11 +1,27 @@
-"""Tests the folder of checkpoints."""
+"""Tests that a run resumes from its newest whole checkpoint, with history and best model, and is never begun anew."""
 
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
 import tensorflow as tf
 
 from tests.helpers.nets import small
+from tests.helpers.paths import TINY_CONFIG
+from vgg_keras.models import checkpoint_files
+from vgg_keras.models.run_record import TIMING_KEYS, read_history
+from vgg_keras.tasks import training
 from vgg_keras.training import checkpoints
+from vgg_keras.training.config import TrainConfig
 from vgg_keras.training.optimizers import OptimizerConfig, make_optimizer
 from vgg_keras.training.schedules import Plateau
+from vgg_keras.utils import console
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.options import parse
+
+pytestmark = pytest.mark.generations
 
 
 def test_what_a_killed_process_left_of_a_checkpoint_is_removed(tmp_path):
@@ -13,14 +29,220 @@ def test_what_a_killed_process_left_of_a_checkpoint_is_removed(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "ckpt-3_temp").mkdir()
     (tmp_path / "ckpt-3_temp" / "part").touch()
+    # What is left of a checkpoint that was whole once stays: the missing file may come back from a copy.
+    for name in ("ckpt-4.data-00000-of-00001", "ckpt-4.json"):
+        (tmp_path / name).touch()
     checkpoints.remove_unfinished(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["ckpt-1.data-00000-of-00001", "ckpt-1.index"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "ckpt-1.data-00000-of-00001",
+        "ckpt-1.index",
+        "ckpt-4.data-00000-of-00001",
+        "ckpt-4.json",
+    ]
+
+
+def _checkpoints(run, value, **arguments):
+    model = small(width_multiplier=1 / 64)
+    model.set_weights([np.full_like(weights, value) for weights in model.get_weights()])
+    optimizer = make_optimizer(OptimizerConfig("sgd", 1e-3), model.trainable_variables)
+    progress = checkpoints.Progress(Plateau(patience=5))
+    return checkpoints.Checkpoints(run, model, [optimizer], progress, **arguments), model, progress
 
 
 def test_checkpoints_keep_the_names_by_which_earlier_versions_saved_them(tmp_path):
-    model = small(width_multiplier=1 / 64)
-    optimizer = make_optimizer(OptimizerConfig("sgd", 1e-3), model.trainable_variables)
-    progress = checkpoints.Progress(Plateau(patience=5), global_step=7)
-    checkpoints.Checkpoints(tmp_path, model, [optimizer], progress).save(progress)
-    names = {name.partition("/")[0] for name, _ in tf.train.list_variables(str(tmp_path / "ckpt-7"))}
-    assert names == {"model", "optimizers", "progress", "save_counter", "_CHECKPOINTABLE_OBJECT_GRAPH"}
+    saved, _, progress = _checkpoints(tmp_path, 1.0)
+    saved.save(progress)
+    names = {name.partition("/")[0] for name, _ in tf.train.list_variables(str(tmp_path / "checkpoints" / "ckpt-0"))}
+    assert names == {"model", "optimizers", "progress", "_CHECKPOINTABLE_OBJECT_GRAPH"}
+    assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")) == str(tmp_path / "checkpoints" / "ckpt-0")
+
+
+@pytest.mark.parametrize("name", ["run [1]", "run*", "what?", "a\\b"])
+def test_a_folder_may_have_a_name_that_tensorflow_takes_for_a_pattern(name, tmp_path):
+    saved, _, progress = _checkpoints(tmp_path / name, 0.25)
+    saved.save(progress)
+    restored, model, _ = _checkpoints(tmp_path / name, 0.0)
+    assert restored.restore() == progress
+    assert all((weights == 0.25).all() for weights in model.get_weights())
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read_and_checked(tmp_path):
+    # Earlier versions wrote no manifest, and counted the lines of the history instead of keeping them.
+    saved, model, progress = _checkpoints(tmp_path, 0.25)
+    saved._progress.value = progress
+    saved._progress.serialize = lambda: json.dumps(
+        {**{key: value for key, value in plain.items() if key not in ("history", "best_step")}, "history_lines": 1}
+    )
+    plain = {**checkpoints.dataclasses.asdict(progress), "global_step": 8}
+    (tmp_path / "history.jsonl").write_text('{"step": 8}\n{"step": 16}\n')
+    (tmp_path / "checkpoints").mkdir()
+    saved._checkpoint.write(str(tmp_path / "checkpoints" / "ckpt-8"))
+    restored, model, _ = _checkpoints(tmp_path, 0.0)
+    assert restored.restore().history == ({"step": 8},)
+    assert all((weights == 0.25).all() for weights in model.get_weights())
+    data = tmp_path / "checkpoints" / "ckpt-8.data-00000-of-00001"
+    _flip(data)
+    with pytest.raises(UserError, match=r"no checkpoint of .* is whole \(ckpt-8: its files are damaged"):
+        _checkpoints(tmp_path, 0.0)[0].restore()
+
+
+def _flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(content)
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def _empty(path):
+    path.write_bytes(b"")
+
+
+def _remove(path):
+    path.unlink()
+
+
+def _garbage(path):
+    path.write_bytes(b"\x80garbage\xff" * 20)
+
+
+_DAMAGE = (_flip, _cut, _empty, _remove, _garbage)
+
+
+def _options(folder, data, *flags):
+    common = [f"--flagfile={TINY_CONFIG}", "--epochs=3", "--learning_rate=1e-2", "--checkpoint_every=3"]
+    return parse([*common, "--resume", f"--data_dir={data}", f"--output_dir={folder}", *flags], TrainConfig)
+
+
+def _history(folder):
+    return [{key: value for key, value in entry.items() if key not in TIMING_KEYS} for entry in read_history(folder)]
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory, drawn_data):
+    """A finished run of three epochs of eight steps, whose checkpoints are those of the steps 19, 22 and 24."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    training.train_model(_options(folder, drawn_data))
+    return folder
+
+
+@pytest.fixture
+def run(whole_run, tmp_path):
+    """A copy of the run."""
+    return shutil.copytree(whole_run, tmp_path / "run")
+
+
+def test_a_checkpoint_is_its_files_and_the_best_model_of_that_moment(whole_run):
+    folder = whole_run / "checkpoints"
+    assert checkpoint_files.steps(folder) == [24, 22, 19]
+    assert [entry["validation_top1_error"] for entry in read_history(whole_run)] == pytest.approx([80, 80, 400 / 7])
+    losses = [entry["validation_loss"] for entry in read_history(whole_run)]
+    assert losses == sorted(losses, reverse=True)  # so that each epoch has the best model so far
+    for step, best in ((24, 24), (22, 16), (19, 16)):
+        manifest = json.loads((folder / f"ckpt-{step}.json").read_text())
+        names = {f"ckpt-{step}.index", f"ckpt-{step}.data-00000-of-00001", f"best-{best}.keras"}
+        assert manifest == {
+            name: {
+                "bytes": (folder / name).stat().st_size,
+                "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
+            }
+            for name in names
+        }
+    assert (folder / "best-24.keras").read_bytes() == (whole_run / "best.keras").read_bytes()
+
+
+def test_the_best_model_goes_back_with_the_checkpoint(run, drawn_data, capfd):
+    _empty(run / "checkpoints" / "ckpt-24.index")
+    with console.speaking(True):
+        training.train_model(_options(run, drawn_data, "--max_steps=20"))  # ckpt-22 has more steps than these
+    assert (run / "best.keras").read_bytes() == (run / "checkpoints" / "best-16.keras").read_bytes()
+    assert "it is replaced by the best model of the checkpoint, that of step 16" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("damage", _DAMAGE)
+@pytest.mark.parametrize("suffix", ["index", "data-00000-of-00001", "json"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, suffix, run, capsys):
+    folder = run / "checkpoints"
+    damage(folder / f"ckpt-24.{suffix}")
+    found, problems = checkpoint_files.newest_whole(folder)
+    if suffix == "json" and damage is _remove:
+        # Without its manifest a checkpoint is read by TensorFlow, which knows checksums of its own.
+        assert (found, problems) == (24, [])
+        return
+    assert found == 22
+    assert len(problems) == 1
+    assert problems[0].startswith("ckpt-24: ckpt-24.")
+
+
+def test_a_run_that_goes_back_ends_as_it_would_have(run, whole_run, drawn_data, capfd):
+    _flip(run / "checkpoints" / "ckpt-24.data-00000-of-00001")
+    _cut(run / "checkpoints" / "ckpt-22.index")
+    with console.speaking(True):
+        training.train_model(_options(run, drawn_data))
+    told = capfd.readouterr()
+    assert "ckpt-24.data-00000-of-00001 is damaged: its checksum is wrong; going back to ckpt-19" in told.err
+    assert "ckpt-22.index has" in told.err
+    assert "continuing at epoch 3, step 19" in told.out
+    assert _history(run) == _history(whole_run)
+    reader, expected = (tf.train.load_checkpoint(str(folder / "checkpoints")) for folder in (run, whole_run))
+    for name in expected.get_variable_to_shape_map():
+        if name.startswith(("model", "optimizers")):
+            np.testing.assert_array_equal(reader.get_tensor(name), expected.get_tensor(name), err_msg=name)
+    assert checkpoint_files.steps(run / "checkpoints") == [24, 22, 19]
+    assert checkpoint_files.newest_whole(run / "checkpoints") == (24, [])
+
+
+def test_a_run_without_a_whole_checkpoint_is_refused_and_left_as_it_is(run, drawn_data):
+    for path in (run / "checkpoints").glob("*.data-*"):
+        _empty(path)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=r"no checkpoint of .*run is whole \(ckpt-24: .* has 0 bytes instead of"):
+        training.train_model(_options(run, drawn_data))
+    history, best = run / "history.jsonl", run / "best.keras"
+    after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    # The record is that of the last try.
+    assert {path.name for path in before if before[path] != after.get(path)} <= {"run.json", "flags.cfg"}
+    shutil.rmtree(run / "checkpoints")
+    with pytest.raises(UserError, match="holds a run without checkpoints, which cannot be resumed"):
+        training.train_model(_options(run, drawn_data))
+    assert (before[history], before[best]) == (history.read_bytes(), best.read_bytes())
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x80garbage\xff"])
+def test_the_file_that_names_the_newest_checkpoint_is_not_needed(content, run):
+    path = run / "checkpoints" / "checkpoint"
+    path.unlink() if content is None else path.write_bytes(content)
+    assert checkpoint_files.newest_whole(run / "checkpoints") == (24, [])
+
+
+@pytest.mark.parametrize("damage", _DAMAGE)
+def test_best_model_and_history_are_brought_back(damage, run, whole_run, drawn_data, capfd):
+    damage(run / "best.keras")
+    damage(run / "history.jsonl")
+    with console.speaking(True):
+        training.train_model(_options(run, drawn_data))
+    told = capfd.readouterr()
+    assert "nothing left to do: the run has ended" in told.out
+    assert "best.keras" in told.err
+    assert "history.jsonl is missing or damaged; it is that of the checkpoint again" in told.err
+    assert (run / "best.keras").read_bytes() == (whole_run / "best.keras").read_bytes()
+    assert _history(run) == _history(whole_run)
+
+
+def test_a_damaged_copy_of_the_best_model_is_replaced_by_the_best_model(run, whole_run, drawn_data):
+    copy = run / "checkpoints" / "best-24.keras"
+    _flip(copy)
+    training.train_model(_options(run, drawn_data))
+    assert copy.read_bytes() == (run / "best.keras").read_bytes() == (whole_run / "best.keras").read_bytes()
+
+
+def test_a_new_flag_makes_no_other_run(run, drawn_data):
+    record = run / "run.json"
+    content = json.loads(record.read_text())
+    del content["flags"]["cache_side"]  # as if it were newer than the run
+    record.write_text(json.dumps(content))
+    training.train_model(_options(run, drawn_data))
+    with pytest.raises(UserError, match="--seed was 0, is 3"):
+        training.train_model(_options(run, drawn_data, "--seed=3"))

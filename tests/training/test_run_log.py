@@ -111,7 +111,8 @@ def test_a_resumed_run_continues_its_log(tmp_path):
         first.add_epoch(entry(step, error), better)
     assert [line["step"] for line in read_history(tmp_path)] == [8, 16, 24]
     assert [step for step, _ in read(tmp_path / "tensorboard")["training"]["first_filters"]] == [8, 16]
-    resumed = RunLog(tmp_path, model, Progress(Plateau(5), epoch=1, step=2, global_step=10, history_lines=1))
+    kept = tuple(read_history(tmp_path)[:1])
+    resumed = RunLog(tmp_path, model, Progress(Plateau(5), epoch=1, step=2, global_step=10, history=kept))
     (tmp_path / "curves.png").unlink()
     resumed.add_epoch(entry(16, 20.0), better=True)
     assert [line["validation_top1_error"] for line in read_history(tmp_path)] == [50.0, 20.0]
@@ -132,7 +133,8 @@ def test_an_epoch_that_was_not_finished_leaves_the_log_with_its_line(tmp_path):
         first.add_epoch(entry(step, error), better=True)
     first.add_step_loss(20, 1.0)
     first.add_epoch(entry(20, 30.0), better=False)  # the run stopped in the third epoch
-    resumed = RunLog(tmp_path, model, Progress(Plateau(5), epoch=2, step=4, global_step=20, history_lines=2))
+    kept = tuple(read_history(tmp_path)[:2])
+    resumed = RunLog(tmp_path, model, Progress(Plateau(5), epoch=2, step=4, global_step=20, history=kept))
     resumed.add_epoch(entry(24, 20.0), better=False)
     events = read(tmp_path / "tensorboard")
     assert [step for step, _ in events["validation"]["top1_error"]] == [8, 16, 24]

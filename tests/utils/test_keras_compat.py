@@ -16,6 +16,7 @@ from tests.helpers.paths import ROOT
 from vgg_keras.models import saving
 from vgg_keras.models.vgg import build
 from vgg_keras.training import checkpoints, freezing, optimizers, run_dir, schedules, train_step
+from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils import keras_compat
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.keras_compat import KERAS_3
@@ -101,13 +102,13 @@ def test_a_model_that_is_no_chain_has_to_stay_in_its_generation(tmp_path, monkey
 
 def test_a_run_of_the_other_generation_is_not_continued(tmp_path):
     other = "2.15.0" if KERAS_3 else "3.12.0"
-    flags = {"net": "A", "epochs": 3}
-    run_dir.write_run_record(tmp_path, flags, {}, {})
+    options = TrainConfig(net="A", epochs=3, output_dir=tmp_path, resume=True)
+    run_dir.write_run_record(tmp_path, options.flags(), {}, {})
     record = json.loads((tmp_path / "run.json").read_text())
     record["versions"]["keras"] = other
     (tmp_path / "run.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match=rf"run with Keras {other}, this is Keras .*--init_from={tmp_path}"):
-        run_dir.require_usable(tmp_path, flags, (), resume=True)
+        run_dir.require_usable(options)
 
 
 def naming(path, activation, folder):

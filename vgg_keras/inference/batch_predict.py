@@ -46,7 +46,10 @@ def predict_split(
     total = len(manifest)
     batches = views.view_batches(manifest, pending, spec)
     with progress_bar(title, total, " images", initial=total - int(pending.sum())) as bar:
-        _store_means(outputs, batches, predictor, num_views=spec.num_views, bar=bar, model_name=model_name)
+        try:
+            _store_means(outputs, batches, predictor, num_views=spec.num_views, bar=bar, model_name=model_name)
+        finally:  # also if the process is asked to stop
+            outputs.flush()
 
 
 def _store_means(
@@ -75,7 +78,6 @@ def _store_means(
             else:
                 outputs.store(index, (total + row) / num_views)
                 bar.update()
-    outputs.flush()
 
 
 def _check_outputs(posteriors: np.ndarray, model_name: str, *, sum_to_one: bool) -> None:

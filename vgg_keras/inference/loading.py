@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
-import mmap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import keras
 from vgg_keras.inference.protocol import DENSE, TestProtocol, TrainedNet
 from vgg_keras.models import fully_convolutional, metadata, run_record, saving, vgg
 from vgg_keras.models.metadata import ModelMetadata
-from vgg_keras.utils import shell
+from vgg_keras.utils import files, shell
 from vgg_keras.utils.errors import UserError
 
 
@@ -44,7 +42,7 @@ class EvaluatedModel:
     @functools.cached_property
     def sha256(self) -> str:
         """SHA-256 of the file, in hexadecimal digits."""
-        return _sha256(self.path)
+        return files.sha256(self.path)
 
     @property
     def num_classes(self) -> int:
@@ -120,12 +118,6 @@ def _check_shapes(path: Path, net: keras.Model) -> None:
         )
     if len(net.outputs) != 1 or len(net.output_shape) != 2:
         raise UserError(f"{path} gives {net.output_shape}; what is tested gives (batch, classes)")
-
-
-def _sha256(path: Path) -> str:
-    # hashlib.file_digest needs Python 3.11; the package supports 3.10.
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return hashlib.sha256(content).hexdigest()
 
 
 def _check_classes(path: Path, num_classes: int, known: Sequence[str], class_names: Sequence[str]) -> None:

@@ -6,31 +6,23 @@ import keras
 import tensorflow as tf
 
 # The import of layers registers the classes defined there with Keras, so that files that name them load.
-from vgg_keras.models import layers  # noqa: F401
+from vgg_keras.models import checkpoint_files, layers  # noqa: F401
 from vgg_keras.models.metadata import ModelMetadata, embed
 from vgg_keras.utils import keras_compat, shell
 from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.files import write_atomically
 
 
-def latest_checkpoint(folder: Path) -> str | None:
-    """Returns the prefix of the newest complete checkpoint in a folder, or None."""
-    return tf.train.latest_checkpoint(str(folder))
-
-
 def restore_model(folder: Path, model: keras.Model) -> None:
-    """Restores the model alone from the newest checkpoint in a folder.
+    """Restores the model alone from the newest whole checkpoint in a folder.
 
     Raises:
-        UserError: the folder holds no checkpoint, or the newest one is damaged or belongs to another model.
+        UserError: the folder holds no whole checkpoint, or it belongs to another model.
     """
-    newest = latest_checkpoint(folder)
-    if newest is None:
-        raise UserError(f"{folder} holds no checkpoint")
-    try:
-        tf.train.Checkpoint(model=model).restore(newest).expect_partial().assert_existing_objects_matched()
-    except (ValueError, AssertionError, tf.errors.OpError) as error:
-        raise UserError(f"{newest} does not fit: {reason(error)}") from error
+    step, problems = checkpoint_files.newest_whole(folder)
+    if step is None:
+        raise UserError(f"{folder} holds no whole checkpoint" + "".join(f"; {text}" for text in problems))
+    checkpoint_files.restore(folder, step, tf.train.Checkpoint(model=model), partly=True)
 
 
 def float32_copy(model: keras.Model) -> keras.Model:

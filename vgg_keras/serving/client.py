@@ -19,6 +19,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.paths import without_wildcards
 
 _SERVER = Path(__file__).with_name("local_server.py")
 _ANY_SIZE = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -151,8 +152,8 @@ def local_server(version: Path, model_name: str) -> Iterator[Client]:
     Raises:
         UserError: the model cannot be loaded.
     """
-    with tempfile.TemporaryFile("w+") as log:
-        command = [sys.executable, "-I", str(_SERVER), str(version)]
+    with tempfile.TemporaryFile("w+") as log, without_wildcards(version) as plain:
+        command = [sys.executable, "-I", str(_SERVER), str(plain)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
             ready = process.stdout.readline() if process.stdout else ""

@@ -11,6 +11,7 @@ from vgg_keras.data import transforms
 from vgg_keras.data.labels import LABEL_NAMES
 from vgg_keras.serving.servable import CLASSIFY, DENSE_MAP, FEATURES
 from vgg_keras.utils.errors import UserError, reason
+from vgg_keras.utils.paths import without_wildcards
 
 
 class ExportedSignatures:
@@ -25,7 +26,8 @@ class ExportedSignatures:
 
     def __init__(self, version: Path):
         try:
-            self._loaded = tf.saved_model.load(str(version))
+            with without_wildcards(version) as plain:
+                self._loaded = tf.saved_model.load(str(plain))
             names = (version / "assets" / LABEL_NAMES).read_text(encoding="utf-8")
         except Exception as error:  # TensorFlow and the file system raise errors of many kinds
             raise UserError(f"{version} is no SavedModel that can be loaded: {reason(error)}") from error

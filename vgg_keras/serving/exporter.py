@@ -29,6 +29,7 @@ from vgg_keras.serving.servable import CLASSIFY, DENSE_MAP, FEATURES, ServedMode
 from vgg_keras.serving.warmup import WarmUpRequest
 from vgg_keras.utils import console, files, keras_compat
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.paths import without_wildcards
 
 MAIN_FILE = "saved_model.pb"
 RECORD = "export.json"
@@ -176,7 +177,8 @@ def check_agreement(
     Raises:
         UserError: a posterior differs by more than the tolerance.
     """
-    signatures = tf.saved_model.load(str(folder)).signatures
+    with without_wildcards(folder) as plain:
+        signatures = tf.saved_model.load(str(plain)).signatures
     answers = []
     with console.progress_bar("exported model", len(photos), " photos", leave=False) as bar:
         for start in range(0, len(photos), _BATCH):

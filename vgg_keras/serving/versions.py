@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from vgg_keras.utils import files, locks
 from vgg_keras.utils.errors import UserError
 
 # Subfolder of a version for files that the graph does not use.
@@ -40,9 +41,13 @@ def new_version(folder: Path, main_file: str) -> Iterator[Path]:
         main_file: name of the file that every version must hold; a server fails on a version without it.
 
     Raises:
-        UserError: an existing version has another format.
+        UserError: an existing version has another format, or another process writes a version.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with locks.locked(folder):
+        yield from _new_version(folder, main_file)
+
+
+def _new_version(folder: Path, main_file: str) -> Iterator[Path]:
     found = numbers(folder)
     for version in found:
         if not (folder / str(version) / main_file).exists():
@@ -50,13 +55,16 @@ def new_version(folder: Path, main_file: str) -> Iterator[Path]:
                 f"{folder / str(version)} holds no {main_file}: it is of another format; choose another --output_dir"
             )
     for left in (*folder.glob(".*.incomplete"), *folder.glob(".*.removed")):
-        shutil.rmtree(left)
+        shutil.rmtree(left, ignore_errors=True)
     version = max(found, default=0) + 1
     temporary = folder / f".{version}.incomplete"
     temporary.mkdir()
     try:
         yield temporary
+        for path in (*temporary.rglob("*"), temporary):
+            files.sync(path)
         os.rename(temporary, folder / str(version))
+        files.sync(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -76,6 +84,7 @@ def keep_newest(folder: Path, count: int) -> list[int]:
     removed = numbers(folder)[:-count]
     for version in removed:
         doomed = folder / f".{version}.removed"
-        os.rename(folder / str(version), doomed)
-        shutil.rmtree(doomed)
+        with contextlib.suppress(FileNotFoundError):  # another export may remove it at the same moment
+            os.rename(folder / str(version), doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
     return removed

@@ -20,7 +20,7 @@ from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
 from vgg_keras.inference.protocol import DENSE, STACK
 from vgg_keras.inference.views import ViewSpec, require_images_fit
 from vgg_keras.tasks.options import FeaturesOptions
-from vgg_keras.utils import console, devices, files
+from vgg_keras.utils import console, devices, files, locks, stopping
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.optional_imports import import_extra
 
@@ -72,7 +72,6 @@ def describe(
     nets = [descriptors.descriptor_net(model, options.layer, flip=flip, strategy=strategy) for model in models]
     for model, manifest in itertools.product(models, manifests.values()):
         require_images_fit(manifest, ViewSpec(DENSE, max(model.test_scales), model.input_size, options.batch_size))
-    folder.mkdir(parents=True, exist_ok=True)
     described = {}
     for split, manifest in manifests.items():
         parts = [
@@ -161,10 +160,11 @@ def write_features(options: FeaturesOptions) -> None:
         for split in (options.train_split, options.validation_split)
     }
     folder = working_folder(models, list(manifests.values()), options)
-    described = describe(models, manifests, folder, strategy, options)
-    arrays = to_arrays(data, manifests, described, options)
-    files.write_atomically(output, lambda temporary: np.savez(temporary, **arrays))
-    shutil.rmtree(folder)
+    with locks.locked(folder, "output"), stopping.advising("the same command continues where this one was"):
+        described = describe(models, manifests, folder, strategy, options)
+        arrays = to_arrays(data, manifests, described, options)
+        files.write_atomically(output, lambda temporary: np.savez(temporary, **arrays))
+        shutil.rmtree(folder)
     for key in ("train", "validation"):
         count, width = arrays[f"features_{key}"].shape
         console.say(f"features_{key}: {count:,} descriptors of {width:,} numbers, length 1")

@@ -19,7 +19,7 @@ from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
 from vgg_keras.inference.protocol import TestProtocol
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
-from vgg_keras.utils import devices, files, keras_compat
+from vgg_keras.utils import devices, files, keras_compat, locks, stopping
 from vgg_keras.utils.errors import UserError
 
 # Subfolder of an unfinished evaluation, which holds its settings and the posteriors at each scale.
@@ -174,18 +174,19 @@ def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
     for model in models:
         evaluator.check(model)
     description = describe(models, manifest, protocol)
-    finished = open_output_dir(folder, description)
-    if finished:
-        require_same_files(folder, models, options)
-        return EvaluationResult(folder, finished, resumed=True)
-    found, posteriors = run_models(evaluator, models, options)
-    record = {
-        **description,
-        "versions": keras_compat.package_versions(),
-        "devices": f"{type(strategy).__name__} ({strategy_reason})",
-        "results": [results.result_record(result) for result in found],
-        "classes": results.class_records(posteriors, manifest),
-        "confusions": results.confusions(posteriors, manifest.labels),
-    }
-    write_results(folder, FinishedEvaluation(record, posteriors, manifest, models))
-    return EvaluationResult(folder, record)
+    with locks.locked(folder), stopping.advising("the same command continues the evaluation"):
+        finished = open_output_dir(folder, description)
+        if finished:
+            require_same_files(folder, models, options)
+            return EvaluationResult(folder, finished, resumed=True)
+        found, posteriors = run_models(evaluator, models, options)
+        record = {
+            **description,
+            "versions": keras_compat.package_versions(),
+            "devices": f"{type(strategy).__name__} ({strategy_reason})",
+            "results": [results.result_record(result) for result in found],
+            "classes": results.class_records(posteriors, manifest),
+            "confusions": results.confusions(posteriors, manifest.labels),
+        }
+        write_results(folder, FinishedEvaluation(record, posteriors, manifest, models))
+        return EvaluationResult(folder, record)

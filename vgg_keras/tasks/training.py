@@ -1,5 +1,6 @@
 """Trains a net with the paper's procedure (arXiv:1409.1556, sect. 3.1): from options to a finished run."""
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Collection, Sequence
@@ -25,7 +26,7 @@ from vgg_keras.training.optimizers import OptimizerConfig, make_optimizers
 from vgg_keras.training.schedules import LearningRate, Schedule
 from vgg_keras.training.train_step import StepConfig, TrainStep
 from vgg_keras.training.trainer import Trainer
-from vgg_keras.utils import console, devices, keras_compat
+from vgg_keras.utils import console, devices, keras_compat, locks, stopping
 from vgg_keras.utils.errors import UserError
 from vgg_keras.weights.formats import read_weights
 from vgg_keras.weights.transfer import transfer_weights
@@ -219,13 +220,21 @@ def train_model(options: TrainConfig) -> TrainingResult:
         UserError: a setting, the run's folder, the data set or --init_from cannot be used, training failed, or the
             exported model disagrees with the trained one.
     """
-    folder = Path(options.output_dir)
     options.validate()
-    run_dir.require_usable(folder, options.flags(), config.MAY_CHANGE, options.resume)
     devices.split_cpu(options.cpu_devices)
     strategy, strategy_reason = devices.make_strategy(
         options.strategy, one_process=bool(options.cache_views or options.metrics)
     )
+    chief = devices.is_chief(strategy)
+    with locks.locked(Path(options.output_dir)) if chief else contextlib.nullcontext():
+        run_dir.require_usable(options)
+        with stopping.advising("the same command with --resume continues the run"):
+            result = _train(options, strategy, strategy_reason)
+        return export_best(result, options) if chief and options.export_dir else result
+
+
+def _train(options: TrainConfig, strategy: tf.distribute.Strategy, strategy_reason: str) -> TrainingResult:
+    """Opens the data, builds the net, and trains it in the run's folder."""
     precision, precision_reason = devices.choose_precision(options.precision)
     chief = devices.is_chief(strategy)
     data = open_data(options, chief)
@@ -241,7 +250,8 @@ def train_model(options: TrainConfig) -> TrainingResult:
         start_run(options, data, train_step.model, choices)
     with datasets.broken_records(data):
         progress = fit(options, data, rgb, train_step)
-    result = TrainingResult(
+    folder = Path(options.output_dir)
+    return TrainingResult(
         folder=folder,
         data_dir=Path(data.builder.data_dir),
         validation_split=options.validation_split,
@@ -249,7 +259,6 @@ def train_model(options: TrainConfig) -> TrainingResult:
         history=run_record.read_history(folder),
         chief=chief,
     )
-    return export_best(result, options) if chief and options.export_dir else result
 
 
 def export_best(result: TrainingResult, options: TrainConfig) -> TrainingResult:

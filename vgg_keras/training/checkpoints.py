@@ -1,18 +1,25 @@
-"""Saves and restores checkpoints, with all that a run needs to resume in the middle of an epoch."""
+"""Saves and restores checkpoints, with all that a run needs to resume in the middle of an epoch.
+
+A checkpoint counts once its manifest is on the disk (`models/checkpoint_files.py`), which holds the checksums of its
+files and of the best model at that moment. A run resumes from the newest checkpoint that is whole; its history and its
+best model then become those of that checkpoint. A run that has begun is never begun anew.
+"""
 
 import dataclasses
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from vgg_keras.models.saving import latest_checkpoint
+from vgg_keras.models import checkpoint_files, run_record
 from vgg_keras.training.schedules import Plateau
-from vgg_keras.utils.errors import UserError, reason
+from vgg_keras.utils import console, files
+from vgg_keras.utils.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +34,10 @@ class Progress:
         sums: loss, top-1 errors, top-5 errors and number of images, summed over the steps done in the current epoch.
         best_error: validation top-1 error of the best model so far, in percent.
         best_loss: validation loss of the best model, which decides between equal errors.
+        best_step: number of steps after which the best model was saved; 0: there is none, or an earlier version of this
+            package saved it.
         epochs_since_best: number of complete epochs since the best model.
-        history_lines: number of lines of the history that are final.
+        history: entries of the complete epochs, as they stand in the history.
     """
 
     plateau: Plateau
@@ -38,34 +47,40 @@ class Progress:
     sums: tuple[float, ...] = (0.0,) * 4
     best_error: float = float("inf")
     best_loss: float = float("inf")
+    best_step: int = 0
     epochs_since_best: int = 0
-    history_lines: int = 0
+    history: tuple[Mapping[str, Any], ...] = ()
 
 
 class _SavedProgress(tf.train.experimental.PythonState):
-    """A `Progress`, stored in a checkpoint as JSON, in which Python writes floats with all their digits."""
+    """A `Progress`, stored in a checkpoint as JSON, in which Python writes floats with all their digits.
 
-    def __init__(self, value: Progress):
+    Args:
+        value: progress of a new run.
+        read_history: function to the entries in the run's history, which earlier versions of this package did not keep
+            in the checkpoint.
+    """
+
+    def __init__(self, value: Progress, read_history: Callable[[], list[dict]]):
         super().__init__()
-        self.value = value
+        self.value, self._read_history = value, read_history
 
     def serialize(self) -> str:
         return json.dumps(dataclasses.asdict(self.value))
 
     def deserialize(self, string_value) -> None:
         content = json.loads(string_value)
-        plateau = Plateau(**content.pop("plateau"))
-        self.value = Progress(plateau=plateau, **{**content, "sums": tuple(content["sums"])})
+        if "history_lines" in content:
+            content["history"] = self._read_history()[: content.pop("history_lines")]
+        tuples = {name: tuple(content[name]) for name in ("sums", "history")}
+        self.value = Progress(**{**content, **tuples, "plateau": Plateau(**content["plateau"])})
 
 
 class Checkpoints:
-    """The rotating checkpoints of one run.
-
-    TensorFlow writes a checkpoint under a temporary name, renames it, and then updates the file that names the newest
-    checkpoint. If the process is killed meanwhile, the last complete checkpoint remains the newest.
+    """The rotating checkpoints of one run, and its best model.
 
     Args:
-        folder: folder of the checkpoints; made on the first save.
+        run: the run's folder.
         model: the model.
         optimizers: the model's optimizers, already built.
         progress: progress of a new run.
@@ -76,7 +91,7 @@ class Checkpoints:
 
     def __init__(
         self,
-        folder: Path,
+        run: Path,
         model: keras.Model,
         optimizers: Sequence[keras.optimizers.Optimizer],
         progress: Progress,
@@ -84,46 +99,162 @@ class Checkpoints:
         keep: int = 3,
         chief: bool = True,
     ):
-        self._folder, self._chief = folder, chief
-        self._progress = _SavedProgress(progress)
+        self._run, self._folder, self._keep, self._chief = run, run / run_record.CHECKPOINTS, keep, chief
+        self._progress = _SavedProgress(progress, lambda: run_record.read_history(run))
         self._checkpoint = tf.train.Checkpoint(model=model, optimizers=list(optimizers), progress=self._progress)
-        if chief:
-            own_folder = folder
-            remove_unfinished(folder)
-        else:
-            self._scratch = tempfile.TemporaryDirectory()
-            own_folder = Path(self._scratch.name)
-        self._manager = tf.train.CheckpointManager(self._checkpoint, str(own_folder), max_to_keep=keep if chief else 1)
+        # The best model does not change from one checkpoint to the next, so it is read only once for its checksum.
+        self._best_model: dict[str, dict] = {}
 
     def save(self, progress: Progress) -> None:
-        """Writes a checkpoint with the current state of model and optimizers, and the progress."""
+        """Writes a checkpoint with the state of model and optimizers, and the progress; removes those beyond `keep`."""
         self._progress.value = progress
-        self._manager.save(checkpoint_number=progress.global_step)
+        step = progress.global_step
+        if not self._chief:
+            with tempfile.TemporaryDirectory() as scratch:
+                self._checkpoint.write(str(checkpoint_files.prefix(Path(scratch), step)))
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # Of the step there may be a damaged checkpoint, whose manifest does not count for the new one.
+        checkpoint_files.manifest(self._folder, step).unlink(missing_ok=True)
+        self._checkpoint.write(str(checkpoint_files.prefix(self._folder, step)))
+        written = checkpoint_files.files_of(self._folder, step)
+        for path in written:
+            files.sync(path)
+        content = {path.name: checkpoint_files.describe(path) for path in written} | self._best_model
+        files.write_text(checkpoint_files.manifest(self._folder, step), json.dumps(content, indent=2) + "\n")
+        self._remove_old(step)
+
+    def save_best_model(self, step: int, save: Callable[[Path], None]) -> None:
+        """Saves the run's best model, which belongs to all checkpoints from now on.
+
+        Args:
+            step: number of steps of the run.
+            save: function that writes the model to a path.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = checkpoint_files.best_model(self._folder, step)
+        save(path)
+        self._best_model = {path.name: checkpoint_files.describe(path)}
+        _copy(path, self._run / run_record.BEST_MODEL)
 
     def restore(self) -> Progress:
-        """Restores the newest checkpoint.
+        """Restores the newest checkpoint that is whole; the run's history and best model become those of it.
 
         Returns:
-            The progress in the checkpoint; without a checkpoint, that of a new run.
+            The progress in the checkpoint; of a run that has not begun, that of a new run.
 
         Raises:
-            UserError: the checkpoint is damaged, or does not fit the model or its optimizers.
+            UserError: the run has begun and no checkpoint is whole, or it does not fit the model or its optimizers.
         """
-        newest = latest_checkpoint(self._folder)
-        if newest is None:
+        if self._chief:
+            remove_unfinished(self._folder)
+            self._restore_copies()
+        step, problems = checkpoint_files.newest_whole(self._folder)
+        if step is None:
+            self._require_new(problems)
             return self._progress.value
-        try:
-            self._checkpoint.restore(newest).assert_existing_objects_matched()
-        except (ValueError, AssertionError, tf.errors.OpError) as error:
-            raise UserError(f"cannot continue from {newest}: {reason(error)}") from error
+        for problem in problems if self._chief else ():
+            console.warn(f"{self._folder}: {problem}; going back to ckpt-{step}, the newest checkpoint that is whole")
+        checkpoint_files.restore(self._folder, step, self._checkpoint)
+        if self._chief:
+            self._restore_best_model(step, self._progress.value.best_step)
+            restore_history(self._run, self._progress.value)
         return self._progress.value
+
+    def _require_new(self, problems: Sequence[str]) -> None:
+        """Refuses a run that has begun and has no whole checkpoint: it would be begun anew, over the old one."""
+        way_out = (
+            f"bring {self._folder} back from a copy, or choose another --output_dir "
+            f"(--init_from={self._run} takes the weights of its best model)"
+        )
+        if problems:
+            raise UserError(f"no checkpoint of {self._run} is whole ({'; '.join(problems)}): {way_out}")
+        history = self._run / run_record.HISTORY
+        if (self._run / run_record.BEST_MODEL).exists() or (history.exists() and history.stat().st_size):
+            raise UserError(f"{self._run} holds a run without checkpoints, which cannot be resumed: {way_out}")
+
+    def _restore_copies(self) -> None:
+        """Replaces damaged copies of the best model by the best model itself, if that is the same and whole."""
+        manifests = (_manifest_or_nothing(self._folder, step) for step in checkpoint_files.steps(self._folder))
+        known = {name: kept for manifest in manifests for name, kept in manifest.items() if name.startswith("best-")}
+        best_model = self._run / run_record.BEST_MODEL
+        for name, kept in known.items():
+            damaged = checkpoint_files.file_problem(self._folder / name, kept)
+            if damaged and not checkpoint_files.file_problem(best_model, kept):
+                _copy(best_model, self._folder / name)
+
+    def _restore_best_model(self, step: int, best_step: int) -> None:
+        """Makes the run's best model that of the checkpoint, if it is damaged, missing or of a later epoch."""
+        kept = checkpoint_files.best_model(self._folder, best_step)
+        if not kept.exists():  # there is none yet, or an earlier version saved it, of which there is no copy
+            return
+        content = _manifest_or_nothing(self._folder, step).get(kept.name) or checkpoint_files.describe(kept)
+        self._best_model = {kept.name: content}
+        difference = checkpoint_files.file_problem(self._run / run_record.BEST_MODEL, content)
+        if difference:
+            console.warn(f"{difference}; it is replaced by the best model of the checkpoint, that of step {best_step}")
+            _copy(kept, self._run / run_record.BEST_MODEL)
+
+    def _remove_old(self, newest: int) -> None:
+        """Removes all checkpoints but the newest ones, damaged later ones too, and best models that none refers to."""
+        kept = [step for step in checkpoint_files.steps(self._folder) if step <= newest][: self._keep]
+        _note_newest(self._folder, kept)
+        for step in set(checkpoint_files.steps(self._folder)) - set(kept):
+            # The manifest comes last: while it is there, the rest is not taken for an earlier version's checkpoint.
+            for path in (*checkpoint_files.files_of(self._folder, step), checkpoint_files.manifest(self._folder, step)):
+                path.unlink(missing_ok=True)
+        needed = {name for step in kept for name in _manifest_or_nothing(self._folder, step)}
+        for path in self._folder.glob("best-*.keras"):
+            if path.name not in needed:
+                path.unlink()
+
+
+def _manifest_or_nothing(folder: Path, step: int) -> dict[str, dict]:
+    try:
+        return checkpoint_files.read_manifest(folder, step)
+    except (OSError, ValueError):
+        return {}
+
+
+def _note_newest(folder: Path, steps: Sequence[int]) -> None:
+    """Writes the file that names the checkpoints, newest first, for `tf.train.latest_checkpoint`."""
+    names = [json.dumps(f"ckpt-{step}") for step in steps]
+    lines = [f"model_checkpoint_path: {names[0]}", *(f"all_model_checkpoint_paths: {name}" for name in reversed(names))]
+    files.write_text(folder / "checkpoint", "\n".join(lines) + "\n")
+
+
+def _copy(source: Path, target: Path) -> None:
+    files.write_atomically(target, lambda temporary: shutil.copyfile(source, temporary))
+
+
+def restore_history(run: Path, progress: Progress) -> None:
+    """Makes the complete epochs in the run's history those of the progress, if they differ; later lines stay.
+
+    Args:
+        run: the run's folder.
+        progress: progress of the run.
+    """
+    expected = [dict(entry) for entry in progress.history]
+    try:
+        found = run_record.read_history(run)
+    except (ValueError, UserError):
+        found = None
+    if found is None or found[: len(expected)] != expected:
+        console.warn(f"{run / run_record.HISTORY} is missing or damaged; it is that of the checkpoint again")
+        write_history(run, expected)
+
+
+def write_history(run: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the history of a run anew."""
+    files.write_text(run / run_record.HISTORY, "".join(json.dumps(entry) + "\n" for entry in entries))
 
 
 def remove_unfinished(folder: Path) -> None:
     """Deletes the incomplete files that a killed process left in a folder of checkpoints."""
-    for unfinished in (*folder.glob("*_temp"), *folder.glob("*.tempstate*")):
+    for unfinished in (*folder.glob("*_temp"), *folder.glob("*.tempstate*"), *folder.glob(".*.incomplete*")):
         shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
-    # The index is written last: data files without one are incomplete too.
+    # TensorFlow writes the index last: data files without one are incomplete too, unless they were complete once.
     for data in folder.glob("*.data-*"):
-        if not data.with_name(data.name.partition(".data-")[0] + ".index").exists():
+        prefix = data.name.partition(".data-")[0]
+        if not (folder / f"{prefix}.index").exists() and not (folder / f"{prefix}.json").exists():
             data.unlink()

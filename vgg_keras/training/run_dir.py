@@ -8,7 +8,7 @@ RUN/samples/           a few validation photos, on which an export is checked
 RUN/history.jsonl      a line for each epoch
 RUN/curves.png         the history as curves
 RUN/tensorboard/       for TensorBoard: curves of training/ and validation/, the loss of the steps, pictures
-RUN/checkpoints/       the newest checkpoints
+RUN/checkpoints/       the newest checkpoints, with the best model of each
 RUN/cache/             outputs of the frozen layers, until the run ends
 RUN/best.keras         the model with the lowest validation error
 """
@@ -23,37 +23,33 @@ import tensorflow as tf
 from vgg_keras.data.labels import label_files
 from vgg_keras.models import run_record
 from vgg_keras.models.run_record import RECORD, read_record
-from vgg_keras.utils import keras_compat, shell
+from vgg_keras.training.config import MAY_CHANGE, TrainConfig
+from vgg_keras.utils import devices, keras_compat, shell
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_bytes, write_text
 from vgg_keras.utils.keras_compat import package_versions
 
 
-def require_usable(folder: Path, flags: Mapping[str, object], may_change: Sequence[str], resume: bool) -> None:
-    """Checks that a run may use a folder: it holds no run, or the same one, which is to be resumed.
-
-    Args:
-        folder: the run's folder.
-        flags: resolved flags of the run.
-        may_change: names of the flags that may differ from those of the run in the folder.
-        resume: whether to resume the run in the folder.
+def require_usable(options: TrainConfig) -> None:
+    """Checks that a run may use its folder: it holds no run, or the same one, which is to be resumed.
 
     Raises:
-        UserError: the folder holds a run and `resume` is off, the run's flags differ, its record is damaged, or the
+        UserError: the folder holds a run and --resume is off, the run's flags differ, its record is damaged, or the
             other Keras generation wrote it.
     """
-    record = folder / RECORD
-    if not record.exists():
+    folder = Path(options.output_dir)
+    if not (folder / RECORD).exists():
         return
-    if not resume:
+    if not options.resume:
         raise UserError(f"{folder} holds a run; continue it with --resume, or choose another --output_dir")
     content = read_record(folder)
     _check_generation(folder, content.get("versions", {}).get("keras", keras.__version__))
-    before = content["flags"]
+    # A run of an earlier version of this package does not know the flags that were added since.
+    before = {**options.defaults(), **content["flags"]}
     differing = [
-        f"--{name} was {before.get(name)!r}, is {value!r}"
-        for name, value in flags.items()
-        if name not in may_change and before.get(name) != value
+        f"--{name} was {before[name]!r}, is {value!r}"
+        for name, value in options.flags().items()
+        if name not in MAY_CHANGE and before[name] != value
     ]
     if differing:
         raise UserError(f"{folder} holds a run with other flags ({'; '.join(differing)}); choose another --output_dir")
@@ -80,7 +76,13 @@ def write_run_record(
         model: properties of the model that the flags do not determine: "num_classes" and "mean_rgb".
     """
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"flags": dict(flags), "versions": package_versions(), "choices": dict(choices), "model": dict(model)}
+    content = {
+        "flags": dict(flags),
+        "versions": package_versions(),
+        "machine": devices.describe_machine(),
+        "choices": dict(choices),
+        "model": dict(model),
+    }
     write_text(folder / RECORD, json.dumps(content, indent=2) + "\n")
     write_text(folder / run_record.FLAGS, "".join(shell.flag(name, value) + "\n" for name, value in flags.items()))
 

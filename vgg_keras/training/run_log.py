@@ -9,11 +9,11 @@ import keras
 import numpy as np
 
 from vgg_keras.models import vgg
-from vgg_keras.models.run_record import HISTORY, TENSORBOARD, read_history
+from vgg_keras.models.run_record import HISTORY, TENSORBOARD
 from vgg_keras.training import curves
-from vgg_keras.training.checkpoints import Progress
+from vgg_keras.training.checkpoints import Progress, write_history
 from vgg_keras.training.event_log import EventLog
-from vgg_keras.utils.files import write_text
+from vgg_keras.utils import files
 
 
 class RunLog:
@@ -27,9 +27,8 @@ class RunLog:
 
     def __init__(self, folder: Path, model: keras.Model, progress: Progress):
         self._folder, self._model = folder, model
-        kept = read_history(folder)[: progress.history_lines]
-        write_text(folder / HISTORY, "".join(json.dumps(entry) + "\n" for entry in kept))
-        last_epoch_step = kept[-1]["step"] if kept else 0
+        write_history(folder, progress.history)
+        last_epoch_step = progress.history[-1]["step"] if progress.history else 0
         num_classes = model.output_shape[-1]
         self._events = EventLog(folder / TENSORBOARD, num_classes, progress.global_step, last_epoch_step)
         self._title = f"net {vgg.net_name(model) or model.name}, run {folder.resolve().name}"
@@ -43,6 +42,7 @@ class RunLog:
         """
         with (self._folder / HISTORY).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
+        files.sync(self._folder / HISTORY)
         curves.write(self._folder, self._title)
         self._events.add_epoch(entry)
         if better:

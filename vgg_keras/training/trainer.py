@@ -1,9 +1,10 @@
 """Trains a model epoch by epoch, with validation, the plateau rule, history, checkpoints and the best model."""
 
 import dataclasses
+import functools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ import tensorflow as tf
 import tqdm
 
 from vgg_keras.models.metadata import ModelMetadata
-from vgg_keras.models.run_record import BEST_MODEL, CHECKPOINTS
+from vgg_keras.models.run_record import CHECKPOINTS
 from vgg_keras.models.saving import save_model
 from vgg_keras.training.checkpoints import Checkpoints, Progress
 from vgg_keras.training.inputs import Batches
 from vgg_keras.training.run_log import RunLog
 from vgg_keras.training.schedules import Plateau, Schedule
 from vgg_keras.training.train_step import TrainStep
-from vgg_keras.utils import console
+from vgg_keras.utils import console, stopping
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.metrics import Score
@@ -41,6 +42,10 @@ _WAYS_OUT = (
 def is_guessing(loss: float, num_classes: int) -> bool:
     """Returns whether a loss, a mean cross-entropy in nats, is about ln(number of classes), that of guessing."""
     return loss > _GUESSING * math.log(num_classes)
+
+
+class _StopAsked(Exception):
+    """Leaves an epoch in which the process was asked to stop."""
 
 
 class Trainer:
@@ -69,7 +74,7 @@ class Trainer:
         self._batches, self._metadata, self._chief = batches, metadata, chief
         self._report: Callable[[str], None] = console.say if chief else lambda message: None
         self._checkpoints = Checkpoints(
-            folder / CHECKPOINTS,
+            folder,
             train_step.model,
             train_step.optimizers.members,
             Progress(Plateau(schedule.patience)),
@@ -78,9 +83,12 @@ class Trainer:
         )
         self._progress = self._checkpoints.restore()
         self._log: RunLog | None = None
+        self._stop_request = stopping.StopRequest()
 
     def fit(self) -> Progress:
         """Trains to the end of the schedule; returns the progress at the end.
+
+        A process that is asked to stop meanwhile saves a checkpoint first.
 
         Raises:
             UserError: the loss became NaN or infinite.
@@ -90,16 +98,41 @@ class Trainer:
             return self._progress
         if self._progress.global_step:
             self._report(f"continuing at epoch {self._progress.epoch + 1}, step {self._progress.global_step}")
+        else:
+            # From here on the run has begun, and without a checkpoint it would not be resumed.
+            self._checkpoints.save(self._progress)
         if self._chief:
             self._log = RunLog(self._folder, self._train_step.model, self._progress)
-        while not self.finished:
-            started, first_step = time.monotonic(), self._progress.step
+        with stopping.held_back("a checkpoint is saved after this step; once more ends the run without it") as request:
+            self._stop_request = request
+            while not self.finished and not request.made:
+                self._fit_epoch()
+            if request.made and not self.finished:
+                self._report(
+                    f"{request.signal_name} at epoch {self._progress.epoch + 1}, step {self._progress.global_step}: "
+                    "a checkpoint is saved"
+                )
+        return self._progress
+
+    def _fit_epoch(self) -> None:
+        """Trains to the end of the epoch and validates; saves a checkpoint where the process is asked to stop."""
+        started, first_step = time.monotonic(), self._progress.step
+        try:
             self._run_epoch()
             trained = time.monotonic()
-            validation = self._train_step.evaluate(self._batches.validation())
-            num_images = (self._progress.step - first_step) * self._train_step.batch_size
-            self._end_epoch(validation, trained - started, num_images)
-        return self._progress
+            validation = self._train_step.evaluate(self._until_stopped(self._batches.validation()))
+        except _StopAsked:
+            self._save()
+            return
+        num_images = (self._progress.step - first_step) * self._train_step.batch_size
+        self._end_epoch(validation, trained - started, num_images)
+
+    def _until_stopped(self, batches: Iterable) -> Iterator:
+        """Yields batches; raises `_StopAsked` when the process is asked to stop."""
+        for batch in batches:
+            if self._stop_request.made:
+                raise _StopAsked
+            yield batch
 
     @property
     def finished(self) -> bool:
@@ -117,29 +150,37 @@ class Trainer:
     def _run_epoch(self) -> None:
         """Does the steps that are left of the epoch (or of the whole run)."""
         schedule = self._schedule
-        batches = iter(self._batches.training(self._progress.epoch, self._progress.step))
         last = schedule.steps_per_epoch
         if schedule.max_steps:
             last = min(last, self._progress.step + schedule.max_steps - self._progress.global_step)
         rate = math.nan  # differs from every rate, so that the first one is set
+        batches = self._until_stopped(self._batches.training(self._progress.epoch, self._progress.step))
+        # The sums stay on the device until they are displayed, so that steps can queue up.
+        pending_sums: list[tf.Tensor] = []
         with self._bar(last) as bar:
-            # The sums stay on the device until they are displayed, so that steps can queue up.
-            pending_sums = []
-            for _ in range(self._progress.step, last):
-                before, rate = rate, self._rate(self._progress.global_step)
-                if rate != before:
-                    self._train_step.optimizers.set_rate(rate)
-                batch = next(batches)
-                pending_sums.append(self._train_step.train(batch, self._progress.global_step))
-                self._advance(1)
-                self._keep_first_images(batch)
-                save = self._progress.step % schedule.checkpoint_every == 0 and self._progress.step < last
-                if save or self._progress.step % schedule.log_every == 0 or self._progress.step == last:
+            try:
+                for _ in range(self._progress.step, last):
+                    batch = next(batches)
+                    before, rate = rate, self._rate(self._progress.global_step)
+                    if rate != before:
+                        self._train_step.optimizers.set_rate(rate)
+                    pending_sums.append(self._train_step.train(batch, self._progress.global_step))
+                    self._advance(1)
+                    self._keep_first_images(batch)
+                    save = self._progress.step % schedule.checkpoint_every == 0 and self._progress.step < last
+                    if save or self._progress.step % schedule.log_every == 0 or self._progress.step == last:
+                        self._update_loss(pending_sums, bar)
+                    if save:
+                        self._save()
+            except _StopAsked:
+                if pending_sums:
                     self._update_loss(pending_sums, bar)
-                if save:
-                    if self._log:
-                        self._log.flush()
-                    self._checkpoints.save(self._progress)
+                raise
+
+    def _save(self) -> None:
+        if self._log:
+            self._log.flush()
+        self._checkpoints.save(self._progress)
 
     def _keep_first_images(self, batch) -> None:
         """Keeps a picture of augmented images of the run's first step; a feature cache has none."""
@@ -193,16 +234,21 @@ class Trainer:
         # The loss alone does not tell: a ReLU may take NaN for 0.
         if better and not all(np.isfinite(array).all() for array in self._train_step.model.get_weights()):
             raise self._diverged()
+        training = Score.from_sums(progress.sums)
+        entry = self._describe_epoch(training, validation, seconds, num_images, complete)
         if self._log:
-            training = Score.from_sums(progress.sums)
-            entry = self._describe_epoch(training, validation, seconds, num_images, complete)
             self._log.add_epoch(entry, better)
             self._report_epoch(entry, training, validation)
-        if better and self._chief:
-            save_model(self._train_step.model, self._folder / BEST_MODEL, self._metadata)
         if better:
+            if self._chief:
+                save = functools.partial(save_model, self._train_step.model, metadata=self._metadata)
+                self._checkpoints.save_best_model(progress.global_step, save)
             progress = dataclasses.replace(
-                progress, best_error=validation.top1_error, best_loss=validation.loss, epochs_since_best=0
+                progress,
+                best_error=validation.top1_error,
+                best_loss=validation.loss,
+                best_step=progress.global_step,
+                epochs_since_best=0,
             )
         if complete:
             progress = dataclasses.replace(
@@ -212,8 +258,8 @@ class Trainer:
                 sums=(0.0,) * 4,
                 plateau=self._updated_plateau(progress.plateau, validation.top1_error),
                 epochs_since_best=0 if better else progress.epochs_since_best + 1,
-                # An unfinished epoch's line is not final: a run that is resumed writes a whole one.
-                history_lines=progress.history_lines + 1,
+                # An unfinished epoch's entry is not final: a run that is resumed writes a whole one.
+                history=(*progress.history, entry),
             )
         before, self._progress = self._progress, progress
         self._checkpoints.save(progress)

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from absl import flags, logging
 
-from vgg_keras.utils import console
+from vgg_keras.utils import console, stopping
 from vgg_keras.utils.errors import UserError, explain
 from vgg_keras.utils.flagfiles import expand_flagfiles
 from vgg_keras.utils.help_text import help_text, program_name
@@ -30,7 +30,7 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
     """Runs a verb and exits: parses its flags and calls `main(options)`.
 
     The exit status is 0; 1 after an error, with one line on stderr if the user can correct it, else with a traceback;
-    130 after an interrupt.
+    `stopping.EXIT_STATUS` after SIGTERM, SIGINT or SIGHUP.
 
     Args:
         main: the verb.
@@ -45,11 +45,11 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
             print(_help(sys.modules[main.__module__], options_class))
         else:
             options = parse(_set_verbosity(arguments), options_class, verbose=True)
-            with console.speaking(True):
+            with console.speaking(True), stopping.raising():
                 main(options)
             sys.stdout.flush()
-    except KeyboardInterrupt:
-        _end(130, "interrupted")
+    except (stopping.Stopped, KeyboardInterrupt) as stop:
+        _end(stopping.EXIT_STATUS, str(stop) or "interrupted")
     except BrokenPipeError:  # such as of `| head`
         sys.stdout = None  # or Python would report the same error as it ends
         _end(1)

@@ -32,6 +32,11 @@ def speaking(speaks: bool) -> Iterator[None]:
         _speaking.reset(token)
 
 
+def is_speaking() -> bool:
+    """Returns whether messages reach the user here."""
+    return _speaking.get()
+
+
 def say(text: str) -> None:
     """Prints a message on stdout, above the progress bars that are on display."""
     if _speaking.get():

@@ -9,6 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.hardware import cpu_count
 
 # CPU flags of native bfloat16 multiplication; without it bfloat16 is emulated and slower than float32.
 _BFLOAT16_CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
@@ -100,10 +101,22 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver.task_type == "chief" or (resolver.task_type == "worker" and resolver.task_id == 0)
 
 
-def _cpu_flags() -> set[str]:
+def describe_machine() -> dict[str, str | int | list[str]]:
+    """Describes what the bits of a result depend on: the processors, and the number of threads that share an op."""
+    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    return {
+        "cpu": _cpu_info("model name"),
+        "cores": cpu_count(),
+        "threads_of_an_op": tf.config.threading.get_intra_op_parallelism_threads() or cpu_count(),
+        "gpus": [str(gpu.get("device_name", "unknown")) for gpu in gpus],
+    }
+
+
+def _cpu_info(key: str) -> str:
+    """Returns what Linux tells of the first CPU under a key, or "" elsewhere."""
     cpuinfo = Path("/proc/cpuinfo")
-    found = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.exists() else None
-    return set(found[1].split()) if found else set()
+    found = re.search(rf"^{key}\s*:(.*)$", cpuinfo.read_text("utf-8"), re.MULTILINE) if cpuinfo.exists() else None
+    return found[1].strip() if found else ""
 
 
 def choose_precision(requested: str) -> tuple[str, str]:
@@ -120,7 +133,7 @@ def choose_precision(requested: str) -> tuple[str, str]:
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
         native = capability >= (8, 0)
         return "mixed_bfloat16" if native else "float32", f"GPU of compute capability {'.'.join(map(str, capability))}"
-    found = sorted(_BFLOAT16_CPU_FLAGS & _cpu_flags())
+    found = sorted(_BFLOAT16_CPU_FLAGS & set(_cpu_info("flags").split()))
     return ("mixed_bfloat16", f"CPU with {found[0]}") if found else ("float32", "CPU without bfloat16 units")
 
 

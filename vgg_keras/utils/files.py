@@ -1,12 +1,15 @@
-"""Writes files atomically: a reader finds a complete file or none, even after a crash."""
+"""Writes files atomically and durably: a reader finds a complete file or none, even after a crash or a power cut."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+_CHUNK_BYTES = 1 << 20
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file under a temporary name with the same suffix, then renames it to `path`.
+    """Writes a file under a temporary name with the same suffix, syncs it to disk, then renames it to `path`.
 
     Args:
         path: the file; an existing one is replaced.
@@ -18,7 +21,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.stem}.incomplete{path.suffix}")
     try:
         write(temporary)
+        sync(temporary)
         os.replace(temporary, path)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -31,3 +36,25 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file in UTF-8, complete or not at all."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def sync(path: Path) -> None:
+    """Waits until a file's content, or a folder's list of names, is on the disk and would survive a power cut.
+
+    Raises:
+        OSError: the content cannot be written, such as on a full disk.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file's content in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

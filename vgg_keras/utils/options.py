@@ -83,6 +83,11 @@ class Options:
         """Returns the values of all flags by name."""
         return {field.name: getattr(self, field.name) for field in flag_fields(type(self))}
 
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Returns the defaults of all flags by name."""
+        return {field.name: field.default for field in flag_fields(cls)}
+
     def __post_init__(self) -> None:
         if not isinstance(self.verbose, bool):
             raise UserError(f"verbose={self.verbose!r} must be True or False")

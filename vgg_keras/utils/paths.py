@@ -1,6 +1,9 @@
 """Checks the paths that users give as flags before anything is read from them."""
 
+import contextlib
 import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from vgg_keras.utils.errors import UserError, did_you_mean
@@ -95,3 +98,20 @@ def new_folder(flag: str, value: str) -> Path:
         if blocking:
             raise UserError(f"--{flag}={path}: {blocking} exists and is a file; remove it or choose another")
     return path
+
+
+@contextlib.contextmanager
+def without_wildcards(folder: Path) -> Iterator[Path]:
+    """Yields a path of a folder in which none of `* ? [ ] \\` occurs: its own, or that of a temporary link to it.
+
+    TensorFlow takes the paths of the checkpoints and models that it reads for patterns, and so does not find a run in
+    `run [1]`.
+    """
+    absolute = folder.resolve()
+    if not set("*?[]\\") & set(str(absolute)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        link = Path(scratch) / "link"
+        link.symlink_to(absolute)
+        yield link

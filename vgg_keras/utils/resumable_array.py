@@ -2,12 +2,13 @@
 
 import json
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.files import write_atomically, write_text
+from vgg_keras.utils.files import write_atomically, write_bytes, write_text
 
 # Between flushes to disk. A killed process loses no row; a power cut loses those since the last flush.
 _SECONDS_BETWEEN_FLUSHES = 10.0
@@ -16,10 +17,11 @@ _SECONDS_BETWEEN_FLUSHES = 10.0
 class ResumableArray:
     """An array on disk, (num_images, width) float32, that stays usable when the process is killed.
 
-    A row is NaN until it is stored, and is stored as a whole.
+    A row is missing until it is stored with its checksum. One that is damaged on the disk is missing again.
 
     Args:
-        path: the `.npy` file, created if it is missing. A `.json` file beside it holds the seconds spent.
+        path: the `.npy` file, created if it is missing. Beside it a `.crc` file holds the rows' checksums, and a
+            `.json` file the seconds spent.
         num_images: number of rows.
         width: number of columns.
 
@@ -31,17 +33,21 @@ class ResumableArray:
     """
 
     def __init__(self, path: Path, num_images: int, width: int):
-        self._seconds_path = path.with_suffix(".json")
+        self._seconds_path, checksums_path = path.with_suffix(".json"), path.with_suffix(".crc")
         shape = (num_images, width)
         if not path.exists():
+            for beside in (self._seconds_path, checksums_path):
+                beside.unlink(missing_ok=True)
             write_atomically(path, lambda temporary: np.save(temporary, np.full(shape, np.nan, np.float32)))
-            self._seconds_path.unlink(missing_ok=True)
         try:
             self._rows = np.lib.format.open_memmap(path, mode="r+")
         except ValueError as error:
             raise UserError(f"{path} is damaged ({error}); remove it, and it is computed again") from error
         if self._rows.shape != shape or self._rows.dtype != np.float32:
             raise UserError(f"{path} is of other images: {self._rows.shape}, not {shape}; remove it")
+        if not checksums_path.exists() or checksums_path.stat().st_size != 4 * num_images:
+            write_bytes(checksums_path, self._checksums_of_rows().tobytes())
+        self._checksums = np.memmap(checksums_path, np.uint32, "r+", shape=(num_images,))
         known = self._seconds_path.exists()
         self.seconds = json.loads(self._seconds_path.read_text(encoding="utf-8"))["seconds"] if known else 0.0
         self.start_clock()
@@ -52,7 +58,10 @@ class ResumableArray:
 
     def pending(self) -> np.ndarray:
         """Returns the rows that are still missing: (N,) bool, true for a missing row."""
-        return np.isnan(self._rows).any(axis=1)
+        return np.isnan(self._rows).any(axis=1) | (self._checksums_of_rows() != self._checksums)
+
+    def _checksums_of_rows(self) -> np.ndarray:
+        return np.fromiter(map(zlib.crc32, self._rows), np.uint32, len(self._rows))
 
     def values(self) -> np.ndarray:
         """Returns all rows, (N, width) float32; missing ones are NaN."""
@@ -61,6 +70,7 @@ class ResumableArray:
     def store(self, index: int, row: np.ndarray) -> None:
         """Stores the row of an image, (width,), and flushes if the last flush was more than ten seconds ago."""
         self._rows[index] = row
+        self._checksums[index] = zlib.crc32(self._rows[index])
         if time.monotonic() - self._flushed > _SECONDS_BETWEEN_FLUSHES:
             self.flush()
 
@@ -69,4 +79,5 @@ class ResumableArray:
         now = time.monotonic()
         self.seconds, self._flushed = self.seconds + now - self._flushed, now
         self._rows.flush()
+        self._checksums.flush()
         write_text(self._seconds_path, json.dumps({"seconds": self.seconds}))

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from vgg_keras.data import imagenet
-from vgg_keras.models import architectures, metadata, run_record, saving, vgg
+from vgg_keras.models import architectures, checkpoint_files, metadata, run_record, saving, vgg
 from vgg_keras.models.architectures import NETS
 from vgg_keras.models.metadata import ModelMetadata
 from vgg_keras.utils.errors import UserError
@@ -106,7 +106,7 @@ def read_weights(source: str, net: str, num_classes: int = _IMAGENET_CLASSES) ->
 def _read_folder(folder: Path) -> SourceWeights:
     if (folder / run_record.BEST_MODEL).exists():
         return _from_file(folder / run_record.BEST_MODEL)
-    if saving.latest_checkpoint(folder / run_record.CHECKPOINTS):
+    if checkpoint_files.steps(folder / run_record.CHECKPOINTS):
         return _read_checkpoint(folder)
     if (folder / "model.weights.h5").exists():
         return _read_preset(folder)
