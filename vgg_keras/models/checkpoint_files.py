@@ -46,11 +46,6 @@ def files_of(folder: Path, step: int) -> list[Path]:
     return [folder / f"ckpt-{step}.index", *sorted(data)]
 
 
-def describe(path: Path) -> dict:
-    """Returns what the manifest holds of a file: its size in bytes and its SHA-256."""
-    return {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
-
-
 def read_manifest(folder: Path, step: int) -> dict[str, dict]:
     """Reads the manifest of a checkpoint: {file name: {"bytes": size, "sha256": hexadecimal digits}}.
 
@@ -76,25 +71,7 @@ def problem(folder: Path, step: int) -> str | None:
         kept = read_manifest(folder, step)
     except (OSError, ValueError) as error:
         return f"{manifest(folder, step).name} is damaged ({reason(error)})"
-    return next((text for name in kept if (text := file_problem(folder / name, kept[name]))), None)
-
-
-def file_problem(path: Path, kept: dict) -> str | None:
-    """Returns how a file differs from what a manifest holds of it, or None if it does not.
-
-    Args:
-        path: the file.
-        kept: result of `describe` when the file was written.
-    """
-    try:
-        size = path.stat().st_size
-        if size != kept["bytes"]:
-            return f"{path.name} has {size:,} bytes instead of {kept['bytes']:,}"
-        return None if files.sha256(path) == kept["sha256"] else f"{path.name} is damaged: its checksum is wrong"
-    except FileNotFoundError:
-        return f"{path.name} is missing"
-    except OSError as error:
-        return f"{path.name} cannot be read: {reason(error)}"
+    return next((text for name in kept if (text := files.difference(folder / name, kept[name]))), None)
 
 
 def _unreadable(folder: Path, step: int) -> str | None:

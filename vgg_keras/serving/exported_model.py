@@ -9,6 +9,7 @@ from PIL import Image
 
 from vgg_keras.data import transforms
 from vgg_keras.data.labels import LABEL_NAMES
+from vgg_keras.serving import exporter
 from vgg_keras.serving.servable import CLASSIFY, DENSE_MAP, FEATURES
 from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.paths import without_wildcards
@@ -25,6 +26,7 @@ class ExportedSignatures:
     """
 
     def __init__(self, version: Path):
+        exporter.require_whole(version)
         try:
             with without_wildcards(version) as plain:
                 self._loaded = tf.saved_model.load(str(plain))

@@ -81,7 +81,7 @@ def export(model_path: Path, output_dir: Path, photos: Sequence[bytes], config: 
         agreement = check_agreement(folder, predictor, photos, expected, TOLERANCES[config.precision])
         warmup.write(folder, output_dir.resolve().name, _warm_up_requests(predictor, config, photos, expected))
         _describe(predictor, config, agreement, folder, output_dir.resolve().name)
-    return versions.newest(output_dir)
+    return versions.published(folder)
 
 
 def read_record(version: Path) -> dict:
@@ -98,6 +98,27 @@ def read_record(version: Path) -> dict:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is missing or damaged, so this is no export of ours: {error}") from error
+
+
+def _assets(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in (folder / "assets").iterdir())
+
+
+def require_whole(version: Path) -> None:
+    """Checks the files of an exported version that TensorFlow reads without a checksum of its own: graph and labels.
+
+    Args:
+        version: folder of the version. One of an earlier version of this package, or of another program, has no
+            checksums and passes.
+
+    Raises:
+        UserError: a file differs from the one that was written, or the record is damaged.
+    """
+    if not (version / versions.EXTRA / RECORD).exists():
+        return
+    for name, described in read_record(version).get("files", {}).items():
+        if problem := files.difference(version / name, described):
+            raise UserError(f"{version} is not whole: {problem}; export the model again")
 
 
 def save(predictor: Predictor, config: ExportConfig, folder: Path) -> None:
@@ -245,6 +266,7 @@ def _describe(predictor: Predictor, config: ExportConfig, agreement: Agreement, 
         "agreement": dataclasses.asdict(agreement),
         "agreement_text": str(agreement),
         "versions": keras_compat.package_versions(),
+        "files": {name: files.describe(folder / name) for name in (MAIN_FILE, *_assets(folder))},
     }
     files.write_text(folder / versions.EXTRA / RECORD, json.dumps(record, indent=2) + "\n")
     files.write_text(folder / versions.EXTRA / model_card.FILE, model_card.text(record, model.path.parent))

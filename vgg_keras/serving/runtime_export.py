@@ -63,7 +63,7 @@ def export(
             crops = read_crops(side, model.input_size) if read_crops else None
             converted = to_tflite(model.net, folder, crops)
         comparisons = compare_runtimes(reference, converted, photos, side, model.input_size)
-    return versions.newest(output_dir), comparisons
+    return versions.published(folder), comparisons
 
 
 def _reference(predictor: Predictor, config: ExportConfig, labels: Path, scratch: Path) -> ConvertedModel:

@@ -30,6 +30,11 @@ def newest(folder: Path) -> Path:
     return folder / str(found[-1])
 
 
+def published(temporary: Path) -> Path:
+    """Returns the folder that a folder of `new_version` becomes."""
+    return temporary.with_name(temporary.name.split(".")[1])
+
+
 @contextlib.contextmanager
 def new_version(folder: Path, main_file: str) -> Iterator[Path]:
     """Yields an empty folder, which becomes the next version if the block succeeds, and is removed if it fails.
@@ -63,7 +68,7 @@ def _new_version(folder: Path, main_file: str) -> Iterator[Path]:
         yield temporary
         for path in (*temporary.rglob("*"), temporary):
             files.sync(path)
-        os.rename(temporary, folder / str(version))
+        os.rename(temporary, published(temporary))
         files.sync(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -92,6 +92,7 @@ def check_server(options: ServeCheckOptions) -> None:
     """
     folder = Path(options.model)
     version = versions.newest(folder)
+    exporter.require_whole(version)
     record = exporter.read_record(version)
     requests = warmup.read(version)
     sent = photos_to_send(options, record, requests)

@@ -120,7 +120,7 @@ class Checkpoints:
         written = checkpoint_files.files_of(self._folder, step)
         for path in written:
             files.sync(path)
-        content = {path.name: checkpoint_files.describe(path) for path in written} | self._best_model
+        content = {path.name: files.describe(path) for path in written} | self._best_model
         files.write_text(checkpoint_files.manifest(self._folder, step), json.dumps(content, indent=2) + "\n")
         self._remove_old(step)
 
@@ -134,7 +134,7 @@ class Checkpoints:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = checkpoint_files.best_model(self._folder, step)
         save(path)
-        self._best_model = {path.name: checkpoint_files.describe(path)}
+        self._best_model = {path.name: files.describe(path)}
         _copy(path, self._run / run_record.BEST_MODEL)
 
     def restore(self) -> Progress:
@@ -179,8 +179,8 @@ class Checkpoints:
         known = {name: kept for manifest in manifests for name, kept in manifest.items() if name.startswith("best-")}
         best_model = self._run / run_record.BEST_MODEL
         for name, kept in known.items():
-            damaged = checkpoint_files.file_problem(self._folder / name, kept)
-            if damaged and not checkpoint_files.file_problem(best_model, kept):
+            damaged = files.difference(self._folder / name, kept)
+            if damaged and not files.difference(best_model, kept):
                 _copy(best_model, self._folder / name)
 
     def _restore_best_model(self, step: int, best_step: int) -> None:
@@ -188,9 +188,9 @@ class Checkpoints:
         kept = checkpoint_files.best_model(self._folder, best_step)
         if not kept.exists():  # there is none yet, or an earlier version saved it, of which there is no copy
             return
-        content = _manifest_or_nothing(self._folder, step).get(kept.name) or checkpoint_files.describe(kept)
+        content = _manifest_or_nothing(self._folder, step).get(kept.name) or files.describe(kept)
         self._best_model = {kept.name: content}
-        difference = checkpoint_files.file_problem(self._run / run_record.BEST_MODEL, content)
+        difference = files.difference(self._run / run_record.BEST_MODEL, content)
         if difference:
             console.warn(f"{difference}; it is replaced by the best model of the checkpoint, that of step {best_step}")
             _copy(kept, self._run / run_record.BEST_MODEL)

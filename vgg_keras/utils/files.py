@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 _CHUNK_BYTES = 1 << 20
@@ -49,6 +49,24 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def describe(path: Path) -> dict:
+    """Returns a file's size in bytes and its SHA-256, {"bytes": size, "sha256": hexadecimal digits}, ready for JSON."""
+    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def difference(path: Path, described: Mapping) -> str | None:
+    """Returns how a file differs from what `describe` returned for it when it was written, or None if it does not."""
+    try:
+        size = path.stat().st_size
+        if size != described["bytes"]:
+            return f"{path.name} has {size:,} bytes instead of {described['bytes']:,}"
+        return None if sha256(path) == described["sha256"] else f"{path.name} is damaged: its checksum is wrong"
+    except FileNotFoundError:
+        return f"{path.name} is missing"
+    except OSError as error:
+        return f"{path.name} cannot be read: {error.strerror}"
 
 
 def sha256(path: Path) -> str:
