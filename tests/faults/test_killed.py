@@ -17,6 +17,7 @@ from PIL import Image
 
 from tests.helpers.killing import half_written, run_counted
 from tests.helpers.paths import TINY_CONFIG
+from vgg_keras.evaluation.tables import RECORD
 from vgg_keras.models import saving
 from vgg_keras.models.run_record import TIMING_KEYS, read_history
 
@@ -39,7 +40,7 @@ def _run(folder: Path) -> tuple:
 
 def _evaluation(folder: Path) -> tuple:
     """Returns what two equal evaluations have in common: all but the seconds and the paths."""
-    record = json.loads((folder / "evaluation" / "results.json").read_text())
+    record = json.loads((folder / "evaluation" / RECORD).read_text())
     results = [{key: value for key, value in row.items() if "second" not in key} for row in record["results"]]
     with (folder / "evaluation" / "predictions.csv").open(encoding="utf-8") as file:
         return results, list(csv.reader(file)), sorted(path.name for path in (folder / "evaluation").iterdir())
