@@ -1,25 +1,31 @@
-"""Writes the images of a source as TFRecords of a TFDS data set, after worker processes have checked them."""
+"""Writes the images of a source as the records of a TFDS data set, part by part and in worker processes."""
 
-import collections
-import concurrent.futures
-import contextlib
 import dataclasses
-import multiprocessing
+import functools
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from data_prep.image_preparation import Preparation, PreparedImage, make_preparer
-from data_prep.sources import RawImage, Source, some_names
+from data_prep.image_preparation import Preparation
+from data_prep.parts import Part, PartResult, join_files, write_part
+from data_prep.sources import Source, some_names
 from data_prep.summary import BAD_IMAGES, DatasetSummary, SplitSummary
+from data_prep.workers import Pool
 from vgg_keras.data import rgb_statistics
 from vgg_keras.data.labels import label_files
+from vgg_keras.data.rgb_statistics import RgbMoments
 from vgg_keras.utils import cli, console, paths
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.files import write_atomically
 from vgg_keras.utils.hardware import cpu_count
 from vgg_keras.utils.options import Options, option
+
+if TYPE_CHECKING:
+    from data_prep.plan import Plan, Section, SplitPlan
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,93 +44,86 @@ class PrepareOptions(Options):
     )
 
 
-@contextlib.contextmanager
-def _mapper(num_workers: int) -> Iterator[Callable]:
-    """Yields a function from (function, raw images) to pairs of a raw image and the function's result, in order.
-
-    It runs in `num_workers` processes (1: in this one), and holds only a few images in memory at a time.
-    """
-    if num_workers == 1:
-        yield lambda function, raws: ((raw, function(raw.image_bytes)) for raw in raws)
-        return
-    # "spawn", since a forked copy of a process in which TensorFlow runs threads can hang.
-    with concurrent.futures.ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn")) as pool:
-
-        def bounded_map(function: Callable, raws: Iterator[RawImage]) -> Iterator[tuple[RawImage, object]]:
-            pending: collections.deque = collections.deque()
-            for raw in raws:
-                pending.append((raw, pool.submit(function, raw.image_bytes)))
-                if len(pending) > 4 * num_workers:
-                    done, future = pending.popleft()
-                    yield done, future.result()
-            for done, future in pending:
-                yield done, future.result()
-
-        yield bounded_map
+def _check_classes(source: Source, images_by_class: Mapping[int, int]) -> None:
+    """Refuses a training split in which a class is empty."""
+    empty = [name for index, name in enumerate(source.class_names) if not images_by_class.get(index)]
+    if empty:
+        raise UserError(f"train: no images of class {some_names(empty)}")
 
 
-@dataclasses.dataclass
-class _SplitWriter:
-    """The records of one split as tensorflow-datasets takes them; iterating prepares, checks and counts the images."""
-
-    split: str
-    source: Source
-    preparation: Preparation
-    mapper: Callable
-    bad_images: list[str]
-    moments: rgb_statistics.RgbMoments = dataclasses.field(default_factory=rgb_statistics.RgbMoments)
-    summary: SplitSummary = dataclasses.field(default_factory=SplitSummary)
-
-    def __iter__(self) -> Iterator[tuple[str, dict]]:
-        started = time.monotonic()
-        keys: set[str] = set()
-        total = self.source.num_images[self.split]
-        results = self.mapper(make_preparer(self.preparation), self.source.splits[self.split]())
-        for raw, result in progress_bar(self.split, total, " images", iterable=results):
-            if raw.key in keys:
-                raise UserError(f"{self.split}: the key {raw.key} appears twice; every image needs a name of its own")
-            keys.add(raw.key)
-            if isinstance(result, PreparedImage):
-                yield raw.key, self._record(raw, result)
-            else:
-                self.bad_images.append(f"{self.split}\t{raw.key}\t{result}")
-                console.warn(f"{self.split}: {raw.key} does not decode: {result}")
-        self.summary.seconds = time.monotonic() - started
-        if not self.summary.images_by_class:
-            raise UserError(f"{self.split}: no images" + (" that decode" if keys else ""))
-
-    def _record(self, raw: RawImage, prepared: PreparedImage) -> dict:
-        self.summary.images_by_class[raw.label] += 1
-        self.summary.image_bytes += len(prepared.image_bytes)
-        self.summary.changes[prepared.change] += 1
-        if prepared.moments:
-            self.moments += prepared.moments
-        return {"image": prepared.image_bytes, "label": raw.label, "file_name": raw.key}
+def _write_split(split: "SplitPlan", pool: Pool[Part, PartResult], folder: Path) -> list[PartResult]:
+    """Writes the parts of a split, and returns what they hold in the order of the records."""
+    read = split.split.make_reader(folder)
+    results: dict[str, PartResult] = {}
+    with progress_bar(split.name, len(split.order), " images") as bar:
+        for result in pool.run((split.part(section, read) for section in split.sections), bar.update):
+            results[result.digest] = result
+            for key, why in result.bad_images:
+                console.warn(f"{split.name}: {key} does not decode: {why}")
+    return [results[section.digest] for section in split.sections]
 
 
-def _check(
-    source: Source, writers: dict[str, _SplitWriter], options: PrepareOptions, allow_empty_classes: bool
+def _write_parts(plan: "Plan", num_workers: int, kept: Sequence["Section"]) -> tuple[dict, dict[str, SplitSummary]]:
+    """Writes the parts of all splits; returns for each split their results, and the summary of the split."""
+    num_workers = min(num_workers, max(len(split.sections) for split in plan.splits))
+    results: dict[str, list[PartResult]] = {}
+    summaries = {}
+    pool: Pool[Part, PartResult] = Pool(write_part, num_workers)
+    with pool:
+        for split in plan.splits:
+            started = time.monotonic()
+            results[split.name] = _write_split(split, pool, plan.folder)
+            summaries[split.name] = SplitSummary(
+                images_by_class=sum((result.images_by_class for result in results[split.name]), Counter()),
+                image_bytes=sum(result.image_bytes for result in results[split.name]),
+                changes=sum((result.changes for result in results[split.name]), Counter()),
+                num_shards=len(split.shards),
+                seconds=time.monotonic() - started,
+                num_kept=sum(len(section) for section in split.sections if section in kept),
+            )
+    return results, summaries
+
+
+def _check_images(
+    source: Source,
+    summaries: Mapping[str, SplitSummary],
+    bad_images: Sequence[str],
+    *,
+    skip: bool,
+    allow_empty_classes: bool,
 ) -> None:
-    """Refuses a data set with an empty class, or with bad images unless `skip_bad_images` is set."""
-    bad_images = next(iter(writers.values())).bad_images
-    if bad_images and not options.skip_bad_images:
+    """Refuses bad images unless they are to be skipped, and splits and classes that are empty without them."""
+    if bad_images and not skip:
         raise UserError(
-            f"{len(bad_images)} images do not decode (listed above); nothing was written: "
-            "repair or remove them, or leave them out with --skip_bad_images"
+            f"{len(bad_images)} images do not decode (listed above), so that no data set was written: repair or remove "
+            "them, or leave them out with --skip_bad_images; what is finished is kept for that"
         )
-    for split, writer in writers.items():
-        seen = writer.summary.images_by_class
-        empty = [name for index, name in enumerate(source.class_names) if not seen[index]]
-        if empty and split == "train" and not allow_empty_classes:
-            raise UserError(f"{split}: no images of class {some_names(empty)}")
+    for split, summary in summaries.items():
+        if not summary.images_by_class:
+            raise UserError(f"{split}: no images that decode")
+    if not allow_empty_classes:
+        _check_classes(source, summaries["train"].images_by_class)
 
 
-def _write_side_files(source: Source, writers: dict[str, _SplitWriter], folder: Path) -> None:
+def _write_records(plan: "Plan", results: Mapping[str, Sequence[PartResult]]) -> dict[str, list[int]]:
+    """Joins the sections of each record file; returns for each split the numbers of records of its files."""
+    lengths: dict[str, list[int]] = {}
+    for split in plan.splits:
+        remaining = iter(results[split.name])
+        for shard, sections in split.shards.items():
+            lengths.setdefault(split.name, []).append(sum(next(remaining).num_images for _ in sections))
+            if len(sections) > 1:
+                write_atomically(shard, functools.partial(join_files, [section.path for section in sections]))
+    return lengths
+
+
+def _write_side_files(source: Source, moments: RgbMoments, bad_images: Sequence[str], folder: Path) -> None:
     for name, text in label_files(source.class_names, source.label_names).items():
         (folder / name).write_text(text, encoding="utf-8")
-    rgb_statistics.RgbStatistics.from_moments(writers["train"].moments).save(folder)
-    if bad_images := writers["train"].bad_images:
-        (folder / BAD_IMAGES).write_text("\n".join(bad_images) + "\n", encoding="utf-8")
+    rgb_statistics.RgbStatistics.from_moments(moments).save(folder)
+    if bad_images:
+        lines = "\n".join(bad_images) + "\n"
+        (folder / BAD_IMAGES).write_text(lines, encoding="utf-8", errors="surrogateescape")
 
 
 def write_dataset(
@@ -137,8 +136,9 @@ def write_dataset(
 ) -> DatasetSummary:
     """Writes a source as a TFDS data set, with label names, class indices and RGB statistics beside the records.
 
-    Everything is written to `<output_dir>.incomplete`, which is renamed at the end, so that `output_dir` is complete or
-    missing.
+    Everything is written to `<output_dir>.incomplete`. At the end a folder in it is renamed, so that `output_dir` is
+    complete or missing. If the work is ended before, even by SIGKILL, its finished parts stay there, and the next call
+    uses those that would become the same again.
 
     Args:
         source: the images.
@@ -151,36 +151,39 @@ def write_dataset(
         The numbers of images, bytes and files that were written.
 
     Raises:
-        UserError: `output_dir` is not the path of a missing or empty folder, an image does not decode and
-            `skip_bad_images` is off, a key appears twice, or a split or class is empty.
+        OSError: an image cannot be read, or a file cannot be written.
+        UserError: `output_dir` is not the path of a missing or empty folder, the disk has too little space, an image
+            does not decode and `skip_bad_images` is off, a key appears twice, or a split or class is empty.
     """
     # Imported here, since worker processes import this module too and must not load TensorFlow.
     with cli.loading_libraries():
-        from data_prep import records
+        from data_prep import records, space, unfinished
+        from data_prep.plan import make_plan
 
     output_dir = paths.new_folder("output_dir", options.output_dir)
-    incomplete = output_dir.with_name(output_dir.name + ".incomplete")
-    shutil.rmtree(incomplete, ignore_errors=True)
-    incomplete.mkdir(parents=True)
     preparation = Preparation(options.resize_smallest_side, only_jpeg, upright)
-    bad_images: list[str] = []
-    try:
-        with _mapper(options.num_workers or cpu_count()) as mapper:
-            writers = {
-                split: _SplitWriter(
-                    split, source, dataclasses.replace(preparation, measure=split == "train"), mapper, bad_images
-                )
-                for split in source.splits
-            }
-            written, num_shards = records.store(source, writers, incomplete)
-        _check(source, writers, options, allow_empty_classes)
-        _write_side_files(source, writers, written)
+    plan = make_plan(source, preparation, output_dir.with_name(output_dir.name + ".incomplete"))
+    if not allow_empty_classes:
+        _check_classes(source, Counter(source.splits["train"].pieces.labels.tolist()))
+    with unfinished.kept_on_failure(plan):
+        kept = unfinished.take_over(plan)
+        space.check(plan, kept, source.temporary_bytes, output_dir)
+        results, summaries = _write_parts(plan, options.num_workers or cpu_count(), kept)
+        bad_images = [
+            f"{split}\t{key}\t{why}"
+            for split, some in results.items()
+            for key, why in sorted(bad for result in some for bad in result.bad_images)
+        ]
+        _check_images(
+            source, summaries, bad_images, skip=options.skip_bad_images, allow_empty_classes=allow_empty_classes
+        )
+        shard_lengths = _write_records(plan, results)
+        sizes = {split: sum(result.example_bytes for result in some) for split, some in results.items()}
+        records.write_info(source, shard_lengths, sizes, plan.data_folder)
+        moments = sum((result.moments for result in results["train"]), RgbMoments())
+        _write_side_files(source, moments, bad_images, plan.data_folder)
         if output_dir.exists():
             output_dir.rmdir()
-        written.rename(output_dir)
-    finally:
-        shutil.rmtree(incomplete, ignore_errors=True)
-    summaries = {
-        split: dataclasses.replace(writer.summary, num_shards=num_shards[split]) for split, writer in writers.items()
-    }
+        plan.data_folder.rename(output_dir)
+    shutil.rmtree(plan.folder, ignore_errors=True)
     return DatasetSummary(source, summaries, output_dir, bad_images)

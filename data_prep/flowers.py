@@ -5,14 +5,13 @@ python -m data_prep.flowers --archive=flower_photos.tgz --output_dir=data/flower
 
 import dataclasses
 import functools
-import tarfile
-from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from data_prep.archives import identity, make_readable, open_tar, tar_files, unpacked_bytes
 from data_prep.builder import PrepareOptions, write_dataset
-from data_prep.sources import Listing, RawImage, Source, assign_split, open_tar, read_member, tar_files
+from data_prep.pieces import Piece, Pieces
+from data_prep.sources import Listing, Source, Split, assign_split
 from data_prep.summary import FROM_SCRATCH, print_summary
 from vgg_keras.data.class_folders import is_photo
 from vgg_keras.utils import cli, paths, shell
@@ -72,32 +71,33 @@ def flower_archive(archive: Path, image_pattern: str, name: str = "flower_photos
         UserError: the archive is missing or damaged, no file matches, or a photo appears twice.
     """
 
-    def members() -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, str, str]]:
-        with open_tar(archive) as tar:
-            for member in tar_files(tar, archive):
-                parts = PurePosixPath(member.name).parts  # without the "./" that some archives begin names with
-                if len(parts) == 3 and is_photo(parts[2], image_pattern):
-                    yield tar, member, parts[1], f"{parts[1]}/{parts[2]}"
-
-    found = [(class_name, key) for _, _, class_name, key in members()]
+    found: list[tuple[str, str, int, int]] = []
+    with open_tar(archive) as tar:
+        for member in tar_files(tar, archive):
+            parts = PurePosixPath(member.name).parts  # without the "./" that some archives begin names with
+            if len(parts) == 3 and is_photo(parts[2], image_pattern):
+                found.append((parts[1], f"{parts[1]}/{parts[2]}", member.size, member.offset_data))
     if not found:
         raise UserError(f"{archive} holds no file <folder>/<class>/{image_pattern}, but {_example(archive)}")
-    listing = Listing.from_files(found, {class_name for class_name, _ in found}, str(archive))
+    class_names = {class_name for class_name, *_ in found}
+    listing = Listing.from_files([(class_name, key) for class_name, key, *_ in found], class_names, str(archive))
     label_of = {class_name: index for index, class_name in enumerate(listing.class_names)}
-
-    def images(split: str) -> Iterator[RawImage]:
-        for tar, member, class_name, key in members():
-            if assign_split(key) == split:
-                yield RawImage(key, read_member(tar, member), label_of[class_name])
-
-    counts = Counter(assign_split(key) for _, key in listing.files)
+    pieces = {
+        split: Pieces.collect(
+            Piece(key, label_of[class_name], size, offset)
+            for class_name, key, size, offset in found
+            if assign_split(key) == split
+        )
+        for split in ("train", "validation")
+    }
+    make_reader, origin = functools.partial(make_readable, archive), identity(archive)
     return Source(
         name=name,
         description="Flower photos in five classes; each photo is CC-BY by its photographer.",
         class_names=listing.class_names,
         label_names=listing.class_names,
-        splits={split: functools.partial(images, split) for split in ("train", "validation")},
-        num_images=counts,
+        splits={split: Split(some, make_reader, origin) for split, some in pieces.items()},
+        temporary_bytes=unpacked_bytes(archive, *pieces.values()),
     )
 
 

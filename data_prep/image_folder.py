@@ -8,17 +8,18 @@ splits may also be named `training`, `val`, `valid` and `testing`. Hidden folder
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from data_prep import folder_checks
 from data_prep.builder import PrepareOptions, write_dataset
-from data_prep.sources import Listing, RawImage, Source, assign_split
+from data_prep.pieces import FileReader, Pieces, file_piece
+from data_prep.sources import Listing, Source, Split, assign_split
 from data_prep.summary import FROM_SCRATCH, Recipe, print_summary
 from vgg_keras.data.class_folders import Folder, list_folder
 from vgg_keras.utils import cli, paths
+from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import option
 
@@ -61,6 +62,13 @@ def _listing(folder: Folder) -> Listing:
     return Listing.from_files(files, [class_folder.name for class_folder in folder.folders], str(folder.path))
 
 
+def _split(name: str, folder: Path, photos: Sequence[tuple[str, int]]) -> Split:
+    """Lists the photos of a split, pairs (key, label), with their sizes, and shows the progress."""
+    listed = progress_bar(f"listing {name}", len(photos), " images", iterable=photos, leave=False)
+    pieces = Pieces.collect(file_piece(folder, key, label) for key, label in listed)
+    return Split(pieces, lambda _: FileReader(folder))
+
+
 def image_folder(
     path: Path,
     image_pattern: str,
@@ -87,7 +95,8 @@ def image_folder(
     """
     folder = list_folder(path, image_pattern)
     splits = folder_checks.find_splits(folder, note)
-    listings: dict[str, list[tuple[Path, str, int]]] = {}
+    listings: dict[str, list[tuple[str, int]]] = {}
+    folder_of: dict[str, Path] = {}
     for split, split_folder in splits.items():
         folder_checks.note_what_is_left_out(split_folder, note)
         folder_checks.check_level(split_folder, divided=split_folder is not folder, as_is=as_is)
@@ -97,14 +106,11 @@ def image_folder(
         divide = split == "train" and "validation" not in splits
         for class_name, key in listing.files:
             target = assign_split(key, validation_fraction) if divide else split
-            listings.setdefault(target, []).append((split_folder.path / key, key, label_of[class_name]))
+            listings.setdefault(target, []).append((key, label_of[class_name]))
+            folder_of[target] = split_folder.path
     for split in ("train", "validation"):
         if split not in listings:
             raise UserError(f"{path}: the {split} split would be empty; change --validation_fraction or add photos")
-
-    def images(split: str) -> Iterator[RawImage]:
-        for photo, key, label in listings[split]:
-            yield RawImage(key, photo.read_bytes(), label)
 
     class_names = list(label_of)
     return Source(
@@ -112,8 +118,7 @@ def image_folder(
         description=f"Images of {len(class_names)} classes from a folder.",
         class_names=class_names,
         label_names=class_names,
-        splits={split: functools.partial(images, split) for split in sorted(listings)},
-        num_images={split: len(files) for split, files in listings.items()},
+        splits={split: _split(split, folder_of[split], listings[split]) for split in sorted(listings)},
     )
 
 

@@ -8,17 +8,21 @@ have it, `ILSVRC2012_img_test.tar`.
 
 import dataclasses
 import fnmatch
+import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from data_prep.archives import identity, make_readable, open_tar, tar_files, unpacked_bytes
 from data_prep.builder import PrepareOptions, write_dataset
-from data_prep.sources import RawImage, Source, open_tar, read_member, tar_files
+from data_prep.pieces import Piece, Pieces
+from data_prep.sources import Source, Split
 from data_prep.summary import Recipe, print_summary
 from vgg_keras.data.imagenet import synsets
 from vgg_keras.utils import cli, paths
+from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import option
 
@@ -52,7 +56,7 @@ def validation_synsets() -> list[str]:
     return path.read_text().split()
 
 
-def _train_images(tar_path: Path, image_pattern: str, label_of: dict[str, int]) -> Iterator[RawImage]:
+def _train_pieces(tar_path: Path, image_pattern: str, label_of: dict[str, int]) -> Iterator[Piece]:
     with open_tar(tar_path) as outer:
         for member in tar_files(outer, tar_path):
             synset = member.name.removesuffix(".tar").rpartition("/")[2]
@@ -65,20 +69,20 @@ def _train_images(tar_path: Path, image_pattern: str, label_of: dict[str, int]) 
                     count += 1
                     name = image.name.rpartition("/")[2]
                     if fnmatch.fnmatch(name, image_pattern):
-                        yield RawImage(name, read_member(inner, image), label_of[synset])
+                        yield Piece(name, label_of[synset], image.size, member.offset_data + image.offset_data)
             if not count:
                 raise UserError(f"{inside} holds no images")
 
 
-def _flat_images(tar_path: Path, image_pattern: str, label: Callable[[str], int]) -> Iterator[RawImage]:
+def _flat_pieces(tar_path: Path, image_pattern: str, label: Callable[[str], int]) -> Iterator[Piece]:
     with open_tar(tar_path) as tar:
         for member in tar_files(tar, tar_path):
             name = member.name.rpartition("/")[2]
             if fnmatch.fnmatch(name, image_pattern):
-                yield RawImage(name, read_member(tar, member), label(name))
+                yield Piece(name, label(name), member.size, member.offset_data)
 
 
-def _validation_images(tar_path: Path, image_pattern: str, label_of: dict[str, int]) -> Iterable[RawImage]:
+def _validation_pieces(tar_path: Path, image_pattern: str, label_of: dict[str, int]) -> Iterator[Piece]:
     answers = validation_synsets()
 
     def label(name: str) -> int:
@@ -87,7 +91,14 @@ def _validation_images(tar_path: Path, image_pattern: str, label_of: dict[str, i
             raise UserError(f"{tar_path}: {name} is not the name of a validation image of ILSVRC-2012")
         return label_of[answers[int(number[1]) - 1]]
 
-    return _flat_images(tar_path, image_pattern, label)
+    return _flat_pieces(tar_path, image_pattern, label)
+
+
+def _split(name: str, tar_path: Path, pieces: Iterator[Piece]) -> Split:
+    """Lists the images of a split, which takes minutes for the official training tar, and shows the progress."""
+    total = _OFFICIAL.get(tar_path.stat().st_size)
+    listed = Pieces.collect(progress_bar(f"listing {name}", total, " images", iterable=pieces, leave=False))
+    return Split(listed, functools.partial(make_readable, tar_path), identity(tar_path))
 
 
 def imagenet(source_dir: Path, image_pattern: str = "*") -> Source:
@@ -98,8 +109,8 @@ def imagenet(source_dir: Path, image_pattern: str = "*") -> Source:
         image_pattern: glob pattern of the images' file names.
 
     Raises:
-        UserError: the training or the validation tar is missing; while the images are read: a tar is damaged or
-            empty, or holds a synset or an image that is not one of ILSVRC-2012.
+        UserError: the training or the validation tar is missing; a tar is damaged or empty, or holds a synset or an
+            image that is not one of ILSVRC-2012.
     """
     tars = {split: source_dir / name for split, name in _TARS.items()}
     for split in ("train", "validation"):
@@ -110,12 +121,13 @@ def imagenet(source_dir: Path, image_pattern: str = "*") -> Source:
     names = synsets()
     label_of = {synset: index for index, (synset, _) in enumerate(names)}
     words = Counter(words for _, words in names)
-    splits = {
-        "train": lambda: _train_images(tars["train"], image_pattern, label_of),
-        "validation": lambda: _validation_images(tars["validation"], image_pattern, label_of),
+    pieces = {
+        "train": _train_pieces(tars["train"], image_pattern, label_of),
+        "validation": _validation_pieces(tars["validation"], image_pattern, label_of),
     }
     if tars["test"].is_file():
-        splits["test"] = lambda: _flat_images(tars["test"], image_pattern, lambda _: -1)
+        pieces["test"] = _flat_pieces(tars["test"], image_pattern, lambda _: -1)
+    splits = {split: _split(split, tars[split], some) for split, some in pieces.items()}
     return Source(
         name="imagenet2012",
         description="ILSVRC-2012 (ImageNet), images as the official tars hold them.",
@@ -123,7 +135,7 @@ def imagenet(source_dir: Path, image_pattern: str = "*") -> Source:
         # Two synsets have the same words, "crane": the bird and the machine.
         label_names=[text if words[text] == 1 else f"{text} ({synset})" for synset, text in names],
         splits=splits,
-        num_images={split: _OFFICIAL.get(tars[split].stat().st_size) for split in splits},
+        temporary_bytes=sum(unpacked_bytes(tars[name], split.pieces) for name, split in splits.items()),
     )
 
 

@@ -1,80 +1,90 @@
-"""Stores prepared images as the records of a TFDS data set.
+"""Follows TFDS's rules for record files: their order, their number, their names, and the files that describe them.
 
 Worker processes must not import this module, since it loads TensorFlow.
 """
 
-import contextlib
-import io
+import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core import shuffle
+from tensorflow_datasets.core import hashing
+from tensorflow_datasets.core.utils import shard_utils
 
+from data_prep import tfrecords
+from data_prep.pieces import Pieces
 from data_prep.sources import Source
+from vgg_keras.utils.errors import UserError
 
-# Size of the buffer that tensorflow-datasets sorts in memory before it uses the disk. Its default, 1000 MiB, is more
-# than a whole run may use.
-_SORT_BUFFER_BYTES = 64 << 20
-
-# A key that is unique within the split, and a value for each feature.
-Record = tuple[str, dict]
+_VERSION = "1.0.0"
 
 
-class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Writer of records that are already at hand.
+def dataset_name(source: Source) -> str:
+    """Returns the name of a source's data set in the form that TFDS requires."""
+    return re.sub(r"\W+", "_", source.name.lower()).strip("_") or "images"
 
-    `tfds.dataset_builders.store_as_tfds_dataset` would do the same, but cannot name the pair that `as_supervised=True`
-    returns.
+
+def record_order(split: str, pieces: Pieces) -> list[int]:
+    """Returns the numbers of a split's images in the order of their records, which is that of TFDS's hash of the keys.
+
+    Raises:
+        UserError: a key appears twice.
     """
-
-    VERSION = tfds.core.Version("1.0.0")
-
-    def __init__(self, source: Source, records: Mapping[str, Iterable[Record]], folder: Path) -> None:
-        self.name = re.sub(r"\W+", "_", source.name.lower()).strip("_") or "images"
-        self._source = source
-        self._records = records
-        super().__init__(data_dir=folder)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        features = {
-            "image": tfds.features.Image(shape=(None, None, 3)),
-            "label": tfds.features.ClassLabel(names=self._source.class_names),
-            "file_name": tfds.features.Text(),
-        }
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=self._source.description,
-            features=tfds.features.FeaturesDict(features),
-            supervised_keys=("image", "label"),
-        )
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[Record]]:
-        del dl_manager  # nothing is downloaded
-        return {split: self._generate_examples(split) for split in self._records}
-
-    def _generate_examples(self, split: str) -> Iterator[Record]:
-        yield from self._records[split]
+    hasher = hashing.Hasher(split)
+    # TFDS writes keys with slashes on Windows too.
+    hashes = [hasher.hash_key(name.replace(b"\\", b"/")) for name in pieces.all_names()]
+    order = sorted(range(len(hashes)), key=hashes.__getitem__)
+    for number, following in itertools.pairwise(order):
+        if hashes[number] == hashes[following]:
+            key = pieces[number].key
+            raise UserError(f"{split}: the key {key} appears twice; every image needs a name of its own")
+    return order
 
 
-def store(source: Source, records: Mapping[str, Iterable[Record]], folder: Path) -> tuple[Path, dict[str, int]]:
-    """Writes the records of a source in TFDS format, for `tfds.builder_from_directory`.
+def shard_ends(pieces: Pieces) -> list[int]:
+    """Returns the number of records up to the end of each record file of a split, as TFDS divides them."""
+    total = int(tfrecords.example_sizes(pieces.sizes, pieces.labels, pieces.name_sizes).sum())
+    num_shards = shard_utils.ShardConfig().get_number_shards(total, len(pieces))
+    return list(shard_utils.get_shard_boundaries(len(pieces), num_shards))
+
+
+def shard_name(source: Source, split: str, shard: int, num_shards: int) -> str:
+    """Returns the name of a record file."""
+    return f"{dataset_name(source)}-{split}.tfrecord-{shard:05}-of-{num_shards:05}"
+
+
+def write_info(
+    source: Source, shard_lengths: Mapping[str, Sequence[int]], sizes: Mapping[str, int], folder: Path
+) -> None:
+    """Writes the files that describe a data set, so that `tfds.builder_from_directory` reads it.
 
     `as_dataset(as_supervised=True)` gives pairs (image, label) of the result.
 
     Args:
         source: the source, for the data set's name, description and classes.
-        records: the records of each split, with the values of the features "image", the encoded image, "label", the
-            class index or -1, and "file_name".
-        folder: an empty folder.
-
-    Returns:
-        The folder inside `folder` that holds the data set, and the number of record files of each split.
+        shard_lengths: for each split the numbers of records of its files.
+        sizes: for each split the bytes of its records, without their frames.
+        folder: the folder that holds the record files.
     """
-    tfds.disable_progress_bar()
-    shuffle.MAX_MEM_BUFFER_SIZE = _SORT_BUFFER_BYTES
-    builder = _Builder(source, records, folder)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints messages about downloads, and there are none
-        builder.download_and_prepare()
-    return Path(builder.data_dir), {split: builder.info.splits[split].num_shards for split in records}
+    identity = tfds.core.dataset_info.DatasetIdentity(
+        name=dataset_name(source), version=tfds.core.Version(_VERSION), data_dir=str(folder), module_name=__name__
+    )
+    features = {
+        "image": tfds.features.Image(shape=(None, None, 3)),
+        "label": tfds.features.ClassLabel(names=source.class_names),
+        "file_name": tfds.features.Text(),
+    }
+    info = tfds.core.DatasetInfo(
+        builder=identity,
+        description=source.description,
+        features=tfds.features.FeaturesDict(features),
+        supervised_keys=("image", "label"),
+    )
+    info.set_file_format("tfrecord")
+    splits = [
+        tfds.core.SplitInfo(name=split, shard_lengths=list(lengths), num_bytes=sizes[split])
+        for split, lengths in shard_lengths.items()
+    ]
+    info.set_splits(tfds.core.SplitDict(splits))
+    info.write_to_directory(folder)

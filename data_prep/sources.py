@@ -1,18 +1,14 @@
-"""Defines sources of photos, from tars or folders: for each split a stream of (key, image bytes, label)."""
+"""Defines sources of photos: the classes, and for each split a list of its images and a function that reads them."""
 
-import contextlib
 import dataclasses
-import gzip
 import hashlib
 import os
-import tarfile
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from vgg_keras.utils.errors import UserError, reason
+from data_prep.pieces import Pieces, Reader
+from vgg_keras.utils.errors import UserError
 
 # Chosen such that each class of the flower set is split 9:1 to within two photos. Changing it would move photos between
 # the splits of every data set written so far.
@@ -23,18 +19,21 @@ _SPLIT_SALT = "1795"
 _MAX_NAMES = 6
 
 
-class RawImage(NamedTuple):
-    """An encoded image of a source.
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The images of a split, which are listed at once and read later.
 
     Attributes:
-        key: name that is unique within the split.
-        image_bytes: the encoded image.
-        label: class index; -1 if unknown.
+        pieces: the images.
+        make_reader: function that returns the picklable reader of the images. It is called once, in the process that
+            leads the workers, with a folder for temporary files, such as an unpacked archive.
+        origin: text that differs if the archive that holds the images was replaced; "" where the marks of the pieces
+            tell so.
     """
 
-    key: str
-    image_bytes: bytes
-    label: int
+    pieces: Pieces
+    make_reader: Callable[[Path], Reader]
+    origin: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,16 +45,16 @@ class Source:
         description: one sentence for the documentation inside the data set.
         class_names: unique names in the order of the class indices.
         label_names: human-readable names in the same order.
-        splits: for each split a function that returns an iterable over its images.
-        num_images: for each split the number of its images, or None if it is unknown before the images are read.
+        splits: the images of each split.
+        temporary_bytes: bytes of the files that the splits' readers need.
     """
 
     name: str
     description: str
     class_names: Sequence[str]
     label_names: Sequence[str]
-    splits: Mapping[str, Callable[[], Iterable[RawImage]]]
-    num_images: Mapping[str, int | None]
+    splits: Mapping[str, Split]
+    temporary_bytes: int = 0
 
 
 def some_names(names: Sequence[str]) -> str:
@@ -76,58 +75,6 @@ def assign_split(file_name: str, validation_fraction: float = 0.1) -> str:
     """
     digest = hashlib.sha256(f"{_SPLIT_SALT}/{os.path.basename(file_name)}".encode()).digest()
     return "validation" if int.from_bytes(digest[:8], "big") < validation_fraction * 2**64 else "train"
-
-
-@contextlib.contextmanager
-def open_tar(path: Path, fileobj=None) -> Iterator[tarfile.TarFile]:
-    """Opens a tar, compressed or not, and turns errors while it is read into a `UserError` that names it.
-
-    Args:
-        path: path of the tar, also for messages.
-        fileobj: the open file, for a tar inside another one, which must not be compressed.
-
-    Raises:
-        UserError: the tar is missing, damaged or truncated.
-    """
-    try:
-        with tarfile.open(
-            path if fileobj is None else None, mode="r:*" if fileobj is None else "r:", fileobj=fileobj
-        ) as tar:
-            yield tar
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing") from None
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is damaged or truncated ({reason(error)}); fetch it again") from error
-
-
-def tar_files(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
-    """Yields the regular files of a tar in order, without keeping the headers in memory.
-
-    Hidden files are left out: tars from macOS hold a file `._photo.jpg` beside each photo.
-
-    Args:
-        tar: the open tar.
-        path: path of the tar, for messages.
-
-    Raises:
-        UserError: the tar has no end-of-archive mark, which `tarfile` does not report.
-    """
-    while (member := tar.next()) is not None:
-        # tarfile keeps every header; those of 1.28 million images take a gigabyte.
-        tar.members = []  # type: ignore[attr-defined]
-        if member.isfile() and not member.name.rpartition("/")[2].startswith("."):
-            yield member
-    if tar.fileobj.tell() == tar.offset:  # the file ends where the mark should be
-        raise UserError(f"{path} is truncated (no end-of-archive mark); fetch it again")
-    while tar.fileobj.read(1 << 20):  # read to the end, where gzip verifies its checksum
-        pass
-
-
-def read_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    """Reads a regular file of a tar."""
-    file = tar.extractfile(member)
-    assert file, member.name  # None only for members that are not regular files
-    return file.read()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,7 +26,8 @@ class SplitSummary:
         image_bytes: total size of the encoded images in bytes.
         changes: number of images by `PreparedImage.change` ("": unchanged).
         num_shards: number of record files.
-        seconds: wall time in seconds.
+        seconds: wall time of this run in seconds.
+        num_kept: number of images that an earlier run had finished.
     """
 
     images_by_class: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -34,6 +35,12 @@ class SplitSummary:
     changes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     num_shards: int = 0
     seconds: float = 0.0
+    num_kept: int = 0
+
+    @property
+    def images_per_second(self) -> float:
+        """Images that this run wrote in a second."""
+        return max(self.images_by_class.total() - self.num_kept, 0) / max(self.seconds, 1e-9)
 
 
 def _class_rows(source: Source, splits: Mapping[str, SplitSummary]) -> list[list[str]]:
@@ -80,7 +87,7 @@ class DatasetSummary:
             "megabytes": lambda split: f"{split.image_bytes / 1e6:,.1f}",
             "shards": lambda split: f"{split.num_shards:,}",
             "seconds": lambda split: f"{split.seconds:,.1f}",
-            "images/s": lambda split: f"{split.images_by_class.total() / max(split.seconds, 1e-9):,.0f}",
+            "images/s": lambda split: f"{split.images_per_second:,.0f}",
         }
         for name, cell in rows.items():
             table.add_row(name, *map(cell, self.splits.values()))

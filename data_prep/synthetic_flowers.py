@@ -7,18 +7,22 @@ shape vary.
 import functools
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from data_prep.builder import PrepareOptions, write_dataset
-from data_prep.sources import RawImage, Source
+from data_prep.pieces import Piece, Pieces, Reader
+from data_prep.sources import Source, Split
 from data_prep.summary import DatasetSummary
 
 NAMES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 IMAGES_PER_CLASS = {"train": 200, "validation": 40}
+
+# Bytes of an encoded picture, roughly: a picture's size is known only once it is drawn.
+_TYPICAL_SIZE = 5_000
 
 Color = tuple[int, int, int]
 # Shapes are drawn larger and then shrunk, since Pillow draws ellipses and polygons without smooth edges.
@@ -127,6 +131,19 @@ def draw_flower(label: int, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.clip(light, 0, 255).astype(np.uint8))
 
 
+def _read(seed: int, split_index: int, piece: Piece) -> bytes:
+    """Draws a picture; its mark is its number in the split."""
+    rng = np.random.default_rng([seed, split_index, piece.mark])
+    encoded = io.BytesIO()
+    draw_flower(piece.label, rng).save(encoded, format="JPEG", quality=90)
+    return encoded.getvalue()
+
+
+def _make_reader(seed: int, split_index: int, folder: Path) -> Reader:
+    del folder  # nothing has to be unpacked
+    return functools.partial(_read, seed, split_index)
+
+
 def synthetic_flowers(seed: int, images_per_class: Mapping[str, int] = IMAGES_PER_CLASS) -> Source:
     """Returns the drawn flowers as a source; the seed, the split and the picture's number determine each picture.
 
@@ -135,21 +152,20 @@ def synthetic_flowers(seed: int, images_per_class: Mapping[str, int] = IMAGES_PE
         images_per_class: number of pictures of each kind, for each split.
     """
 
-    def images(split: str) -> Iterator[RawImage]:
-        for number in range(images_per_class[split] * len(NAMES)):
-            label = number % len(NAMES)
-            rng = np.random.default_rng([seed, sorted(images_per_class).index(split), number])
-            encoded = io.BytesIO()
-            draw_flower(label, rng).save(encoded, format="JPEG", quality=90)
-            yield RawImage(f"{NAMES[label]}/{number:05}.jpg", encoded.getvalue(), label)
-
+    splits = {}
+    for index, split in enumerate(sorted(images_per_class)):
+        count = images_per_class[split] * len(NAMES)
+        pieces = Pieces.collect(
+            Piece(f"{NAMES[number % len(NAMES)]}/{number:05}.jpg", number % len(NAMES), _TYPICAL_SIZE, number)
+            for number in range(count)
+        )
+        splits[split] = Split(pieces, functools.partial(_make_reader, seed, index), f"seed {seed}")
     return Source(
         name="drawn_flowers",
         description="Drawn flowers of five kinds, made from a seed.",
         class_names=NAMES,
         label_names=NAMES,
-        splits={split: functools.partial(images, split) for split in images_per_class},
-        num_images={split: count * len(NAMES) for split, count in images_per_class.items()},
+        splits={split: splits[split] for split in images_per_class},
     )
 
 

@@ -24,8 +24,9 @@ LEVELS = (
         "rgb_statistics transforms"
     },
     {
-        "data_prep": "__main__ builder flowers folder_checks image_folder image_preparation imagenet records sources "
-        "summary synthetic_flowers verify",
+        "data_prep": "__main__ archives builder flowers folder_checks image_folder image_preparation imagenet parts "
+        "pieces plan records sources space summary synthetic_flowers tfrecords unfinished verify "
+        "workers",
         "vgg_keras.models": "architectures checkpoint_files fully_convolutional layers metadata run_record saving vgg",
     },
     {
@@ -142,7 +143,8 @@ def test_below_the_verbs_nothing_prints():
         "vgg_keras",
         "vgg_keras.__main__",
         "data_prep.__main__",
-        "data_prep.image_preparation",
+        "data_prep.parts",
+        "data_prep.workers",
         "vgg_keras.data.imagenet",
         "vgg_keras.data.class_folders",
         *sorted(VERBS),

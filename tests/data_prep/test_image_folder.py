@@ -19,6 +19,10 @@ def fill(folder, names, count=3):
     return folder
 
 
+def counts(source):
+    return {name: len(split.pieces) for name, split in source.splits.items()}
+
+
 def refused(folder, message, **arguments):
     """Asserts that a folder is refused with a message, in which FOLDER stands for its path."""
     with pytest.raises(UserError) as caught:
@@ -29,7 +33,7 @@ def refused(folder, message, **arguments):
 def test_splits_by_itself(tmp_path):
     source = image_folder(fill(tmp_path, ("b", "a"), 40), "", 0.25, "x")
     assert source.class_names == ["a", "b"]
-    keys = {split: {raw.key for raw in source.splits[split]()} for split in source.splits}
+    keys = {split: {piece.key for piece in some.pieces} for split, some in source.splits.items()}
     assert len(keys["train"] | keys["validation"]) == 80
     assert all(assign_split(key, 0.25) == split for split, some in keys.items() for key in some)
 
@@ -46,8 +50,8 @@ def test_takes_a_divided_folder_as_it_is_and_tells_what_it_passes_over(tmp_path,
     notes = []
     source = image_folder(tmp_path, "", 0.1, "x", notes.append)
     assert source.class_names == ["a", "b"]
-    assert dict(source.num_images) == {"train": 6, "validation": 4}
-    assert [raw.key for raw in source.splits["validation"]()] == ["a/0.jpg", "a/1.jpg", "b/0.jpg", "b/1.jpg"]
+    assert counts(source) == {"train": 6, "validation": 4}
+    assert [piece.key for piece in source.splits["validation"].pieces] == ["a/0.jpg", "a/1.jpg", "b/0.jpg", "b/1.jpg"]
     assert notes == [
         f"{tmp_path}: left out extra, since these are no splits",
         f"{tmp_path / train}: passed over files that are not images by name: 1, such as a/notes.txt",
@@ -62,7 +66,7 @@ def test_without_a_validation_folder_some_training_photos_are_taken(tmp_path):
     notes = []
     source = image_folder(tmp_path, "", 0.25, "x", notes.append)
     expected = sum(assign_split(f"{number}.jpg", 0.25) == "validation" for number in range(40))
-    assert dict(source.num_images) == {"train": 80 - 2 * expected, "validation": 2 * expected}
+    assert counts(source) == {"train": 80 - 2 * expected, "validation": 2 * expected}
     assert notes == [
         f"{tmp_path / 'test'}: left out, since its 5 photos lie in no class folders",
         f"{tmp_path}: no folder of validation photos, so some of {tmp_path / 'train'} are taken",
@@ -79,7 +83,7 @@ def test_one_level_too_high(tmp_path):
     refused(tmp_path, message)
     source = image_folder(tmp_path, "", 0.1, "x", as_is=True)
     assert source.class_names == ["my flowers"]
-    assert sum(source.num_images.values()) == 60
+    assert sum(counts(source).values()) == 60
 
 
 def test_every_class_folder_holds_folders_only(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep.builder import PrepareOptions, write_dataset
-from data_prep.sources import RawImage, Source
+from data_prep.sources import Source
 from tests.helpers import numpy_net, photos
 from vgg_keras.data import datasets
 from vgg_keras.data.manifest import SplitManifest
@@ -33,18 +33,17 @@ def photo(index, size):
 
 def write_photos(images, folder, label=None, classes=CLASSES):
     """Writes encoded images as a data set's validation split, with labels in turn, or all with the given one."""
-    raw = [
-        RawImage(f"{index:03}.jpg", image, index % len(classes) if label is None else label)
-        for index, image in enumerate(images)
-    ]
-    splits = {"train": raw[:1], "validation": raw}
+    named = [(f"{index:03}.jpg", image) for index, image in enumerate(images)]
+    labels = [index % len(classes) if label is None else label for index in range(len(images))]
     source = Source(
         name="photos",
         description="Test.",
         class_names=classes,
         label_names=classes,
-        splits={name: lambda part=part: part for name, part in splits.items()},
-        num_images={name: len(part) for name, part in splits.items()},
+        splits={
+            "train": photos.make_split(named[:1], labels[:1]),
+            "validation": photos.make_split(named, labels),
+        },
     )
     write_dataset(source, PrepareOptions(output_dir=str(folder), num_workers=1), allow_empty_classes=True)
     return datasets.open_data(str(folder))

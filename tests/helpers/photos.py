@@ -1,5 +1,6 @@
 """Makes small photos, archives and data sets for the tests of `data_prep`."""
 
+import functools
 import io
 import tarfile
 
@@ -8,7 +9,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from data_prep.builder import PrepareOptions, write_dataset
-from data_prep.sources import RawImage, Source
+from data_prep.pieces import Piece, Pieces
+from data_prep.sources import Source, Split
 from data_prep.summary import print_summary
 
 
@@ -32,18 +34,34 @@ def make_tar(path, files, compression=""):
     return path
 
 
+def _read(images, piece):
+    return images[piece.mark]
+
+
+def make_split(images, label=0, origin=""):
+    """Returns a split of the given (key, bytes) pairs in memory; a label may be given for each."""
+    labels = [label] * len(images) if isinstance(label, int) else label
+    pieces = [Piece(key, labels[mark], len(data), mark) for mark, (key, data) in enumerate(images)]
+    reader = functools.partial(_read, [data for _, data in images])
+    return Split(Pieces.collect(pieces), lambda _: reader, origin)
+
+
 def make_source(images, **arguments):
     """Returns a source of one class, "a", whose train split consists of the given (key, bytes) pairs."""
-    splits = {"train": images, "validation": [("v", encode())]}
     return Source(
         name="test",
         description="Test.",
         class_names=["a"],
         label_names=["a"],
-        splits={name: lambda pairs=pairs: [RawImage(*pair, 0) for pair in pairs] for name, pairs in splits.items()},
-        num_images={split: len(pairs) for split, pairs in splits.items()},
+        splits={"train": make_split(images), "validation": make_split([("v", encode())])},
         **arguments,
-    )  # fmt: skip
+    )
+
+
+def read_pieces(source, split, folder):
+    """Reads the images of a split as a source lists them: {key: (image bytes, label)}."""
+    pieces, read = source.splits[split].pieces, source.splits[split].make_reader(folder)
+    return {piece.key: (read(piece), piece.label) for piece in pieces}
 
 
 def write(source, folder, **options):

@@ -1,0 +1,180 @@
+"""Writes a part of a data set: a pure function from the images of a record file to that file, for worker processes.
+
+This module imports neither TensorFlow nor TFDS, so that a worker starts quickly.
+"""
+
+import collections
+import dataclasses
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from data_prep import tfrecords
+from data_prep.image_preparation import Preparation, PreparedImage, prepare_or_reason
+from data_prep.pieces import Piece, Reader
+from vgg_keras.data.rgb_statistics import RgbMoments
+from vgg_keras.utils.files import write_atomically, write_text
+
+# Function that is told how many images of a part are done.
+Report = Callable[[int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """All that a process needs to write a record file, or a section of one.
+
+    Attributes:
+        path: the file.
+        result_path: the JSON file with its `PartResult`, which is written when the part is finished.
+        digest: text that differs if other bytes would be written.
+        pieces: the images in the order of the records.
+        read: the reader of the pieces.
+        preparation: how images are checked and changed.
+    """
+
+    path: Path
+    result_path: Path
+    digest: str
+    pieces: Sequence[Piece]
+    read: Reader
+    preparation: Preparation
+
+
+@dataclasses.dataclass
+class PartResult:
+    """What a part holds.
+
+    Attributes:
+        digest: the digest of the part.
+        images_by_class: number of images by class index (-1: unknown).
+        changes: number of images by `PreparedImage.change` ("": unchanged).
+        image_bytes: total size of the encoded images in bytes.
+        example_bytes: total size of the records in bytes, without their frames.
+        moments: sums over the pixels; those of no pixels if they are not measured.
+        bad_images: (key, reason) of each image that does not decode; these are left out.
+        file_bytes: size of the file in bytes.
+        checksum: CRC-32 of the file.
+    """
+
+    digest: str
+    images_by_class: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    changes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    image_bytes: int = 0
+    example_bytes: int = 0
+    moments: RgbMoments = dataclasses.field(default_factory=RgbMoments)
+    bad_images: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    file_bytes: int = 0
+    checksum: int = 0
+
+    @property
+    def num_images(self) -> int:
+        """Number of images in the file."""
+        return sum(self.images_by_class.values())
+
+    def to_json(self) -> str:
+        """Returns the result as text."""
+        return json.dumps(vars(self) | {"moments": vars(self.moments)})
+
+    @classmethod
+    def from_json(cls, text: str) -> "PartResult":
+        """Returns the result that `to_json` made into text.
+
+        Raises:
+            ValueError, KeyError, TypeError: the text is none that `to_json` returns.
+        """
+        fields = json.loads(text)
+        moments = fields.pop("moments")
+        products = tuple(map(tuple, moments["products"]))
+        labels = {int(label): count for label, count in fields.pop("images_by_class").items()}
+        return cls(
+            images_by_class=collections.Counter(labels),
+            changes=collections.Counter(fields.pop("changes")),
+            moments=RgbMoments(moments["num_pixels"], tuple(moments["sums"]), products),
+            bad_images=[(key, reason) for key, reason in fields.pop("bad_images")],
+            **fields,
+        )
+
+    def add(self, piece: Piece, prepared: PreparedImage, example: bytes) -> None:
+        """Counts an image that is stored."""
+        self.images_by_class[piece.label] += 1
+        self.changes[prepared.change] += 1
+        self.image_bytes += len(prepared.image_bytes)
+        self.example_bytes += len(example)
+        if prepared.moments:
+            self.moments += prepared.moments
+
+
+def finished_part(path: Path, result_path: Path, digest: str) -> PartResult | None:
+    """Returns the result of a part that was finished earlier, judged by its digest and size, or None."""
+    try:
+        result = PartResult.from_json(result_path.read_text(encoding="utf-8"))
+        if (result.digest, result.file_bytes) == (digest, path.stat().st_size):
+            return result
+    except (OSError, ValueError, KeyError, TypeError):  # missing, or torn by a failure of the power
+        pass
+    return None
+
+
+def file_checksum(path: Path) -> int:
+    """Returns the CRC-32 of a file."""
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def write_part(part: Part, report: Report = lambda done: None) -> PartResult:
+    """Writes a part, unless it was finished earlier and its file is whole.
+
+    The file, and then the one of its result, appear under their names when they are complete.
+
+    Args:
+        part: the part.
+        report: is told how many images are done.
+
+    Raises:
+        OSError: an image cannot be read, or the file cannot be written.
+        UserError: an archive or a photo was changed.
+    """
+    earlier = finished_part(part.path, part.result_path, part.digest)
+    if earlier and file_checksum(part.path) == earlier.checksum:
+        report(len(part.pieces))
+        return earlier
+    part.result_path.unlink(missing_ok=True)
+    result = PartResult(part.digest)
+    write_atomically(part.path, lambda temporary: _write_records(part, temporary, result, report))
+    write_text(part.result_path, result.to_json())
+    return result
+
+
+def _write_records(part: Part, path: Path, result: PartResult, report: Report) -> None:
+    with path.open("wb") as file:
+        for done, piece in enumerate(part.pieces, 1):
+            prepared = prepare_or_reason(part.read(piece), part.preparation)
+            if isinstance(prepared, PreparedImage):
+                name = piece.key.encode("utf-8", "surrogateescape")
+                example = tfrecords.example(prepared.image_bytes, piece.label, name)
+                framed = tfrecords.frame(example)
+                file.write(framed)
+                result.add(piece, prepared, example)
+                result.file_bytes += len(framed)
+                result.checksum = zlib.crc32(framed, result.checksum)
+            else:
+                result.bad_images.append((piece.key, prepared))
+            report(done)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def join_files(parts: Sequence[Path], path: Path) -> None:
+    """Writes the contents of several files, one after the other, into a new one."""
+    with path.open("wb") as joined:
+        for part in parts:
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, joined, 1 << 20)
+        joined.flush()
+        os.fsync(joined.fileno())
