@@ -138,8 +138,15 @@ def make_plan(source: Source, preparation: Preparation, folder: Path) -> Plan:
     for name, split in source.splits.items():
         if not len(split.pieces):
             raise UserError(f"{name}: no images")
-    # Pillow's version decides on the bytes of images that are encoded again.
-    description = {"vgg_keras": __version__, "pillow": PIL.__version__, **dataclasses.asdict(preparation)}
+    description = {
+        "the version of vgg_keras": __version__,
+        # It decides on the bytes of images that are encoded again.
+        "the version of Pillow": PIL.__version__,
+        "the name of the data set": records.dataset_name(source),
+        "--resize_smallest_side": preparation.smallest_side,
+        "the choice of JPEG for all images": preparation.only_jpeg,
+        "the turning of images": preparation.upright,
+    }
     splits = [
         _plan_split(source, name, dataclasses.replace(preparation, measure=name == "train"), folder, description)
         for name in source.splits

@@ -30,9 +30,7 @@ def take_over(plan: Plan) -> list[Section]:
     """
     finished = find_finished(plan)
     if finished:
-        _remove_others(plan.folder, finished)
-        images = sum(map(len, finished))
-        total = sum(map(len, plan.sections))
+        images, total = (sum(map(len, sections)) for sections in (finished, plan.sections))
         console.say(
             f"{plan.folder}: {len(finished):,} of {len(plan.sections):,} parts, with {images:,} of {total:,} images, "
             "are kept from the run that was ended; going on"
@@ -40,8 +38,12 @@ def take_over(plan: Plan) -> list[Section]:
     elif plan.folder.exists() and (reasons := _differences(_read_description(plan.folder), plan.description)):
         console.say(f"{plan.folder}: removed, since nothing of it fits: {'; '.join(reasons)}")
         shutil.rmtree(plan.folder)
+    keep = {path for section in finished for path in (section.path, section.result_path)}
     for folder in (data_folder(plan.folder), parts_folder(plan.folder)):
         folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            if path not in keep:
+                path.unlink()
     write_text(plan.folder / _PLAN, json.dumps(plan.description, indent=2) + "\n")
     return finished
 
@@ -63,15 +65,6 @@ def _differences(before: Mapping, now: Mapping) -> list[str]:
     listed = before.get("splits", {})
     changed = [split for split, listing in now["splits"].items() if listed.get(split) != listing]
     return reasons + [f"the images of {split} have changed" for split in changed]
-
-
-def _remove_others(folder: Path, finished: list[Section]) -> None:
-    """Removes the record files and results that are not those of the finished sections."""
-    keep = {path for section in finished for path in (section.path, section.result_path)}
-    for inside in (data_folder(folder), parts_folder(folder)):
-        for path in inside.iterdir():
-            if path not in keep:
-                path.unlink()
 
 
 @contextlib.contextmanager

@@ -1,19 +1,17 @@
 """Tests that records and side files are written completely or not at all."""
 
+import dataclasses
 import json
-import os
-import signal
-import subprocess
-import time
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from data_prep import parts
 from data_prep.builder import PrepareOptions, write_dataset
-from tests.helpers.photos import encode, make_source, read, write
-from tests.helpers.processes import start_verb
-from vgg_keras.utils import console, errors
+from tests.helpers.paths import folder_content
+from tests.helpers.photos import decoded, encode, make_source, make_split, read, write
+from vgg_keras.utils import console
 from vgg_keras.utils.errors import UserError
 
 
@@ -39,73 +37,59 @@ def test_pairs_of_image_and_label(tmp_path):
 
 @pytest.mark.multiprocess
 def test_workers_change_nothing(tmp_path):
-    images = [(f"{seed}.jpg", encode((60, 40), seed=seed)) for seed in range(30)]
-    write_dataset(
-        make_source(images), PrepareOptions(output_dir=str(tmp_path / "two"), resize_smallest_side=20, num_workers=2)
-    )
-    write(make_source(images), tmp_path / "one", resize_smallest_side=20)
-    # Lists are compared, because the order of the records has to be the same too.
-    assert list(read(tmp_path / "two", "train").items()) == list(read(tmp_path / "one", "train").items())
-    assert (tmp_path / "two/rgb_statistics.json").read_text() == (tmp_path / "one/rgb_statistics.json").read_text()
+    # 160 images become three sections of one record file.
+    images = [(f"{seed}.jpg", encode((60, 40), seed=seed)) for seed in range(160)]
+    options = {"resize_smallest_side": 20}
+    write_dataset(make_source(images), PrepareOptions(output_dir=str(tmp_path / "two"), num_workers=2, **options))
+    write(make_source(images), tmp_path / "one", **options)
+    assert folder_content(tmp_path / "two") == folder_content(tmp_path / "one")
 
 
-def test_bad_images_are_all_named_and_nothing_is_written(tmp_path, capsys):
+def test_statistics_do_not_depend_on_the_division(tmp_path):
+    images = [(f"{seed}.png", encode((9, 7), seed=seed, image_format="PNG")) for seed in range(130)]
+    write(make_source(images), tmp_path / "out")
+    pixels = np.concatenate([decoded(data).reshape(-1, 3) for _, data in images]).astype(np.int64)
+    statistics = json.loads((tmp_path / "out" / "rgb_statistics.json").read_text())
+    assert statistics["num_pixels"] == 130 * 63
+    assert statistics["mean"] == [int(total) / (130 * 63) for total in pixels.sum(axis=0)]
+
+
+def test_bad_images_are_all_named_and_no_data_set_is_written(tmp_path, capsys):
     images = [("good", encode()), ("empty", b""), ("text", b"text")]
     message = r"2 images do not decode .*--skip_bad_images"
     with console.speaking(True), pytest.raises(UserError, match=message):
         write(make_source(images), tmp_path / "out")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["out.incomplete"]
     stderr = capsys.readouterr().err
     assert "train: empty does not decode: empty file" in stderr
     assert "train: text does not decode: not an image" in stderr
+    assert f"{tmp_path / 'out.incomplete'}: 4 of 4 images are finished and kept; give the same command" in stderr
+
+
+def test_bad_images_are_left_out_on_the_second_try_without_another_decode(tmp_path, monkeypatch, capsys):
+    images = [("good", encode()), ("empty", b"")]
+    with pytest.raises(UserError, match="what is finished is kept"):
+        write(make_source(images), tmp_path / "out")
+    monkeypatch.setattr(parts, "prepare_or_reason", None)
+    with console.speaking(True):
+        write(make_source(images), tmp_path / "out", skip_bad_images=True)
+    output = capsys.readouterr()
+    assert "out.incomplete: 2 of 2 parts, with 3 of 3 images, are kept from the run that was ended" in output.out
+    assert "train: empty does not decode: empty file" in output.err
+    assert list(read(tmp_path / "out", "train")) == ["good"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_skipped_bad_images_are_listed(tmp_path):
-    write(make_source([("good", encode()), ("empty", b"")]), tmp_path / "out", skip_bad_images=True)
-    assert (tmp_path / "out" / "bad_images.txt").read_text() == "train\tempty\tempty file\n"
+    write(make_source([("z", b""), ("good", encode()), ("empty", b"")]), tmp_path / "out", skip_bad_images=True)
+    assert (tmp_path / "out" / "bad_images.txt").read_text() == "train\tempty\tempty file\ntrain\tz\tempty file\n"
     assert list(read(tmp_path / "out", "train")) == ["good"]
-
-
-@pytest.mark.multiprocess
-def test_killed_it_leaves_nothing_under_the_final_name_and_runs_again(tmp_path, run_verb):
-    for kind in ("a", "b"):
-        (tmp_path / "photos" / kind).mkdir(parents=True)
-        for number in range(200):
-            (tmp_path / "photos" / kind / f"{number}.jpg").write_bytes(encode((200, 200), seed=number))
-    arguments = ("data_prep.image_folder", "--source_dir=photos", "--output_dir=out", "--num_workers=1")
-    process = start_verb(*arguments, cwd=tmp_path)
-    while not list((tmp_path / "out.incomplete").glob("*/*")):  # until the writer has started
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert not (tmp_path / "out").exists()
-    code, _, stderr = run_verb(*arguments)
-    assert code == 0, stderr
-    assert len(read(tmp_path / "out", "train")) + len(read(tmp_path / "out", "validation")) == 400
-    assert not (tmp_path / "out.incomplete").exists()
-
-
-def test_full_disk(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("only root can mount a small disk")
-    try:
-        images = [(f"{seed}", encode((300, 300), seed=seed)) for seed in range(10)]
-        with pytest.raises(Exception, match=r"(?i)no space left on device") as caught:
-            write(make_source(images), disk / "out")
-        assert errors.explain(caught.value).startswith("the disk is full")
-        assert list(disk.iterdir()) == []
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 @pytest.mark.parametrize(
     ("images", "message"),
     [
         ([("same", encode()), ("same", encode(seed=1))], "the key same appears twice"),
-        ([("bad", b"")], "train: no images that decode"),
         ([], "train: no images"),
     ],
 )
@@ -113,6 +97,22 @@ def test_refused(tmp_path, images, message):
     with pytest.raises(UserError, match=message):
         write(make_source(images), tmp_path / "out", skip_bad_images=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_image_decodes(tmp_path):
+    with pytest.raises(UserError, match="train: no images that decode"):
+        write(make_source([("bad", b"")]), tmp_path / "out", skip_bad_images=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_class(tmp_path):
+    source = dataclasses.replace(make_source([("bad", b""), ("good", encode())]), class_names=["a", "b"])
+    with pytest.raises(UserError, match="train: no images of class b"):
+        write(source, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []  # refused before an image was read
+    splits = source.splits | {"train": make_split([("bad", b""), ("good", encode())], [1, 0])}
+    with pytest.raises(UserError, match="train: no images of class b"):
+        write(dataclasses.replace(source, splits=splits), tmp_path / "out", skip_bad_images=True)
 
 
 def test_an_existing_folder_is_not_touched(tmp_path):

@@ -1,5 +1,6 @@
 """Starts verbs in processes of their own, and kills them."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -60,3 +61,31 @@ def kill_when(process: subprocess.Popen, condition: Callable[[], object]) -> Non
 def newest_checkpoint_is(folder: Path, step: int) -> bool:
     """Returns whether the newest checkpoint of a run is that of a step."""
     return (tf.train.latest_checkpoint(str(folder / "checkpoints")) or "").endswith(f"-{step}")
+
+
+def is_running(process_id: int) -> bool:
+    """Returns whether a process exists and has not ended; one that nobody has waited for counts as ended."""
+    try:
+        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def children(process_id: int) -> list[int]:
+    """Returns the numbers of the processes that a process has started and that run."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == process_id and is_running(int(folder.name)):
+                found.append(int(folder.name))
+    return found
+
+
+def wait_for_end(process_id: int) -> None:
+    """Waits until a process has ended."""
+    deadline = time.monotonic() + 60
+    while is_running(process_id):
+        assert time.monotonic() < deadline, f"process {process_id} is still running"
+        time.sleep(0.01)

@@ -84,12 +84,14 @@ def new_folder(flag: str, value: str) -> Path:
         value: its value.
 
     Raises:
-        UserError: the value is no local path, or it exists and is not an empty folder, or it is the working folder,
-            which cannot be replaced, or a file stands where one of the folders above it should be.
+        UserError: the value is no local path, or it exists and is not an empty folder, or it is the working folder or
+            a mount point, which cannot be replaced, or a file stands where one of the folders above it should be.
     """
     path = local_path(flag, value)
     if path.resolve() == Path.cwd():
         raise UserError(f"--{flag}={path} is the folder that you work in; name another, which is then made")
+    if path.is_mount():
+        raise UserError(f"--{flag}={path} is a mount point, which cannot be replaced; name a folder inside it")
     if path.is_dir():
         if any(path.iterdir()):
             raise UserError(f"--{flag}={path} exists; remove it or choose another")

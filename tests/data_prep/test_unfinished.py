@@ -1,0 +1,262 @@
+"""Tests that a run that was ended goes on from its finished parts, and gives the bytes of one that was not."""
+
+import os
+import random
+import shutil
+import signal
+import time
+
+import pytest
+
+from data_prep import builder, flowers, image_folder, parts
+from data_prep.flowers import FlowersOptions
+from data_prep.image_folder import ImageFolderOptions
+from tests.helpers.paths import folder_content
+from tests.helpers.photos import encode, make_source, make_tar, read, write
+from tests.helpers.processes import children, start_verb, wait_for_end
+from vgg_keras.utils import console
+from vgg_keras.utils.errors import UserError
+
+# 260 images of training become five parts, the one of validation a sixth.
+IMAGES = [(f"{seed}.jpg", encode((24, 20), seed=seed)) for seed in range(260)]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """Returns the files of a run that was not ended."""
+    folder = tmp_path_factory.mktemp("expected") / "out"
+    write(make_source(IMAGES), folder)
+    return folder_content(folder)
+
+
+def interrupted_after(count, monkeypatch, error=KeyboardInterrupt):
+    """Raises an error in the middle of a part, when so many are finished."""
+    calls = []
+
+    def write_part(part, report):
+        calls.append(part)
+        if len(calls) > count:
+            report(10)
+            raise error
+        return parts.write_part(part, report)
+
+    monkeypatch.setattr(builder, "write_part", write_part)
+
+
+def run(folder, images=IMAGES, **options):
+    """Writes the images; returns what was prepared again, how often, and what was said."""
+    with console.speaking(True):
+        write(make_source(images), folder, **options)
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    """Returns a list that receives the bytes of each image that is prepared."""
+    seen, prepare = [], parts.prepare_or_reason
+    monkeypatch.setattr(
+        parts, "prepare_or_reason", lambda image, preparation: seen.append(image) or prepare(image, preparation)
+    )
+    return seen
+
+
+def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, capsys, expected, prepared):
+    with monkeypatch.context() as patch:
+        interrupted_after(3, patch)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "out")
+    message = "out.incomplete: 156 of 261 images are finished and kept; give the same command to go on from there, or "
+    assert f"{message}remove that folder to start over\n" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert len(prepared) == 156  # three fifths of 260
+    run(tmp_path / "out")
+    message = "out.incomplete: 3 of 6 parts, with 156 of 261 images, are kept from the run that was ended; going on\n"
+    assert message in capsys.readouterr().out
+    assert len(prepared) == 261
+    assert folder_content(tmp_path / "out") == expected
+    assert not (tmp_path / "out.incomplete").exists()
+
+
+def test_nothing_finished_leaves_nothing(tmp_path, monkeypatch, capsys):
+    interrupted_after(0, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+    assert (
+        "out.incomplete: removed, since nothing was finished; the same command starts over" in capsys.readouterr().err
+    )
+
+
+def interrupted(folder, monkeypatch, count=3, **options):
+    with monkeypatch.context() as patch:
+        interrupted_after(count, patch)
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, **options)
+
+
+def test_other_flags_start_over_and_say_why(tmp_path, monkeypatch, capsys, expected):
+    interrupted(tmp_path / "out", monkeypatch, resize_smallest_side=10)
+    run(tmp_path / "out")
+    assert (
+        "out.incomplete: removed, since nothing of it fits: --resize_smallest_side was 10 and is 0\n"
+        in capsys.readouterr().out
+    )
+    assert folder_content(tmp_path / "out") == expected
+
+
+def test_another_number_of_processes_goes_on(tmp_path, monkeypatch, prepared):
+    interrupted(tmp_path / "out", monkeypatch)
+    prepared.clear()
+    builder.write_dataset(make_source(IMAGES), builder.PrepareOptions(output_dir=str(tmp_path / "out"), num_workers=0))
+    assert len(prepared) < 261  # those in other processes are not seen here
+
+
+def test_files_of_another_data_set_do_not_get_into_the_result(tmp_path, monkeypatch, capsys, expected):
+    interrupted(tmp_path / "out", monkeypatch)
+    (tmp_path / "out.incomplete" / "data" / "bad_images.txt").touch()  # of a run that was killed at its very end
+    (tmp_path / "out.incomplete" / "data" / ".test-train.incomplete.tfrecord-00000-of-00001").touch()
+    run(tmp_path / "out")
+    assert folder_content(tmp_path / "out") == expected
+
+
+def test_other_images_start_over(tmp_path, monkeypatch, capsys):
+    interrupted(tmp_path / "out", monkeypatch)
+    others = [(f"other_{key}", data) for key, data in IMAGES]
+    run(tmp_path / "out", others)
+    assert "removed, since nothing of it fits: the images of train have changed\n" in capsys.readouterr().out
+    assert read(tmp_path / "out", "train").keys() == dict(others).keys()
+
+
+@pytest.mark.parametrize("content", [None, "", "[1]", "{"])
+def test_a_folder_that_is_none_of_ours_is_replaced(tmp_path, capsys, expected, content):
+    folder = tmp_path / "out.incomplete"
+    (folder / "1.0.0.incomplete").mkdir(parents=True)
+    if content is not None:
+        (folder / "plan.json").write_text(content)
+    run(tmp_path / "out")
+    assert "out.incomplete: removed, since nothing of it fits: it is of another version\n" in capsys.readouterr().out
+    assert folder_content(tmp_path / "out") == expected
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "damage"),
+    [
+        (".part-01", flip_a_bit),
+        (".part-01", lambda path: path.write_bytes(path.read_bytes()[:-1])),
+        (".part-01", os.remove),
+        (".part-01.json", lambda path: path.write_text(path.read_text()[:-5])),
+        (".part-01.json", lambda path: path.write_text("{}")),
+        (".part-01.json", os.remove),
+    ],
+)
+def test_a_damaged_part_is_written_again(tmp_path, monkeypatch, expected, prepared, suffix, damage):
+    interrupted(tmp_path / "out", monkeypatch)
+    (path,) = (tmp_path / "out.incomplete" / "parts").glob(f"*{suffix}")
+    damage(path)
+    prepared.clear()
+    run(tmp_path / "out")
+    assert len(prepared) == 261 - 2 * 52
+    assert folder_content(tmp_path / "out") == expected
+
+
+def make_folder(folder):
+    for number in range(260):
+        path = folder / "ab"[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode((24, 20), seed=number))
+    return folder
+
+
+def write_folder(tmp_path, name="out", **options):
+    options = ImageFolderOptions(
+        output_dir=str(tmp_path / name), source_dir=str(tmp_path / "photos"), num_workers=1, **options
+    )
+    image_folder.main(options)
+
+
+def test_a_repaired_photo_costs_its_own_part(tmp_path, prepared):
+    photo = make_folder(tmp_path / "photos") / "a" / "100.jpg"
+    whole = photo.read_bytes()
+    photo.write_bytes(whole[:-50])
+    with pytest.raises(UserError, match="1 images do not decode"):
+        write_folder(tmp_path)
+    assert len(prepared) == 260
+    photo.write_bytes(whole)
+    write_folder(tmp_path)
+    assert 260 + 50 <= len(prepared) <= 260 + 99  # a part has at least 50 images
+    write_folder(tmp_path, "expected/out")
+    assert folder_content(tmp_path / "out") == folder_content(tmp_path / "expected" / "out")
+
+
+def test_a_photo_that_changes_meanwhile_is_named(tmp_path, monkeypatch):
+    photo = make_folder(tmp_path / "photos") / "b" / "7.jpg"
+    options = ImageFolderOptions(output_dir=str(tmp_path / "out"), source_dir=str(tmp_path / "photos"), num_workers=1)
+    source = image_folder.image_folder(tmp_path / "photos", "", 0.1, "x")
+    photo.write_bytes(encode((24, 20), seed=8))
+    with pytest.raises(UserError, match=r"photos/b/7\.jpg was changed after the files had been listed; run the same"):
+        builder.write_dataset(source, options)
+
+
+def test_a_compressed_archive_is_unpacked_once(tmp_path, monkeypatch, prepared):
+    files = [(f"f/{kind}/{number}.jpg", encode(seed=number)) for kind in "ab" for number in range(100)]
+    make_tar(tmp_path / "f.tgz", files, "gz")
+    arguments = {"archive": str(tmp_path / "f.tgz"), "num_workers": 1}
+    with monkeypatch.context() as patch:
+        interrupted_after(1, patch)
+        with pytest.raises(KeyboardInterrupt):
+            flowers.main(FlowersOptions(output_dir=str(tmp_path / "out"), **arguments))
+    (unpacked,) = (tmp_path / "out.incomplete").glob("*-f.tgz.unpacked")
+    before = unpacked.stat().st_mtime_ns
+    seen = []
+    monkeypatch.setattr(shutil, "rmtree", lambda folder, **_: seen.append(unpacked.stat().st_mtime_ns))
+    flowers.main(FlowersOptions(output_dir=str(tmp_path / "out"), **arguments))
+    assert seen == [before]
+    assert len(prepared) == 200
+    images = read(tmp_path / "out", "train") | read(tmp_path / "out", "validation")
+    assert images == {name[2:]: (data, "ab".index(name[2])) for name, data in files}
+
+
+def test_a_full_disk_in_the_middle_keeps_what_is_finished(tmp_path, monkeypatch, capsys, expected):
+    with monkeypatch.context() as patch:
+        interrupted_after(2, patch, OSError(28, "No space left on device"))
+        with pytest.raises(OSError, match="No space left"):
+            run(tmp_path / "out")
+    assert "104 of 261 images are finished and kept" in capsys.readouterr().err
+    run(tmp_path / "out")
+    assert folder_content(tmp_path / "out") == expected
+
+
+@pytest.mark.multiprocess
+def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path):
+    make_folder(tmp_path / "photos")
+    write_folder(tmp_path, "expected/out")
+    random_points = random.Random(3)
+    arguments = ("--source_dir=photos", "--output_dir=out", "--num_workers=3")
+    results = tmp_path / "out.incomplete" / "parts"
+    finished = 0
+    for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+        process = start_verb("data_prep.image_folder", *arguments, cwd=tmp_path)
+        # At least one more part, and a random moment after it.
+        while len(list(results.glob("*.json"))) <= finished and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(random_points.random() / 100)
+        workers = children(process.pid)
+        process.send_signal(how)
+        process.communicate(timeout=60)
+        for worker in workers:
+            wait_for_end(worker)
+        finished = len(list(results.glob("*.json")))
+        if (tmp_path / "out").exists():
+            break
+    if not (tmp_path / "out").exists():
+        process = start_verb("data_prep.image_folder", *arguments, cwd=tmp_path)
+        stdout, stderr = process.communicate(timeout=300)
+        assert process.returncode == 0, stderr
+        assert "are kept from the run that was ended; going on" in stdout
+    assert folder_content(tmp_path / "out") == folder_content(tmp_path / "expected" / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["expected", "out", "photos"]

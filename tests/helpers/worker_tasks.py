@@ -1,0 +1,27 @@
+"""Tasks for worker processes, which import this module: it needs nothing else, so that they start quickly."""
+
+import os
+
+
+def double(task, report):
+    """Returns twice a number, and the process; reports as many steps as the number."""
+    for done in range(1, task + 1):
+        report(done)
+    return 2 * task, os.getpid()
+
+
+def fail(error, task, report):
+    """Raises an error."""
+    raise error
+
+
+def die(how, task, report):
+    """Sends a signal to its own process."""
+    os.kill(os.getpid(), how)
+
+
+def wait_for_ever(folder, report):
+    """Writes an empty file named by the process number into a folder, and then keeps the processor busy."""
+    (folder / str(os.getpid())).touch()
+    while True:
+        report(sum(range(1000)))
