@@ -5,12 +5,12 @@ import functools
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_prep.image_preparation import Preparation
-from data_prep.parts import Part, PartResult, join_files, write_part
+from data_prep.parts import Part, PartResult, join_files, sync, write_part
 from data_prep.sources import Source, some_names
 from data_prep.summary import BAD_IMAGES, DatasetSummary, SplitSummary
 from data_prep.workers import Pool
@@ -37,7 +37,7 @@ class PrepareOptions(Options):
         0, "shrink larger images to this smallest side, in pixels; 0 keeps them", lower=0, group="output"
     )
     num_workers: int = option(
-        0, "number of decoding processes; 0: one for each core; 1: the verb's own process decodes", lower=0, group="run"
+        0, "number of processes that decode and write; 0: one for each core; 1: the verb's own", lower=0, group="run"
     )
     skip_bad_images: bool = option(
         False, f"leave out images that do not decode, and list them in {BAD_IMAGES}", group="input"
@@ -63,24 +63,30 @@ def _write_split(split: "SplitPlan", pool: Pool[Part, PartResult], folder: Path)
     return [results[section.digest] for section in split.sections]
 
 
-def _write_parts(plan: "Plan", num_workers: int, kept: Sequence["Section"]) -> tuple[dict, dict[str, SplitSummary]]:
-    """Writes the parts of all splits; returns for each split their results, and the summary of the split."""
-    num_workers = min(num_workers, max(len(split.sections) for split in plan.splits))
-    results: dict[str, list[PartResult]] = {}
-    summaries = {}
-    pool: Pool[Part, PartResult] = Pool(write_part, num_workers)
+def _summarise(
+    split: "SplitPlan", results: Sequence[PartResult], seconds: float, kept: Collection["Section"]
+) -> SplitSummary:
+    return SplitSummary(
+        images_by_class=sum((result.images_by_class for result in results), Counter()),
+        image_bytes=sum(result.image_bytes for result in results),
+        changes=sum((result.changes for result in results), Counter()),
+        num_shards=len(split.shards),
+        seconds=seconds,
+        num_kept=sum(len(section) for section in split.sections if section in kept),
+    )
+
+
+def _write_splits(
+    plan: "Plan", num_workers: int, kept: Collection["Section"]
+) -> tuple[dict[str, list[PartResult]], dict[str, SplitSummary]]:
+    """Writes the parts of all splits; returns what they hold, and the summary, of each split."""
+    results, summaries = {}, {}
+    pool: Pool[Part, PartResult] = Pool(write_part, min(num_workers, max(len(split.sections) for split in plan.splits)))
     with pool:
         for split in plan.splits:
             started = time.monotonic()
             results[split.name] = _write_split(split, pool, plan.folder)
-            summaries[split.name] = SplitSummary(
-                images_by_class=sum((result.images_by_class for result in results[split.name]), Counter()),
-                image_bytes=sum(result.image_bytes for result in results[split.name]),
-                changes=sum((result.changes for result in results[split.name]), Counter()),
-                num_shards=len(split.shards),
-                seconds=time.monotonic() - started,
-                num_kept=sum(len(section) for section in split.sections if section in kept),
-            )
+            summaries[split.name] = _summarise(split, results[split.name], time.monotonic() - started, kept)
     return results, summaries
 
 
@@ -166,9 +172,9 @@ def write_dataset(
     if not allow_empty_classes:
         _check_classes(source, Counter(source.splits["train"].pieces.labels.tolist()))
     with unfinished.kept_on_failure(plan):
-        kept = unfinished.take_over(plan)
+        kept = set(unfinished.take_over(plan))
         space.check(plan, kept, source.temporary_bytes, output_dir)
-        results, summaries = _write_parts(plan, options.num_workers or cpu_count(), kept)
+        results, summaries = _write_splits(plan, options.num_workers or cpu_count(), kept)
         bad_images = [
             f"{split}\t{key}\t{why}"
             for split, some in results.items()
@@ -182,6 +188,7 @@ def write_dataset(
         records.write_info(source, shard_lengths, sizes, plan.data_folder)
         moments = sum((result.moments for result in results["train"]), RgbMoments())
         _write_side_files(source, moments, bad_images, plan.data_folder)
+        sync(plan.data_folder)
         if output_dir.exists():
             output_dir.rmdir()
         plan.data_folder.rename(output_dir)

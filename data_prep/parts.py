@@ -166,8 +166,6 @@ def _write_records(part: Part, path: Path, result: PartResult, report: Report) -
             else:
                 result.bad_images.append((piece.key, prepared))
             report(done)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def join_files(parts: Sequence[Path], path: Path) -> None:
@@ -176,5 +174,14 @@ def join_files(parts: Sequence[Path], path: Path) -> None:
         for part in parts:
             with part.open("rb") as file:
                 shutil.copyfileobj(file, joined, 1 << 20)
-        joined.flush()
-        os.fsync(joined.fileno())
+
+
+def sync(folder: Path) -> None:
+    """Waits until all files of a folder are on the disk.
+
+    It is needed only before a data set is published: the checksum of a part tells whether its file came through a
+    failure of the power.
+    """
+    for path in folder.iterdir():
+        with path.open("r+b") as file:
+            os.fsync(file.fileno())

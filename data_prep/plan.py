@@ -24,6 +24,9 @@ _MIN_PARTS = 64
 # Images of a part, at least, where a record file has several.
 _MIN_IMAGES = 50
 
+# What the settings of a preparation are called in messages.
+_IN_WORDS = {"smallest_side": "--resize_smallest_side"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Section:
@@ -143,9 +146,7 @@ def make_plan(source: Source, preparation: Preparation, folder: Path) -> Plan:
         # It decides on the bytes of images that are encoded again.
         "the version of Pillow": PIL.__version__,
         "the name of the data set": records.dataset_name(source),
-        "--resize_smallest_side": preparation.smallest_side,
-        "the choice of JPEG for all images": preparation.only_jpeg,
-        "the turning of images": preparation.upright,
+        **{_IN_WORDS.get(name, name): value for name, value in dataclasses.asdict(preparation).items()},
     }
     splits = [
         _plan_split(source, name, dataclasses.replace(preparation, measure=name == "train"), folder, description)

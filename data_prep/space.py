@@ -1,7 +1,7 @@
 """Estimates the space that a data set needs on the disk, and refuses to start if there is not enough."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from data_prep.image_preparation import PreparedImage, prepare_or_reason
@@ -43,7 +43,7 @@ def shrinking(plan: SplitPlan, read: Reader) -> float:
     return after / before if before else 1.0
 
 
-def needed_bytes(plan: Plan, finished: Sequence[Section], factors: Mapping[str, float]) -> float:
+def needed_bytes(plan: Plan, finished: Collection[Section], factors: Mapping[str, float]) -> float:
     """Returns the bytes that the sections that are not finished, and the record files made of them, need.
 
     Args:
@@ -62,7 +62,7 @@ def needed_bytes(plan: Plan, finished: Sequence[Section], factors: Mapping[str, 
     return needed
 
 
-def check(plan: Plan, finished: Sequence[Section], temporary_bytes: int, output_dir: Path) -> None:
+def check(plan: Plan, finished: Collection[Section], temporary_bytes: int, output_dir: Path) -> None:
     """Says how much space is needed.
 
     Args:

@@ -42,16 +42,17 @@ def _serve(messages: connection.Connection, work: Work) -> None:
     # A terminal sends its interrupt to all processes; the leading one decides what becomes of the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    messages.send((_READY, None))
-    while True:
-        task = messages.recv()
-        progress = _Progress(lambda done: messages.send((_PROGRESS, done)), _REPORT_INTERVAL)
-        try:
-            result = work(task, progress.report)
-            progress.flush()
-            messages.send((_RESULT, result))
-        except Exception as error:
-            messages.send((_ERROR, (_picklable(error), traceback.format_exc())))
+    with contextlib.suppress(EOFError, ConnectionError):  # the leading process has ended
+        messages.send((_READY, None))
+        while True:
+            task = messages.recv()
+            progress = _Progress(lambda done: messages.send((_PROGRESS, done)), _REPORT_INTERVAL)
+            try:
+                result = work(task, progress.report)
+                progress.flush()
+                messages.send((_RESULT, result))
+            except Exception as error:
+                messages.send((_ERROR, (_picklable(error), traceback.format_exc())))
 
 
 class _Progress:

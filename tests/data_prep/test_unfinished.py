@@ -13,7 +13,7 @@ from data_prep.flowers import FlowersOptions
 from data_prep.image_folder import ImageFolderOptions
 from tests.helpers.paths import folder_content
 from tests.helpers.photos import encode, make_source, make_tar, read, write
-from tests.helpers.processes import children, start_verb, wait_for_end
+from tests.helpers.processes import children, start_verb, wait_for_end, worker_processes
 from vgg_keras.utils import console
 from vgg_keras.utils.errors import UserError
 
@@ -103,11 +103,12 @@ def test_other_flags_start_over_and_say_why(tmp_path, monkeypatch, capsys, expec
     assert folder_content(tmp_path / "out") == expected
 
 
-def test_another_number_of_processes_goes_on(tmp_path, monkeypatch, prepared):
+def test_another_number_of_processes_goes_on(tmp_path, monkeypatch, expected, prepared):
     interrupted(tmp_path / "out", monkeypatch)
     prepared.clear()
     builder.write_dataset(make_source(IMAGES), builder.PrepareOptions(output_dir=str(tmp_path / "out"), num_workers=0))
     assert len(prepared) < 261  # those in other processes are not seen here
+    assert folder_content(tmp_path / "out") == expected
 
 
 def test_files_of_another_data_set_do_not_get_into_the_result(tmp_path, monkeypatch, capsys, expected):
@@ -229,6 +230,23 @@ def test_a_full_disk_in_the_middle_keeps_what_is_finished(tmp_path, monkeypatch,
     assert "104 of 261 images are finished and kept" in capsys.readouterr().err
     run(tmp_path / "out")
     assert folder_content(tmp_path / "out") == expected
+
+
+@pytest.mark.multiprocess
+def test_a_worker_that_the_system_kills_is_one_line(tmp_path):
+    make_folder(tmp_path / "photos")
+    arguments = ("--source_dir=photos", "--output_dir=out", "--num_workers=2")
+    process = start_verb("data_prep.image_folder", *arguments, cwd=tmp_path)
+    while not (workers := worker_processes(process.pid)):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.001)
+    os.kill(workers[0], signal.SIGKILL)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert stderr.splitlines()[-1].startswith("error: a worker process was killed, most likely by the system for want")
+    assert "Traceback" not in stderr
+    for worker in workers:
+        wait_for_end(worker)
 
 
 @pytest.mark.multiprocess

@@ -83,6 +83,12 @@ def children(process_id: int) -> list[int]:
     return found
 
 
+def worker_processes(process_id: int) -> list[int]:
+    """Returns the numbers of the worker processes of `multiprocessing` that a process has started and that run."""
+    lines = {child: Path(f"/proc/{child}/cmdline") for child in children(process_id)}
+    return [child for child, line in lines.items() if line.exists() and b"spawn_main" in line.read_bytes()]
+
+
 def wait_for_end(process_id: int) -> None:
     """Waits until a process has ended."""
     deadline = time.monotonic() + 60
