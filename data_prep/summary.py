@@ -5,10 +5,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.table import Table
-
 from data_prep.sources import Source
 from vgg_keras.utils import console, shell
+from vgg_keras.utils.display import ShownTable
 
 # File beside the records that lists the images that were left out.
 BAD_IMAGES = "bad_images.txt"
@@ -72,15 +71,9 @@ class DatasetSummary:
     output_dir: Path
     bad_images: Sequence[str]
 
-    def table(self) -> Table:
+    def shown(self) -> ShownTable:
         """Returns a table with the images of each class, and the bytes, shards and seconds, of each split."""
-        table = Table("", *self.splits, title=f"{self.source.name} -> {self.output_dir}")
-        for column in table.columns[1:]:
-            column.justify = "right"
-        for row in _class_rows(self.source, self.splits):
-            table.add_row(*row)
-        table.add_section()
-        rows = {
+        totals = {
             "images": lambda split: f"{split.images_by_class.total():,}",
             "shrunk": lambda split: f"{split.changes['shrunk']:,}",
             "repaired": lambda split: f"{split.changes['repaired']:,}",
@@ -89,9 +82,13 @@ class DatasetSummary:
             "seconds": lambda split: f"{split.seconds:,.1f}",
             "images/s": lambda split: f"{split.images_per_second:,.0f}",
         }
-        for name, cell in rows.items():
-            table.add_row(name, *map(cell, self.splits.values()))
-        return table
+        return ShownTable(
+            f"{self.source.name} -> {self.output_dir}",
+            ("", *self.splits),
+            _class_rows(self.source, self.splits),
+            [(name, *map(cell, self.splits.values())) for name, cell in totals.items()],
+            numbers=True,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,11 +124,11 @@ def print_summary(summary: DatasetSummary, recipes: Sequence[Recipe] = ()) -> No
         summary: what was written.
         recipes: the ways to train on it.
     """
-    console.say_table(summary.table())
+    console.say_table(summary.shown())
     folder = summary.output_dir
     if summary.bad_images:
-        print(f"left out {len(summary.bad_images)} images that do not decode: {folder / BAD_IMAGES}")
+        console.say(f"left out {len(summary.bad_images)} images that do not decode: {folder / BAD_IMAGES}")
     for recipe in recipes:
-        print(f"{recipe.title}:  {recipe.command(folder)}")
+        console.say(f"{recipe.title}:  {recipe.command(folder)}")
         if recipe.note:
-            print(f"  {recipe.note}")
+            console.say(f"  {recipe.note}")

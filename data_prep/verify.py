@@ -4,14 +4,11 @@ python -m data_prep.verify --data_dir=data/flowers
 """
 
 import dataclasses
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import tqdm
-
-from vgg_keras.utils import cli
+from vgg_keras.utils import cli, console
 from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.options import Options, option
 
@@ -77,18 +74,18 @@ def main(options: VerifyOptions) -> None:
     num_records = 0
     for split, info in data.builder.info.splits.items():
         shards = list(zip(info.filepaths, info.shard_lengths, strict=True))
-        for path, length in tqdm.tqdm(shards, desc=split, unit=" shards", disable=not sys.stderr.isatty()):
+        for path, length in console.progress_bar(split, len(shards), " shards", iterable=shards):
             shard = Path(path)
             num_records += length
             found = [f"{shard.name}: missing"] if not shard.exists() else list(shard_problems(shard, length, data))
             for problem in found:
-                tqdm.tqdm.write(f"{split}: {problem}", file=sys.stderr)
+                console.warn(f"{split}: {problem}")
             problems += found
     if problems:
         raise UserError(
             f"{options.data_dir}: {len(problems)} problems in {num_records:,} records (listed above); write it again"
         )
-    print(f"{options.data_dir}: {num_records:,} records read, counted and decoded; all are whole")
+    console.say(f"{options.data_dir}: {num_records:,} records read, counted and decoded; all are whole")
 
 
 run = partial(cli.run, main, VerifyOptions)

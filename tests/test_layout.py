@@ -3,6 +3,7 @@
 import ast
 import configparser
 import importlib
+import re
 import subprocess
 import sys
 
@@ -16,8 +17,9 @@ from vgg_keras.utils import verb_list
 LEVELS = (
     {"vgg_keras.version": ()},
     {
-        "vgg_keras.utils": "arithmetic cli console devices display errors files flagfiles hardware help_text "
-        "keras_compat locks metrics optional_imports options paths resumable_array shell stopping verb_list"
+        "vgg_keras.utils": "arithmetic cli console devices display errors escaping files flagfiles hardware "
+        "help_text keras_compat locks metrics optional_imports options paths resumable_array "
+        "shell stopping verb_list",
     },
     {
         "vgg_keras.data": "builders class_folders datasets imagenet input_pipeline labels manifest photo_files "
@@ -121,20 +123,44 @@ def test_only_the_command_line_touches_absl_flags():
     assert users == ["vgg_keras.utils.cli", "vgg_keras.utils.options"]
 
 
-def test_below_the_verbs_nothing_prints():
+def test_one_module_alone_makes_tables_and_one_other_writes_csv():
+    # So that no text of a user is taken for markup, for a formula, or for an order to the terminal.
+    modules = import_graph.find_modules(ROOT)
+    texts = {module: path.read_text(encoding="utf-8") for module, path in modules.items()}
+    assert [module for module, text in texts.items() if re.search(r"^\s*(import|from) rich\b", text, re.M)] == [
+        "vgg_keras.utils.display"
+    ]
+    assert [module for module, text in texts.items() if "csv.writer" in text] == ["vgg_keras.utils.escaping"]
+
+
+def test_text_files_are_utf8_whatever_the_encoding_of_the_system():
+    def opens_without_encoding(call: ast.Call) -> bool:
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        owner = getattr(getattr(call.func, "value", None), "id", "")
+        modes = [part.value for part in call.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+        binary = any("b" in mode for mode in modes) or owner in ("Image", "tarfile")
+        is_open = name in ("open", "fdopen") and not binary and (isinstance(call.func, ast.Name) or modes)
+        is_text = name in ("read_text", "write_text") and isinstance(call.func, ast.Attribute) and owner != "files"
+        return bool(is_open or is_text) and "encoding" not in {keyword.arg for keyword in call.keywords}
+
+    found = [
+        f"{module}:{node.lineno}"
+        for module, path in import_graph.find_modules(ROOT).items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and opens_without_encoding(node)
+    ]
+    assert found == []
+
+
+def test_only_the_console_prints():
     def prints(path) -> bool:
         calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
         return any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)
 
     found = {module for module, path in import_graph.find_modules(ROOT).items() if prints(path)}
-    # All but the last print for the verbs; the local server reports to the process that started it.
-    allowed = {
-        "vgg_keras.utils.cli",
-        "vgg_keras.utils.verb_list",
-        "data_prep.summary",
-        "vgg_keras.serving.local_server",
-    }
-    assert {module for module in found - VERBS - allowed if not module.startswith("benchmarks.")} == set()
+    # The first two print help and errors; the local server reports to the process that started it.
+    allowed = {"vgg_keras.utils.cli", "vgg_keras.utils.verb_list", "vgg_keras.serving.local_server"}
+    assert {module for module in found - allowed if not module.startswith("benchmarks.")} == set()
 
 
 @pytest.mark.parametrize(

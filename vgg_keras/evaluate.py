@@ -17,9 +17,9 @@ def main(options: EvaluateOptions) -> None:
         from vgg_keras.tasks import evaluation
     result = evaluation.evaluate_model(options)
     if result.resumed:
-        print(f"{result.folder} holds this evaluation already")
-    console.say_table(result.shown().console_table())
-    print(f"numbers: {result.folder / RECORD}; report: {result.folder / REPORT}")
+        console.say(f"{result.folder} holds this evaluation already")
+    console.say_table(result.shown())
+    console.say(f"numbers: {result.folder / RECORD}; report: {result.folder / REPORT}")
 
 
 run = partial(cli.run, main, EvaluateOptions)

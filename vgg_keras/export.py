@@ -17,16 +17,16 @@ def main(options: ExportOptions) -> None:
         from vgg_keras.tasks import exporting
     result = exporting.export_model(options)
     if options.format == SAVED_MODEL:
-        print(result.agreement.title)
+        console.say(result.agreement.title)
     else:
-        console.say_table(result.agreement.console_table())
-    print(f"exported {result.model} -> {result.folder}")
+        console.say_table(result.agreement)
+    console.say(f"exported {result.model} -> {result.folder}")
     for version in result.removed:
-        print(f"removed version {version}")
+        console.say(f"removed version {version}")
     if options.format == SAVED_MODEL:
-        print(f"model card:    {result.model_card}")
-        print(f"signatures:    {shlex.join(['saved_model_cli', 'show', '--all', '--dir', str(result.folder)])}")
-        print(f"try it:        {shell.command('vgg_keras.serve_check', model=options.output_dir)}")
+        console.say(f"model card:    {result.model_card}")
+        console.say(f"signatures:    {shlex.join(['saved_model_cli', 'show', '--all', '--dir', str(result.folder)])}")
+        console.say(f"try it:        {shell.command('vgg_keras.serve_check', model=options.output_dir)}")
 
 
 run = partial(cli.run, main, ExportOptions)

@@ -7,7 +7,7 @@ python -m vgg_keras.train --flagfile=configs/vgg19.cfg --data_dir=data/imagenet
 from functools import partial
 
 from vgg_keras.training.config import TrainConfig
-from vgg_keras.utils import cli
+from vgg_keras.utils import cli, console
 
 
 def main(options: TrainConfig) -> None:
@@ -16,7 +16,7 @@ def main(options: TrainConfig) -> None:
         from vgg_keras.tasks import training
     result = training.train_model(options)
     if result.chief:
-        print(f"\n{result.next_steps()}")
+        console.say(f"\n{result.next_steps()}")
 
 
 run = partial(cli.run, main, TrainConfig)

@@ -10,6 +10,7 @@ from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.summary import FROM_SCRATCH, Recipe, print_summary
 from tests.helpers.photos import encode, make_source
 from vgg_keras.training.config import TrainConfig
+from vgg_keras.utils import console
 from vgg_keras.utils.options import parse
 
 
@@ -18,7 +19,8 @@ def test_a_folder_with_spaces_and_umlauts(tmp_path, monkeypatch, capsys):
     summary = write_dataset(
         make_source([("a", encode())]), PrepareOptions(output_dir="data/meine Blüten", num_workers=1)
     )
-    print_summary(summary, [Recipe("train", {"net": "A"}), Recipe("or", {}, "_2")])
+    with console.speaking(True):
+        print_summary(summary, [Recipe("train", {"net": "A"}), Recipe("or", {}, "_2")])
     expected = [
         "train:  python -m vgg_keras.train --net=A --data_dir='data/meine Blüten' --output_dir='runs/meine Blüten'",
         "or:  python -m vgg_keras.train --data_dir='data/meine Blüten' --output_dir='runs/meine Blüten_2'",
@@ -46,7 +48,8 @@ def test_image_folder_offers_imagenets_convolutions_first(tmp_path, monkeypatch,
         for number in range(20):
             (tmp_path / "photos" / kind / f"{number}.jpg").write_bytes(encode(seed=number))
     options = image_folder.ImageFolderOptions(output_dir="data/x", source_dir="photos", num_workers=1)
-    image_folder.main(options)
+    with console.speaking(True):
+        image_folder.main(options)
     first, note, second = capsys.readouterr().out.splitlines()[-3:]
     assert note.startswith("  without a network, fetch https://")
     assert "/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 elsewhere, and give the file as --init_from=" in note

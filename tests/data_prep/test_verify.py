@@ -6,6 +6,7 @@ import pytest
 
 from data_prep import verify
 from data_prep.verify import VerifyOptions
+from tests.helpers.verbs import call_verb
 from vgg_keras.utils.errors import UserError
 
 
@@ -19,9 +20,13 @@ def shard_of(data, split="train"):
     return data / f"drawn_flowers-{split}.tfrecord-00000-of-00001"
 
 
+def run(data):
+    call_verb(verify.main, [f"--data_dir={data}"], VerifyOptions)
+
+
 def problems(data, capsys):
     with pytest.raises(UserError, match=r"problems in 95 records \(listed above\)"):
-        verify.main(VerifyOptions(data_dir=str(data)))
+        run(data)
     return capsys.readouterr().err
 
 
@@ -35,8 +40,14 @@ def record_starts(content):
 
 
 def test_a_whole_data_set(data, capsys):
-    verify.main(VerifyOptions(data_dir=str(data)))
-    assert "95 records read, counted and decoded; all are whole" in capsys.readouterr().out
+    run(data)
+    stdout, stderr = capsys.readouterr()
+    assert "95 records read, counted and decoded; all are whole" in stdout
+    # In a log file the progress is lines.
+    assert [line.partition(",")[0] for line in stderr.splitlines()] == [
+        "train: 1 of 1 shards",
+        "validation: 1 of 1 shards",
+    ]
 
 
 def test_a_flipped_bit_is_found_in_its_record(data, capsys):

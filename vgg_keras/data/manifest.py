@@ -60,7 +60,7 @@ class SplitManifest:
         labels, sizes, names = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         if labels.min() < 0:
             raise UserError(f"{data.builder.data_dir}: split {split!r} has no labels, so it cannot be evaluated")
-        return cls(data, split, labels, sizes, [name.decode() for name in names.tolist()])
+        return cls(data, split, labels, sizes, [name.decode(errors="backslashreplace") for name in names.tolist()])
 
     def __len__(self) -> int:
         return len(self.labels)

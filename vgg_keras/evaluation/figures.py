@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from vgg_keras.data import transforms
 from vgg_keras.inference.score_maps import PosteriorMaps
 from vgg_keras.utils.arithmetic import ceil_divide
+from vgg_keras.utils.escaping import figure_text, visible
 from vgg_keras.utils.files import write_atomically
 
 # Longer names would leave too little room for the picture.
@@ -28,7 +29,13 @@ _HEAT_COLOURS = "viridis"
 
 
 def _short(name: str) -> str:
+    name = visible(name)
     return name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """Returns names of classes as the labels of an axis."""
+    return [figure_text(_short(name)) for name in names]
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -59,8 +66,8 @@ def confusion_matrix(counts: np.ndarray, row_names: Sequence[str], column_names:
         if count:
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=8)
-    axes.set_xticks(range(len(column_names)), map(_short, column_names), rotation=90)
-    axes.set_yticks(range(len(row_names)), map(_short, row_names))
+    axes.set_xticks(range(len(column_names)), _labels(column_names), rotation=90)
+    axes.set_yticks(range(len(row_names)), _labels(row_names))
     axes.set(xlabel="predicted", ylabel="true class")
     figure.colorbar(image, label="% of the class", fraction=0.046)
     return figure
@@ -78,7 +85,7 @@ def errors_by_class(names: Sequence[str], errors: Sequence[float], mean: float) 
     axes = figure.subplots()
     axes.barh(range(len(names)), errors, color="tab:blue")
     axes.axvline(mean, color="tab:red", linestyle="--", label=f"all images: {mean:.1f}%")
-    axes.set_yticks(range(len(names)), map(_short, names))
+    axes.set_yticks(range(len(names)), _labels(names))
     axes.invert_yaxis()
     axes.set(xlabel="top-1 error, %", xlim=(0, 100))
     axes.legend(loc="lower right")
@@ -109,7 +116,7 @@ def gallery(pictures: Sequence[Captioned], columns: int = 4) -> Figure:
     figure = Figure(figsize=(_CELL_INCHES * columns, (_CELL_INCHES + 0.6) * rows), layout="constrained")
     for axes, picture in zip(figure.subplots(rows, columns, squeeze=False).flat, pictures, strict=False):
         axes.imshow(picture.image)
-        axes.set_title(picture.caption, fontsize=8)
+        axes.set_title(figure_text(picture.caption), fontsize=8)
     for axes in figure.axes:
         axes.axis("off")
     return figure
@@ -158,12 +165,12 @@ def class_score_maps(photos: Sequence[MappedPhoto]) -> Figure:
     grid = figure.subplots(len(photos), columns, squeeze=False)
     for row, mapped in zip(grid, photos, strict=True):
         row[0].imshow(mapped.photo)
-        row[0].set_title(mapped.caption, fontsize=8)
+        row[0].set_title(figure_text(mapped.caption), fontsize=8)
         grey = _DARKEST + mapped.photo @ _LUMA * (255 - _DARKEST) / 255
         for axes, heat, title in zip(row[1:], np.moveaxis(mapped.heat_maps, -1, 0), mapped.titles, strict=False):
             axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
             axes.imshow(heat, cmap=_HEAT_COLOURS, norm=Normalize(0, 1), alpha=_TINT)
-            axes.set_title(title, fontsize=8)
+            axes.set_title(figure_text(title), fontsize=8)
     for axes in grid.flat:
         axes.axis("off")
     bar = figure.colorbar(

@@ -18,6 +18,7 @@ from vgg_keras.inference.protocol import POSTERIORS
 from vgg_keras.inference.score_maps import PosteriorMaps
 from vgg_keras.models import fully_convolutional
 from vgg_keras.utils.display import errors_text, has_top5_error
+from vgg_keras.utils.escaping import markdown, markdown_code, visible
 from vgg_keras.utils.files import write_text
 
 _PICTURES = "pictures"
@@ -67,18 +68,21 @@ def _overview(finished: FinishedEvaluation) -> str:
     errors = errors_text(last["top1_error"], last["top5_error"], num_classes)
     counts = [last["top1_mistakes"], *([last["top5_mistakes"]] if has_top5_error(num_classes) else [])]
     mistakes = " and ".join(f"{count:,}" for count in counts)
+    title = f"{' + '.join(last['nets'])} on {record['images']['data_set']}, {record['images']['split']}"
     table = tables.results_table(record)
     lines = [
-        f"# {' + '.join(last['nets'])} on {record['images']['data_set']}, {record['images']['split']}\n",
+        f"# {markdown(title)}\n",
         f"**{errors.capitalize()}** ({mistakes} mistakes in {last['num_images']:,} images), "
         f"mean cross-entropy {last['loss']:.4f}.\n",
         tables.markdown_table(table.columns, table.rows),
     ]
     settings = ", ".join(f"{name} {value}" for name, value in record["settings"].items())
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    models = "".join(f"- `{model['path']}` (SHA-256 {model['sha256'][:16]}…)\n" for model in record["models"])
+    models = "".join(
+        f"- {markdown_code(model['path'])} (SHA-256 {model['sha256'][:16]}…)\n" for model in record["models"]
+    )
     lines += [
-        f"Settings: {settings}. {versions}; {record['devices']}.\n",
+        f"Settings: {markdown(settings)}. {versions}; {record['devices']}.\n",
         models,
     ]
     return "\n".join(line for line in lines if line)
@@ -144,7 +148,7 @@ def _most_confident_mistakes(finished: FinishedEvaluation) -> list[int]:
 def _caption(finished: FinishedEvaluation, index: int) -> str:
     names, row = finished.manifest.data.label_names, finished.posteriors[index]
     label, given = finished.manifest.labels[index], row.argmax()
-    name = Path(finished.manifest.names[index]).name
+    name = Path(visible(finished.manifest.names[index])).name
     lines = [f"#{index} {name if len(name) <= _MAX_CAPTION else '…' + name[1 - _MAX_CAPTION :]}"]
     lines.append(f"is {names[label][:_MAX_CAPTION]}, {row[label]:.2f}")
     lines.append(f"taken for {names[given][:_MAX_CAPTION]}, {row[given]:.2f}" if given != label else "recognised")

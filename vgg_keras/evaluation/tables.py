@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from vgg_keras.inference.protocol import BOTH, CENTER_CROP, DENSE, MULTI_CROP
 from vgg_keras.utils.display import ShownTable, has_top5_error
+from vgg_keras.utils.escaping import markdown
 
 RECORD = "evaluation.json"
 REPORT = "report.md"
@@ -91,9 +92,9 @@ def without_empty_top5(
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Returns a Markdown table."""
+    """Returns a table of texts, which may hold any characters, as Markdown."""
     lines = [columns, ["---"] * len(columns), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    return "".join("| " + " | ".join(map(markdown, line)) + " |\n" for line in lines)
 
 
 def results_table(record: dict) -> ShownTable:

@@ -152,7 +152,7 @@ def local_server(version: Path, model_name: str) -> Iterator[Client]:
     Raises:
         UserError: the model cannot be loaded.
     """
-    with tempfile.TemporaryFile("w+") as log, without_wildcards(version) as plain:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as log, without_wildcards(version) as plain:
         command = [sys.executable, "-I", str(_SERVER), str(plain)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         try:

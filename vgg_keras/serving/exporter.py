@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.data import transforms
-from vgg_keras.data.labels import CLASS_INDICES, LABEL_NAMES, label_files
+from vgg_keras.data.labels import CLASS_INDICES, LABEL_NAMES, label_files, label_lines
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictor import Predictor
 from vgg_keras.inference.protocol import TestProtocol
@@ -130,7 +130,7 @@ def save(predictor: Predictor, config: ExportConfig, folder: Path) -> None:
     model = predictor.model
     names = model.label_names
     labels = folder / versions.EXTRA / LABEL_NAMES
-    files.write_text(labels, "\n".join(names) + "\n")
+    files.write_text(labels, label_lines(names))
     servable = make_servable(predictor, config, labels)
     tf.saved_model.save(servable, str(folder), signatures=servable.signatures())
     # TensorFlow has copied the file to assets/, so this one is no longer needed.

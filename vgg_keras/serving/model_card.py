@@ -6,6 +6,7 @@ from pathlib import Path
 from vgg_keras.inference import protocol
 from vgg_keras.models import run_record
 from vgg_keras.utils.display import errors_text
+from vgg_keras.utils.escaping import markdown, visible
 
 FILE = "model_card.md"
 
@@ -35,7 +36,8 @@ def text(record: Mapping, run: Path) -> str:
     flags = training["flags"]
     data = flags.get("dataset") or flags.get("data_dir")
     derived = {
-        "trained_on": f"{data}, {flags.get('train_split')}" if data else _NOT_KNOWN,
+        "source": markdown(record["source"]),
+        "trained_on": markdown(f"{data}, {flags.get('train_split')}") if data else _NOT_KNOWN,
         "train_scale": record["train_scale"] or _NOT_KNOWN,
         "training_versions": _listed(training.get("versions", {})),
         "export_versions": _listed(record["versions"]),
@@ -44,7 +46,7 @@ def text(record: Mapping, run: Path) -> str:
         "scales": ", ".join(map(str, record["test_scales"])),
         "mirrored": "" if record["flip"] else "no ",
         "num_named": min(record["top"], record["num_classes"]),
-        "flags": "\n".join(f"    --{name}={value}" for name, value in flags.items()) or _NOT_KNOWN,
+        "flags": "\n".join(f"    --{name}={visible(str(value))}" for name, value in flags.items()) or _NOT_KNOWN,
     }
     return _TEMPLATE.read_text(encoding="utf-8").format(**{**record, **derived})
 
@@ -61,6 +63,6 @@ def _errors(run: Path, flags: Mapping, num_classes: int) -> str:
     errors = errors_text(best["validation_top1_error"], best["validation_top5_error"], num_classes)
     return (
         f"{errors.capitalize()}: {best['validation_num_images']:,} images of "
-        f"{flags.get('validation_split', 'the validation split')}, centre crop, after epoch "
+        f"{markdown(flags.get('validation_split', 'the validation split'))}, centre crop, after epoch "
         f"{best['epoch']}. The epoch was chosen on these images."
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.data.labels import LABEL_NAMES
+from vgg_keras.data.labels import LABEL_NAMES, label_lines
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictor import Predictor
 from vgg_keras.serving import exporter, versions
@@ -55,7 +55,7 @@ def export(
     side = min(model.test_scales)
     with versions.new_version(output_dir, main_file) as folder, tempfile.TemporaryDirectory() as scratch:
         names = model.label_names
-        files.write_text(folder / LABEL_NAMES, "\n".join(names) + "\n")
+        files.write_text(folder / LABEL_NAMES, label_lines(names))
         reference = _reference(predictor, config, folder / LABEL_NAMES, Path(scratch))
         if main_file == ONNX_FILE:
             converted = to_onnx(predictor.map_net, config.protocol.average, folder)

@@ -1,7 +1,5 @@
 """Tests trained models with the paper's protocol (arXiv:1409.1556, sect. 3.2 and 4)."""
 
-import csv
-import io
 import json
 import shutil
 from collections.abc import Sequence
@@ -21,6 +19,7 @@ from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
 from vgg_keras.utils import devices, files, keras_compat, locks, stopping
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.escaping import csv_text
 
 # Subfolder of an unfinished evaluation, which holds its settings and the posteriors at each scale.
 _PARTIAL = "partial"
@@ -125,14 +124,12 @@ def predictions_csv(posteriors: np.ndarray, manifest: SplitManifest) -> str:
         posteriors: (N, classes), 0..1.
         manifest: the N images.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("index", "file", "label", "predicted", "posterior_of_label", "posterior_of_predicted"))
-    names = manifest.data.label_names
+    columns = ("index", "file", "label", "predicted", "posterior_of_label", "posterior_of_predicted")
+    names, rows = manifest.data.label_names, []
     for index, (file, label, row) in enumerate(zip(manifest.names, manifest.labels, posteriors, strict=True)):
         predicted = row.argmax()
-        writer.writerow((index, file, names[label], names[predicted], f"{row[label]:.6g}", f"{row[predicted]:.6g}"))
-    return text.getvalue()
+        rows.append((index, file, names[label], names[predicted], f"{row[label]:.6g}", f"{row[predicted]:.6g}"))
+    return csv_text(columns, rows)
 
 
 def require_same_files(folder: Path, models: Sequence[Evaluable], options: EvaluateOptions) -> None:
@@ -162,6 +159,7 @@ def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
     Raises:
         UserError: the data, a model or the evaluation's folder cannot be used, or memory ran out.
     """
+    options.check_outputs()
     folder, protocol = Path(options.output_dir), options.protocol()
     devices.split_cpu(options.cpu_devices)
     strategy, strategy_reason = devices.make_strategy(options.strategy, one_process=True)

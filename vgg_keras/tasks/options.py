@@ -17,7 +17,7 @@ from vgg_keras.inference.protocol import (
 )
 from vgg_keras.models.architectures import ALIASES, NETS
 from vgg_keras.utils.hardware import LOCAL_STRATEGIES
-from vgg_keras.utils.options import Options, PathLike, option
+from vgg_keras.utils.options import FILE, FOLDER, Options, PathLike, option
 
 SAVED_MODEL, ONNX, TFLITE = "saved_model", "onnx", "tflite"
 
@@ -106,7 +106,11 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
     split: str = option("validation", "the split that is tested", group="data")
     max_images: int = option(0, "number of images to test, from the first on; 0: all", group="data", lower=0)
     output_dir: PathLike = option(
-        "", "the evaluation's folder; one that was killed is resumed there", group="output", required=True, path=True
+        "",
+        "the evaluation's folder; one that was killed is resumed there",
+        group="output",
+        required=True,
+        output=FOLDER,
     )
     save_posteriors: bool = option(False, "keep each model's posteriors as .npz, to be fused later", group="output")
     batch_size: int = option(
@@ -125,10 +129,10 @@ class PredictOptions(ProtocolOptions):
     paths: tuple[PathLike, ...] = option((), "photos: files, folders, globs", group="input", positional=True, path=True)
     model: PathLike = option("", "a .keras file or a run's folder", group="input", required=True, path=True)
     top: int = option(5, "number of labels to give each photo", group="output", lower=1)
-    csv: PathLike = option("", "CSV file to write the labels to", group="output", path=True)
-    json: PathLike = option("", "JSON file to write the labels to", group="output", path=True)
+    csv: PathLike = option("", "CSV file to write the labels to", group="output", output=FILE)
+    json: PathLike = option("", "JSON file to write the labels to", group="output", output=FILE)
     output_dir: PathLike = option(
-        "", "folder to write each photo to, with its labels and posteriors on it", group="output", path=True
+        "", "folder to write each photo to, with its labels and posteriors on it", group="output", output=FOLDER
     )
     class_score_maps: bool = option(
         False, "also draw the class-score maps of the two best labels; needs --output_dir", group="output"
@@ -160,7 +164,7 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
         False, "fit a linear SVM on the training split and test it on the other", group="features"
     )
     seed: int = option(0, "seed of the cross-validation's folds", group="features", lower=0)
-    output: PathLike = option("", "the .npz file to write", group="output", required=True, path=True)
+    output: PathLike = option("", "the .npz file to write", group="output", required=True, output=FILE)
     batch_size: int = option(
         32, "images at a time: as many as have the pixels of this number of crops", group="devices", lower=1
     )
@@ -184,7 +188,7 @@ class PretrainedOptions(Options):
     input_size: int = option(0, "side of the input in pixels; 0: the source's, or 224", group="net", lower=0)
     seed: int = option(0, "seed of the weights that the source does not have (Glorot)", group="net", lower=0)
     strict: bool = option(False, "fail if a layer is missing, unexpected or of another shape", group="net")
-    output: PathLike = option("", "the .keras file to write", group="output", required=True, path=True)
+    output: PathLike = option("", "the .keras file to write", group="output", required=True, output=FILE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -194,7 +198,9 @@ class ReportOptions(Options):
     evaluations_dir: PathLike = option(
         "evaluations", "the folder in which, at any depth, finished evaluations lie", group="input", path=True
     )
-    output: PathLike = option("", "the Markdown file; empty: tables.md in --evaluations_dir", group="output", path=True)
+    output: PathLike = option(
+        "", "the Markdown file; empty: tables.md in --evaluations_dir", group="output", output=FILE
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -205,7 +211,7 @@ class ExportOptions(ProtocolOptions):
         "", "the .keras file of a trained model, or a run's folder", group="input", required=True, path=True
     )
     output_dir: PathLike = option(
-        "", "the folder of versions; the next free number is made in it", group="output", required=True, path=True
+        "", "the folder of versions; the next free number is made in it", group="output", required=True, output=FOLDER
     )
     format: str = option(SAVED_MODEL, "format to write", group="output", choices=(SAVED_MODEL, ONNX, TFLITE))
     top: int = option(5, "number of class names in an answer", group="output", lower=1)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from vgg_keras.evaluation import published, tables
 from vgg_keras.evaluation.published import PublishedResult
 from vgg_keras.inference.protocol import TrainedNet
 from vgg_keras.tasks.options import ReportOptions
-from vgg_keras.utils import console, files
+from vgg_keras.utils import console, files, paths
 from vgg_keras.utils.display import ShownTable, has_top5_error
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.escaping import markdown
 
 _TITLES = {
     3: "Table 3: a single test scale",
@@ -109,23 +111,31 @@ def table_rows(number: int, measured: Mapping[PublishedResult, dict], num_classe
 
 
 def report(options: ReportOptions) -> None:
-    """Reads the evaluations, prints the tables, and writes them as Markdown.
+    """Reads the evaluations, writes the tables as Markdown, and prints them.
 
     Raises:
         UserError: the folder is missing, or a record is damaged.
     """
     folder = Path(options.evaluations_dir)
-    output = Path(options.output) if options.output else folder / "tables.md"
     records = read_records(folder)
-    text = ["# Tables 3 to 6 of arXiv:1409.1556\n"]
+    output = paths.output_file("output", os.fspath(options.output or folder / "tables.md"))
     # Without any evaluation the tables still show which results could be measured.
-    for images in group_by_images(records) or [ImageSet("nothing run", "", 0)]:
-        text += [f"## {images.title}\n", *([f"{images.note}\n"] if images.note else [])]
+    image_sets = group_by_images(records) or [ImageSet("nothing run", "", 0)]
+    files.write_text(output, to_markdown(image_sets))
+    for images in image_sets:
         for number, heading in _TITLES.items():
             rows = table_rows(number, images.results, images.num_classes)
-            console.say_table(ShownTable(f"{heading} ({images.title})", _COLUMNS, rows).console_table())
-            text += [f"### {heading}\n", tables.markdown_table(_COLUMNS, rows)]
+            console.say_table(ShownTable(f"{heading} ({images.title})", _COLUMNS, rows))
         console.say(images.note or "the paper's figures are of the same images")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    files.write_text(output, "\n".join(text))
     console.say(f"{len(records)} evaluations; written: {output}")
+
+
+def to_markdown(image_sets: Iterable[ImageSet]) -> str:
+    """Returns the tables of each set of images as Markdown."""
+    text = ["# Tables 3 to 6 of arXiv:1409.1556\n"]
+    for images in image_sets:
+        text += [f"## {markdown(images.title)}\n", *([f"{markdown(images.note)}\n"] if images.note else [])]
+        for number, heading in _TITLES.items():
+            rows = table_rows(number, images.results, images.num_classes)
+            text += [f"### {heading}\n", tables.markdown_table(_COLUMNS, rows)]
+    return "\n".join(text)

@@ -1,8 +1,7 @@
 """Classifies photos, and writes their labels as a table, CSV, JSON and pictures."""
 
-import csv
-import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,9 +18,12 @@ from vgg_keras.tasks.options import PredictOptions
 from vgg_keras.utils import console, files
 from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.escaping import csv_text, storable
 
 # Number of labels whose class-score maps are drawn, side by side.
 _MAPPED_LABELS = 2
+# Length in bytes to which a photo's name is cut for the names of its pictures, which are longer than the photo's.
+_MAX_STEM = 150
 
 
 def map_figure(predictor: Predictor, file: str, photo: np.ndarray, labels: Sequence[Label]) -> Figure:
@@ -60,10 +62,11 @@ def predictions(
                 console.warn(f"{path}: {error}")
             else:
                 labels = best_labels(posteriors, names, max(options.top, _MAPPED_LABELS))
-                prediction = Prediction(str(path), labels[: options.top])
+                prediction = Prediction(storable(str(path)), labels[: options.top])
                 if options.output_dir:
                     # The index keeps apart files of the same name from several folders.
-                    picture = Path(options.output_dir) / f"{index:05}_{path.stem}"
+                    stem = os.fsdecode(os.fsencode(path.stem)[:_MAX_STEM])
+                    picture = Path(options.output_dir) / f"{index:05}_{stem}"
                     mapped = labels[:_MAPPED_LABELS] if options.class_score_maps else ()
                     write_pictures(predictor, prediction, photo, picture, mapped)
                 yield prediction
@@ -93,13 +96,12 @@ def write_pictures(
 
 def to_csv(found: Sequence[Prediction]) -> str:
     """Returns a CSV with a line for each label of each photo."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("file", "rank", "label", "index", "posterior"))
-    for prediction in found:
-        for rank, label in enumerate(prediction.labels, start=1):
-            writer.writerow((prediction.file, rank, label.name, label.index, f"{label.posterior:.6g}"))
-    return text.getvalue()
+    rows = (
+        (prediction.file, rank, label.name, label.index, f"{label.posterior:.6g}")
+        for prediction in found
+        for rank, label in enumerate(prediction.labels, start=1)
+    )
+    return csv_text(("file", "rank", "label", "index", "posterior"), rows)
 
 
 def to_json(found: Sequence[Prediction]) -> str:
@@ -122,7 +124,7 @@ def table(found: Sequence[Prediction]) -> ShownTable:
 
 
 def predict(options: PredictOptions) -> None:
-    """Finds the photos, classifies them, and prints and writes the labels.
+    """Finds the photos, classifies them, and writes and prints the labels.
 
     Raises:
         UserError: the flags, the model or the label names cannot be used, or, at the end, a photo could not be used.
@@ -131,6 +133,7 @@ def predict(options: PredictOptions) -> None:
         raise UserError("name photos: files, folders or globs, after the flags")
     if options.class_score_maps and not options.output_dir:
         raise UserError("--class_score_maps needs --output_dir, where the pictures go")
+    options.check_outputs()
     paths = photo_files.find(options.paths)
     protocol = options.protocol()
     predictor = Predictor(load_for_inference(Path(options.model), protocol), protocol, options.batch_size)
@@ -138,9 +141,9 @@ def predict(options: PredictOptions) -> None:
     if options.output_dir:
         Path(options.output_dir).mkdir(parents=True, exist_ok=True)
     found = list(predictions(predictor, names, paths, options))
-    console.say_table(table(found).console_table())
     for path, text in ((options.csv, to_csv(found)), (options.json, to_json(found))):
         if path:
             files.write_text(Path(path), text)
+    console.say_table(table(found))
     if len(found) < len(paths):
         raise UserError(f"{len(paths) - len(found)} of {len(paths)} photos cannot be used (listed above)")

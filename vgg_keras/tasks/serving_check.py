@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.table import Table
 
 from vgg_keras.data import photo_files
 from vgg_keras.inference.loading import load_for_inference
@@ -20,7 +19,10 @@ from vgg_keras.serving.servable import CLASSIFY
 from vgg_keras.serving.warmup import WarmUpRequest
 from vgg_keras.tasks.options import ServeCheckOptions
 from vgg_keras.utils import console
+from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.errors import UserError
+
+_COLUMNS = ("check", "requests", "photos", "p50 ms", "p99 ms", "photos/s", "same top-1", "largest diff.", "")
 
 
 def photos_to_send(options: ServeCheckOptions, record: dict, requests: Sequence[WarmUpRequest]) -> Photos:
@@ -50,8 +52,7 @@ def photos_to_send(options: ServeCheckOptions, record: dict, requests: Sequence[
 
 def show(title: str, outcomes: Sequence[Outcome]) -> None:
     """Prints a table with a row for each check."""
-    table = Table("check", "requests", "photos", "p50 ms", "p99 ms", "photos/s", "same top-1", "largest diff.", "")
-    table.title = title
+    rows = []
     for outcome in outcomes:
         timed, compared = [""] * 5, [""] * 2
         if outcome.seconds:
@@ -61,8 +62,8 @@ def show(title: str, outcomes: Sequence[Outcome]) -> None:
         if outcome.agreement:
             found = outcome.agreement
             compared = [f"{found.same_top1} of {found.num_photos}", f"{found.largest_difference:.1e}"]
-        table.add_row(outcome.check, *timed, *compared, outcome.problem or "ok")
-    console.say_table(table)
+        rows.append((outcome.check, *timed, *compared, outcome.problem or "ok"))
+    console.say_table(ShownTable(title, _COLUMNS, rows))
 
 
 @contextlib.contextmanager

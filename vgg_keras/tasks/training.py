@@ -48,7 +48,7 @@ def open_data(options: TrainConfig, chief: bool) -> ImageData:
         if not folder.exists():
             if not chief:
                 raise UserError(f"{folder} is missing: draw the flowers in a run of one process first")
-            console.say_table(write_synthetic_flowers(folder, options.seed).table())
+            console.say_table(write_synthetic_flowers(folder, options.seed).shown())
         data = datasets.open_data(str(folder))
     else:
         data = datasets.open_data(data_dir, options.dataset)
@@ -221,6 +221,7 @@ def train_model(options: TrainConfig) -> TrainingResult:
             exported model disagrees with the trained one.
     """
     options.validate()
+    options.check_outputs()
     devices.split_cpu(options.cpu_devices)
     strategy, strategy_reason = devices.make_strategy(
         options.strategy, one_process=bool(options.cache_views or options.metrics)

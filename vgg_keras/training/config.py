@@ -8,7 +8,7 @@ from typing import Any
 from vgg_keras.models.architectures import ALIASES, INITIALIZERS, NETS, TOTAL_STRIDE
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.hardware import PRECISIONS, STRATEGIES
-from vgg_keras.utils.options import Options, PathLike, option
+from vgg_keras.utils.options import FOLDER, Options, PathLike, option
 
 DRAWN_FLOWERS = "drawn_flowers"
 
@@ -57,7 +57,7 @@ class TrainConfig(Options):
     )
     train_split: str = option("train", "the training split, in TFDS's notation: train[:90%]", group="data")
     validation_split: str = option("validation", "the validation split", group="data")
-    output_dir: PathLike = option("", "the run's folder", required=True, group="run", path=True)
+    output_dir: PathLike = option("", "the run's folder", required=True, group="run", output=FOLDER)
     batch_size: int = option(256, "number of images in a step, of all devices together", lower=1, group="optimisation")
     micro_batch_size: int = option(
         0, "number of images that a device computes at a time; 0: 32 on a CPU, all on a GPU", lower=0, group="devices"
@@ -162,7 +162,7 @@ class TrainConfig(Options):
     keep_checkpoints: int = option(3, "number of checkpoints to keep", lower=1, group="run")
     log_every: int = option(20, "number of steps between updates of the displayed loss", lower=1, group="run")
     export_dir: PathLike = option(
-        "", "when done, export the best model there, as vgg_keras.export does", group="run", path=True
+        "", "when done, export the best model there, as vgg_keras.export does", group="run", output=FOLDER
     )
 
     def scale_range(self) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from vgg_keras.models.run_record import CURVES, best_entry, read_history
 from vgg_keras.training.schedules import DROP_FACTOR
+from vgg_keras.utils.escaping import figure_text
 from vgg_keras.utils.files import write_atomically
 
 # The panels: key of the history, label of the axis, format of a value.
@@ -39,7 +40,7 @@ def draw(history: Sequence[dict], title: str) -> Figure:
         title: text above the panels.
     """
     figure = Figure(figsize=(11, 4.5), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(figure_text(title))
     epochs = epoch_positions(history)
     best = best_entry(history)
     best_epoch = epochs[list(history).index(best)]

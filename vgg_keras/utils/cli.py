@@ -18,6 +18,7 @@ from absl import flags, logging
 
 from vgg_keras.utils import console, stopping
 from vgg_keras.utils.errors import UserError, explain
+from vgg_keras.utils.escaping import visible
 from vgg_keras.utils.flagfiles import expand_flagfiles
 from vgg_keras.utils.help_text import help_text, program_name
 from vgg_keras.utils.options import Options, OptionsT, parse
@@ -36,9 +37,7 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
         main: the verb.
         options_class: its options.
     """
-    # Results appear as soon as they are printed, also in a pipe or a log file.
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(line_buffering=True)
+    _set_up_streams()
     try:
         arguments = expand_flagfiles(sys.argv[1:])
         if _HELP & set(arguments):
@@ -61,9 +60,16 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
     sys.exit(0)
 
 
+def _set_up_streams() -> None:
+    """Lets results appear as soon as they are printed, also in a pipe, and whatever the terminal's encoding is."""
+    for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True, errors=errors)
+
+
 def _end(code: int, message: str = "") -> NoReturn:
     if message and sys.stderr:
-        print(message, file=sys.stderr)
+        print(visible(message), file=sys.stderr)
     sys.exit(code)
 
 

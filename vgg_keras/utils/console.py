@@ -1,4 +1,7 @@
-"""Shows progress, messages and tables to the user of a verb; stays silent where the package is used as a library."""
+"""Shows progress, messages and tables to the user of a verb; stays silent where the package is used as a library.
+
+Names of files and classes are shown so that no terminal obeys them.
+"""
 
 import contextlib
 import contextvars
@@ -8,10 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import tqdm
-from rich.console import Console, RenderableType
 
-# Width in characters of a table that is written to a file or a pipe.
-_WIDTH_WITHOUT_TERMINAL = 200
+from vgg_keras.utils.display import ShownTable
+from vgg_keras.utils.escaping import visible
+
 # Seconds between two lines of progress in a log file.
 _LOG_INTERVAL = 30.0
 
@@ -38,22 +41,21 @@ def is_speaking() -> bool:
 
 
 def say(text: str) -> None:
-    """Prints a message on stdout, above the progress bars that are on display."""
-    if _speaking.get():
-        tqdm.tqdm.write(text, file=sys.stdout)
+    """Prints a message of one line or several on stdout, above the progress bars that are on display."""
+    if _speaking.get() and sys.stdout:
+        tqdm.tqdm.write("\n".join(map(visible, text.split("\n"))), file=sys.stdout)
 
 
 def warn(text: str) -> None:
-    """Prints a message on stderr, above the progress bars that are on display."""
+    """Prints a message of one line on stderr, above the progress bars that are on display."""
     if _speaking.get() and sys.stderr:
-        tqdm.tqdm.write(text, file=sys.stderr)
+        tqdm.tqdm.write(visible(text), file=sys.stderr)
 
 
-def say_table(table: RenderableType) -> None:
+def say_table(table: ShownTable) -> None:
     """Prints a table on stdout: as wide as the terminal, or up to 200 characters wide in a file or a pipe."""
-    if _speaking.get():
-        console = Console()
-        (console if console.is_terminal else Console(width=_WIDTH_WITHOUT_TERMINAL)).print(table)
+    if _speaking.get() and sys.stdout:
+        table.write(sys.stdout)
 
 
 class _LogLines(tqdm.tqdm):
@@ -101,4 +103,4 @@ def progress_bar(what: str, total: int | None, unit: str, **arguments: Any) -> t
     # Python sets sys.stderr to None if the process was started with its stderr closed.
     hidden = arguments.pop("disable", False) or not _speaking.get() or sys.stderr is None
     bar = tqdm.tqdm if sys.stderr and sys.stderr.isatty() else _LogLines
-    return bar(desc=what, total=total, unit=unit, disable=hidden, **arguments)
+    return bar(desc=visible(what), total=total, unit=unit, disable=hidden, **arguments)

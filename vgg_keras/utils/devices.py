@@ -115,7 +115,9 @@ def describe_machine() -> dict[str, str | int | list[str]]:
 def _cpu_info(key: str) -> str:
     """Returns what Linux tells of the first CPU under a key, or "" elsewhere."""
     cpuinfo = Path("/proc/cpuinfo")
-    found = re.search(rf"^{key}\s*:(.*)$", cpuinfo.read_text("utf-8"), re.MULTILINE) if cpuinfo.exists() else None
+    found = (
+        re.search(rf"^{key}\s*:(.*)$", cpuinfo.read_text(encoding="utf-8"), re.MULTILINE) if cpuinfo.exists() else None
+    )
     return found[1].strip() if found else ""
 
 

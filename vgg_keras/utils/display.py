@@ -1,58 +1,88 @@
-"""Shows results to people: errors as text, tables in a terminal and in a notebook."""
+"""Shows results to people: errors as text, tables in a terminal and in a notebook.
+
+No other module makes tables with rich, which takes brackets in a string for its markup.
+"""
 
 import dataclasses
-import html
 import io
 from collections.abc import Sequence
+from typing import Literal, TextIO
 
 import rich.box
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vgg_keras.utils import escaping
+
+# Width in characters of a table that is not written to a terminal.
 _TEXT_WIDTH = 200
 TOP_K = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class ShownTable:
-    """A table of texts.
+    """A table of texts, which may hold any characters.
 
     Attributes:
         title: text above the table.
         columns: names of the columns.
         rows: cells of each row.
+        totals: cells of the rows below a line.
+        numbers: whether all columns but the first hold numbers, which are flush right.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    totals: Sequence[Sequence[str]] = ()
+    numbers: bool = False
 
-    def console_table(self) -> Group:
-        """Returns title and table for the console; a title of the table's own would be wrapped to its width."""
-        table = Table(*self.columns, box=rich.box.SIMPLE_HEAD)
-        for cells in self.rows:
-            table.add_row(*map(Text, cells))  # as they are: brackets in a string are rich's markup
-        return Group(Text(self.title), table)
+    def write(self, stream: TextIO) -> None:
+        """Writes title and table to a stream: as wide as its terminal, or up to 200 characters wide in a file."""
+        console = Console(file=stream)
+        (console if console.is_terminal else _plain_console(stream)).print(*self._parts())
 
     def text(self) -> str:
         """Returns the table as plain text."""
         stream = io.StringIO()
-        Console(file=stream, width=_TEXT_WIDTH, no_color=True, highlight=False).print(self.console_table())
+        _plain_console(stream).print(*self._parts())
         lines = [line.rstrip() for line in stream.getvalue().splitlines()]
         return "\n".join(filter(None, lines))
+
+    def _parts(self) -> tuple[Text, Table]:
+        """Returns title and table; a title of the table's own would be wrapped to its width."""
+        table = Table(box=rich.box.SIMPLE_HEAD)
+        for index, column in enumerate(self.columns):
+            justify: Literal["left", "right"] = "right" if self.numbers and index else "left"
+            table.add_column(_cell(column), justify=justify)
+        for row in self.rows:
+            table.add_row(*map(_cell, row))
+        table.add_section()
+        for row in self.totals:
+            table.add_row(*map(_cell, row))
+        return _cell(self.title), table
 
     def html(self) -> str:
         """Returns the table as HTML, without a style of its own."""
 
         def row(cells: Sequence[str], tag: str) -> str:
-            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+            return "<tr>" + "".join(f"<{tag}>{escaping.html(cell)}</{tag}>" for cell in cells) + "</tr>"
 
-        body = "".join(row(cells, "td") for cells in self.rows)
+        body = "".join(row(cells, "td") for cells in (*self.rows, *self.totals))
         return (
-            f"<table><caption>{html.escape(self.title)}</caption><thead>{row(self.columns, 'th')}</thead>"
+            f"<table><caption>{escaping.html(self.title)}</caption><thead>{row(self.columns, 'th')}</thead>"
             f"<tbody>{body}</tbody></table>"
         )
+
+
+def _cell(text: str) -> Text:
+    """Returns a text for a cell, without markup and without characters that a terminal obeys."""
+    return Text(escaping.visible(text))
+
+
+def _plain_console(stream: TextIO) -> Console:
+    return Console(file=stream, width=_TEXT_WIDTH, no_color=True, highlight=False)
 
 
 class Shown:

@@ -5,9 +5,17 @@ import errno
 import re
 from collections.abc import Iterable
 
+from vgg_keras.utils.escaping import visible
+
 
 class UserError(Exception):
-    """Error that the user can correct; its message names the file or value, what is wrong, and what to do."""
+    """Error that the user can correct; its message names the file or value, what is wrong, and what to do.
+
+    The message is shown as one line, whatever the names in it hold.
+    """
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 def reason(error: Exception) -> str:

@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from vgg_keras.utils.escaping import storable
+
 _CHUNK_BYTES = 1 << 20
 
 
@@ -12,13 +14,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Writes a file under a temporary name with the same suffix, syncs it to disk, then renames it to `path`.
 
     Args:
-        path: the file; an existing one is replaced.
+        path: the file; an existing one is replaced, and missing folders above it are made.
         write: function that writes the content to the path that it is given; its errors are passed on.
 
     Raises:
         OSError: the file cannot be written.
     """
     temporary = path.with_name(f".{path.stem}.incomplete{path.suffix}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         write(temporary)
         sync(temporary)
@@ -34,8 +37,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file in UTF-8, complete or not at all."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """Writes a text file in UTF-8, complete or not at all; parts of file names that are not UTF-8 are escaped."""
+    write_atomically(path, lambda temporary: temporary.write_text(storable(text), encoding="utf-8"))
 
 
 def sync(path: Path) -> None:

@@ -16,11 +16,14 @@ from typing import Any, TypeAlias, TypeVar
 
 from absl import flags
 
+from vgg_keras.utils import paths
 from vgg_keras.utils.errors import UserError, did_you_mean
 from vgg_keras.utils.flagfiles import expand_flagfiles
 
 # A path as a text or an object; an instance of options holds it as a text.
 PathLike: TypeAlias = str | os.PathLike[str]
+# What a flag of output names.
+FILE, FOLDER = "file", "folder"
 
 
 def option(
@@ -35,6 +38,7 @@ def option(
     required: bool = False,
     positional: bool = False,
     path: bool = False,
+    output: str = "",
 ) -> Any:
     """Returns a dataclass field that is also a flag.
 
@@ -50,6 +54,8 @@ def option(
         required: whether the user must give the flag.
         positional: whether the field is no flag, but the tuple of the command line's arguments without a name.
         path: whether the strings are paths, in which "~" stands for the home folder.
+        output: FILE or FOLDER if the verb writes the file, or into the folder, that the flag names: `check_outputs`
+            then checks the path before the work begins.
     """
     metadata = {
         "help": help,
@@ -60,7 +66,8 @@ def option(
         "upper": math.inf if upper is None else upper,
         "required": required,
         "positional": positional,
-        "path": path,
+        "path": path or bool(output),
+        "output": output,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -87,6 +94,19 @@ class Options:
     def defaults(cls) -> dict[str, Any]:
         """Returns the defaults of all flags by name."""
         return {field.name: field.default for field in flag_fields(cls)}
+
+    def check_outputs(self) -> None:
+        """Checks that everything can be written where the flags say; for the begin of a verb's work.
+
+        Raises:
+            UserError: a path is no local one, a file stands where a folder should be, a folder cannot be written to, or
+                a name is too long.
+        """
+        checks = {FILE: paths.output_file, FOLDER: paths.output_folder}
+        for field in flag_fields(type(self)):
+            check, value = checks.get(field.metadata["output"]), getattr(self, field.name)
+            if check and value:
+                check(field.name, value)
 
     def __post_init__(self) -> None:
         if not isinstance(self.verbose, bool):

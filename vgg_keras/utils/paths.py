@@ -1,12 +1,18 @@
-"""Checks the paths that users give as flags before anything is read from them."""
+"""Checks the paths that users give as flags before anything is read from them or computed to be written to them."""
 
 import contextlib
+import os
 import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from vgg_keras.utils.errors import UserError, did_you_mean
+
+# Longest name of a file in bytes where the file system does not tell its own limit, and the room in it that the names
+# of unfinished files and folders take up beside the user's name.
+_NAME_MAX, _NAME_ROOM = 255, 32
+_SHOWN_NAME = 20
 
 
 def local_path(flag: str, value: str) -> Path:
@@ -76,6 +82,68 @@ def existing_folder(flag: str, value: str, way_out: str) -> Path:
     return path
 
 
+def _check_writable(flag: str, value: Path, path: Path) -> None:
+    """Checks that a file or a folder can be made under a path, of which any part may be missing.
+
+    Args:
+        flag: name of the flag.
+        value: the path that the flag names, for messages.
+        path: the path that is checked.
+
+    Raises:
+        UserError: a file stands where one of the folders above should be, the folder in which the first part is to be
+            made cannot be written to, or a name is too long.
+    """
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    shown = above.relative_to(Path.cwd()) if above.is_relative_to(Path.cwd()) and above != Path.cwd() else above
+    if not os.path.isdir(above):
+        what = "exists and is a file" if os.path.exists(above) else "is a link to nothing"
+        raise UserError(f"--{flag}={value}: {shown} {what}; remove it or choose another")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise UserError(f"--{flag}={value}: {shown} cannot be written to; choose another folder")
+    longest = _NAME_MAX
+    with contextlib.suppress(OSError, ValueError):
+        longest = os.pathconf(above, "PC_NAME_MAX")
+    for name in path.absolute().relative_to(above).parts:
+        length, most = len(os.fsencode(name)), longest - _NAME_ROOM
+        if length > most:
+            raise UserError(
+                f"--{flag}: the name {name[:_SHOWN_NAME]}... has {length} bytes; choose one of at most {most}"
+            )
+
+
+def output_file(flag: str, value: str) -> Path:
+    """Returns the file that a flag names and that is to be written; folders above it may be missing.
+
+    Args:
+        flag: name of the flag.
+        value: its value.
+
+    Raises:
+        UserError: the value is no local path, or no file can be written there.
+    """
+    path = local_path(flag, value)
+    if os.path.isdir(path):  # unlike the method of Path, it takes names that are too long
+        raise UserError(f"--{flag}={path} is a folder; name a file in it")
+    _check_writable(flag, path, path)
+    return path
+
+
+def output_folder(flag: str, value: str) -> Path:
+    """Returns the folder that a flag names and into which is to be written; it may be missing, and those above it too.
+
+    Args:
+        flag: name of the flag.
+        value: its value.
+
+    Raises:
+        UserError: the value is no local path, or nothing can be written there.
+    """
+    path = local_path(flag, value)
+    _check_writable(flag, path, path / "file")
+    return path
+
+
 def new_folder(flag: str, value: str) -> Path:
     """Returns the folder that a flag names and that is to be written at once: missing, or empty.
 
@@ -85,20 +153,17 @@ def new_folder(flag: str, value: str) -> Path:
 
     Raises:
         UserError: the value is no local path, or it exists and is not an empty folder, or it is the working folder or
-            a mount point, which cannot be replaced, or a file stands where one of the folders above it should be.
+            a mount point, which cannot be replaced, or no folder can be made there.
     """
     path = local_path(flag, value)
     if path.resolve() == Path.cwd():
         raise UserError(f"--{flag}={path} is the folder that you work in; name another, which is then made")
     if path.is_mount():
         raise UserError(f"--{flag}={path} is a mount point, which cannot be replaced; name a folder inside it")
-    if path.is_dir():
-        if any(path.iterdir()):
-            raise UserError(f"--{flag}={path} exists; remove it or choose another")
-    else:
-        blocking = next((above for above in (path, *path.parents) if above.exists() and not above.is_dir()), None)
-        if blocking:
-            raise UserError(f"--{flag}={path}: {blocking} exists and is a file; remove it or choose another")
+    if os.path.isdir(path) and any(path.iterdir()):
+        raise UserError(f"--{flag}={path} exists; remove it or choose another")
+    _check_writable(flag, path, path / "file")
+    _check_writable(flag, path, path)  # the unfinished folder lies beside it
     return path
 
 
