@@ -8,6 +8,7 @@ import functools
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from data_prep import folder_checks
 from data_prep.archives import identity, make_readable, open_tar, tar_files, unpacked_bytes
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.pieces import Piece, Pieces
@@ -16,6 +17,7 @@ from data_prep.summary import FROM_SCRATCH, print_summary
 from vgg_keras.data.class_folders import is_photo
 from vgg_keras.utils import cli, paths, shell
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.escaping import file_text
 from vgg_keras.utils.options import option
 
 URL = "https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz"
@@ -29,7 +31,7 @@ class FlowersOptions(PrepareOptions):
     archive: str = option(
         "", "flower_photos.tgz; without it the official archive is downloaded and its SHA-256 checked", group="input"
     )
-    image_pattern: str = option("*.jpg", "glob for the photos' file names", group="input")
+    image_pattern: str = option("*.jpg", "glob for the photos' file names, upper and lower case alike", group="input")
 
 
 def download() -> Path:
@@ -74,12 +76,14 @@ def flower_archive(archive: Path, image_pattern: str, name: str = "flower_photos
     found: list[tuple[str, str, int, int]] = []
     with open_tar(archive) as tar:
         for member in tar_files(tar, archive):
-            parts = PurePosixPath(member.name).parts  # without the "./" that some archives begin names with
+            # Without the "./" that some archives begin names with.
+            parts = PurePosixPath(file_text(member.name)).parts
             if len(parts) == 3 and is_photo(parts[2], image_pattern):
                 found.append((parts[1], f"{parts[1]}/{parts[2]}", member.size, member.offset_data))
     if not found:
         raise UserError(f"{archive} holds no file <folder>/<class>/{image_pattern}, but {_example(archive)}")
     class_names = {class_name for class_name, *_ in found}
+    folder_checks.check_class_names(class_names, str(archive))
     listing = Listing.from_files([(class_name, key) for class_name, key, *_ in found], class_names, str(archive))
     label_of = {class_name: index for index, class_name in enumerate(listing.class_names)}
     pieces = {

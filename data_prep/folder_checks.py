@@ -1,10 +1,21 @@
 """Checks that a folder of photos has its class folders where they are expected, and explains what it holds instead."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from data_prep.sources import some_names
-from vgg_keras.data.class_folders import SPLIT_NAMES, Folder, find_sources, is_too_high, split_folders
+from vgg_keras.data.class_folders import (
+    DEAD_LINKS,
+    HIDDEN,
+    INNER_LINKS,
+    LOOPS,
+    SPLIT_NAMES,
+    Folder,
+    find_sources,
+    is_too_high,
+    split_folders,
+)
 from vgg_keras.utils.errors import UserError, near_name
+from vgg_keras.utils.escaping import file_text, visible
 from vgg_keras.utils.shell import flag
 
 
@@ -58,12 +69,46 @@ def note_what_is_left_out(folder: Folder, note: Callable[[str], None]) -> None:
             path for inside in folder.folders for part in inside.walk() for path in part.others
         ],
         "photos beside the class folders": folder.photos if folder.folders else (),
-        "hidden and thumbnail folders": [path for part in folder.walk() for path in part.left_out],
     }
+    for kind in (HIDDEN, INNER_LINKS, LOOPS, DEAD_LINKS):
+        kinds[kind] = [path for part in folder.walk() for path in part.left_out.get(kind, ())]
     for what, paths in kinds.items():
         if paths:
             example = paths[0].relative_to(folder.path)
             note(f"{folder.path}: passed over {what}: {len(paths):,}, such as {example}")
+
+
+def note_escaped_names(folder: Folder, note: Callable[[str], None]) -> None:
+    """Shows a message about photos whose names hold what no file of text can, and are therefore stored with escapes.
+
+    Args:
+        folder: the folder that holds the class folders.
+        note: function that shows a message.
+    """
+    names = [photo.relative_to(folder.path).as_posix() for inside in folder.folders for photo in inside.all_photos()]
+    escaped = [visible(name) for name in names if visible(name) != file_text(name)]
+    if escaped:
+        note(f"{folder.path}: names that are not text are stored with escapes: {len(escaped):,}, such as {escaped[0]}")
+
+
+def check_class_names(names: Iterable[str], origin: str) -> None:
+    """Checks that names can be those of classes: that they are text which every terminal and file shows as it is.
+
+    Args:
+        names: names of folders.
+        origin: the folder or archive that holds them, for messages.
+
+    Raises:
+        UserError: a name holds control characters, line breaks, characters that reorder others, or bytes that are not
+            UTF-8.
+    """
+    refused = sorted(visible(name) for name in names if visible(name) != name)
+    if refused:
+        raise UserError(
+            f"{origin}: {len(refused)} class folder{'s' * (len(refused) > 1)} cannot name a class, since "
+            f"control characters or bytes that are not UTF-8 are in the name: {some_names(refused)}; rename "
+            f"{'them' if len(refused) > 1 else 'it'}"
+        )
 
 
 def _describe(class_folder: Folder) -> str:

@@ -2,9 +2,10 @@
 
     python -m data_prep.image_folder --source_dir=photos --output_dir=data/photos
 
-Photos in `photos/<class>/...` are divided into a training and a validation split; those in `photos/train/<class>/...`,
-`photos/validation/<class>/...` and, if there is one, `photos/test/<class>/...` keep their split. The folders of the
-splits may also be named `training`, `val`, `valid` and `testing`. Hidden folders and thumbnails are left out.
+Photos in `photos/<class>/...` are divided into a training and a validation split, in each class by the same fraction;
+those in `photos/train/<class>/...`, `photos/validation/<class>/...` and, if there is one, `photos/test/<class>/...`
+keep their split. The folders of the splits may also be named `training`, `val`, `valid` and `testing`. Hidden folders
+and thumbnails are left out.
 """
 
 import dataclasses
@@ -15,10 +16,10 @@ from pathlib import Path
 from data_prep import folder_checks
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.pieces import FileReader, Pieces, file_piece
-from data_prep.sources import Listing, Source, Split, assign_split
+from data_prep.sources import Listing, Source, Split, choose_validation
 from data_prep.summary import FROM_SCRATCH, Recipe, print_summary
 from vgg_keras.data.class_folders import Folder, list_folder
-from vgg_keras.utils import cli, paths
+from vgg_keras.utils import cli, console, paths
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import option
@@ -44,22 +45,34 @@ class ImageFolderOptions(PrepareOptions):
 
     source_dir: str = option("", "the folder of class folders", required=True, group="input")
     image_pattern: str = option(
-        "", "glob for the images' file names; empty takes the usual image suffixes", group="input"
+        "",
+        "glob for the images' file names, upper and lower case alike; empty takes the usual image suffixes",
+        group="input",
     )
     validation_fraction: float = option(
-        0.1, "fraction of the photos that becomes the validation split", lower=0.0, upper=1.0, group="input"
+        0.1,
+        "fraction of the photos of each class that becomes the validation split",
+        lower=0.0,
+        upper=1.0,
+        group="input",
     )
     as_is: bool = option(False, "take the folder as it is, even if it looks one level too high", group="input")
 
 
 def _listing(folder: Folder) -> Listing:
-    """Lists the photos of an undivided folder: class names, and keys relative to the folder."""
+    """Lists the photos of an undivided folder: class names, and keys relative to the folder.
+
+    Raises:
+        UserError: there are no class folders, or one is empty or has a name that cannot be that of a class.
+    """
+    names = [class_folder.name for class_folder in folder.folders]
+    folder_checks.check_class_names(names, str(folder.path))
     files = [
         (class_folder.name, photo.relative_to(folder.path).as_posix())
         for class_folder in folder.folders
         for photo in class_folder.all_photos()
     ]
-    return Listing.from_files(files, [class_folder.name for class_folder in folder.folders], str(folder.path))
+    return Listing.from_files(files, names, str(folder.path))
 
 
 def _split(name: str, folder: Path, photos: Sequence[tuple[str, int]]) -> Split:
@@ -74,7 +87,7 @@ def image_folder(
     image_pattern: str,
     validation_fraction: float,
     name: str,
-    note: Callable[[str], None] = print,
+    note: Callable[[str], None] = console.say,
     *,
     as_is: bool = False,
 ) -> Source:
@@ -83,8 +96,8 @@ def image_folder(
     Args:
         path: a folder of class folders, or of the folders of the splits, each with class folders.
         image_pattern: glob pattern of the images' file names; "" takes those with one of IMAGE_SUFFIXES.
-        validation_fraction: fraction, 0..1, of the images that `assign_split` puts into the validation split if the
-            folder has no validation split already.
+        validation_fraction: fraction, 0..1, of the images of each class that `choose_validation` puts into the
+            validation split if the folder has no validation split already.
         name: TFDS name of the data set.
         note: function that shows a message about the files and folders that are left out.
         as_is: whether a folder is accepted that looks one level too high.
@@ -101,11 +114,13 @@ def image_folder(
         folder_checks.note_what_is_left_out(split_folder, note)
         folder_checks.check_level(split_folder, divided=split_folder is not folder, as_is=as_is)
         listing = _listing(split_folder)
+        folder_checks.note_escaped_names(split_folder, note)
         folder_checks.check_same_classes(splits["train"], split_folder)
         label_of = {class_name: index for index, class_name in enumerate(listing.class_names)}
         divide = split == "train" and "validation" not in splits
+        held_out = choose_validation(listing.files, validation_fraction) if divide else ()
         for class_name, key in listing.files:
-            target = assign_split(key, validation_fraction) if divide else split
+            target = "validation" if key in held_out else split
             listings.setdefault(target, []).append((key, label_of[class_name]))
             folder_of[target] = split_folder.path
     for split in ("train", "validation"):

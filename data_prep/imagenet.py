@@ -53,7 +53,7 @@ def validation_synsets() -> list[str]:
         import tensorflow_datasets as tfds
 
     path = tfds.core.tfds_path("datasets/imagenet2012/validation_labels.txt")
-    return path.read_text().split()
+    return path.read_text(encoding="utf-8").split()
 
 
 def _train_pieces(tar_path: Path, image_pattern: str, label_of: dict[str, int]) -> Iterator[Piece]:

@@ -16,6 +16,7 @@ from data_prep import tfrecords
 from data_prep.image_preparation import Preparation, PreparedImage, prepare_or_reason
 from data_prep.pieces import Piece, Reader
 from vgg_keras.data.rgb_statistics import RgbMoments
+from vgg_keras.utils.escaping import visible
 from vgg_keras.utils.files import write_atomically, write_text
 
 # Function that is told how many images of a part are done.
@@ -156,7 +157,7 @@ def _write_records(part: Part, path: Path, result: PartResult, report: Report) -
         for done, piece in enumerate(part.pieces, 1):
             prepared = prepare_or_reason(part.read(piece), part.preparation)
             if isinstance(prepared, PreparedImage):
-                name = piece.key.encode("utf-8", "surrogateescape")
+                name = visible(piece.key).encode()
                 example = tfrecords.example(prepared.image_bytes, piece.label, name)
                 framed = tfrecords.frame(example)
                 file.write(framed)
@@ -164,7 +165,7 @@ def _write_records(part: Part, path: Path, result: PartResult, report: Report) -
                 result.file_bytes += len(framed)
                 result.checksum = zlib.crc32(framed, result.checksum)
             else:
-                result.bad_images.append((piece.key, prepared))
+                result.bad_images.append((visible(piece.key), prepared))
             report(done)
 
 

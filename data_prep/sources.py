@@ -63,6 +63,11 @@ def some_names(names: Sequence[str]) -> str:
     return ", ".join(names[:_MAX_NAMES]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def _digest(name: str) -> bytes:
+    """Returns the SHA-256 of a file's name, which may hold bytes that are not UTF-8."""
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+
+
 def assign_split(file_name: str, validation_fraction: float = 0.1) -> str:
     """Returns the split of a photo, "train" or "validation", from a hash of its file name without the folder.
 
@@ -73,8 +78,34 @@ def assign_split(file_name: str, validation_fraction: float = 0.1) -> str:
         file_name: path of the photo; only its last part counts.
         validation_fraction: expected fraction, 0..1, of the photos in the validation split.
     """
-    digest = hashlib.sha256(f"{_SPLIT_SALT}/{os.path.basename(file_name)}".encode()).digest()
+    digest = _digest(f"{_SPLIT_SALT}/{os.path.basename(file_name)}")
     return "validation" if int.from_bytes(digest[:8], "big") < validation_fraction * 2**64 else "train"
+
+
+def choose_validation(files: Iterable[tuple[str, str]], validation_fraction: float) -> set[str]:
+    """Chooses the photos of the validation split, the asked fraction of each class.
+
+    Of the n photos of a class they are the round(validation_fraction * n) whose keys have the lowest hashes, so that
+    the choice looks random, and is the same on every machine. Of two photos or more, one at least is in each of the two
+    splits, unless the fraction is 0 or 1.
+
+    Args:
+        files: (class name, key) of each photo; a key is unique, and holds the class's name and that of the file.
+        validation_fraction: fraction of the photos in the validation split, 0..1.
+
+    Returns:
+        The keys of the photos in the validation split.
+    """
+    keys_of: dict[str, list[str]] = {}
+    for class_name, key in files:
+        keys_of.setdefault(class_name, []).append(key)
+    chosen: set[str] = set()
+    for keys in keys_of.values():
+        count = round(validation_fraction * len(keys))
+        if 0 < validation_fraction < 1:
+            count = min(max(count, 1), len(keys) - 1)
+        chosen.update(sorted(keys, key=_digest)[:count])
+    return chosen
 
 
 @dataclasses.dataclass(frozen=True)

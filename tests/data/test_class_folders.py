@@ -1,8 +1,20 @@
 """Tests the listing of folders of photos, and the search for the level of the class folders."""
 
+import os
+
 import pytest
 
-from vgg_keras.data.class_folders import find_sources, is_too_high, list_folder, split_folders
+from vgg_keras.data.class_folders import (
+    DEAD_LINKS,
+    HIDDEN,
+    INNER_LINKS,
+    LOOPS,
+    find_sources,
+    is_too_high,
+    list_folder,
+    split_folders,
+)
+from vgg_keras.utils.errors import UserError
 
 
 @pytest.fixture
@@ -18,6 +30,11 @@ def make(tmp_path):
     return make
 
 
+def left_out(folder):
+    """Returns the names of what is left out of a folder, by kind."""
+    return {kind: [path.name for path in paths] for kind, paths in folder.left_out.items()}
+
+
 def names(paths, root):
     return [path.relative_to(root.path).as_posix() for path in paths]
 
@@ -28,7 +45,7 @@ def test_photos_are_found_at_any_depth_and_the_rest_is_told_apart(make):
     assert names(b.all_photos(), root) == ["b/2.jpg", "b/deep/er/1.PNG"]
     assert names(b.photos, root) == ["b/2.jpg"]
     assert names(b.others, root) == ["b/.hidden.jpg", "b/notes.txt"]
-    assert names(a.left_out, root) == ["a/.thumbnails", "a/@eaDir"]
+    assert {kind: names(paths, root) for kind, paths in a.left_out.items()} == {HIDDEN: ["a/.thumbnails", "a/@eaDir"]}
     assert (a.num_photos, b.num_photos, root.num_photos) == (0, 2, 2)
     assert root.classes == [b]
 
@@ -121,4 +138,51 @@ def test_links_to_folders_above_are_left_out(tmp_path):
     (tmp_path / "photos" / "a" / "above").symlink_to("..")
     found = list_folder(tmp_path / "photos")
     assert (found.num_photos, [folder.name for folder in found.folders]) == (1, ["a"])
-    assert [path.name for path in found.left_out] == ["itself"]
+    assert left_out(found) == {LOOPS: ["itself"]}
+    assert left_out(found.folders[0]) == {LOOPS: ["above"]}
+
+
+def test_every_kind_of_link(tmp_path):
+    (tmp_path / "store" / "deep").mkdir(parents=True)
+    (tmp_path / "store" / "1.jpg").write_bytes(b"")
+    inside = tmp_path / "photos" / "a" / "inside"
+    inside.mkdir(parents=True)
+    (inside / "file.jpg").symlink_to(tmp_path / "store" / "1.jpg")
+    (inside / "folder").symlink_to(tmp_path / "store")
+    (inside / "dead.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (inside / "itself.jpg").symlink_to("itself.jpg")
+    (tmp_path / "photos" / "linked").symlink_to(tmp_path / "store")
+    (tmp_path / "photos" / "dead").symlink_to(tmp_path / "nowhere")
+    found = list_folder(tmp_path / "photos")
+    assert [path.name for path in found.all_photos()] == ["file.jpg", "1.jpg"]
+    assert left_out(found) == {DEAD_LINKS: ["dead"]}
+    ((walked,),) = [folder.folders for folder in found.folders if folder.name == "a"]
+    assert left_out(walked) == {DEAD_LINKS: ["dead.jpg", "itself.jpg"], INNER_LINKS: ["folder"]}
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    scan = os.scandir
+
+    def scandir(path):
+        if path == tmp_path / "a":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(UserError, match=r"/a cannot be read \(Permission denied\); make it readable, or move it"):
+        list_folder(tmp_path)
+
+
+def test_a_name_is_text_whatever_the_encoding_of_the_system(tmp_path):
+    # With an ASCII system, Python reads each byte of the "ü" as a character of its own.
+    (tmp_path / "Bl\udcc3\udcbcte").mkdir()
+    assert [folder.name for folder in list_folder(tmp_path).folders] == ["Blüte"]
+
+
+def test_upper_and_lower_case_are_the_same_to_a_pattern(make):
+    assert names(make("a/1.JPG", "a/2.jpg", "a/3.Jpg", image_pattern="*.jPg").all_photos(), make()) == [
+        "a/1.JPG",
+        "a/2.jpg",
+        "a/3.Jpg",
+    ]

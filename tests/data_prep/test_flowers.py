@@ -37,8 +37,12 @@ def test_archive(tmp_path):
     [
         ([("daisy/b.jpg", b"")], r"f\.tgz holds no file <folder>/<class>/\*\.jpg, but files such as daisy/b\.jpg; "),
         (
-            [("f/daisy/b.JPG", b"")],
-            r"but files such as f/daisy/b\.JPG; pack it in that layout, or give another --image_pattern$",
+            [("f/daisy/b.png", b"")],
+            r"but files such as f/daisy/b\.png; pack it in that layout, or give another --image_pattern$",
+        ),
+        (
+            [("f/d\naisy/b.jpg", b"x"), ("f/b\udcfct/b.jpg", b"x")],
+            r"f\.tgz: 2 class folders cannot name a class, .* in the name: b\\xfct, d\\naisy; rename them$",
         ),
         ([], "but no file at all$"),
         ([("f/a/b.jpg", b"x"), ("f/a/b.jpg", b"y")], "a/b.jpg appears more than once"),
@@ -47,6 +51,13 @@ def test_archive(tmp_path):
 def test_wrong_archives(tmp_path, files, message):
     with pytest.raises(UserError, match=message):
         flower_archive(make_tar(tmp_path / "f.tgz", files, "gz"), "*.jpg")
+
+
+def test_suffixes_in_capitals_and_names_that_are_not_text(tmp_path):
+    files = [("f/daisy/1.JPG", b"x"), ("f/daisy/caf\udce9.jpg", b"x"), ("f/roses/a\tb.jpg", b"x")]
+    source = flower_archive(make_tar(tmp_path / "f.tgz", files), "*.jpg")
+    keys = sorted(raw.key for split in source.splits for raw in source.splits[split]())
+    assert keys == ["daisy/1.JPG", "daisy/caf\udce9.jpg", "roses/a\tb.jpg"]
 
 
 def test_names_that_begin_with_a_dot_and_the_files_of_macos(tmp_path):

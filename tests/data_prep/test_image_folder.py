@@ -1,13 +1,17 @@
 """Tests the reading of folders with a subfolder for each class."""
 
+import os
 import re
+import shutil
+from hashlib import sha256
 
 import pytest
 
 from data_prep import image_folder as verb
+from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.image_folder import ImageFolderOptions, image_folder
-from data_prep.sources import assign_split
-from tests.helpers.photos import encode
+from data_prep.sources import choose_validation
+from tests.helpers.photos import encode, read
 from vgg_keras.utils.errors import UserError
 
 
@@ -35,7 +39,50 @@ def test_splits_by_itself(tmp_path):
     assert source.class_names == ["a", "b"]
     keys = {split: {piece.key for piece in some.pieces} for split, some in source.splits.items()}
     assert len(keys["train"] | keys["validation"]) == 80
-    assert all(assign_split(key, 0.25) == split for split, some in keys.items() for key in some)
+    # Of each class the quarter of the keys with the lowest SHA-256.
+    for kind in ("a", "b"):
+        own = sorted((f"{kind}/{number}.jpg" for number in range(40)), key=lambda key: sha256(key.encode()).hexdigest())
+        assert {key for key in keys["validation"] if key.startswith(kind)} == set(own[:10])
+
+
+@pytest.mark.parametrize(
+    ("fraction", "count", "expected"),
+    # Halves are rounded to the even number: 0.1 * 25 = 2.5.
+    [(0.1, 1000, 100), (0.1, 25, 2), (0.1, 26, 3), (0.1, 2, 1), (0.1, 1, 0), (0.9, 4, 3), (0.0, 9, 0), (1.0, 9, 9)],
+)
+def test_the_fraction_of_each_class(fraction, count, expected):
+    keys = [f"a/{number}.jpg" for number in range(count)]
+    chosen = choose_validation([*(("a", key) for key in keys), ("b", "b/0.jpg"), ("b", "b/1.jpg")], fraction)
+    assert len(chosen & set(keys)) == expected
+
+
+def test_equal_names_in_all_classes_are_divided_each_on_its_own(tmp_path):
+    kinds = [f"{kind:02}" for kind in range(12)]
+    source = image_folder(fill(tmp_path, kinds, 10), "", 0.1, "x")
+    held_out = [piece.key for piece in source.splits["validation"].pieces]
+    assert [key.partition("/")[0] for key in held_out] == kinds
+    assert len({key.partition("/")[2] for key in held_out}) > 1
+
+
+def test_names_that_are_not_text(tmp_path):
+    fill(tmp_path, ("a", "b"))
+    for name in (b"caf\xe9.jpg", b"line\nbreak.jpg", "Blüte.jpg".encode()):
+        (tmp_path / "a" / os.fsdecode(name)).write_bytes(encode())
+    notes = []
+    source = image_folder(tmp_path, "", 0.1, "x", notes.append)
+    write_dataset(source, PrepareOptions(output_dir=str(tmp_path / "out"), num_workers=1))
+    keys = [key for split in source.splits for key in read(tmp_path / "out", split) if key.startswith("a")]
+    expected = ["a/0.jpg", "a/1.jpg", "a/2.jpg", "a/Blüte.jpg", "a/caf\\xe9.jpg", "a/line\\nbreak.jpg"]
+    assert sorted(keys) == expected
+    assert notes == [f"{tmp_path}: names that are not text are stored with escapes: 2, such as a/caf\\xe9.jpg"]
+    shutil.rmtree(tmp_path / "out")
+    for name in (b"B\xfctte", b"\x1b[31m", "\u202ered".encode()):
+        fill(tmp_path, (os.fsdecode(name),))
+    message = (
+        "FOLDER: 3 class folders cannot name a class, since control characters or bytes that are not UTF-8 are in the "
+        "name: B\\xfctte, \\u202ered, \\x1b[31m; rename them"
+    )
+    refused(tmp_path, message)
 
 
 @pytest.mark.parametrize(("train", "validation"), [("train", "validation"), ("Training", "val"), ("TRAIN", "valid")])
@@ -47,6 +94,7 @@ def test_takes_a_divided_folder_as_it_is_and_tells_what_it_passes_over(tmp_path,
     fill(tmp_path / "extra", ("a",))
     (tmp_path / train / "a" / "notes.txt").touch()
     (tmp_path / train / "4.jpg").touch()
+    (tmp_path / train / "a" / "gone.jpg").symlink_to("nowhere.jpg")
     notes = []
     source = image_folder(tmp_path, "", 0.1, "x", notes.append)
     assert source.class_names == ["a", "b"]
@@ -57,6 +105,7 @@ def test_takes_a_divided_folder_as_it_is_and_tells_what_it_passes_over(tmp_path,
         f"{tmp_path / train}: passed over files that are not images by name: 1, such as a/notes.txt",
         f"{tmp_path / train}: passed over photos beside the class folders: 1, such as 4.jpg",
         f"{tmp_path / train}: passed over hidden and thumbnail folders: 2, such as a/@eaDir",
+        f"{tmp_path / train}: passed over links to nothing: 1, such as a/gone.jpg",
     ]
 
 
@@ -65,8 +114,7 @@ def test_without_a_validation_folder_some_training_photos_are_taken(tmp_path):
     fill(tmp_path, ("test",), 5)  # photos without labels
     notes = []
     source = image_folder(tmp_path, "", 0.25, "x", notes.append)
-    expected = sum(assign_split(f"{number}.jpg", 0.25) == "validation" for number in range(40))
-    assert counts(source) == {"train": 80 - 2 * expected, "validation": 2 * expected}
+    assert counts(source) == {"train": 60, "validation": 20}
     assert notes == [
         f"{tmp_path / 'test'}: left out, since its 5 photos lie in no class folders",
         f"{tmp_path}: no folder of validation photos, so some of {tmp_path / 'train'} are taken",

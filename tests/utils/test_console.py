@@ -1,6 +1,7 @@
 """Tests what is shown in a log file, and that a library stays silent."""
 
 from vgg_keras.utils import console
+from vgg_keras.utils.display import ShownTable
 
 
 def test_progress_in_a_log_file_is_made_of_lines(capsys, monkeypatch):
@@ -29,6 +30,25 @@ def test_messages_leave_progress_alone(capsys):
     with console.speaking(True), console.progress_bar("photos", 2, " photos", leave=False):
         console.say("a message")
     assert capsys.readouterr() == ("a message\n", "")
+
+
+def test_no_terminal_obeys_a_name(capsys):
+    name = "\x1b[2J[/b][red]\r:smile:"
+    with console.speaking(True):
+        console.say(f"{name}\nsecond line")
+        console.warn(f"{name}\none line")
+        console.say_table(ShownTable(name, ("[b]", "n"), [(name, "1")], totals=[("all", name)]))
+        with console.progress_bar(name, 1, " photos") as bar:
+            bar.update()
+    stdout, stderr = capsys.readouterr()
+    shown = "\\x1b[2J[/b][red]\\r:smile:"
+    first, second, title, *table = stdout.splitlines()
+    assert (first, second, title) == (shown, "second line", shown)
+    assert [line.split() for line in table if "1" in line or "[b]" in line] == [
+        ["[b]", "n"], [shown, "1"], ["all", shown],
+    ]  # fmt: skip
+    assert stderr.splitlines()[0] == f"{shown}\\none line"
+    assert stderr.splitlines()[1].startswith(f"{shown}: 1 of 1 photos")
 
 
 def test_a_library_is_silent(capsys):

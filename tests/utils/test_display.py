@@ -19,6 +19,16 @@ def test_text():
     assert [line.split() for line in (header, *rows)] == [["net", "error"], ["A", "1[red]"], ["B", "22"]]
 
 
+def test_sums_stand_below_and_numbers_flush_right():
+    table = ShownTable("", ("class", "photos"), [("rose", "5")], totals=[("images", "1,005")], numbers=True)
+    header, _, row, total = table.text().splitlines()
+    assert [header.split(), row.split(), total.split()] == [["class", "photos"], ["rose", "5"], ["images", "1,005"]]
+    assert len(header) == len(row) == len(total)
+    assert table.html().endswith(
+        "<tbody><tr><td>rose</td><td>5</td></tr><tr><td>images</td><td>1,005</td></tr></tbody></table>"
+    )
+
+
 def test_html():
     assert Result()._repr_html_() == (
         "<table><caption>errors &lt;1%&gt; [bold] of a title that is longer than its table</caption>"

@@ -1,5 +1,7 @@
 """Tests that paths given as flags are expanded and checked, each with one clear message."""
 
+import os
+
 import pytest
 
 from vgg_keras.utils import paths
@@ -57,6 +59,51 @@ def test_refused(place, function, value, message):
 def test_folders_that_cannot_be_written(place, value, message):
     with pytest.raises(UserError, match=f"^{message}"):
         paths.new_folder("flag", value)
+
+
+@pytest.mark.parametrize(
+    ("function", "value", "message"),
+    [
+        ("output_file", "photos", r"--flag=photos is a folder; name a file in it$"),
+        (
+            "output_file",
+            "photos.tgz/a.csv",
+            r"--flag=photos\.tgz/a\.csv: photos\.tgz exists and is a file; remove it or",
+        ),
+        ("output_file", "gs://bucket/a.csv", r"--flag=gs://bucket/a\.csv is a URL; "),
+        ("output_folder", "photos/a.jpg", r"--flag=photos/a\.jpg: photos/a\.jpg exists and is a file; remove it or"),
+        ("output_folder", "dead/x", r"--flag=dead/x: dead is a link to nothing; remove it or choose another$"),
+        ("output_folder", "y" * 240, r"--flag: the name y{20}\.\.\. has 240 bytes; choose one of at most 223$"),
+        ("output_file", "new/" + "ü" * 112 + "/a.csv", r"--flag: the name ü{20}\.\.\. has 224 bytes; choose one of at"),
+        ("output_folder", "y" * 300, r"--flag: the name y{20}\.\.\. has 300 bytes; choose one of at most 223$"),
+        ("output_folder", "caf\udce9", r"--flag=caf\\xe9: TensorFlow needs a path in UTF-8; choose another name, or, "),
+        ("new_folder", "y" * 300, r"--flag: the name y{20}\.\.\. has 300 bytes; choose one of at most 223$"),
+        ("new_folder", "dead", r"--flag=dead: dead is a link to nothing; remove it or choose another$"),
+    ],
+)
+def test_outputs_that_cannot_be_written(place, function, value, message):
+    (place / "dead").symlink_to("nowhere")
+    with pytest.raises(UserError, match=f"^{message}"):
+        getattr(paths, function)("flag", value)
+    assert sorted(path.name for path in place.iterdir()) == ["dead", "photos", "photos.tgz"]
+
+
+def test_a_folder_without_permission(place, monkeypatch):
+    # Root may write anywhere, so the answer of the system is imitated.
+    monkeypatch.setattr(os, "access", lambda path, _: path != place / "photos")
+    message = r"^--flag=photos/new/a\.csv: photos cannot be written to; choose another folder$"
+    with pytest.raises(UserError, match=message):
+        paths.output_file("flag", "photos/new/a.csv")
+    with pytest.raises(UserError, match="photos cannot be written to"):
+        paths.output_folder("flag", "photos")
+    assert paths.output_file("flag", "new/a.csv").name == "a.csv"
+
+
+def test_outputs_that_can_be_written(place):
+    assert str(paths.output_file("flag", "photos/a.jpg")) == "photos/a.jpg"  # replaced
+    assert str(paths.output_folder("flag", "photos")) == "photos"
+    assert str(paths.output_folder("flag", "new/er")) == "new/er"
+    assert not (place / "new").exists()
 
 
 def test_an_empty_folder_may_be_written(place):

@@ -3,10 +3,12 @@
 import dataclasses
 import fnmatch
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vgg_keras.data.photo_files import IMAGE_SUFFIXES
+from vgg_keras.data.photo_files import IMAGE_SUFFIXES, is_left_out
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.escaping import file_text
 
 # Common names of the folders of a divided set, in lower case, and the split that each holds.
 SPLIT_NAMES = {
@@ -18,14 +20,15 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-# Folders in which systems and viewers keep thumbnails, deleted files and copies, in lower case; hidden folders are left
-# out too.
-_LEFT_OUT = frozenset(
-    ("@eadir", "@recycle", "#recycle", "$recycle.bin", "__macosx", "__pycache__", "thumbnails", "lost+found")
-) | {"system volume information"}
-# Class folders, and split folders above them, are often symbolic links to photos elsewhere. Further down links are not
-# followed, so that no loop has to be noticed.
+# Class folders, and split folders above them, are often symbolic links to photos elsewhere. Links further down are not
+# followed: there they are rather loops, or second names of photos that are listed already.
 _MAX_LINK_DEPTH = 2
+
+# Kinds of what is left out of a folder, in the words of a message.
+HIDDEN = "hidden and thumbnail folders"
+INNER_LINKS = "links to folders inside class folders"
+LOOPS = "links to a folder above"
+DEAD_LINKS = "links to nothing"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,19 +40,19 @@ class Folder:
         photos: the photos that lie directly in it.
         others: the other files that lie directly in it.
         folders: the folders directly in it, sorted by name.
-        left_out: the hidden and thumbnail folders directly in it, and links to folders above it; they are not searched.
+        left_out: what lies directly in it and is not searched, by its kind: HIDDEN, INNER_LINKS, LOOPS or DEAD_LINKS.
     """
 
     path: Path
     photos: Sequence[Path]
     others: Sequence[Path]
     folders: Sequence["Folder"]
-    left_out: Sequence[Path]
+    left_out: Mapping[str, Sequence[Path]]
 
     @property
     def name(self) -> str:
-        """Name of the folder without the folders above it."""
-        return self.path.name
+        """Name of the folder without the folders above it, as text."""
+        return file_text(self.path.name)
 
     @property
     def classes(self) -> list["Folder"]:
@@ -79,11 +82,27 @@ def is_photo(name: str, image_pattern: str = "") -> bool:
 
     Args:
         name: name of the file without its folder.
-        image_pattern: glob pattern of the photos' names; "" takes those with one of IMAGE_SUFFIXES.
+        image_pattern: glob pattern of the photos' names, in which upper and lower case are the same; "" takes those
+            with one of IMAGE_SUFFIXES.
     """
     if name.startswith(".") and not image_pattern.startswith("."):
         return False
-    return fnmatch.fnmatch(name, image_pattern) if image_pattern else name.lower().endswith(IMAGE_SUFFIXES)
+    if not image_pattern:
+        return name.lower().endswith(IMAGE_SUFFIXES)
+    return fnmatch.fnmatchcase(name.lower(), image_pattern.lower())
+
+
+def _why_left_out(entry: os.DirEntry, depth: int) -> str | None:
+    """Returns the kind of an entry that is left out of a folder, or None for a file, and a folder that is searched."""
+    if entry.is_symlink():
+        if not os.path.exists(entry.path):
+            return DEAD_LINKS
+        if os.path.isdir(entry.path):
+            if depth >= _MAX_LINK_DEPTH:
+                return INNER_LINKS
+            if Path(entry.path).parent.resolve().is_relative_to(Path(entry.path).resolve()):
+                return LOOPS
+    return HIDDEN if is_left_out(entry.name) and entry.is_dir() else None
 
 
 def list_folder(path: Path, image_pattern: str = "", _depth: int = 0) -> Folder:
@@ -94,24 +113,26 @@ def list_folder(path: Path, image_pattern: str = "", _depth: int = 0) -> Folder:
         image_pattern: glob pattern of the photos' file names, as `is_photo` takes it.
 
     Raises:
-        OSError: a folder cannot be read.
+        UserError: a folder cannot be read.
     """
-
     photos: list[Path] = []
     others: list[Path] = []
     folders: list[Folder] = []
-    left_out: list[Path] = []
-    with os.scandir(path) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            inside = path / entry.name
-            if entry.is_dir(follow_symlinks=_depth < _MAX_LINK_DEPTH):
-                loop = entry.is_symlink() and path.resolve().is_relative_to(inside.resolve())
-                if loop or entry.name.startswith(".") or entry.name.lower() in _LEFT_OUT:
-                    left_out.append(inside)
-                else:
-                    folders.append(list_folder(inside, image_pattern, _depth + 1))
-            elif entry.is_file():
-                (photos if is_photo(entry.name, image_pattern) else others).append(inside)
+    left_out: dict[str, list[Path]] = {}
+    try:
+        with os.scandir(path) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); make it readable, or move it elsewhere") from error
+    for entry in entries:
+        inside = path / entry.name
+        if why := _why_left_out(entry, _depth):
+            left_out.setdefault(why, []).append(inside)
+        elif entry.is_dir():
+            folders.append(list_folder(inside, image_pattern, _depth + 1))
+        else:
+            photo = entry.is_file() and is_photo(entry.name, image_pattern)
+            (photos if photo else others).append(inside)
     return Folder(path, photos, others, folders, left_out)
 
 

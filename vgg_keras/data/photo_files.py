@@ -18,12 +18,23 @@ _JPEG_QUALITY = 92
 _LINE_SHARE, _MIN_LINE, _MAX_LINE = 1 / 16, 12, 36
 
 
+# Folders in which systems and viewers keep thumbnails, deleted files and copies, in lower case.
+_LEFT_OUT = frozenset(
+    ("@eadir", "@recycle", "#recycle", "$recycle.bin", "__macosx", "__pycache__", "thumbnails", "lost+found")
+) | {"system volume information"}
+
+
+def is_left_out(folder_name: str) -> bool:
+    """Returns whether a folder is not searched for photos: a hidden one, or one of thumbnails or deleted files."""
+    return folder_name.startswith(".") or folder_name.lower() in _LEFT_OUT
+
+
 def find(patterns: Sequence[PathLike]) -> list[Path]:
     """Finds photo files.
 
     Args:
-        patterns: files, folders (searched at any depth for files with one of IMAGE_SUFFIXES), and glob patterns. Files
-            whose names start with a dot are left out.
+        patterns: files, folders (searched at any depth for files with one of IMAGE_SUFFIXES, but not in hidden folders
+            and those of thumbnails), and glob patterns. Files whose names start with a dot are left out.
 
     Returns:
         The files, each once, in the order of `patterns`; those of a folder or a pattern sorted.
@@ -35,7 +46,8 @@ def find(patterns: Sequence[PathLike]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern).expanduser()
         if path.is_dir():
-            matches = [inside for inside in path.rglob("*") if inside.suffix.lower() in IMAGE_SUFFIXES]
+            inside = [match for match in path.rglob("*") if match.suffix.lower() in IMAGE_SUFFIXES]
+            matches = [match for match in inside if not any(map(is_left_out, match.relative_to(path).parts[:-1]))]
         elif path.exists():
             matches = [path]
         else:

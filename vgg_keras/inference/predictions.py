@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vgg_keras.utils.escaping import visible
+
 
 @dataclasses.dataclass(frozen=True)
 class Label:
@@ -21,7 +23,7 @@ class Label:
     posterior: float
 
     def __str__(self) -> str:
-        return f"{self.name} {self.posterior:.3f}"
+        return f"{visible(self.name)} {self.posterior:.3f}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Prediction:
         return [str(label) for label in self.labels]
 
     def __repr__(self) -> str:
-        return f"{self.file}{': ' if self.file else ''}{', '.join(self.lines())}"
+        return f"{visible(self.file)}{': ' if self.file else ''}{', '.join(self.lines())}"
 
 
 def best_labels(posteriors: np.ndarray, names: Sequence[str], count: int) -> list[Label]:

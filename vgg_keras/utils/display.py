@@ -28,7 +28,7 @@ class ShownTable:
         title: text above the table.
         columns: names of the columns.
         rows: cells of each row.
-        totals: cells of the rows below a line.
+        totals: cells of further rows, below a blank line.
         numbers: whether all columns but the first hold numbers, which are flush right.
     """
 

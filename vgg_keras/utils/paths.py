@@ -112,6 +112,22 @@ def _check_writable(flag: str, value: Path, path: Path) -> None:
             )
 
 
+def _check_folder(flag: str, path: Path) -> None:
+    """Checks that files can be written into a folder, which may be missing.
+
+    Raises:
+        UserError: nothing can be written there, or the path is not text, which TensorFlow's writers need.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"--{flag}={path}: TensorFlow needs a path in UTF-8; choose another name, or, if this one is UTF-8, set "
+            "the environment variable PYTHONUTF8=1"
+        ) from None
+    _check_writable(flag, path, path / "file")
+
+
 def output_file(flag: str, value: str) -> Path:
     """Returns the file that a flag names and that is to be written; folders above it may be missing.
 
@@ -140,7 +156,7 @@ def output_folder(flag: str, value: str) -> Path:
         UserError: the value is no local path, or nothing can be written there.
     """
     path = local_path(flag, value)
-    _check_writable(flag, path, path / "file")
+    _check_folder(flag, path)
     return path
 
 
@@ -162,7 +178,7 @@ def new_folder(flag: str, value: str) -> Path:
         raise UserError(f"--{flag}={path} is a mount point, which cannot be replaced; name a folder inside it")
     if os.path.isdir(path) and any(path.iterdir()):
         raise UserError(f"--{flag}={path} exists; remove it or choose another")
-    _check_writable(flag, path, path / "file")
+    _check_folder(flag, path)
     _check_writable(flag, path, path)  # the unfinished folder lies beside it
     return path
 
