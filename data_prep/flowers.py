@@ -18,7 +18,7 @@ from vgg_keras.data.class_folders import is_photo
 from vgg_keras.utils import cli, paths, shell
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import file_text
-from vgg_keras.utils.options import option
+from vgg_keras.utils.options import PathLike, option
 
 URL = "https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz"
 SHA256 = "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c"
@@ -28,8 +28,11 @@ SHA256 = "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c"
 class FlowersOptions(PrepareOptions):
     """Flags of `data_prep.flowers`."""
 
-    archive: str = option(
-        "", "flower_photos.tgz; without it the official archive is downloaded and its SHA-256 checked", group="input"
+    archive: PathLike = option(
+        "",
+        "flower_photos.tgz; without it the official archive is downloaded and its SHA-256 checked",
+        group="input",
+        path=True,
     )
     image_pattern: str = option("*.jpg", "glob for the photos' file names, upper and lower case alike", group="input")
 

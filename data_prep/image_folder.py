@@ -22,7 +22,7 @@ from vgg_keras.data.class_folders import Folder, list_folder
 from vgg_keras.utils import cli, console, paths
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.options import option
+from vgg_keras.utils.options import PathLike, option
 
 # The address from which keras.applications downloads VGG16's convolutions (59 MB).
 _WEIGHTS = (
@@ -43,7 +43,7 @@ _RECIPES = (
 class ImageFolderOptions(PrepareOptions):
     """Flags of `data_prep.image_folder`."""
 
-    source_dir: str = option("", "the folder of class folders", required=True, group="input")
+    source_dir: PathLike = option("", "the folder of class folders", required=True, group="input", path=True)
     image_pattern: str = option(
         "",
         "glob for the images' file names, upper and lower case alike; empty takes the usual image suffixes",

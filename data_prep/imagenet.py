@@ -24,7 +24,7 @@ from vgg_keras.data.imagenet import synsets
 from vgg_keras.utils import cli, paths
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.options import option
+from vgg_keras.utils.options import PathLike, option
 
 _TARS = {
     "train": "ILSVRC2012_img_train.tar",
@@ -41,7 +41,7 @@ _RECIPE = Recipe("train net D on it", {"flagfile": "configs/vgg16.cfg"})
 class ImageNetOptions(PrepareOptions):
     """Flags of `data_prep.imagenet`."""
 
-    source_dir: str = option("", "the folder with the official tars", required=True, group="input")
+    source_dir: PathLike = option("", "the folder with the official tars", required=True, group="input", path=True)
     image_pattern: str = option(
         "*", "glob for the images' file names, such as n015*, to make a smaller set", group="input"
     )

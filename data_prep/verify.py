@@ -4,61 +4,19 @@ python -m data_prep.verify --data_dir=data/flowers
 """
 
 import dataclasses
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from vgg_keras.utils import cli, console
-from vgg_keras.utils.errors import UserError, reason
-from vgg_keras.utils.options import Options, option
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.options import Options, PathLike, option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VerifyOptions(Options):
     """Flags of `data_prep.verify`."""
 
-    data_dir: str = option("", "a data set in TFDS format", required=True, group="input")
-
-
-def shard_problems(shard: Path, num_records: int, data) -> Iterator[str]:
-    """Reads one shard and checks the checksum, the label and the image of each record.
-
-    Args:
-        shard: the record file.
-        num_records: number of records that the file should hold.
-        data: the `datasets.ImageData` that the shard belongs to.
-
-    Yields:
-        A line for each broken record, and one if the number of records is wrong. Records after one with a wrong
-        checksum cannot be read.
-    """
-    import tensorflow as tf
-
-    from vgg_keras.data import transforms
-
-    features = data.builder.info.features
-    num_classes = features[data.label_key].num_classes
-    partial = {
-        data.image_key: tf.io.FixedLenFeature((), tf.string),
-        data.label_key: tf.io.FixedLenFeature((), tf.int64),
-    }
-    record = -1
-    try:
-        for record, serialized in enumerate(tf.data.TFRecordDataset(str(shard))):
-            try:
-                example = tf.io.parse_single_example(serialized, partial)
-                transforms.decode(example[data.image_key])
-            except tf.errors.InvalidArgumentError as error:
-                yield f"{shard.name}: record {record} does not decode: {reason(error)}"
-                continue
-            label = int(example[data.label_key])
-            if not -1 <= label < num_classes:
-                yield f"{shard.name}: record {record} has label {label}, of {num_classes} classes"
-    except tf.errors.OpError as error:
-        yield f"{shard.name}: record {record + 1} is damaged: {reason(error)}"
-        return
-    if record + 1 != num_records:
-        yield f"{shard.name}: {record + 1} records, should be {num_records}"
+    data_dir: PathLike = option("", "a data set in TFDS format", required=True, group="input", path=True)
 
 
 def main(options: VerifyOptions) -> None:
@@ -68,16 +26,15 @@ def main(options: VerifyOptions) -> None:
         UserError: the data set cannot be opened, or a record is broken or missing.
     """
     with cli.loading_libraries():
-        from vgg_keras.data import datasets
+        from vgg_keras.data import datasets, shards
     data = datasets.open_data(options.data_dir)
     problems: list[str] = []
     num_records = 0
     for split, info in data.builder.info.splits.items():
-        shards = list(zip(info.filepaths, info.shard_lengths, strict=True))
-        for path, length in console.progress_bar(split, len(shards), " shards", iterable=shards):
-            shard = Path(path)
+        files = list(zip(info.filepaths, info.shard_lengths, strict=True))
+        for path, length in console.progress_bar(split, len(files), " shards", iterable=files):
             num_records += length
-            found = [f"{shard.name}: missing"] if not shard.exists() else list(shard_problems(shard, length, data))
+            found = list(shards.shard_problems(Path(path), length, data, decode=True))
             for problem in found:
                 console.warn(f"{split}: {problem}")
             problems += found

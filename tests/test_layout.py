@@ -17,13 +17,13 @@ from vgg_keras.utils import verb_list
 LEVELS = (
     {"vgg_keras.version": ()},
     {
-        "vgg_keras.utils": "arithmetic cli console devices display errors escaping files flagfiles hardware "
-        "help_text keras_compat locks metrics optional_imports options paths resumable_array "
-        "shell stopping verb_list",
+        "vgg_keras.utils": "arithmetic array_files cli console devices display errors escaping files flagfiles "
+        "hardware help_text keras_backend keras_compat locks metrics optional_imports options "
+        "paths resumable_array shell side_files stopping structures verb_list",
     },
     {
         "vgg_keras.data": "builders class_folders datasets imagenet input_pipeline labels manifest photo_files "
-        "rgb_statistics transforms"
+        "rgb_statistics shards transforms"
     },
     {
         "data_prep": "__main__ archives builder flowers folder_checks image_folder image_preparation imagenet parts "
@@ -40,8 +40,8 @@ LEVELS = (
         "vgg_keras.layers": (),
     },
     {
-        "vgg_keras.evaluation": "evaluator figures linear_svm markdown_report published results saved_posteriors "
-        "tables",
+        "vgg_keras.evaluation": "evaluator figures linear_svm markdown_report published records results "
+        "saved_posteriors tables",
         "vgg_keras.serving": "agreement check_photos checks client exported_model exporter image_headers local_server "
         "model_card onnx_export preprocessing runtime_export servable tflite_export versions warmup",
     },

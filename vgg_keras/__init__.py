@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from vgg_keras.api.trained_model import TrainedModel
     from vgg_keras.data.datasets import open_data
 
-# Keras and TensorFlow read these when they are first imported. The nets use TensorFlow ops inside Keras layers, so no
-# other Keras backend can run them. Without the log level, TensorFlow's start-up messages would fill a page before the
-# output of every verb.
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# Keras and TensorFlow read these when they are first imported. The first takes precedence over the backend in
+# keras.json; `utils.keras_backend` refuses another one. Without the log level, TensorFlow's start-up messages would
+# fill a page before the output of every verb.
+os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # Module of each name that is imported when it is first used.

@@ -1,12 +1,14 @@
 """Compares mean and covariance with NumPy."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 
 from tests.helpers.photos import decoded, encode, make_source, read, write
 from vgg_keras.data.rgb_statistics import RgbMoments, RgbStatistics
+from vgg_keras.utils.errors import UserError
 
 
 def test_equal_numpy():
@@ -41,7 +43,32 @@ def test_written_file_is_of_the_stored_training_pixels(tmp_path):
     np.testing.assert_allclose(content["eigenvalues"], np.linalg.eigvalsh(np.cov(pixels.T, bias=True))[::-1], rtol=1e-6)
 
 
-def test_damaged_file(tmp_path):
-    (tmp_path / "rgb_statistics.json").write_text('{"mean": [1, 2]}')
-    with pytest.raises(ValueError, match=r"rgb_statistics\.json is not a file of RGB statistics"):
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("mean", [1, 2], r"mean is \[1, 2\], should be a list of 3"),
+        ("mean", [1, 2, math.nan], r"mean\[2\] is NaN, should be a number from 0 to 255"),
+        ("mean", [1, 2, 256], r"mean\[2\] is 256, should be a number from 0 to 255"),
+        ("eigenvalues", [1, math.inf, 0], r"eigenvalues\[1\] is Infinity"),
+        ("eigenvalues", [1, 1, -1], r"eigenvalues\[2\] is -1"),
+        ("eigenvectors", [[1, 0, 0], [0, 1, 0], [0, 1, 0]], "the columns of eigenvectors are no orthogonal"),
+        ("eigenvectors", "abc", 'eigenvectors is "abc", should be a list'),
+        ("scale", "0..1", 'scale is "0..1", should be one of "0..255"'),
+        ("num_pixels", 0, "num_pixels is 0"),
+    ],
+)
+def test_damaged_file(key, value, message, tmp_path):
+    whole = {"scale": "0..255", "mean": [1, 2, 3], "eigenvalues": [3, 2, 1], "num_pixels": 9}
+    content = {**whole, "eigenvectors": np.eye(3).tolist(), key: value}
+    (tmp_path / "rgb_statistics.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"rgb_statistics\.json is damaged: {message}.*; remove it, and they are"):
+        RgbStatistics.load(tmp_path)
+
+
+def test_a_digit_that_was_changed_later(tmp_path):
+    RgbStatistics(np.array([1.0, 2.0, 3.0]), np.eye(3), np.array([3.0, 2.0, 1.0]), 9).save(tmp_path)
+    path = tmp_path / "rgb_statistics.json"
+    assert RgbStatistics.load(tmp_path).num_pixels == 9
+    path.write_text(path.read_text().replace('"num_pixels": 9', '"num_pixels": 8'))
+    with pytest.raises(UserError, match="its content does not have its checksum"):
         RgbStatistics.load(tmp_path)

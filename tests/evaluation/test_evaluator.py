@@ -25,6 +25,7 @@ from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.protocol import TestProtocol
 from vgg_keras.models import saving
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.resumable_array import ResumableArray
 
 
 @pytest.fixture(scope="module")
@@ -132,11 +133,12 @@ def test_scales_of_the_paper_follow_the_run(data, tmp_path):
 def test_a_pass_goes_on_where_it_stopped(data, tmp_path):
     save_net("A", tmp_path / "run")
     _, (whole,) = evaluate(data, [tmp_path / "run"], tmp_path, method="dense")
+    # Complete rows are kept as they are; missing rows, one that was only half written, and a damaged one are computed.
+    ResumableArray(tmp_path / "0_dense_64.npy", len(whole["dense"]), 6).store(2, np.eye(6)[3])
     rows = np.load(tmp_path / "0_dense_64.npy")
-    # Complete rows are kept as they are; missing rows, and one that was only half written, are computed.
-    rows[2] = np.eye(6)[3]
     rows[5, 4:] = np.nan
     rows[7] = np.nan
+    rows[8, 1] += 0.25
     np.save(tmp_path / "0_dense_64.npy", rows)
     _, (resumed,) = evaluate(data, [tmp_path / "run"], tmp_path, method="dense")
     expected = whole["dense"].copy()

@@ -79,17 +79,19 @@ def test_metadata_that_does_not_fit(model, tmp_path):
 @pytest.mark.parametrize(
     ("damaged", "message"),
     [
-        ([], r"its metadata is damaged: \[\]"),
-        ({"label_names": None}, "its metadata is damaged: label_names is None"),
-        ({"label_names": "abc"}, "its metadata is damaged: label_names is 'abc'"),
-        ({"label_names": [1, 2, 3]}, "its metadata is damaged: label_names is"),
-        ({"train_scale": 256}, "its metadata is damaged: train_scale is 256"),
-        ({"train_scale": "large"}, "its metadata is damaged: train_scale is 'large'"),
+        ([], r"vgg_keras is \[\], should be a dictionary"),
+        (None, r"vgg_keras is null, should be a dictionary"),
+        ({"label_names": None}, r"vgg_keras\.label_names is null, should be a list"),
+        ({"label_names": "abc"}, r'vgg_keras\.label_names is "abc", should be a list'),
+        ({"label_names": ["a", 2, "c"]}, r"vgg_keras\.label_names\[1\] is 2, should be a text"),
+        ({"class_names": ["a", "b", "a"]}, "class_names holds a name twice"),
+        ({"train_scale": 256}, r"vgg_keras\.train_scale is 256, should be a training scale"),
+        ({"train_scale": "large"}, r'vgg_keras\.train_scale is "large", should be a training scale'),
     ],
 )
 def test_damaged_metadata(damaged, message, model, tmp_path):
     write_member(model, tmp_path / "a.keras", damaged)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=rf"a\.keras.* is damaged: {message}"):
         metadata.read(tmp_path / "a.keras", 3)
 
 

@@ -38,7 +38,9 @@ def run(tmp_path):
     (folder / "run.json").write_text(
         '{"flags": {"train_scale": "64", "data_dir": "flowers", "train_split": "train", "net": "A"}}'
     )
-    history = {"epoch": 3, "validation_top1_error": 12.5, "validation_top5_error": 0.0, "validation_loss": 0.5}
+    history = {"epoch": 3, "step": 30, "complete": True, "learning_rate": 0.01}
+    history |= {"training_top1_error": 10.0, "training_loss": 0.4}
+    history |= {"validation_top1_error": 12.5, "validation_top5_error": 0.0, "validation_loss": 0.5}
     (folder / "history.jsonl").write_text(json.dumps({**history, "validation_num_images": 80}) + "\n")
     return folder
 

@@ -33,7 +33,7 @@ def test_the_shipped_configs_are_known_by_their_names():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"--net=\xe4", "cannot be read: 'utf-8' codec"),
+        (b"--net=\xe4", "is damaged: it is not UTF-8 text, at byte 6"),
         (b"--data_dir=it's", "cannot be read: No closing quotation"),
     ],
 )

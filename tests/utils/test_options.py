@@ -78,6 +78,93 @@ def test_a_tilde_is_the_home_folder(monkeypatch):
     assert (options.model, options.paths, options.csv) == ("/home/someone/run", ("/home/someone/photos",), "~a")
 
 
+def minimal(options):
+    """Returns the arguments that an options class requires."""
+    return {field.name: "x" for field in flag_fields(options) if field.metadata["required"]}
+
+
+def names_a_path(field) -> bool:
+    """Returns whether an option is a path by its type or by its name."""
+    usual = r"(.*_)?(dir|file|path|paths|folder|archive|output|source|model|photos|images|csv|json)"
+    is_text = isinstance(field.default, (str, tuple))
+    return is_text and (
+        "PathLike" in str(field.type) or "os.PathLike" in str(field.type) or bool(re.fullmatch(usual, field.name))
+    )
+
+
+PATH_FLAGS = [(verb, field) for verb, field in FLAGS if names_a_path(field)]
+
+
+def test_there_are_path_flags():
+    assert len(PATH_FLAGS) >= 25
+    assert {verb for verb, _ in PATH_FLAGS} == VERBS.keys()
+
+
+@pytest.mark.parametrize(("verb", "field"), PATH_FLAGS, ids=lambda value: getattr(value, "name", value))
+def test_every_path_is_one_of_this_machine(verb, field, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert field.metadata["path"], f"--{field.name} is not declared path=True"
+    assert "PathLike" in str(field.type)
+    options = VERBS[verb]
+
+    def read(value):
+        several = isinstance(field.default, tuple)
+        found = getattr(options(**{**minimal(options), field.name: value}), field.name)
+        return found[0] if several else found
+
+    assert read("~/x") == "/home/someone/x"
+    assert read(Path("~") / "x") == "/home/someone/x"
+    assert read("a:b/c d") == "a:b/c d"
+    for url in ("gs://b/x", "s3://b/x", "http://h/x", "hdfs://h/x", "file:///x", "gs:/b/x"):
+        with pytest.raises(UserError, match=rf"^--{field.name}={url} is a URL; only files and folders of this machine"):
+            read(url)
+    with pytest.raises(UserError, match="holds a null character"):
+        read("a\0b")
+
+
+def test_paths_in_flag_files_are_expanded_and_checked(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.cfg").write_text("--output_dir=~/run\n--export_dir='~/my models'\n")
+    options = parse(["--flagfile=~/a.cfg"], TrainConfig)
+    assert (options.output_dir, options.export_dir) == (f"{tmp_path}/run", f"{tmp_path}/my models")
+    (tmp_path / "a.cfg").write_text("--output_dir=gs://bucket/run\n")
+    for flag, message in (
+        ("~/a.cfg", "--output_dir=gs://bucket/run is a URL"),
+        ("s3://b/a.cfg", "--flagfile=s3://b/a.cfg is"),
+    ):
+        with pytest.raises(UserError, match=message):
+            parse([f"--flagfile={flag}"], TrainConfig)
+
+
+WRITTEN = [(verb, field) for verb, field in FLAGS if field.metadata["writes"]]
+
+
+def test_every_output_is_declared():
+    outputs = {(verb, field.name) for verb, field in FLAGS if re.match("(output|export|csv|json)", field.name)}
+    assert {(verb, field.name) for verb, field in WRITTEN} == outputs - {("vgg_keras.features", "output_layer")}
+
+
+@pytest.mark.parametrize(("verb", "field"), WRITTEN, ids=lambda value: getattr(value, "name", value))
+def test_outputs_are_checked_before_the_work_begins(verb, field, tmp_path):
+    (tmp_path / "file").touch()
+    options = VERBS[verb]
+
+    def check(value):
+        options(**{**minimal(options), field.name: value}).require_writable()
+
+    check(tmp_path / "new" / "folder" / "x")
+    for value, message in (
+        (tmp_path / "file" / "x", rf"--{field.name}={tmp_path}/file/x: {tmp_path}/file exists and is no folder"),
+        (
+            tmp_path / ("n" * 230),
+            rf"--{field.name}: the path is too long: .* its longest name 230; the file system takes",
+        ),
+        (Path(*["name"] * 1000), rf"--{field.name}: the path is too long: "),
+    ):
+        with pytest.raises(UserError, match=message):
+            check(value)
+
+
 def test_flags_that_are_repeated_and_flags_that_are_left_open():
     options = parse(["--model=a", "--output_dir=x", "--model=b,c"], EvaluateOptions)
     assert (options.model, options.flip) == (("a", "b,c"), None)

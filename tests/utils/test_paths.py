@@ -1,6 +1,7 @@
 """Tests that paths given as flags are expanded and checked, each with one clear message."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -109,3 +110,24 @@ def test_outputs_that_can_be_written(place):
 def test_an_empty_folder_may_be_written(place):
     (place / "empty").mkdir()
     assert paths.new_folder("output_dir", "empty").name == "empty"
+
+
+def test_a_folder_that_may_not_be_written(place, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # chmod does not stop root
+    with pytest.raises(
+        UserError, match=rf"^--flag=photos/new: no permission to write in {place}/photos; choose another$"
+    ):
+        paths.require_writable("flag", "photos/new")
+
+
+def test_a_read_only_file_system(place):
+    read_only = next((Path(mount) for mount in ("/sys", "/proc/sys") if os.statvfs(mount).f_flag & os.ST_RDONLY), None)
+    if not read_only:
+        pytest.skip("no file system of this machine is read only")
+    with pytest.raises(UserError, match=rf"--flag={read_only}/new: {read_only} is on a read-only file system"):
+        paths.require_writable("flag", str(read_only / "new"))
+
+
+def test_the_home_folder_of_nobody_stays_a_name():
+    # Editors name temporary files so, and a glob of the shell names them all.
+    assert paths.expand("x", "~$photo.jpg") == "~$photo.jpg"

@@ -202,14 +202,14 @@ def test_scales_smaller_than_the_net_sees(place, tmp_path):
 def test_missing_things(place, tmp_path):
     with pytest.raises(UserError, match=r"absent is missing; give a \.keras file"):
         run(place, tmp_path / "e", models=("absent",))
-    with pytest.raises(UserError, match=r"absent\.npz is missing; evaluate --save_posteriors writes such files"):
+    with pytest.raises(UserError, match=r"absent\.npz is missing; compute them again with evaluate --save_posteriors"):
         run(place, tmp_path / "e", models=("absent.npz",))
     with pytest.raises(UserError, match="has no split 'test'; it has train, validation"):
         run(place, tmp_path / "e", "--split=test")
     with pytest.raises(UserError, match=r"split 'validation\[:0\]' is empty"):
         run(place, tmp_path / "e", "--split=validation[:0]")
     (place / "text.npz").write_text("text")
-    with pytest.raises(UserError, match=r"text\.npz does not hold posteriors of an evaluation"):
+    with pytest.raises(UserError, match=r"text\.npz is damaged: it is no file of arrays"):
         run(place, tmp_path / "e", models=("text.npz",))
     assert not (tmp_path / "e").exists()
 

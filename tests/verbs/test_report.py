@@ -91,6 +91,24 @@ def test_nothing_run_and_bad_input(tmp_path):
     assert "## nothing run" in (tmp_path / "tables.md").read_text()
     with pytest.raises(UserError, match=r"absent is not a folder; python -m vgg_keras\.evaluate makes evaluations"):
         run(tmp_path / "absent")
-    (tmp_path / "evaluation.json").write_text("[]")
-    with pytest.raises(UserError, match=r"evaluation\.json is no record of an evaluation"):
+
+
+def test_damaged_evaluations_are_named_and_the_others_shown(tmp_path, capsys):
+    cell = result(["A"], ["256"], [[256]], "dense", 30.0, 10.0)
+    write_record(tmp_path / "whole", [cell])
+    for name, content in (("empty", ""), ("list", "[]"), ("binary", "\0\xff"), ("cut", '{"images": {')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "evaluation.json").write_text(content)
+    (tmp_path / "folder" / "evaluation.json").mkdir(parents=True)
+    write_record(tmp_path / "text", [{**cell, "top1_error": "30"}])
+    write_record(tmp_path / "scales", [{**cell, "train_scales": []}])
+    write_record(tmp_path / "nothing", [])
+    write_record(tmp_path / "large", [{**cell, "top1_error": 300.0}])
+    with pytest.raises(UserError, match=r"^9 of 10 evaluations cannot be read \(listed above\); .*tables\.md has the"):
         run(tmp_path)
+    warnings = capsys.readouterr().err.splitlines()
+    assert {line.split("/evaluation.json")[0].rpartition("/")[2] for line in warnings} == {
+        *("empty", "list", "binary", "cut", "folder", "text", "scales", "nothing", "large")
+    }
+    assert any('results[0].top1_error is "30", should be a number from 0 to 100; remove' in line for line in warnings)
+    assert "| A | 256 | 256 | dense | 30.0 | 10.0 | 29.6 | 10.4 |" in (tmp_path / "tables.md").read_text()

@@ -190,7 +190,7 @@ def test_errors(place, tmp_path, capsys):
         run(place, "--url=http://127.0.0.1:1")
     assert "Connection refused" in capsys.readouterr().out
     (tmp_path / "1" / "assets.extra").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"export\.json is missing or damaged, so this is no export of ours"):
+    with pytest.raises(UserError, match=r"export\.json is missing; vgg_keras\.export writes it into each version"):
         call_verb(serve_check.main, [f"--model={tmp_path}"], ServeCheckOptions)
     (tmp_path / "1" / "assets.extra" / "export.json").write_text("{}")
     with pytest.raises(UserError, match="tf_serving_warmup_requests is missing or damaged"):

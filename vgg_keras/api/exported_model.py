@@ -27,7 +27,7 @@ class ExportedModel(TrainedModel):
 
     def __init__(self, version: Path):
         self.path, self._record = version, exporter.read_record(version)
-        self._signatures = ExportedSignatures(version)
+        self._signatures = ExportedSignatures(version, self._record["num_classes"])
         self.labels = self._signatures.label_names
 
     @property

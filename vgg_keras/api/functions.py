@@ -33,6 +33,7 @@ def _takes_options(
         def function(*args: P.args, **kwargs: P.kwargs) -> ResultT:
             _require_known(kwargs, options_class)  # type: ignore[arg-type]
             options = options_class(*args, **kwargs)
+            options.check_outputs()
             try:
                 with console.speaking(options.verbose), cli.quiet_logs():
                     result = task(options)

@@ -7,9 +7,9 @@ from vgg_keras.api.keras_file_model import KerasFileModel
 from vgg_keras.api.trained_model import TrainedModel
 from vgg_keras.models import run_record
 from vgg_keras.serving import exporter, versions
+from vgg_keras.utils import paths
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import PathLike
-from vgg_keras.utils.paths import similar_beside
 
 
 def load(path: PathLike) -> TrainedModel:
@@ -26,7 +26,7 @@ def load(path: PathLike) -> TrainedModel:
     Raises:
         UserError: there is no such model, or it cannot be read.
     """
-    found = Path(path).expanduser()
+    found = Path(paths.expand(str(path), str(path)))
     if (found / exporter.MAIN_FILE).is_file():
         return ExportedModel(found)
     if found.is_dir() and not (found / run_record.BEST_MODEL).exists():
@@ -34,5 +34,5 @@ def load(path: PathLike) -> TrainedModel:
             return ExportedModel(versions.newest(found))
         raise UserError(f"{found} holds neither {run_record.BEST_MODEL} of a run nor versions of an exported model")
     if not found.exists():
-        raise UserError(f"{found} does not exist{similar_beside(found)}")
+        raise UserError(f"{found} does not exist{paths.similar_beside(found)}")
     return KerasFileModel(found)

@@ -7,6 +7,7 @@ import keras
 
 from vgg_keras.models import vgg
 from vgg_keras.models.architectures import IMAGENET_MEAN_RGB, find_net
+from vgg_keras.utils import paths
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import PathLike
 from vgg_keras.weights import formats, transfer
@@ -91,7 +92,7 @@ def build(
 
 
 def _source(weights: PathLike) -> str:
-    name = os.fspath(weights)
+    name = paths.expand(os.fspath(weights), os.fspath(weights))
     return formats.KERAS_APPLICATIONS if name == _IMAGENET and not Path(name).exists() else name
 
 

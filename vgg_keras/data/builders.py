@@ -1,6 +1,5 @@
 """Finds the data set that the user names, and tells what to do where there is none."""
 
-import os
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -27,8 +26,7 @@ def open_builder(data_dir: str, dataset: str = "") -> tfds.core.DatasetBuilder:
     try:
         if not dataset:
             return tfds.builder_from_directory(_find_data_set(data_dir))
-        # Not a checked path, since TFDS also takes the URL of a bucket.
-        builder = tfds.builder(dataset, data_dir=os.path.expanduser(data_dir) or None)
+        builder = tfds.builder(dataset, data_dir=paths.expand(f"--data_dir={data_dir}", data_dir) or None)
         builder.download_and_prepare()
         return builder
     except UserError:

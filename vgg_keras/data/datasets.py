@@ -1,24 +1,23 @@
 """Opens data sets in the format of tensorflow-datasets (TFDS) and reads them without decoding the images."""
 
-import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from vgg_keras.data import transforms
+from vgg_keras.data import shards, transforms
 from vgg_keras.data.builders import open_builder
 from vgg_keras.data.class_folders import SPLIT_NAMES
 from vgg_keras.data.labels import LABEL_NAMES
-from vgg_keras.data.rgb_statistics import RgbMoments, RgbStatistics
+from vgg_keras.data.rgb_statistics import FILE_NAME, RgbMoments, RgbStatistics
+from vgg_keras.utils import side_files
 from vgg_keras.utils.display import Shown, ShownTable
-from vgg_keras.utils.errors import UserError, did_you_mean, reason
+from vgg_keras.utils.errors import UserError, did_you_mean
 from vgg_keras.utils.options import PathLike
-from vgg_keras.utils.shell import command
 
 # Number of encoded images in the shuffle buffer. It can be small, since the records are shuffled on disk already.
 _SHUFFLE_BUFFER = 4096
@@ -54,12 +53,36 @@ class ImageData(Shown):
         return _find_class_names(self.builder.info.features[self.label_key])
 
     def require_split(self, split: str) -> None:
-        """Checks that a split exists and holds images.
+        """Checks that a split exists and holds images, and that all its record files are there as a whole.
 
         Raises:
-            UserError: the split is missing or empty.
+            UserError: the split is missing or empty, or a file of it is missing, cut or longer than it should be.
         """
         self.num_images(split)
+        missing = shards.missing_shards(self, split)
+        if missing:
+            raise UserError(
+                f"{self.builder.data_dir}: {len(missing)} record files of split {split!r} are missing, such as "
+                f"{missing[0].name}; copy them there, or prepare the data set again"
+            )
+        other_size = shards.split_of_other_size(self, split)
+        problem = shards.first_problem(self, [other_size]) if other_size else ""
+        if problem:
+            raise shards.broken(self, problem)
+
+    def require_labels(self, split: str) -> None:
+        """Checks that the first image of a split has a label; those of contests' test splits have none.
+
+        Raises:
+            UserError: the split is missing, empty or without labels, or its first record cannot be read.
+        """
+        with shards.broken_records(self):
+            first = next(self.encoded(split).take(1).as_numpy_iterator())
+        if first["label"].min() < 0:
+            raise UserError(
+                f"{self.builder.data_dir}: split {split!r} has no labels, so a net can neither learn from it nor be "
+                f"tested on it; predict classifies photos without labels"
+            )
 
     def num_images(self, split: str) -> int:
         """Returns the number of images in a split, such as "train" or "train[:90%]".
@@ -101,12 +124,13 @@ class ImageData(Shown):
         title = f"{self.builder.data_dir}: {len(self.label_names):,} classes ({labels})"
         return ShownTable(title, ("split", "images"), rows)
 
-    def encoded(self, split: str, shuffle_seed: int | None = None) -> tf.data.Dataset:
+    def encoded(self, split: str, shuffle_seed: int | None = None, *, labelled: bool = False) -> tf.data.Dataset:
         """Reads a split without decoding its images, in a reproducible order.
 
         Args:
             split: name of the split.
             shuffle_seed: shuffle seed; None keeps the order of the records.
+            labelled: whether an image without a label ends the reading with an error.
 
         Returns:
             A data set of {"image_bytes": () string, "label": () int32, -1 if unknown, "name": () string, the file's
@@ -127,15 +151,20 @@ class ImageData(Shown):
         return dataset.map(
             lambda example: {
                 "image_bytes": example[self.image_key],
-                "label": self._label(example[self.label_key]),
+                "label": self._label(example[self.label_key], 0 if labelled else -1),
                 "name": example[self.name_key] if self.name_key else tf.constant(b""),
             }
         )
 
-    def _label(self, label: tf.Tensor) -> tf.Tensor:
+    def _label(self, label: tf.Tensor, smallest: int) -> tf.Tensor:
+        count = len(self.class_names)
+        known = tf.reduce_all((label >= smallest) & (label < count))
+        message = f"an image has a label that is not one of the {count} classes"
+        with tf.control_dependencies([tf.debugging.Assert(known, [message, label])]):
+            label = tf.cast(label, tf.int32)
         if not self.multi_label:
-            return tf.cast(label, tf.int32)
-        given = tf.cast(label, tf.int32)[:, tf.newaxis] == tf.range(len(self.class_names))  # (labels, classes)
+            return label
+        given = label[:, tf.newaxis] == tf.range(count)  # (labels, classes)
         return tf.cast(tf.reduce_any(given, axis=0), tf.int32)
 
 
@@ -186,34 +215,21 @@ def open_data(data_dir: PathLike, dataset: str = "", *, multi_label: bool = Fals
         raise UserError(
             f"{builder.data_dir}: needs one image and one class label a record, has {dict(features.items())}"
         )
-    readable = Path(builder.data_dir) / LABEL_NAMES
-    names = (
-        readable.read_text(encoding="utf-8").splitlines()
-        if readable.exists()
-        else _find_class_names(features[labels[0]])
-    )
+    names = _read_label_names(Path(builder.data_dir), _find_class_names(features[labels[0]]))
     file_name = _FILE_NAME if _FILE_NAME in features else ""
     return ImageData(builder, images[0], labels[0], names, file_name, several)
 
 
-@contextlib.contextmanager
-def broken_records(data: ImageData) -> Iterator[None]:
-    """Turns TensorFlow's errors about unreadable records into a `UserError` that names the command to find them.
-
-    Args:
-        data: the data set that is read inside the context.
-
-    Raises:
-        UserError: a record is damaged or missing, or holds no image.
-    """
-    try:
-        yield
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-        folder = data.builder.data_dir
-        raise UserError(
-            f"{folder}: a record cannot be read ({reason(error)}); "
-            f"{command('data_prep.verify', data_dir=folder)} tells which"
-        ) from error
+def _read_label_names(folder: Path, class_names: Sequence[str]) -> Sequence[str]:
+    """Returns the readable names beside the records, or the names of the classes if there are none."""
+    path = folder / LABEL_NAMES
+    if not path.exists():
+        return class_names
+    way_out = "restore it from a copy, or remove it, and the names of the classes are shown"
+    names = side_files.read_names(path, way_out)
+    if len(names) != len(class_names):
+        raise UserError(f"{path} names {len(names)} classes, the data set has {len(class_names)}; {way_out}")
+    return names
 
 
 def load_rgb_statistics(data: ImageData, split: str) -> RgbStatistics:
@@ -227,12 +243,10 @@ def load_rgb_statistics(data: ImageData, split: str) -> RgbStatistics:
         UserError: the file of statistics is damaged, or the split is missing or empty.
         tf.errors.OpError: an image does not decode, or a record is damaged.
     """
-    try:
-        return RgbStatistics.load(Path(data.builder.data_dir))
-    except FileNotFoundError:
-        moments = RgbMoments()
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    folder = Path(data.builder.data_dir)
+    if (folder / FILE_NAME).exists():
+        return RgbStatistics.load(folder)
+    moments = RgbMoments()
     images = data.encoded(split).map(lambda example: transforms.decode(example["image_bytes"]), tf.data.AUTOTUNE)
     for image in images.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
         moments += RgbMoments.measure(image)

@@ -103,7 +103,7 @@ def training_epoch(
             "row": tf.cast(position % batch_size, tf.int32),
         }
 
-    dataset = data.encoded(split, order_seed).repeat().take(steps * batch_size).enumerate()
+    dataset = data.encoded(split, order_seed, labelled=True).repeat().take(steps * batch_size).enumerate()
     dataset = dataset.skip(first_step * batch_size).shard(share.count, share.index)
     dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.batch(per_replica_batch or batch_size // share.count, drop_remainder=True)
@@ -162,7 +162,7 @@ def evaluation_batches(
         {"image": tf.zeros((crop_size, crop_size, 3)), "label": tf.zeros((), tf.int32), "weight": tf.zeros(())}
     )
     per_worker = steps_per_epoch(data, split, batch_size) * batch_size // share.count
-    dataset = data.encoded(split).shard(share.count, share.index)
+    dataset = data.encoded(split, labelled=True).shard(share.count, share.index)
     dataset = dataset.map(crop, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.concatenate(padding.repeat()).take(per_worker)
     dataset = dataset.batch(per_replica_batch, drop_remainder=True)

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.data import transforms
-from vgg_keras.data.datasets import ImageData, broken_records
+from vgg_keras.data.datasets import ImageData
+from vgg_keras.data.shards import broken_records
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 
@@ -46,6 +47,8 @@ class SplitManifest:
         Raises:
             UserError: the split is missing, empty or without labels, or a record cannot be read.
         """
+        data.require_split(split)
+        data.require_labels(split)
         count = min(max_images or data.num_images(split), data.num_images(split))
 
         def describe(example: dict) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

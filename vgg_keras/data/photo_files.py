@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from vgg_keras.utils import paths
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
 from vgg_keras.utils.options import PathLike
@@ -44,7 +45,7 @@ def find(patterns: Sequence[PathLike]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
-        path = Path(pattern).expanduser()
+        path = Path(paths.expand(str(pattern), str(pattern)))
         if path.is_dir():
             inside = [match for match in path.rglob("*") if match.suffix.lower() in IMAGE_SUFFIXES]
             matches = [match for match in inside if not any(map(is_left_out, match.relative_to(path).parts[:-1]))]

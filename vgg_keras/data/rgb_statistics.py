@@ -6,12 +6,24 @@ of the images nor on the number of workers.
 """
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 
+from vgg_keras.utils import side_files
+from vgg_keras.utils.structures import number, one_of, whole
+
 FILE_NAME = "rgb_statistics.json"
+_SCALE = "0..255"
+_LARGEST_VARIANCE = 3 * 255**2 / 4  # that of a channel is at most (255 / 2)^2
+_STRUCTURE = {
+    "scale": one_of(_SCALE),
+    "mean": (number(0, 255),) * 3,
+    "eigenvectors": ((number(-1, 1),) * 3,) * 3,
+    "eigenvalues": (number(0, _LARGEST_VARIANCE),) * 3,
+    "num_pixels": whole(1),
+}
+_WAY_OUT = "remove it, and they are computed from the training split"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,30 +110,26 @@ class RgbStatistics:
             OSError: the file cannot be written.
         """
         content = {
-            "scale": "0..255",
+            "scale": _SCALE,
             "mean": self.mean.tolist(),
             "eigenvectors": self.eigenvectors.tolist(),
             "eigenvalues": self.eigenvalues.tolist(),
             "num_pixels": self.num_pixels,
         }
-        (folder / FILE_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        side_files.write_json(folder / FILE_NAME, content)
 
     @classmethod
     def load(cls, folder: Path) -> "RgbStatistics":
         """Reads `rgb_statistics.json` from a folder.
 
         Raises:
-            FileNotFoundError: the file is missing.
-            ValueError: the file is not one that `save` writes.
+            UserError: the file is missing or damaged.
         """
         path = folder / FILE_NAME
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            arrays = [np.array(content[key], np.float64) for key in ("mean", "eigenvectors", "eigenvalues")]
-            mean, eigenvectors, eigenvalues = arrays
-            statistics = cls(mean, eigenvectors, eigenvalues, int(content["num_pixels"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not a file of RGB statistics: {error!r}") from error
-        if [array.shape for array in arrays] != [(3,), (3, 3), (3,)]:
-            raise ValueError(f"{path}: expected shapes (3,), (3, 3), (3,), received {[a.shape for a in arrays]}")
-        return statistics
+        content = side_files.read_json(path, _STRUCTURE, _WAY_OUT)
+        mean, eigenvectors, eigenvalues = (
+            np.array(content[key], np.float64) for key in ("mean", "eigenvectors", "eigenvalues")
+        )
+        if not np.allclose(eigenvectors.T @ eigenvectors, np.eye(3), atol=1e-6):
+            raise side_files.damaged(path, "the columns of eigenvectors are no orthogonal unit vectors", _WAY_OUT)
+        return cls(mean, eigenvectors, eigenvalues, content["num_pixels"])

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.data import transforms
-from vgg_keras.data.datasets import broken_records
 from vgg_keras.data.manifest import SplitManifest
+from vgg_keras.data.shards import broken_records
 from vgg_keras.evaluation import figures, results, tables
 from vgg_keras.evaluation.evaluator import Evaluable
 from vgg_keras.evaluation.figures import Captioned, MappedPhoto

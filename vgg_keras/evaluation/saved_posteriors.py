@@ -11,12 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from vgg_keras.inference.protocol import DENSE, TestProtocol, TrainedNet
+from vgg_keras.inference.protocol import AVERAGES, DENSE, TestProtocol, TrainedNet
+from vgg_keras.utils import array_files, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
+from vgg_keras.utils.structures import TEXT, TRUTH, MapOf, number, one_of, whole
 
 SUFFIX = ".npz"
-_INFO_KEYS = {"model", "images", "flip", "average", "seconds"}
+_INFO = {
+    "model": {"net": TEXT, "train_scale": TEXT, "test_scales": [whole(1)], "input_size": whole(1), "sha256": TEXT},
+    "images": {"num_images": whole(1), "num_classes": whole(1)},
+    "flip": TRUTH,
+    "average": one_of(*AVERAGES),
+    "seconds": MapOf(number(0)),
+}
+_WAY_OUT = "compute them again with evaluate --save_posteriors"
+_SLACK = 1e-3  # of float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,21 +69,35 @@ class SavedPosteriors:
         """Reads a file that `save` wrote.
 
         Raises:
-            UserError: the file is missing, holds no posteriors, or was written by another version of the package.
+            UserError: the file is missing or damaged, or holds no posteriors.
         """
-        try:
-            with np.load(path) as arrays:
-                content = dict(arrays)
-            info = json.loads(str(content.pop("info")))
-            if set(info) != _INFO_KEYS:
-                raise UserError(f"{path} was written by another version: it tells {', '.join(info)}")
-            return cls(path, labels=content.pop("labels"), info=info, by_method=content)
-        except UserError:
-            raise
-        except FileNotFoundError as error:
-            raise UserError(f"{path} is missing; evaluate --save_posteriors writes such files") from error
-        except Exception as error:  # zipfile, NumPy and json raise many kinds of errors
-            raise UserError(f"{path} does not hold posteriors of an evaluation: {error}") from error
+        content = array_files.read_arrays(path, _WAY_OUT)
+        if not {"info", "labels"} <= content.keys():
+            held = ", ".join(content) or "nothing"
+            raise side_files.damaged(path, f"it holds {held}, and no info or labels", _WAY_OUT)
+        info = side_files.parse_json(str(content.pop("info")), _INFO, f"{path}, in its info,", _WAY_OUT)
+        saved = cls(path, labels=content.pop("labels"), info=info, by_method=content)
+        problem = saved.find_problem()
+        if problem:
+            raise side_files.damaged(path, problem, _WAY_OUT)
+        return saved
+
+    def find_problem(self) -> str:
+        """Returns what in the arrays contradicts the description or is no posterior; "" if nothing does."""
+        images, classes = self.info["images"]["num_images"], self.info["images"]["num_classes"]
+        if self.labels.shape != (images,) or self.labels.dtype.kind != "i":
+            return f"its labels are {self.labels.shape} {self.labels.dtype}, should be ({images},) integers"
+        if not ((self.labels >= 0) & (self.labels < classes)).all():
+            return f"a label is not one of its {classes} classes"
+        if not self.by_method or set(self.by_method) != set(self.info["seconds"]):
+            return f"it holds the methods {list(self.by_method)}, should hold {list(self.info['seconds'])}"
+        for method, posteriors in self.by_method.items():
+            if posteriors.shape != (images, classes) or posteriors.dtype != np.float32:
+                return f"{method} is {posteriors.shape} {posteriors.dtype}, should be ({images}, {classes}) float32"
+            # Negated, so that a NaN fails too.
+            if not (posteriors.min() >= 0 and np.abs(posteriors.sum(axis=1) - 1).max() < _SLACK):
+                return f"{method} holds rows that are no posteriors (numbers from 0 to 1 with the sum 1)"
+        return ""
 
     def require_protocol(self, protocol: TestProtocol) -> None:
         """Checks that the posteriors were computed by a protocol.

@@ -63,9 +63,9 @@ def net_cells(nets: Sequence[str], train_scales: Sequence[str], test_scales: Seq
 
 def table_row(record: dict) -> list[str]:
     """Returns the cells of COLUMNS for a result, described by `result_record`."""
-    papers = record["paper"]
+    papers = record.get("paper")
     mirrored = "" if record["flip"] else ", no mirror"
-    rate = record["images_per_second"]
+    rate = record.get("images_per_second")
     return [
         *net_cells(record["nets"], record["train_scales"], record["test_scales"]),
         METHOD_NAMES[record["method"]] + mirrored,

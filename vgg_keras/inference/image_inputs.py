@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from vgg_keras.data import photo_files
 from vgg_keras.data.photo_files import BadImage
+from vgg_keras.utils import paths
 from vgg_keras.utils.errors import UserError
 
 ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray"
@@ -34,7 +35,7 @@ def is_single(images: ImageInputs) -> bool:
     A folder, and a glob pattern that is not a file's name, stand for several.
     """
     if isinstance(images, (str, os.PathLike)):
-        path = Path(images).expanduser()
+        path = Path(paths.expand(str(images), str(images)))
         return path.is_file() or not (path.is_dir() or any(character in str(path) for character in "*?["))
     if isinstance(images, np.ndarray):
         return images.ndim <= 3

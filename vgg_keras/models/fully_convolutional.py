@@ -9,11 +9,13 @@ import itertools
 import keras
 import numpy as np
 
+from vgg_keras.utils import keras_compat
 from vgg_keras.utils.errors import UserError
 
 _FLOAT32_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.BatchNormalization)
 
 
+@keras_compat.own_settings()
 def convert(model: keras.Model, dtype: str = "float32") -> keras.Model:
     """Converts the FC layers to convolutions: FC6 to one as large as its input map, unpadded, FC7 and FC8 to 1x1.
 

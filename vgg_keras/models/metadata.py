@@ -10,12 +10,25 @@ import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from vgg_keras.data.labels import CLASS_INDICES
 from vgg_keras.models import run_record
+from vgg_keras.utils import side_files
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.structures import TEXT, Maybe, either, one_of
 
 _MEMBER, _KEY = "metadata.json", "vgg_keras"
+_WAY_OUT = "restore the file from a copy, or write the model again"
+_STRUCTURE = {
+    _KEY: Maybe(
+        {
+            "net": Maybe(TEXT),
+            "train_scale": Maybe(either(run_record.TRAIN_SCALE, one_of(""))),
+            "class_names": Maybe([TEXT]),
+            "label_names": Maybe([TEXT]),
+        }
+    )
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,15 +79,32 @@ def read(path: Path, num_classes: int) -> ModelMetadata:
     Raises:
         UserError: the metadata or a file of the run is damaged, or does not name each class.
     """
-    with zipfile.ZipFile(path) as file:
-        content = json.loads(file.read(_MEMBER))
-    own = content.get(_KEY) if isinstance(content, dict) else None
-    if own is None:
+    content = _read_member(path)
+    if _KEY not in content:
         return read_beside(path.parent, num_classes)
-    metadata = _checked(own, path)
-    if metadata.label_names and len(metadata.label_names) != num_classes:
-        raise UserError(f"{path} names {len(metadata.label_names)} classes, the model has {num_classes}")
+    known = {field.name for field in dataclasses.fields(ModelMetadata)}  # later versions may write further ones
+    metadata = ModelMetadata(**{name: value for name, value in content[_KEY].items() if name in known})
+    for name in ("label_names", "class_names"):
+        names = getattr(metadata, name)
+        if names and len(names) != num_classes:
+            raise UserError(f"{path} names {len(names)} classes, the model has {num_classes} ({name}); {_WAY_OUT}")
+    if len(set(metadata.class_names)) < len(metadata.class_names):
+        raise side_files.damaged(path, "class_names holds a name twice", _WAY_OUT)
     return metadata
+
+
+def _read_member(path: Path) -> dict[str, Any]:
+    """Returns the member that Keras keeps its own metadata in.
+
+    Raises:
+        UserError: it is missing or damaged, or the metadata in it is.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            text = file.read(_MEMBER).decode()
+    except Exception as error:  # zipfile and zlib raise many kinds of errors
+        raise side_files.damaged(path, f"its {_MEMBER} cannot be read ({error})", _WAY_OUT) from error
+    return side_files.parse_json(text, _STRUCTURE, f"{path}, in its metadata,", _WAY_OUT)
 
 
 def read_beside(folder: Path, num_classes: int) -> ModelMetadata:
@@ -87,25 +117,8 @@ def read_beside(folder: Path, num_classes: int) -> ModelMetadata:
     Raises:
         UserError: a file is damaged, or does not name each class.
     """
-    indices_file = folder / CLASS_INDICES
-    indices = json.loads(indices_file.read_text(encoding="utf-8")) if indices_file.exists() else {}
     return ModelMetadata(
         train_scale=run_record.read_train_scale(folder),
-        class_names=sorted(indices, key=lambda name: indices[name]),
+        class_names=run_record.read_class_names(folder, num_classes),
         label_names=run_record.read_label_names(folder, num_classes),
     )
-
-
-def _checked(own: object, path: Path) -> ModelMetadata:
-    """Returns the metadata in a file; keys of newer versions are left out."""
-    if not isinstance(own, dict):
-        raise UserError(f"{path}: its metadata is damaged: {own!r}")
-    names = {field.name for field in dataclasses.fields(ModelMetadata)}
-    known = {name: value for name, value in own.items() if name in names}
-    for name, value in known.items():
-        is_list = isinstance(value, list) and all(isinstance(one, str) for one in value)
-        if not (is_list if name.endswith("_names") else isinstance(value, str)):
-            raise UserError(f"{path}: its metadata is damaged: {name} is {value!r}")
-    if not all(side.isdigit() for side in known.get("train_scale", "").split(",") if side):
-        raise UserError(f"{path}: its metadata is damaged: train_scale is {known['train_scale']!r}")
-    return ModelMetadata(**known)

@@ -1,11 +1,12 @@
 """Names the files of a run's folder and reads them: the record, the label names, the history."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from vgg_keras.data.labels import LABEL_NAMES
+from vgg_keras.data.labels import CLASS_INDICES, LABEL_NAMES
+from vgg_keras.utils import side_files
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.structures import NUMBER, TEXT, TRUTH, MapOf, Maybe, matching, number, whole
 
 HISTORY = "history.jsonl"
 CURVES = "curves.png"
@@ -25,6 +26,36 @@ FLAGS = "flags.cfg"
 SAMPLES = "samples"
 TENSORBOARD = "tensorboard"
 
+
+# A training scale S in pixels, as run.json and the metadata of models hold it.
+TRAIN_SCALE = matching(r"[1-9]\d{0,4}(,[1-9]\d{0,4})?", 'a training scale, such as "256" or "256,512"')
+# Those parts of the record that are read.
+_RECORD = {
+    "flags": {
+        "train_scale": Maybe(TRAIN_SCALE),
+        "net": Maybe(TEXT),
+        "input_size": Maybe(whole(1)),
+        "batch_norm": Maybe(TRUTH),
+        "width_multiplier": Maybe(number(0)),
+        "data_dir": Maybe(TEXT),
+        "dataset": Maybe(TEXT),
+    },
+    "versions": Maybe({"keras": Maybe(matching(r"\d+\..*", "a version"))}),
+    "model": Maybe({"num_classes": Maybe(whole(1)), "mean_rgb": Maybe((NUMBER,) * 3)}),
+}
+_EPOCH = {
+    "epoch": whole(1),
+    "step": whole(0),
+    "complete": TRUTH,
+    "learning_rate": number(0),
+    **{f"{split}_loss": number(0) for split in ("training", "validation")},
+    **{f"{split}_top1_error": number(0, 100) for split in ("training", "validation")},
+    "validation_top5_error": Maybe(number(0, 100)),
+    "validation_num_images": Maybe(whole(1)),
+}
+_HISTORY_WAY_OUT = "remove that line, and the curves lack the epoch"
+_RESTORE = "restore it from a copy, or train again in another --output_dir"
+_LABELS_WAY_OUT = "restore it from a copy, or remove it, and the classes get numbers in place of names"
 
 # Entries of the history that differ when the same run is repeated.
 TIMING_KEYS = ("seconds", "images_per_second")
@@ -49,11 +80,7 @@ def read_record(folder: Path) -> dict:
     Raises:
         UserError: the record is missing or damaged.
     """
-    record = folder / RECORD
-    try:
-        return json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{record} is missing or damaged: {error}") from error
+    return side_files.read_json(folder / RECORD, _RECORD, _RESTORE)
 
 
 def read_train_scale(folder: Path) -> str:
@@ -64,11 +91,10 @@ def read_train_scale(folder: Path) -> str:
     """
     if not (folder / RECORD).exists():
         return ""
-    try:
-        scales = {int(side) for side in read_record(folder)["flags"]["train_scale"].split(",")}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{folder / RECORD} is damaged: it should hold the flags of a run, with train_scale") from error
-    return ",".join(map(str, sorted(scales)))
+    train_scale = read_record(folder)["flags"].get("train_scale")
+    if not train_scale:
+        raise side_files.damaged(folder / RECORD, "flags has no train_scale", _RESTORE)
+    return ",".join(map(str, sorted({int(side) for side in train_scale.split(",")})))
 
 
 def read_label_names(folder: Path, num_classes: int) -> list[str]:
@@ -84,10 +110,30 @@ def read_label_names(folder: Path, num_classes: int) -> list[str]:
     beside = folder / LABEL_NAMES
     if not beside.exists():
         return []
-    names = beside.read_text(encoding="utf-8").splitlines()
+    names = side_files.read_names(beside, _LABELS_WAY_OUT)
     if len(names) != num_classes:
-        raise UserError(f"{beside} names {len(names)} classes, the model has {num_classes}")
+        raise UserError(f"{beside} names {len(names)} classes, the model has {num_classes}; {_LABELS_WAY_OUT}")
     return names
+
+
+def read_class_names(folder: Path, num_classes: int) -> list[str]:
+    """Reads the unique names of the classes beside a model; returns an empty list if the file is missing.
+
+    Args:
+        folder: folder of the model.
+        num_classes: number of the model's classes.
+
+    Raises:
+        UserError: the file does not give each class its index.
+    """
+    beside = folder / CLASS_INDICES
+    if not beside.exists():
+        return []
+    indices = side_files.read_json(beside, MapOf(whole(0)), _LABELS_WAY_OUT)
+    if sorted(indices.values()) != list(range(num_classes)):
+        problem = f"its {len(indices)} indices are not those of the model's {num_classes} classes, from 0"
+        raise side_files.damaged(beside, problem, _LABELS_WAY_OUT)
+    return sorted(indices, key=lambda name: indices[name])
 
 
 def best_entry(history: Sequence[dict]) -> dict:
@@ -99,8 +145,7 @@ def read_history(folder: Path) -> list[dict]:
     """Reads the history of a run: a dict for each epoch; an incomplete last line is dropped.
 
     Raises:
-        ValueError: a line is not JSON.
+        UserError: the file cannot be read, or a line, which the message names, is damaged.
     """
     path = folder / HISTORY
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
+    return side_files.read_json_lines(path, _EPOCH, _HISTORY_WAY_OUT) if path.exists() else []

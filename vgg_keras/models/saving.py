@@ -25,6 +25,7 @@ def restore_model(folder: Path, model: keras.Model) -> None:
     checkpoint_files.restore(folder, step, tf.train.Checkpoint(model=model), partly=True)
 
 
+@keras_compat.own_settings()
 def float32_copy(model: keras.Model) -> keras.Model:
     """Returns a copy of a model that computes in float32, also if the model was trained in half precision."""
     copy = keras.models.clone_model(
@@ -67,6 +68,7 @@ def require_model_file(path: Path) -> None:
         )
 
 
+@keras_compat.own_settings()
 def load_model(path: Path) -> keras.Model:
     """Loads a model from a `.keras` file of either Keras generation, uncompiled.
 

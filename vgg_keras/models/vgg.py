@@ -17,6 +17,7 @@ from vgg_keras.models.architectures import (
     find_net,
 )
 from vgg_keras.models.layers import LocalResponseNormalization
+from vgg_keras.utils import keras_compat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +101,7 @@ class _Chain:
             self.add(keras.layers.ReLU(name=f"{name}_relu"))
 
 
+@keras_compat.own_settings()
 def build(
     net: str,
     num_classes: int = 1000,

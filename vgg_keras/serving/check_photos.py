@@ -8,9 +8,10 @@ from vgg_keras.data import transforms
 from vgg_keras.models.run_record import SAMPLES
 from vgg_keras.serving import image_headers
 from vgg_keras.utils.errors import UserError, reason
+from vgg_keras.utils.options import PathLike
 
 
-def read_check_photos(model_path: Path, check_images: str) -> list[bytes]:
+def read_check_photos(model_path: Path, check_images: PathLike) -> list[bytes]:
     """Reads the photos on which an export is checked.
 
     Args:

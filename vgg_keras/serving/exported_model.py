@@ -13,6 +13,9 @@ from vgg_keras.serving import exporter
 from vgg_keras.serving.servable import CLASSIFY, DENSE_MAP, FEATURES
 from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.paths import without_wildcards
+from vgg_keras.utils.side_files import damaged, read_names
+
+_WAY_OUT = "export the model again"
 
 
 class ExportedSignatures:
@@ -20,20 +23,26 @@ class ExportedSignatures:
 
     Args:
         version: folder of the version.
+        num_classes: number of the model's classes.
 
     Raises:
-        UserError: the SavedModel cannot be read.
+        UserError: the SavedModel or its label names cannot be read.
     """
 
-    def __init__(self, version: Path):
+    def __init__(self, version: Path, num_classes: int):
         exporter.require_whole(version)
         try:
             with without_wildcards(version) as plain:
                 self._loaded = tf.saved_model.load(str(plain))
-            names = (version / "assets" / LABEL_NAMES).read_text(encoding="utf-8")
         except Exception as error:  # TensorFlow and the file system raise errors of many kinds
             raise UserError(f"{version} is no SavedModel that can be loaded: {reason(error)}") from error
-        self.label_names = names.splitlines()
+        missing = {CLASSIFY, DENSE_MAP, FEATURES} - set(self._loaded.signatures)
+        if missing:
+            raise damaged(version, f"it has no signature {', '.join(sorted(missing))}", _WAY_OUT)
+        labels = version / "assets" / LABEL_NAMES
+        self.label_names = read_names(labels, _WAY_OUT)
+        if len(self.label_names) != num_classes:
+            raise UserError(f"{labels} names {len(self.label_names)} classes, the model has {num_classes}; {_WAY_OUT}")
 
     def posterior(self, photo: np.ndarray) -> np.ndarray:
         """Classifies a photo: (H, W, 3) uint8 -> (classes,) float32.

@@ -10,7 +10,6 @@ VERSION/assets.extra/                 files that the graph does not use:
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,18 +20,34 @@ from vgg_keras.data import transforms
 from vgg_keras.data.labels import CLASS_INDICES, LABEL_NAMES, label_files, label_lines
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictor import Predictor
-from vgg_keras.inference.protocol import TestProtocol
+from vgg_keras.inference.protocol import AVERAGES, METHODS, TestProtocol
 from vgg_keras.serving import model_card, versions, warmup
 from vgg_keras.serving.agreement import TOLERANCES, Agreement
 from vgg_keras.serving.preprocessing import RequestPreprocessor
 from vgg_keras.serving.servable import CLASSIFY, DENSE_MAP, FEATURES, ServedModel, ServingConfig
 from vgg_keras.serving.warmup import WarmUpRequest
-from vgg_keras.utils import console, files, keras_compat
+from vgg_keras.utils import console, files, keras_compat, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.paths import without_wildcards
+from vgg_keras.utils.structures import TEXT, TRUTH, number, one_of, whole
 
 MAIN_FILE = "saved_model.pb"
 RECORD = "export.json"
+_RECORD = {
+    "source": TEXT,
+    "source_sha256": TEXT,
+    "net": TEXT,
+    "num_classes": whole(1),
+    "input_size": whole(1),
+    "method": one_of(*METHODS),
+    "test_scales": [whole(1)],
+    "flip": TRUTH,
+    "average": one_of(*AVERAGES),
+    "precision": one_of(*TOLERANCES),
+    "max_megapixels": number(0),
+    "agreement": {"num_photos": whole(1), "same_top1": whole(0), "largest_difference": number(0, 1)},
+    "agreement_text": TEXT,
+}
 # Few, because a server runs all warm-up requests before it answers clients.
 _WARM_UP_PHOTOS = 4
 _BATCH = 8
@@ -94,10 +109,7 @@ def read_record(version: Path) -> dict:
         UserError: the file is missing or damaged.
     """
     path = version / versions.EXTRA / RECORD
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is missing or damaged, so this is no export of ours: {error}") from error
+    return side_files.read_json(path, _RECORD, "vgg_keras.export writes it into each version; export the model again")
 
 
 def _assets(folder: Path) -> list[str]:
@@ -268,5 +280,5 @@ def _describe(predictor: Predictor, config: ExportConfig, agreement: Agreement, 
         "versions": keras_compat.package_versions(),
         "files": {name: files.describe(folder / name) for name in (MAIN_FILE, *_assets(folder))},
     }
-    files.write_text(folder / versions.EXTRA / RECORD, json.dumps(record, indent=2) + "\n")
+    side_files.write_json(folder / versions.EXTRA / RECORD, record)
     files.write_text(folder / versions.EXTRA / model_card.FILE, model_card.text(record, model.path.parent))

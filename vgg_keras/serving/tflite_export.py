@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from vgg_keras.data import transforms
 from vgg_keras.data.datasets import ImageData
+from vgg_keras.data.shards import broken_records
 from vgg_keras.serving.agreement import ConvertedModel
 from vgg_keras.utils import keras_compat
 from vgg_keras.utils.hardware import cpu_count
@@ -87,10 +88,11 @@ def read_calibration_crops(
         (1, S, S, 3) float32, RGB 0..255, for each photo.
 
     Raises:
-        UserError: the split is missing or empty.
+        UserError: the split is missing or empty, or a record cannot be read.
     """
     count = min(count, data.num_images(split))
     crops = data.encoded(split).map(
         lambda example: transforms.decode_center(example["image_bytes"], smallest_side, crop_size)[tf.newaxis]
     )
-    return list(crops.take(count).as_numpy_iterator())
+    with broken_records(data):
+        return list(crops.take(count).as_numpy_iterator())

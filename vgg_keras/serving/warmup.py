@@ -12,9 +12,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from vgg_keras.utils.errors import UserError
+from vgg_keras.serving.servable import CLASSIFY, DENSE_MAP, FEATURES
+from vgg_keras.utils.errors import UserError, reason
+from vgg_keras.utils.side_files import damaged
 
 FILE = "assets.extra/tf_serving_warmup_requests"
+_WAY_OUT = "export the model again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,13 @@ class WarmUpRequest:
     signature: str
     inputs: Mapping[str, np.ndarray]
     expected: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def is_known(self) -> bool:
+        """Returns whether it is of a kind that `vgg_keras.export` writes."""
+        answers = {"posterior"} if self.signature in (CLASSIFY, DENSE_MAP) else set()
+        argument = "images" if self.signature == DENSE_MAP else "image_bytes"
+        known = self.signature in (CLASSIFY, DENSE_MAP, FEATURES)
+        return known and set(self.inputs) == {argument} and set(self.expected) == answers
 
 
 def encode_photos(photos: Sequence[bytes]) -> dict[str, np.ndarray]:
@@ -80,5 +90,9 @@ def read(version: Path) -> list[WarmUpRequest]:
             )
             requests.append(WarmUpRequest(predict.request.model_spec.signature_name, inputs, expected))
     except Exception as error:  # TensorFlow and protobuf raise many kinds of errors
-        raise UserError(f"{path} is missing or damaged: {error}") from error
+        raise UserError(f"{path} is missing or damaged: {reason(error)}; {_WAY_OUT}") from error
+    if not requests:
+        raise damaged(path, "it holds no request", _WAY_OUT)
+    if any(not request.is_known() for request in requests):
+        raise damaged(path, "it holds a request that vgg_keras.export does not write", _WAY_OUT)
     return requests

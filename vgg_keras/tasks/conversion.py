@@ -58,7 +58,6 @@ def convert(options: PretrainedOptions) -> None:
     output = Path(options.output)
     if output.suffix != ".keras":
         raise UserError(f"--output={output} must end in .keras")
-    options.check_outputs()
     source = formats.read_weights(os.fspath(options.source), options.net or "D")
     model = build(source, options)
     report = transfer.transfer_weights(source, model, strict=options.strict)

@@ -149,7 +149,6 @@ def write_features(options: FeaturesOptions) -> None:
     output = Path(options.output)
     if output.suffix != ".npz":
         raise UserError(f"--output={output} must end in .npz")
-    options.check_outputs()
     if options.classifier:
         import_extra(["sklearn"], "features", "--classifier")
     data = datasets.open_data(options.data_dir, options.dataset, multi_label=True)

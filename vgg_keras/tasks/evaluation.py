@@ -1,6 +1,5 @@
 """Tests trained models with the paper's protocol (arXiv:1409.1556, sect. 3.2 and 4)."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 
 from vgg_keras.data import datasets
 from vgg_keras.data.manifest import SplitManifest
-from vgg_keras.evaluation import markdown_report, results, saved_posteriors, tables
+from vgg_keras.evaluation import markdown_report, records, results, saved_posteriors, tables
 from vgg_keras.evaluation.evaluator import Evaluable, Evaluator, Result, TimedPosteriors
 from vgg_keras.evaluation.markdown_report import FinishedEvaluation
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
@@ -17,7 +16,7 @@ from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
 from vgg_keras.inference.protocol import TestProtocol
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
-from vgg_keras.utils import devices, files, keras_compat, locks, stopping
+from vgg_keras.utils import devices, files, keras_compat, locks, side_files, stopping
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import csv_text
 
@@ -66,7 +65,7 @@ def open_output_dir(folder: Path, wanted: dict) -> dict | None:
         The record of the evaluation if the folder holds it finished, else None.
 
     Raises:
-        UserError: the folder holds another evaluation.
+        UserError: the folder holds another evaluation, or a record in it is damaged.
     """
 
     def without_paths(content: dict) -> dict:
@@ -74,14 +73,14 @@ def open_output_dir(folder: Path, wanted: dict) -> dict | None:
         return {**{key: content[key] for key in ("settings", "images")}, "models": models}
 
     finished, begun = folder / tables.RECORD, folder / _PARTIAL / _SETTINGS
-    for record in (finished, begun):
+    for record, read in ((finished, records.read_finished), (begun, records.read_description)):
         if record.exists():
-            found = json.loads(record.read_text(encoding="utf-8"))
+            found = read(record)
             if without_paths(found) != without_paths(wanted):
                 raise UserError(f"{folder} holds another evaluation ({record}); choose another --output_dir")
             return found if record == finished else None
     begun.parent.mkdir(parents=True, exist_ok=True)
-    files.write_text(begun, json.dumps(wanted, indent=2) + "\n")
+    side_files.write_json(begun, wanted)
     return None
 
 
@@ -149,7 +148,7 @@ def write_results(folder: Path, evaluation: FinishedEvaluation) -> None:
     files.write_text(folder / _PREDICTIONS, predictions_csv(evaluation.posteriors, evaluation.manifest))
     markdown_report.write(evaluation, folder)
     # The record is written last: it marks the evaluation as complete.
-    files.write_text(folder / tables.RECORD, json.dumps(evaluation.record, indent=2) + "\n")
+    side_files.write_json(folder / tables.RECORD, evaluation.record)
     shutil.rmtree(folder / _PARTIAL)
 
 
@@ -159,7 +158,6 @@ def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
     Raises:
         UserError: the data, a model or the evaluation's folder cannot be used, or memory ran out.
     """
-    options.check_outputs()
     folder, protocol = Path(options.output_dir), options.protocol()
     devices.split_cpu(options.cpu_devices)
     strategy, strategy_reason = devices.make_strategy(options.strategy, one_process=True)

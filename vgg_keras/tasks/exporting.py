@@ -76,7 +76,6 @@ def export_model(options: ExportOptions) -> ExportResult:
     Raises:
         UserError: the model, the photos or the calibration data cannot be used, or the exported model disagrees.
     """
-    options.check_outputs()
     model = run_record.find_model_file(Path(options.model))
     saving.require_model_file(model)
     result = (export_saved_model if options.format == SAVED_MODEL else export_runtime)(options, model)

@@ -222,7 +222,7 @@ class ExportOptions(ProtocolOptions):
         "float32", "dtype of the weights and the layers' outputs", group="output", choices=("float32", "bfloat16")
     )
     keep: int = option(0, "number of versions to keep, the newest ones; 0: all", group="output", lower=0)
-    check_images: str = option(
+    check_images: PathLike = option(
         "",
         "photos to compare the two models on: a folder or a glob; empty takes the run's samples",
         group="input",
@@ -253,7 +253,7 @@ class ServeCheckOptions(Options):
         group="input",
     )
     name: str = option("", "the model's name on the server; empty: the folder's", group="input")
-    photos: tuple[str, ...] = option(
+    photos: tuple[PathLike, ...] = option(
         (),
         "a file, folder or glob of JPEG, PNG, GIF or BMP photos, again for more; none: those of the warm-up file",
         group="input",

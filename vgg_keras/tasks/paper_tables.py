@@ -1,12 +1,11 @@
 """Collects finished evaluations into the paper's Tables 3 to 6, beside the published errors; needs no TensorFlow."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from vgg_keras.evaluation import published, tables
+from vgg_keras.evaluation import published, records, tables
 from vgg_keras.evaluation.published import PublishedResult
 from vgg_keras.inference.protocol import TrainedNet
 from vgg_keras.tasks.options import ReportOptions
@@ -41,33 +40,38 @@ class ImageSet:
     results: dict[PublishedResult, dict] = dataclasses.field(default_factory=dict)
 
 
-def read_records(folder: Path) -> list[dict]:
-    """Reads the records of all finished evaluations below a folder, the oldest first.
+def read_records(folder: Path) -> tuple[list[dict], int]:
+    """Reads the records of all finished evaluations below a folder, the oldest first; warns of those that are damaged.
+
+    Returns:
+        The records, and the number of damaged ones.
 
     Raises:
-        UserError: the folder is missing, or a record is damaged.
+        UserError: the folder is missing.
     """
     if not folder.is_dir():
         raise UserError(f"--evaluations_dir={folder} is not a folder; python -m vgg_keras.evaluate makes evaluations")
-    return [_read_record(path) for path in sorted(folder.rglob(tables.RECORD), key=lambda path: path.stat().st_mtime)]
+    paths = sorted(folder.rglob(tables.RECORD), key=lambda path: path.lstat().st_mtime)
+    found = list(filter(None, map(_read_or_warn, paths)))
+    return found, len(paths) - len(found)
 
 
-def _read_record(path: Path) -> dict:
+def _read_or_warn(path: Path) -> dict | None:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return {key: record[key] for key in ("images", "results")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no record of an evaluation ({error!r}); remove its folder") from error
+        return records.read_results(path)
+    except UserError as error:
+        console.warn(str(error))
+        return None
 
 
-def group_by_images(records: Iterable[dict]) -> list[ImageSet]:
+def group_by_images(evaluations: Iterable[dict]) -> list[ImageSet]:
     """Groups results by the images on which they were measured, and assigns them to the rows of the paper's tables.
 
     Args:
-        records: result of `read_records`; of several results for a row the last one is kept.
+        evaluations: records that `read_records` returned; of several results for a row the last one is kept.
     """
     found: dict[str, ImageSet] = {}
-    for record in records:
+    for record in evaluations:
         images = record["images"]
         title = f"{images['data_set']}, {images['split']}: {images['num_images']:,} images"
         image_set = ImageSet(title, tables.data_note(images), images["num_classes"])
@@ -114,20 +118,23 @@ def report(options: ReportOptions) -> None:
     """Reads the evaluations, writes the tables as Markdown, and prints them.
 
     Raises:
-        UserError: the folder is missing, or a record is damaged.
+        UserError: the folder is missing, or, at the end, an evaluation could not be read.
     """
     folder = Path(options.evaluations_dir)
-    records = read_records(folder)
+    found, damaged = read_records(folder)
     output = paths.output_file("output", os.fspath(options.output or folder / "tables.md"))
     # Without any evaluation the tables still show which results could be measured.
-    image_sets = group_by_images(records) or [ImageSet("nothing run", "", 0)]
+    image_sets = group_by_images(found) or [ImageSet("nothing run", "", 0)]
     files.write_text(output, to_markdown(image_sets))
     for images in image_sets:
         for number, heading in _TITLES.items():
             rows = table_rows(number, images.results, images.num_classes)
             console.say_table(ShownTable(f"{heading} ({images.title})", _COLUMNS, rows))
         console.say(images.note or "the paper's figures are of the same images")
-    console.say(f"{len(records)} evaluations; written: {output}")
+    console.say(f"{len(found)} evaluations; written: {output}")
+    if damaged:
+        counts = f"{damaged} of {damaged + len(found)} evaluations cannot be read (listed above)"
+        raise UserError(f"{counts}; {output} has the others")
 
 
 def to_markdown(image_sets: Iterable[ImageSet]) -> str:

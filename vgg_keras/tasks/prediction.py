@@ -133,13 +133,13 @@ def predict(options: PredictOptions) -> None:
         raise UserError("name photos: files, folders or globs, after the flags")
     if options.class_score_maps and not options.output_dir:
         raise UserError("--class_score_maps needs --output_dir, where the pictures go")
-    options.check_outputs()
     paths = photo_files.find(options.paths)
     protocol = options.protocol()
     predictor = Predictor(load_for_inference(Path(options.model), protocol), protocol, options.batch_size)
     names = predictor.model.label_names
-    if options.output_dir:
-        Path(options.output_dir).mkdir(parents=True, exist_ok=True)
+    for folder in [options.output_dir, *(Path(path).parent for path in (options.csv, options.json) if path)]:
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
     found = list(predictions(predictor, names, paths, options))
     for path, text in ((options.csv, to_csv(found)), (options.json, to_json(found))):
         if path:

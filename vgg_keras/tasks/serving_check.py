@@ -38,6 +38,8 @@ def photos_to_send(options: ServeCheckOptions, record: dict, requests: Sequence[
     """
     if not options.photos:
         known = [one for one in requests if one.signature == CLASSIFY and len(one.inputs["image_bytes"]) == 1]
+        if not known:
+            raise UserError(f"{options.model}: its warm-up file holds no single photo; name some with --photos")
         expected = np.concatenate([one.expected["posterior"] for one in known])
         return Photos([one.inputs["image_bytes"][0] for one in known], expected)
     source = options.source or record["source"]

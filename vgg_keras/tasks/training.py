@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from data_prep.synthetic_flowers import write_synthetic_flowers
-from vgg_keras.data import datasets, input_pipeline
+from vgg_keras.data import datasets, input_pipeline, shards
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
 from vgg_keras.models import run_record, vgg
@@ -27,6 +27,7 @@ from vgg_keras.training.schedules import LearningRate, Schedule
 from vgg_keras.training.train_step import StepConfig, TrainStep
 from vgg_keras.training.trainer import Trainer
 from vgg_keras.utils import console, devices, keras_compat, locks, stopping
+from vgg_keras.utils.arithmetic import ceil_divide
 from vgg_keras.utils.errors import UserError
 from vgg_keras.weights.formats import read_weights
 from vgg_keras.weights.transfer import transfer_weights
@@ -40,7 +41,7 @@ def open_data(options: TrainConfig, chief: bool) -> ImageData:
         chief: whether this process is the chief, which alone draws.
 
     Raises:
-        UserError: the data set or one of its splits is missing.
+        UserError: the data set or one of its splits is missing or without labels, or there is one class alone.
     """
     data_dir = options.data_dir
     if options.dataset == config.DRAWN_FLOWERS:
@@ -54,7 +55,24 @@ def open_data(options: TrainConfig, chief: bool) -> ImageData:
         data = datasets.open_data(data_dir, options.dataset)
     for split in (options.train_split, options.validation_split):
         data.require_split(split)
+        data.require_labels(split)
+    if len(data.class_names) < 2:
+        raise UserError(
+            f"{data.builder.data_dir} has one class alone, {data.class_names[0]}; a net needs two classes or more to "
+            "tell apart"
+        )
+    _warn_of_large_batch(options, data.num_images(options.train_split))
     return data
+
+
+def _warn_of_large_batch(options: TrainConfig, num_images: int) -> None:
+    """Warns if a step has more images than the training split, of which it then holds copies."""
+    if options.batch_size > num_images:
+        console.warn(
+            f"--batch_size={options.batch_size} is more than the {num_images:,} photos in {options.train_split}: an "
+            f"epoch is one step, in which some photos are seen {ceil_divide(options.batch_size, num_images)} times; "
+            f"take --batch_size={num_images} or less"
+        )
 
 
 def build_model(
@@ -213,6 +231,7 @@ def start_run(options: TrainConfig, data: ImageData, model: keras.Model, choices
     console.say("; ".join(f"{name}: {choice}" for name, choice in choices.items()))
 
 
+@keras_compat.own_settings()
 def train_model(options: TrainConfig) -> TrainingResult:
     """Validates the settings, opens the data, builds and trains the net, and exports the best model if asked to.
 
@@ -221,7 +240,6 @@ def train_model(options: TrainConfig) -> TrainingResult:
             exported model disagrees with the trained one.
     """
     options.validate()
-    options.check_outputs()
     devices.split_cpu(options.cpu_devices)
     strategy, strategy_reason = devices.make_strategy(
         options.strategy, one_process=bool(options.cache_views or options.metrics)
@@ -239,17 +257,17 @@ def _train(options: TrainConfig, strategy: tf.distribute.Strategy, strategy_reas
     precision, precision_reason = devices.choose_precision(options.precision)
     chief = devices.is_chief(strategy)
     data = open_data(options, chief)
-    with datasets.broken_records(data):
+    with shards.broken_records(data):
         rgb = datasets.load_rgb_statistics(data, options.train_split)
     with keras_compat.global_policy(precision):
         train_step = build_train_step(options, len(data.label_names), rgb.mean.tolist(), strategy, precision)
-    if chief:
-        choices = {
-            "strategy": f"{type(strategy).__name__} ({strategy_reason})",
-            "precision": f"{precision} ({precision_reason})",
-        }
-        start_run(options, data, train_step.model, choices)
-    with datasets.broken_records(data):
+    choices = {
+        "strategy": f"{type(strategy).__name__} ({strategy_reason})",
+        "precision": f"{precision} ({precision_reason})",
+    }
+    with shards.broken_records(data):
+        if chief:
+            start_run(options, data, train_step.model, choices)
         progress = fit(options, data, rgb, train_step)
     folder = Path(options.output_dir)
     return TrainingResult(

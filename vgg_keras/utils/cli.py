@@ -21,6 +21,7 @@ from vgg_keras.utils.errors import UserError, explain
 from vgg_keras.utils.escaping import visible
 from vgg_keras.utils.flagfiles import expand_flagfiles
 from vgg_keras.utils.help_text import help_text, program_name
+from vgg_keras.utils.keras_backend import require_tensorflow
 from vgg_keras.utils.options import Options, OptionsT, parse
 
 _HELP = {"--help", "-help", "-h", "--helpfull", "-helpfull", "--helpshort"}
@@ -44,6 +45,7 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
             print(_help(sys.modules[main.__module__], options_class))
         else:
             options = parse(_set_verbosity(arguments), options_class, verbose=True)
+            options.check_outputs()
             with console.speaking(True), stopping.raising():
                 main(options)
             sys.stdout.flush()
@@ -102,7 +104,11 @@ def loading_libraries() -> Iterator[None]:
 
     TensorFlow's C++ code writes notes about the CPU and missing GPU drivers as it is loaded, before any setting of its
     log level applies.
+
+    Raises:
+        UserError: Keras has another backend than TensorFlow.
     """
+    require_tensorflow()
     if logging.get_verbosity() >= logging.INFO or not _has_descriptor(sys.stderr):
         yield
         return

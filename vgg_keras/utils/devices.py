@@ -1,18 +1,20 @@
 """Chooses the distribution strategy, the precision and the use of XLA that suit the machine."""
 
 import ctypes
-import json
 import os
 import re
 from pathlib import Path
 
 import tensorflow as tf
 
+from vgg_keras.utils import side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.hardware import cpu_count
+from vgg_keras.utils.structures import TEXT, Maybe
 
 # CPU flags of native bfloat16 multiplication; without it bfloat16 is emulated and slower than float32.
 _BFLOAT16_CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
+_TF_CONFIG = {"cluster": Maybe({"worker": Maybe([TEXT])})}
 
 # Parameters of glibc's mallopt and their values: freed memory stays in the heap, large blocks are taken from the heap
 # too, and all threads share one heap.
@@ -87,10 +89,9 @@ def make_strategy(requested: str, *, one_process: bool = False) -> tuple[tf.dist
 
 
 def _workers() -> list[str]:
-    try:
-        return json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {}).get("worker", [])
-    except (ValueError, AttributeError) as error:
-        raise UserError(f"TF_CONFIG is not the JSON of a cluster: {os.environ['TF_CONFIG']!r}") from error
+    text = os.environ.get("TF_CONFIG") or "{}"
+    config = side_files.parse_json(text, _TF_CONFIG, "the environment variable TF_CONFIG", "correct it, or unset it")
+    return (config.get("cluster") or {}).get("worker") or []
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

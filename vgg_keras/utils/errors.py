@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from vgg_keras.utils.escaping import visible
 
+# What NumPy says, without a code, where the disk takes only a part of an array.
+_CUT_BY_NUMPY = re.compile(r"^\d+ requested and \d+ written$")
+
 
 class UserError(Exception):
     """Error that the user can correct; its message names the file or value, what is wrong, and what to do.
@@ -28,10 +31,15 @@ def explain(error: Exception) -> str | None:
     """Returns the message for an error that the user can correct, or None for any other error, which is a bug."""
     if isinstance(error, UserError):
         return str(error)
-    no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    code = error.errno if isinstance(error, OSError) else None
+    text = str(error).lower()
     # TensorFlow's file writers raise a class of their own, with the operating system's text.
-    if no_space or "no space left on device" in str(error).lower():
+    if code in (errno.ENOSPC, errno.EDQUOT) or "no space left on device" in text or _CUT_BY_NUMPY.search(text):
         return f"the disk is full ({error}); free some space, or choose another --output_dir, and run again"
+    if code == errno.EFBIG or "file too large" in text:
+        return f"a file became larger than the system allows ({error}); raise the limit (ulimit -f), and run again"
+    if code == errno.EROFS or "read-only file system" in text:
+        return f"the file system is read only ({error}); choose another --output_dir"
     # TensorFlow's class of this name is no PermissionError.
     if isinstance(error, PermissionError) or type(error).__name__ == "PermissionDeniedError":
         return f"no permission: {reason(error)}"

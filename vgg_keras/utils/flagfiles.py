@@ -1,10 +1,10 @@
 """Finds flag files from any folder, and replaces `--flagfile=X` by the flags in X."""
 
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from vgg_keras.utils import paths, side_files
 from vgg_keras.utils.errors import UserError, near_name
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -37,7 +37,7 @@ def find_flagfile(name: str, including_folder: Path | None = None) -> Path:
     """
     if not name:
         raise UserError("--flagfile is empty; give it a file, such as --flagfile=configs/vgg16.cfg")
-    path = Path(os.path.expanduser(name))
+    path = Path(paths.expand(f"--flagfile={name}", name))
     if path.is_dir():
         raise UserError(f"--flagfile={name} is a folder; name a file in it")
     shipped = Path(*path.parts[1:]) if path.parts[:1] == ("configs",) else path
@@ -80,10 +80,9 @@ def expand_flagfiles(
 
 def _read(path: Path) -> list[str]:
     """Returns the arguments in a flag file."""
+    text = side_files.read_text(path, "name a file with a flag in each line, as those in configs/")
     try:
-        # Editors of Windows write a byte order mark, which this encoding drops.
-        text = path.read_text(encoding="utf-8-sig")
         # comments=True drops the text after a '#'; quotes keep values with spaces together.
         return shlex.split(text, comments=True)
-    except ValueError as error:  # not UTF-8, or a quotation mark without its partner
+    except ValueError as error:  # a quotation mark without its partner
         raise UserError(f"flag file {path} cannot be read: {error}") from error

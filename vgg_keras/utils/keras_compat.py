@@ -64,13 +64,35 @@ def build_optimizer(optimizer: keras.optimizers.Optimizer, variables: list) -> N
 
 
 @contextlib.contextmanager
+def own_settings() -> Iterator[None]:
+    """Makes the images' channels the last axis and float32 the default inside the context, whatever keras.json says.
+
+    Layers keep the settings with which they were made. A dtype policy that the program chose stays.
+    """
+    data_format, floatx = keras.backend.image_data_format(), keras.backend.floatx()
+    with contextlib.ExitStack() as stack:
+        stack.callback(keras.backend.set_image_data_format, data_format)
+        stack.callback(keras.backend.set_floatx, floatx)
+        chosen = _policy()
+        keras.backend.set_image_data_format("channels_last")
+        keras.backend.set_floatx("float32")
+        if chosen.name == floatx != "float32":
+            stack.enter_context(global_policy("float32"))
+        yield
+
+
+def _policy():
+    return keras.mixed_precision.dtype_policy() if KERAS_3 else keras.mixed_precision.global_policy()
+
+
+@contextlib.contextmanager
 def global_policy(name: str) -> Iterator[None]:
     """Sets Keras's global dtype policy inside the context; layers keep the one with which they were made.
 
     Args:
         name: name of the policy, such as "mixed_bfloat16".
     """
-    before = keras.mixed_precision.dtype_policy() if KERAS_3 else keras.mixed_precision.global_policy()
+    before = _policy()
     keras.mixed_precision.set_global_policy(name)
     try:
         yield

@@ -12,7 +12,7 @@ import numbers
 import os
 import shlex
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from absl import flags
 
@@ -20,8 +20,8 @@ from vgg_keras.utils import paths
 from vgg_keras.utils.errors import UserError, did_you_mean
 from vgg_keras.utils.flagfiles import expand_flagfiles
 
-# A path as a text or an object; an instance of options holds it as a text.
-PathLike: TypeAlias = str | os.PathLike[str]
+# An instance of options holds a path as a text.
+PathLike = paths.PathLike
 # What a flag of output names.
 FILE, FOLDER = "file", "folder"
 
@@ -53,7 +53,7 @@ def option(
         upper: largest allowed number.
         required: whether the user must give the flag.
         positional: whether the field is no flag, but the tuple of the command line's arguments without a name.
-        path: whether the strings are paths, in which "~" stands for the home folder.
+        path: whether the strings are paths of this machine, in which "~" stands for the home folder.
         output: FILE or FOLDER if the verb writes the file, or into the folder, that the flag names: `check_outputs`
             then checks the path before the work begins.
     """
@@ -172,7 +172,7 @@ def _checked_text(field: dataclasses.Field, value: Any) -> str:
         raise UserError(f"--{field.name}={value!r} must be a text")
     text = os.fspath(value)
     if field.metadata["path"]:
-        text = os.path.expanduser(text)
+        text = paths.expand(f"--{field.name}={text}", text)
     choices, aliases = field.metadata["choices"], field.metadata["aliases"]
     text = aliases.get(text.lower(), text)
     if choices and text not in choices:

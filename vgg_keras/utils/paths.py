@@ -6,16 +6,42 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from vgg_keras.utils.errors import UserError, did_you_mean
 
+# A path as a text or an object.
+PathLike: TypeAlias = str | os.PathLike[str]
 # Longest name of a file in bytes where the file system does not tell its own limit, and the room in it that the names
 # of unfinished files and folders take up beside the user's name.
 _NAME_MAX, _NAME_ROOM = 255, 32
 _SHOWN_NAME = 20
 
+# A URL; of the schemes of remote storage also what is left of one by `pathlib`, which joins slashes.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|(gs|s3a?|hdfs|https?|file|ftp|abfss?|wasbs?|hf):/")
 
-def local_path(flag: str, value: str) -> Path:
+
+def expand(name: str, value: str) -> str:
+    """Returns a path with a leading ~ replaced by the home folder; that of an unknown user stays as it is.
+
+    Args:
+        name: the path as messages name it, such as "--data_dir=gs://bucket".
+        value: the path.
+
+    Raises:
+        UserError: the value is a URL, or holds a null character.
+    """
+    if _URL.match(value):
+        raise UserError(
+            f"{name} is a URL; only files and folders of this machine can be read and written: copy it here first, or "
+            "mount it as a folder"
+        )
+    if "\0" in value:
+        raise UserError(f"{name!r} holds a null character, which no path can")
+    return os.path.expanduser(value)
+
+
+def local_path(flag: str, value: PathLike) -> Path:
     """Returns the path that a flag names, with a leading ~ replaced by the home folder.
 
     Args:
@@ -25,12 +51,10 @@ def local_path(flag: str, value: str) -> Path:
     Raises:
         UserError: the value is empty, a URL, or names the home folder of an unknown user.
     """
-    if not value:
+    if not os.fspath(value):
         raise UserError(f"--{flag} is empty; give it a path")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", value):
-        raise UserError(f"--{flag}={value} is a URL; only files and folders of this machine can be read and written")
     try:
-        return Path(value).expanduser()
+        return Path(expand(f"--{flag}={value}", os.fspath(value))).expanduser()
     except RuntimeError:
         raise UserError(f"--{flag}={value}: there is no such user") from None
 
@@ -41,14 +65,14 @@ def similar_beside(path: Path) -> str:
     return did_you_mean(path.name, beside)
 
 
-def _existing(flag: str, value: str) -> Path:
+def _existing(flag: str, value: PathLike) -> Path:
     path = local_path(flag, value)
     if not path.exists():
         raise UserError(f"--{flag}={path} does not exist{similar_beside(path)}")
     return path
 
 
-def existing_file(flag: str, value: str, way_out: str) -> Path:
+def existing_file(flag: str, value: PathLike, way_out: str) -> Path:
     """Returns the file that a flag names.
 
     Args:
@@ -65,7 +89,7 @@ def existing_file(flag: str, value: str, way_out: str) -> Path:
     return path
 
 
-def existing_folder(flag: str, value: str, way_out: str) -> Path:
+def existing_folder(flag: str, value: PathLike, way_out: str) -> Path:
     """Returns the folder that a flag names.
 
     Args:
@@ -128,7 +152,7 @@ def _check_folder(flag: str, path: Path) -> None:
     _check_writable(flag, path, path / "file")
 
 
-def output_file(flag: str, value: str) -> Path:
+def output_file(flag: str, value: PathLike) -> Path:
     """Returns the file that a flag names and that is to be written; folders above it may be missing.
 
     Args:
@@ -145,7 +169,7 @@ def output_file(flag: str, value: str) -> Path:
     return path
 
 
-def output_folder(flag: str, value: str) -> Path:
+def output_folder(flag: str, value: PathLike) -> Path:
     """Returns the folder that a flag names and into which is to be written; it may be missing, and those above it too.
 
     Args:
@@ -160,7 +184,7 @@ def output_folder(flag: str, value: str) -> Path:
     return path
 
 
-def new_folder(flag: str, value: str) -> Path:
+def new_folder(flag: str, value: PathLike) -> Path:
     """Returns the folder that a flag names and that is to be written at once: missing, or empty.
 
     Args:

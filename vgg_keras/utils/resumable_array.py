@@ -1,17 +1,19 @@
 """Stores rows of numbers on disk as they are computed, so that a stopped computation can resume."""
 
-import json
 import time
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.files import write_atomically, write_bytes, write_text
+from vgg_keras.utils import array_files, side_files
+from vgg_keras.utils.files import write_atomically, write_bytes
+from vgg_keras.utils.structures import number
 
 # Between flushes to disk. A killed process loses no row; a power cut loses those since the last flush.
 _SECONDS_BETWEEN_FLUSHES = 10.0
+_SECONDS = {"seconds": number(0)}
+_WAY_OUT = "remove it, and it is computed again"
 
 
 class ResumableArray:
@@ -39,17 +41,12 @@ class ResumableArray:
             for beside in (self._seconds_path, checksums_path):
                 beside.unlink(missing_ok=True)
             write_atomically(path, lambda temporary: np.save(temporary, np.full(shape, np.nan, np.float32)))
-        try:
-            self._rows = np.lib.format.open_memmap(path, mode="r+")
-        except ValueError as error:
-            raise UserError(f"{path} is damaged ({error}); remove it, and it is computed again") from error
-        if self._rows.shape != shape or self._rows.dtype != np.float32:
-            raise UserError(f"{path} is of other images: {self._rows.shape}, not {shape}; remove it")
+        self._rows = array_files.open_rows(path, shape, _WAY_OUT)
         if not checksums_path.exists() or checksums_path.stat().st_size != 4 * num_images:
             write_bytes(checksums_path, self._checksums_of_rows().tobytes())
         self._checksums = np.memmap(checksums_path, np.uint32, "r+", shape=(num_images,))
         known = self._seconds_path.exists()
-        self.seconds = json.loads(self._seconds_path.read_text(encoding="utf-8"))["seconds"] if known else 0.0
+        self.seconds = side_files.read_json(self._seconds_path, _SECONDS, _WAY_OUT)["seconds"] if known else 0.0
         self.start_clock()
 
     def start_clock(self) -> None:
@@ -65,7 +62,7 @@ class ResumableArray:
 
     def values(self) -> np.ndarray:
         """Returns all rows, (N, width) float32; missing ones are NaN."""
-        return np.asarray(self._rows)
+        return np.asarray(self._rows)[:, :-1]
 
     def store(self, index: int, row: np.ndarray) -> None:
         """Stores the row of an image, (width,), and flushes if the last flush was more than ten seconds ago."""
@@ -80,4 +77,4 @@ class ResumableArray:
         self.seconds, self._flushed = self.seconds + now - self._flushed, now
         self._rows.flush()
         self._checksums.flush()
-        write_text(self._seconds_path, json.dumps({"seconds": self.seconds}))
+        side_files.write_json(self._seconds_path, {"seconds": self.seconds})

@@ -20,6 +20,7 @@ from vgg_keras.data import imagenet
 from vgg_keras.models import architectures, checkpoint_files, metadata, run_record, saving, vgg
 from vgg_keras.models.architectures import NETS
 from vgg_keras.models.metadata import ModelMetadata
+from vgg_keras.utils import keras_compat
 from vgg_keras.utils.errors import UserError
 from vgg_keras.weights import keras_hdf5
 from vgg_keras.weights.torch_pickle import read_state_dict
@@ -148,6 +149,7 @@ def _read_checkpoint(folder: Path) -> SourceWeights:
     return dataclasses.replace(SourceWeights.from_model(model), metadata=described)
 
 
+@keras_compat.own_settings()
 def _download(net: str, *, with_fc_layers: bool) -> SourceWeights:
     """Downloads a net of keras.applications, or takes it from Keras's cache: 553 MB (D), or 59 MB without FC layers.
 
