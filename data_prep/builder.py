@@ -13,8 +13,8 @@ from data_prep.image_preparation import Preparation
 from data_prep.parts import Part, PartResult, join_files, sync, write_part
 from data_prep.sources import Source, some_names
 from data_prep.summary import BAD_IMAGES, DatasetSummary, SplitSummary
-from data_prep.workers import Pool
-from vgg_keras.data import rgb_statistics
+from data_prep.workers import SPAWN, Pool
+from vgg_keras.data import decoding_memory, rgb_statistics
 from vgg_keras.data.labels import label_files
 from vgg_keras.data.rgb_statistics import RgbMoments
 from vgg_keras.utils import cli, console, paths
@@ -83,7 +83,9 @@ def _write_splits(
 ) -> tuple[dict[str, list[PartResult]], dict[str, SplitSummary]]:
     """Writes the parts of all splits; returns what they hold, and the summary, of each split."""
     results, summaries = {}, {}
-    pool: Pool[Part, PartResult] = Pool(write_part, min(num_workers, max(len(split.sections) for split in plan.splits)))
+    num_workers = min(num_workers, max(len(split.sections) for split in plan.splits))
+    memory = decoding_memory.DecodingMemory.of_machine(SPAWN)
+    pool: Pool[Part, PartResult] = Pool(write_part, num_workers, functools.partial(decoding_memory.share, memory))
     with pool:
         for split in plan.splits:
             started = time.monotonic()

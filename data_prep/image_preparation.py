@@ -8,15 +8,18 @@ import functools
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from vgg_keras.data.photo_files import BadImage, opened, to_rgb
+from data_prep import stored_formats
+from vgg_keras.data.photo_decoding import BadImage, opened, to_rgb, turn
 from vgg_keras.data.rgb_statistics import RgbMoments
 
-# Formats that TensorFlow decodes; images of any other format that Pillow reads are stored as JPEG.
-_STORED_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
-_JPEG_QUALITY = 95
-_EXIF_ORIENTATION = 0x0112
+# Formats that hold drawings, icons and screenshots more often than photos, and PNGs that are damaged a little. Encoded
+# again as PNG they lose nothing.
+_STORED_AS_PNG = ("GIF", "BMP", "PNG")
+# libjpeg's documentation advises against higher qualities, which enlarge files for hardly any gain. Colours keep their
+# full resolution, since halving it (4:2:0, Pillow's default) would change saturated edges visibly.
+_JPEG = {"format": "JPEG", "quality": 95, "subsampling": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +46,7 @@ class PreparedImage:
     Attributes:
         image_bytes: the encoded image.
         moments: the RGB moments of its pixels, or None if they were not requested.
-        change: "repaired" (converted or turned, and possibly shrunk), "shrunk", or "" if the bytes are unchanged.
+        change: "repaired" (encoded again or turned, and possibly shrunk), "shrunk", or "" if the bytes are unchanged.
     """
 
     image_bytes: bytes
@@ -64,42 +67,48 @@ def isotropic_size(width: int, height: int, smallest_side: int) -> tuple[int, in
 def prepare(image_bytes: bytes, preparation: Preparation) -> PreparedImage:
     """Checks that an image decodes completely, and returns it as it is to be stored.
 
-    CMYK images, images to be turned, and images of formats that TensorFlow does not decode (with `only_jpeg`, of all
-    formats but JPEG) become RGB JPEGs ("repaired"). Images whose smallest side is too large are shrunk and stored as
-    JPEG. All others keep their bytes.
+    JPEGs and PNGs keep their bytes, if TensorFlow decodes them as Pillow does (`stored_formats`). All others, and
+    those to be turned, are encoded again ("repaired"): PNGs, GIFs and BMPs as PNG, the rest as JPEG; with `only_jpeg`
+    all are JPEGs. Images whose smallest side is too large are shrunk and stored as JPEG.
 
     Args:
         image_bytes: the encoded image.
         preparation: the settings.
 
     Raises:
-        BadImage: the bytes are empty, truncated or not an image, or the image has more pixels than Pillow allows.
+        BadImage: the image cannot be decoded, or the white of its levels is not known.
     """
     with opened(image_bytes) as image:
         return _prepare(image, image_bytes, preparation)
 
 
 def _prepare(image: Image.Image, image_bytes: bytes, preparation: Preparation) -> PreparedImage:
-    turned = preparation.upright and image.getexif().get(_EXIF_ORIENTATION, 1) != 1
-    accepted = ("JPEG",) if preparation.only_jpeg else _STORED_FORMATS
-    repair = turned or image.format not in accepted or image.mode in ("CMYK", "YCCK")
+    method = turn(image) if preparation.upright else None
+    repair = method is not None or not stored_formats.keeps_bytes(image, image_bytes, preparation.only_jpeg)
     shrink = preparation.smallest_side and min(image.size) > preparation.smallest_side
-    if turned:
-        image = ImageOps.exif_transpose(image)
+    lossless = image.format in _STORED_AS_PNG and not (shrink or preparation.only_jpeg)
     if repair or shrink or preparation.measure:
         image = to_rgb(image)
+    if method is not None:
+        image = image.transpose(method)
     if shrink:
         image = image.resize(isotropic_size(*image.size, preparation.smallest_side), Image.Resampling.BICUBIC)
     if repair or shrink:
-        encoded = io.BytesIO()
-        image.save(encoded, format="JPEG", quality=_JPEG_QUALITY)
-        image_bytes = encoded.getvalue()
+        image_bytes = _encode(image, {"format": "PNG"} if lossless else _JPEG)
     moments = None
     if preparation.measure:
         # The moments are those of the stored pixels, so an image that was encoded again is decoded again.
-        stored = Image.open(encoded).convert("RGB") if repair or shrink else image
+        stored = Image.open(io.BytesIO(image_bytes)) if repair or shrink else image
         moments = RgbMoments.measure(np.asarray(stored))
     return PreparedImage(image_bytes, moments, "repaired" if repair else "shrunk" if shrink else "")
+
+
+def _encode(image: Image.Image, settings: dict) -> bytes:
+    """Encodes an RGB image, without the metadata of the file that it comes from, which may be damaged."""
+    image.info = {}
+    encoded = io.BytesIO()
+    image.save(encoded, **settings)
+    return encoded.getvalue()
 
 
 def prepare_or_reason(image_bytes: bytes, preparation: Preparation) -> PreparedImage | str:

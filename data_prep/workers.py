@@ -23,6 +23,8 @@ ResultT = TypeVar("ResultT")
 # Function from a task and a function, which it tells how much of the task is done, to the task's result.
 Work = Callable[[TaskT, Callable[[int], None]], ResultT]
 
+# The way in which processes are started: a forked copy of a process in which TensorFlow runs threads can hang.
+SPAWN = multiprocessing.get_context("spawn")
 # Seconds between two messages of a worker about its progress.
 _REPORT_INTERVAL = 0.2
 # Kinds of the messages of a worker.
@@ -37,11 +39,13 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _serve(messages: connection.Connection, work: Work) -> None:
+def _serve(messages: connection.Connection, work: Work, prepare: Callable[[], object] | None) -> None:
     """Does the tasks that arrive, one after the other; runs in a worker process."""
     # A terminal sends its interrupt to all processes; the leading one decides what becomes of the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if prepare:
+        prepare()
     with contextlib.suppress(EOFError, ConnectionError):  # the leading process has ended
         messages.send((_READY, None))
         while True:
@@ -86,11 +90,9 @@ def _picklable(error: Exception) -> Exception:
 class _Worker:
     """A worker process, as the leading process sees it."""
 
-    def __init__(self, work: Work) -> None:
-        # "spawn", since a forked copy of a process in which TensorFlow runs threads can hang.
-        context = multiprocessing.get_context("spawn")
-        self.messages, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, work), daemon=True)
+    def __init__(self, work: Work, prepare: Callable[[], object] | None) -> None:
+        self.messages, theirs = SPAWN.Pipe()
+        self.process = SPAWN.Process(target=_serve, args=(theirs, work, prepare), daemon=True)
         self.process.start()
         theirs.close()
 
@@ -141,14 +143,15 @@ class Pool(Generic[TaskT, ResultT]):
     that an error or an interrupt is followed at once. If the leading process is killed, they end too.
     """
 
-    def __init__(self, work: Work, num_workers: int) -> None:
+    def __init__(self, work: Work, num_workers: int, prepare: Callable[[], object] | None = None) -> None:
         """Makes a pool.
 
         Args:
             work: picklable function that does a task.
             num_workers: number of processes.
+            prepare: picklable function that each worker process calls first.
         """
-        self._work = work
+        self._work, self._prepare = work, prepare
         self._num_workers = num_workers
         self._workers: dict[connection.Connection, _Worker] = {}
         self._idle: list[_Worker] = []
@@ -188,7 +191,7 @@ class Pool(Generic[TaskT, ResultT]):
     def _start(self) -> None:
         with _interrupts_blocked():
             for _ in range(self._num_workers):
-                worker = _Worker(self._work)
+                worker = _Worker(self._work, self._prepare)
                 self._workers[worker.messages] = worker
 
     def _run_in_workers(self, tasks: Iterator[TaskT], progress: Callable[[int], object]) -> Iterator[ResultT]:

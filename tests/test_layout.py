@@ -22,13 +22,13 @@ LEVELS = (
         "paths resumable_array shell side_files stopping structures verb_list",
     },
     {
-        "vgg_keras.data": "builders class_folders datasets imagenet input_pipeline labels manifest photo_files "
-        "rgb_statistics shards transforms"
+        "vgg_keras.data": "builders class_folders datasets decoding_check decoding_memory imagenet input_pipeline "
+        "jpeg_segments labels manifest odd_formats photo_decoding photo_files rgb_statistics shards transforms"
     },
     {
         "data_prep": "__main__ archives builder flowers folder_checks image_folder image_preparation imagenet parts "
-        "pieces plan records sources space summary synthetic_flowers tfrecords unfinished verify "
-        "workers",
+        "pieces plan records sources space stored_formats summary synthetic_flowers tfrecords "
+        "unfinished verify workers",
         "vgg_keras.models": "architectures checkpoint_files fully_convolutional layers metadata run_record saving vgg",
     },
     {

@@ -8,7 +8,7 @@ from PIL import Image
 
 from data_prep.image_preparation import Preparation, isotropic_size, prepare
 from tests.helpers.photos import decoded, encode
-from vgg_keras.data.photo_files import BadImage
+from vgg_keras.data.photo_decoding import BadImage
 
 
 def test_small_images_stay_byte_identical():

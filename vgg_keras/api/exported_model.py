@@ -1,6 +1,6 @@
 """Loads an exported SavedModel, which is shown photos in the way that was chosen when it was exported."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
@@ -35,9 +35,9 @@ class ExportedModel(TrainedModel):
         """Raises a UserError: a SavedModel holds a graph, and no Keras model."""
         raise UserError(f"{self.path} is a SavedModel, which holds no Keras model; load {self._record['source']}")
 
-    def _posteriors(self, photos: Sequence[NamedPhoto], method: str | None, test_scales: str) -> np.ndarray:
+    def _posteriors(self, photos: Iterable[NamedPhoto], method: str | None, test_scales: str) -> np.ndarray:
         self._require_same(method, test_scales)
-        return np.stack([self._signatures.posterior(photo.pixels) for photo in photos])
+        return np.stack([image_inputs.of_named(photo, self._signatures.posterior) for photo in photos])
 
     def _require_same(self, method: str | None, test_scales: str) -> None:
         exported = ",".join(map(str, self._record["test_scales"]))
@@ -66,5 +66,5 @@ class ExportedModel(TrainedModel):
             raise UserError(f"{self.path} was exported with the features of fc7 alone; load {self._record['source']}")
         self._require_same(None, scales_text(test_scales))
         photos = image_inputs.read_images(images)
-        rows = np.stack([self._signatures.features(photo.pixels) for photo in photos])
+        rows = np.stack([image_inputs.of_named(photo, self._signatures.features) for photo in photos])
         return {"fc7": rows[0] if image_inputs.is_single(images) else rows}

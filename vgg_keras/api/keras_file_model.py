@@ -1,16 +1,14 @@
 """Loads a `.keras` file, which can be shown photos in every way of the paper."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import keras
 import numpy as np
 
 from vgg_keras.api.score_map import ScoreMap
 from vgg_keras.api.trained_model import TrainedModel, scales_text
-from vgg_keras.data.photo_files import BadImage
 from vgg_keras.inference import descriptors, image_inputs
 from vgg_keras.inference.image_inputs import ImageInput, ImageInputs, NamedPhoto
 from vgg_keras.inference.loading import load_for_inference
@@ -20,7 +18,6 @@ from vgg_keras.models import fully_convolutional
 from vgg_keras.utils.errors import UserError, did_you_mean
 
 _METHODS = (DENSE, MULTI_CROP, CENTER_CROP)
-ResultT = TypeVar("ResultT")
 
 
 class KerasFileModel(TrainedModel):
@@ -55,10 +52,9 @@ class KerasFileModel(TrainedModel):
             self._predictors[protocol] = Predictor(model, protocol, map_net=map_net)
         return self._predictors[protocol]
 
-    def _posteriors(self, photos: Sequence[NamedPhoto], method: str | None, test_scales: str) -> np.ndarray:
+    def _posteriors(self, photos: Iterable[NamedPhoto], method: str | None, test_scales: str) -> np.ndarray:
         predictor = self._predictor(TestProtocol(_require_method(method or DENSE), test_scales))
-        rows = [_named(photo, predictor.posteriors) for photo in photos]
-        return np.stack(rows)
+        return np.stack([image_inputs.of_named(photo, predictor.posteriors) for photo in photos])
 
     def score_map(self, image: ImageInput, *, test_scale: int | None = None) -> ScoreMap:
         """See `TrainedModel.score_map`."""
@@ -66,33 +62,30 @@ class KerasFileModel(TrainedModel):
         protocol = TestProtocol(DENSE, scales_text(test_scale or ""))
         (side, *_) = self._model.at_scales(protocol).test_scales
         predictor = self._predictor(TestProtocol(DENSE, str(side), flip=False))
-        scores = _named(photo, predictor.score_map)
+        scores = image_inputs.of_named(photo, predictor.score_map)
         return ScoreMap(photo.pixels, scores, side, self._model.input_size, self.labels)
 
     def features(
         self, images: ImageInputs, layers: Sequence[str] = ("fc7",), *, test_scales: str | int | Sequence[int] = ""
     ) -> dict[str, np.ndarray]:
         """See `TrainedModel.features`."""
-        photos = image_inputs.read_images(images)
         protocol = TestProtocol(DENSE, scales_text(test_scales))
-        model = self._model.at_scales(protocol)
-        found = {}
-        for layer in [layers] if isinstance(layers, str) else layers:
-            key = (protocol, layer)
-            if key not in self._describers:
-                self._describers[key] = descriptors.PhotoDescriber(model, self._map_net, layer)
-            describe = self._describers[key]
-            rows = np.stack([_named(photo, describe) for photo in photos])
-            found[layer] = rows[0] if image_inputs.is_single(images) else rows
-        return found
+        describers = {
+            layer: self._describer(protocol, layer) for layer in ([layers] if isinstance(layers, str) else layers)
+        }
+        rows: dict[str, list[np.ndarray]] = {layer: [] for layer in describers}
+        for photo in image_inputs.read_images(images):
+            for layer, describe in describers.items():
+                rows[layer].append(image_inputs.of_named(photo, describe))
+        single = image_inputs.is_single(images)
+        return {layer: found[0] if single else np.stack(found) for layer, found in rows.items()}
 
-
-def _named(photo: NamedPhoto, compute: Callable[[np.ndarray], ResultT]) -> ResultT:
-    """Calls a function of a photo's pixels, and names the photo in its error."""
-    try:
-        return compute(photo.pixels)
-    except BadImage as error:
-        raise UserError(f"{photo.file or 'an image'}: {error}") from error
+    def _describer(self, protocol: TestProtocol, layer: str) -> descriptors.PhotoDescriber:
+        key = (protocol, layer)
+        if key not in self._describers:
+            model = self._model.at_scales(protocol)
+            self._describers[key] = descriptors.PhotoDescriber(model, self._map_net, layer)
+        return self._describers[key]
 
 
 def _require_method(method: str) -> str:

@@ -1,7 +1,7 @@
 """Defines what every loaded model can do, whether it is a `.keras` file or an exported SavedModel."""
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -60,11 +60,15 @@ class TrainedModel(abc.ABC):
         """
         if top < 1:
             raise UserError(f"top={top} must be at least 1")
-        photos = image_inputs.read_images(images)
-        rows = self._posteriors(photos, method, scales_text(test_scales))
-        found = [
-            Prediction(photo.file, best_labels(row, self.labels, top)) for photo, row in zip(photos, rows, strict=True)
-        ]
+        files: list[str] = []
+
+        def noted_photos() -> Iterator[NamedPhoto]:
+            for photo in image_inputs.read_images(images):
+                files.append(photo.file)
+                yield photo
+
+        rows = self._posteriors(noted_photos(), method, scales_text(test_scales))
+        found = [Prediction(file, best_labels(row, self.labels, top)) for file, row in zip(files, rows, strict=True)]
         return found[0] if image_inputs.is_single(images) else found
 
     def posteriors(
@@ -80,7 +84,7 @@ class TrainedModel(abc.ABC):
         return rows[0] if image_inputs.is_single(images) else rows
 
     @abc.abstractmethod
-    def _posteriors(self, photos: Sequence[NamedPhoto], method: str | None, test_scales: str) -> np.ndarray:
+    def _posteriors(self, photos: Iterable[NamedPhoto], method: str | None, test_scales: str) -> np.ndarray:
         """Returns (N, classes)."""
 
     @abc.abstractmethod

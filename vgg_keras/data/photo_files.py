@@ -1,14 +1,13 @@
-"""Finds photo files by name, folder or pattern, decodes them upright, and writes them with captions."""
+"""Finds photo files by name, folder or pattern, reads them, and writes them with captions."""
 
-import contextlib
 import glob
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
+from vgg_keras.data.photo_decoding import upright_rgb
 from vgg_keras.utils import paths
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
@@ -100,47 +99,3 @@ def write(picture: Image.Image, path: Path) -> None:
 
 # Suffixes, in lower case, of the files in a folder that are taken for photos.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-
-
-class BadImage(Exception):
-    """Error about an image that cannot be used; its message is the reason."""
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Converts an image of any Pillow mode to 8-bit RGB; of 16-bit grey levels it keeps the high byte."""
-    if image.mode.startswith("I;16"):  # Pillow would clip 16-bit grey levels; TensorFlow keeps the high byte
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("RGB")
-
-
-def upright_rgb(image_bytes: bytes) -> Image.Image:
-    """Decodes an image to RGB, turned upright by its EXIF orientation; takes any format that Pillow reads.
-
-    Raises:
-        BadImage: the bytes are empty, truncated or not an image, or the image has more pixels than Pillow allows.
-    """
-    with opened(image_bytes) as image:
-        return to_rgb(ImageOps.exif_transpose(image))
-
-
-@contextlib.contextmanager
-def opened(image_bytes: bytes) -> Iterator[Image.Image]:
-    """Opens and decodes an image of any format that Pillow reads, or the first frame of an animation.
-
-    Raises:
-        BadImage: the bytes are empty, truncated or not an image, or the image has more pixels than Pillow allows.
-            Errors of Pillow inside the context become a `BadImage` too.
-    """
-    if not image_bytes:
-        raise BadImage("empty file")
-    try:
-        with Image.open(io.BytesIO(image_bytes)) as image:
-            image.load()
-            yield image
-    except Image.UnidentifiedImageError:
-        raise BadImage("not an image in a format that Pillow reads") from None
-    # Pillow's decoders raise many kinds of errors for damaged files; all of them mean that the image is bad.
-    except (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, MemoryError) as error:
-        raise BadImage(str(error) or type(error).__name__) from error
-    except Image.DecompressionBombError as error:
-        raise BadImage(str(error)) from error

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from vgg_keras.data import transforms
+from vgg_keras.data.decoding_check import image_problem
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.shell import command
@@ -56,17 +56,22 @@ def shard_problems(shard: Path, num_records: int, data: Any, *, decode: bool) ->
 
 def _record_problem(serialized: tf.Tensor, data: Any, *, decode: bool) -> str:
     features = {data.image_key: tf.io.FixedLenFeature((), tf.string), data.label_key: tf.io.VarLenFeature(tf.int64)}
+    if data.name_key:
+        features[data.name_key] = tf.io.FixedLenFeature((), tf.string, "")
     try:
         example = tf.io.parse_single_example(serialized, features)
-        if decode:
-            transforms.decode(example[data.image_key])
     except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
         return f"does not decode: {reason(error)}"
+    name = example[data.name_key].numpy().decode(errors="replace") if data.name_key else ""
+    named = f" ({name})" if name else ""
+    problem = image_problem(example[data.image_key].numpy()) if decode else ""
+    if problem:
+        return problem + named
     labels = example[data.label_key].values.numpy().tolist()
     if not data.multi_label and len(labels) != 1:
-        return f"has {len(labels)} labels, should have one"
+        return f"has {len(labels)} labels, should have one{named}"
     wrong = [label for label in labels if not -1 <= label < len(data.class_names)]
-    return f"has label {wrong[0]}, of {len(data.class_names)} classes" if wrong else ""
+    return f"has label {wrong[0]}, of {len(data.class_names)} classes{named}" if wrong else ""
 
 
 def missing_shards(data: Any, split: str) -> list[Path]:

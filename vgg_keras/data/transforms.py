@@ -6,32 +6,50 @@ Sizes are (height, width) in pixels, images (H, W, 3) RGB, seeds (2,) integers. 
 
 import tensorflow as tf
 
+from vgg_keras.data import odd_formats
+
 # Krizhevsky's RGB shift uses the principal components of pixels on the 0..1 scale. The scale matters, since eigenvalues
 # are squared levels: with those of the 0..255 scale the shift would be 255 times too large.
 _LEVELS = 255.0
 
 
 def decode(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Decodes a JPEG, PNG, GIF (its first frame) or BMP.
+    """Decodes a JPEG, PNG, GIF (its first frame) or BMP to the pixels that Pillow decodes it to, or refuses it.
 
     Args:
         image_bytes: () string, the encoded image.
 
     Returns:
-        (H, W, 3) uint8 RGB; a grey channel is repeated three times, an alpha channel is dropped.
+        (H, W, 3) uint8 RGB; a grey channel is repeated three times, an alpha channel or transparency is dropped, and of
+        16 bits the high byte is kept.
 
     Raises:
-        tf.errors.InvalidArgumentError: the bytes are not such an image.
+        tf.errors.InvalidArgumentError: the bytes are not such an image, or an image of a rare kind that is not decoded.
     """
 
     def decode_jpeg() -> tf.Tensor:
-        return tf.io.decode_jpeg(image_bytes, channels=3, dct_method="INTEGER_ACCURATE")
+        with tf.control_dependencies([_jpeg_shape(image_bytes)]):
+            return tf.io.decode_jpeg(image_bytes, channels=3, dct_method="INTEGER_ACCURATE")
 
-    def decode_other() -> tf.Tensor:
-        return tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
-
-    image = tf.cond(tf.io.is_jpeg(image_bytes), decode_jpeg, decode_other)
+    image = tf.cond(tf.io.is_jpeg(image_bytes), decode_jpeg, lambda: odd_formats.decode(image_bytes))
     return tf.ensure_shape(image, (None, None, 3))
+
+
+def _jpeg_shape(image_bytes: tf.Tensor) -> tf.Tensor:
+    """Returns (height, width, channels) of a JPEG, (3,) int32, without decoding it.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the header is damaged, or the JPEG is CMYK and does not tell whether 0 is full
+            ink or none. Those of Adobe's programs tell it.
+    """
+    shape = tf.io.extract_jpeg_shape(image_bytes)
+    told = tf.cond(
+        shape[2] < 4, lambda: tf.constant(True), lambda: tf.strings.regex_full_match(image_bytes, r"\C*Adobe\C*")
+    )
+    with tf.control_dependencies(
+        [tf.debugging.Assert(told, ["a CMYK JPEG without the marker of Adobe; save it as RGB"])]
+    ):
+        return tf.identity(shape)
 
 
 def rescaled_size(size: tf.Tensor, smallest_side: tf.Tensor) -> tf.Tensor:
@@ -228,4 +246,4 @@ def encoded_size(image_bytes: tf.Tensor) -> tf.Tensor:
     def other_size() -> tf.Tensor:
         return tf.shape(decode(image_bytes))[:2]
 
-    return tf.cond(tf.io.is_jpeg(image_bytes), lambda: tf.io.extract_jpeg_shape(image_bytes)[:2], other_size)
+    return tf.cond(tf.io.is_jpeg(image_bytes), lambda: _jpeg_shape(image_bytes)[:2], other_size)

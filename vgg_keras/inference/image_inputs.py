@@ -1,20 +1,22 @@
 """Reads photos in whatever form Python code holds them: paths, encoded bytes, Pillow images, arrays."""
 
 import os
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from vgg_keras.data import photo_files
-from vgg_keras.data.photo_files import BadImage
+from vgg_keras.data import photo_decoding, photo_files
+from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.utils import paths
 from vgg_keras.utils.errors import UserError
 
 ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray"
 ImageInputs: TypeAlias = "ImageInput | Iterable[ImageInput]"
+ResultT = TypeVar("ResultT")
 
 
 class NamedPhoto(NamedTuple):
@@ -42,8 +44,10 @@ def is_single(images: ImageInputs) -> bool:
     return isinstance(images, (bytes, bytearray, memoryview, Image.Image))
 
 
-def read_images(images: ImageInputs) -> list[NamedPhoto]:
-    """Decodes images, upright and as RGB.
+def read_images(images: ImageInputs) -> Iterator[NamedPhoto]:
+    """Decodes images one after the other, upright and as RGB, so that only one of them is in memory at a time.
+
+    A photo of a folder or a glob that cannot be read is left out with a warning that names it.
 
     Args:
         images: one image or several: paths of files, folders (searched at any depth) and globs; encoded images in any
@@ -51,21 +55,43 @@ def read_images(images: ImageInputs) -> list[NamedPhoto]:
             several images, (N, H, W, 3).
 
     Raises:
-        UserError: a path yields no file, an image does not decode, or an array is not one of levels 0..255.
+        UserError: a path yields no file or no photo that can be read, an image does not decode, or an array is not one
+            of levels 0..255.
     """
     if isinstance(images, (str, os.PathLike)):
         if not os.fspath(images):
             raise UserError("the path of an image is empty")
-        return [_decode(path) for path in photo_files.find([os.fspath(images)])]
+        path = Path(images).expanduser()
+        yield from [_decode(path)] if path.is_file() else _decode_found(images)
+        return
     if is_single(images) or not isinstance(images, Iterable):
-        return [_decode(images)]  # type: ignore[arg-type]
-    found: list[NamedPhoto] = []
+        yield _decode(images)  # type: ignore[arg-type]
+        return
+    empty = True
     for image in images:
+        empty = False
         several = isinstance(image, (str, os.PathLike))
-        found += read_images(image) if several else [_decode(image)]  # type: ignore[arg-type]
-    if not found:
+        yield from read_images(image) if several else [_decode(image)]  # type: ignore[arg-type]
+    if empty:
         raise UserError("there are no images: the list is empty")
-    return found
+
+
+def _decode_found(pattern: str | os.PathLike[str]) -> Iterator[NamedPhoto]:
+    """Decodes the photos of a folder or a glob, and leaves out those that cannot be read, with a warning."""
+    paths = photo_files.find([os.fspath(pattern)])
+    photo = None
+    for photo in filter(None, map(_decode_or_warn, paths)):
+        yield photo
+    if photo is None:
+        raise UserError(f"{pattern}: none of its {len(paths)} photos can be read")
+
+
+def _decode_or_warn(path: Path) -> NamedPhoto | None:
+    try:
+        return _decode(path)
+    except UserError as error:
+        warnings.warn(f"left out {error}", stacklevel=2)
+        return None
 
 
 def _decode(image: ImageInput) -> NamedPhoto:
@@ -74,12 +100,13 @@ def _decode(image: ImageInput) -> NamedPhoto:
         if isinstance(image, (str, os.PathLike)):
             return NamedPhoto(file, photo_files.read(Path(image)))
         if isinstance(image, (bytes, bytearray, memoryview)):
-            return NamedPhoto("", np.asarray(photo_files.upright_rgb(bytes(image))))
+            return NamedPhoto("", np.asarray(photo_decoding.upright_rgb(bytes(image))))
         if isinstance(image, Image.Image):
             if 0 in image.size:
                 raise BadImage(f"is empty: {image.width}x{image.height} pixels")
-            return NamedPhoto("", np.asarray(photo_files.to_rgb(ImageOps.exif_transpose(image))))
-    except (BadImage, OSError, ValueError) as error:  # ValueError: a Pillow image that was closed
+            with photo_decoding.pillow_errors():  # such as that of an image that was closed
+                return NamedPhoto("", np.asarray(photo_decoding.to_upright_rgb(image)))
+    except (BadImage, OSError) as error:
         raise UserError(f"{file or 'an image'}: {error}") from error
     if isinstance(image, np.ndarray):
         return NamedPhoto("", _levels(image))
@@ -112,7 +139,19 @@ def single(images: ImageInputs) -> NamedPhoto:
     Raises:
         UserError: there are several, or the image cannot be read.
     """
-    found: Sequence[NamedPhoto] = read_images(images)
+    found = list(read_images(images))
     if len(found) != 1:
         raise UserError(f"give one image; received {len(found)}")
     return found[0]
+
+
+def of_named(photo: NamedPhoto, compute: Callable[[np.ndarray], ResultT]) -> ResultT:
+    """Calls a function of a photo's pixels, and names the photo in its error.
+
+    Raises:
+        UserError: the function raised a `BadImage`.
+    """
+    try:
+        return compute(photo.pixels)
+    except BadImage as error:
+        raise UserError(f"{photo.file or 'an image'}: {error}") from error

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from vgg_keras.data import transforms
 from vgg_keras.data.manifest import SplitManifest
-from vgg_keras.data.photo_files import BadImage
+from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.data.shards import broken_records
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, MULTI_CROP
 from vgg_keras.utils.errors import UserError

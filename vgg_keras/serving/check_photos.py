@@ -4,7 +4,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from vgg_keras.data import transforms
+from vgg_keras.data import photo_decoding, transforms
+from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.models.run_record import SAMPLES
 from vgg_keras.serving import image_headers
 from vgg_keras.utils.errors import UserError, reason
@@ -39,13 +40,15 @@ def read_servable_photo(path: Path) -> bytes:
     """Reads an encoded photo, and checks that a server would accept it.
 
     Raises:
-        UserError: the photo is no JPEG, PNG, GIF or BMP, or does not decode.
+        UserError: the photo is no JPEG, PNG, GIF or BMP, has more pixels than Pillow allows, or does not decode.
     """
     photo = path.read_bytes()
     try:
         if int(image_headers.declared_pixels(photo, 0)) == 0:
             raise UserError(f"{path} does not decode: it is no JPEG, PNG, GIF or BMP, which is what a server takes")
-        transforms.decode(photo)
-    except tf.errors.InvalidArgumentError as error:
+        # Pillow first, since it refuses an image of too many pixels before memory is taken.
+        with photo_decoding.opened(photo):
+            transforms.decode(photo)
+    except (BadImage, tf.errors.InvalidArgumentError) as error:
         raise UserError(f"{path} does not decode: {reason(error)}") from error
     return photo

@@ -9,6 +9,7 @@ from PIL import Image
 
 from vgg_keras.data import transforms
 from vgg_keras.data.labels import LABEL_NAMES
+from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.serving import exporter
 from vgg_keras.serving.servable import CLASSIFY, DENSE_MAP, FEATURES
 from vgg_keras.utils.errors import UserError, reason
@@ -48,7 +49,7 @@ class ExportedSignatures:
         """Classifies a photo: (H, W, 3) uint8 -> (classes,) float32.
 
         Raises:
-            UserError: the model refuses the photo, for example since it has too many pixels.
+            BadImage: the model refuses the photo, for example since it has too many pixels.
         """
         return self._call_encoded(CLASSIFY, photo, "posterior")
 
@@ -56,7 +57,7 @@ class ExportedSignatures:
         """Describes a photo by the penultimate layer: (H, W, 3) uint8 -> (D,) float32, of length 1.
 
         Raises:
-            UserError: the model refuses the photo.
+            BadImage: the model refuses the photo.
         """
         return self._call_encoded(FEATURES, photo, "features")
 
@@ -76,5 +77,5 @@ class ExportedSignatures:
         try:
             answer = self._loaded.signatures[signature](image_bytes=tf.constant([encoded.getvalue()]))
         except tf.errors.InvalidArgumentError as error:
-            raise UserError(f"the exported model refuses a photo: {reason(error)}") from error
+            raise BadImage(f"the exported model refuses it: {reason(error)}") from error
         return answer[output][0].numpy()

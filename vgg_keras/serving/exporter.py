@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from vgg_keras.data import transforms
 from vgg_keras.data.labels import CLASS_INDICES, LABEL_NAMES, label_files, label_lines
+from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictor import Predictor
 from vgg_keras.inference.protocol import AVERAGES, METHODS, TestProtocol
@@ -179,12 +180,15 @@ def source_posteriors(predictor: Predictor, photos: Sequence[bytes]) -> np.ndarr
     """Computes the source model's posteriors of encoded photos; (N, classes) float64.
 
     Raises:
-        BadImage: a photo is so long and thin that, rescaled, it would not fit into memory.
+        UserError: a photo is so long and thin that, rescaled, it would not fit into memory.
     """
     with console.progress_bar("trained model", len(photos), " photos", leave=False) as bar:
         rows = []
-        for photo in photos:
-            rows.append(predictor.posteriors(transforms.decode(photo).numpy()))
+        for number, photo in enumerate(photos, start=1):
+            try:
+                rows.append(predictor.posteriors(transforms.decode(photo).numpy()))
+            except BadImage as error:
+                raise UserError(f"photo {number} of the {len(photos)} to check the export on {error}") from error
             bar.update()
     return np.stack(rows)
 

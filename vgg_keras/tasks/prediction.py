@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vgg_keras.data import photo_files
-from vgg_keras.data.photo_files import BadImage
+from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.evaluation import figures
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictions import Label, Prediction, best_labels

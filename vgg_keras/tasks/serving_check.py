@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg_keras.data import photo_files
+from vgg_keras.data import photo_files, transforms
+from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictor import Predictor
 from vgg_keras.inference.protocol import TestProtocol
@@ -24,6 +25,9 @@ from vgg_keras.utils.errors import UserError
 
 _COLUMNS = ("check", "requests", "photos", "p50 ms", "p99 ms", "photos/s", "same top-1", "largest diff.", "")
 
+# Number of photos that an error names.
+_MOST_NAMED = 3
+
 
 def photos_to_send(options: ServeCheckOptions, record: dict, requests: Sequence[WarmUpRequest]) -> Photos:
     """Reads the photos that are sent, and the posteriors that the source model computes for them.
@@ -34,7 +38,7 @@ def photos_to_send(options: ServeCheckOptions, record: dict, requests: Sequence[
         requests: requests of the warm-up file, whose photos are sent if --photos is not given.
 
     Raises:
-        UserError: a photo cannot be read, the source model is missing, or the model was exported from another file.
+        UserError: no photo can be used, the source model is missing, or the model was exported from another file.
     """
     if not options.photos:
         known = [one for one in requests if one.signature == CLASSIFY and len(one.inputs["image_bytes"]) == 1]
@@ -48,8 +52,33 @@ def photos_to_send(options: ServeCheckOptions, record: dict, requests: Sequence[
     predictor = Predictor(load_for_inference(Path(source), protocol), protocol)
     if not options.source and predictor.model.sha256 != record["source_sha256"]:
         raise UserError(f"{source} is not the file that {options.model} was exported from; name that with --source")
-    sent = [read_servable_photo(path) for path in photo_files.find(options.photos)]
-    return Photos(sent, exporter.source_posteriors(predictor, sent))
+    return usable_photos(predictor, photo_files.find(options.photos))
+
+
+def usable_photos(predictor: Predictor, paths: Sequence[Path]) -> Photos:
+    """Reads photos, and computes their posteriors; reports those that cannot be used, and goes on with the rest.
+
+    Raises:
+        UserError: none can be used.
+    """
+    usable: list[tuple[bytes, np.ndarray]] = []
+    problems = []
+    with console.progress_bar("trained model", len(paths), " photos", leave=False) as bar:
+        for path in paths:
+            try:
+                photo = read_servable_photo(path)
+                usable.append((photo, predictor.posteriors(transforms.decode(photo).numpy())))
+            except UserError as error:
+                problems.append(str(error))
+            except (BadImage, OSError) as error:
+                problems.append(f"{path}: {error}")
+            bar.update()
+    if not usable:
+        raise UserError(f"none of the {len(paths)} photos can be sent: {'; '.join(problems[:_MOST_NAMED])}")
+    for problem in problems:
+        console.warn(f"left out: {problem}")
+    sent, expected = zip(*usable, strict=True)
+    return Photos(sent, np.stack(expected))
 
 
 def show(title: str, outcomes: Sequence[Outcome]) -> None:

@@ -9,6 +9,8 @@ from vgg_keras.utils.escaping import visible
 
 # What NumPy says, without a code, where the disk takes only a part of an array.
 _CUT_BY_NUMPY = re.compile(r"^\d+ requested and \d+ written$")
+# As TensorFlow words it inside a graph, and eagerly.
+_ASSERTION = re.compile(r"assertion failed: \[(.*)\]|Summarized data: b['\"](.*)['\"]")
 
 
 class UserError(Exception):
@@ -22,7 +24,12 @@ class UserError(Exception):
 
 
 def reason(error: Exception) -> str:
-    """Returns the first line of a library's error message, without TensorFlow's names of graph nodes and ops."""
+    """Returns what a library's error message tells a user: of a failed TensorFlow assertion, the text of the assertion.
+
+    Of other messages it is the first line, without TensorFlow's names of graph nodes and ops.
+    """
+    if asserted := _ASSERTION.search(str(error)):
+        return asserted[1] or asserted[2]
     first_line = (str(error).splitlines() or [type(error).__name__])[0]
     return re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\].*", "", first_line)
 
