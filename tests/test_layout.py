@@ -17,9 +17,9 @@ from vgg_keras.utils import verb_list
 LEVELS = (
     {"vgg_keras.version": ()},
     {
-        "vgg_keras.utils": "arithmetic array_files cli console devices display errors escaping files flagfiles "
-        "hardware help_text keras_backend keras_compat locks metrics optional_imports options "
-        "paths resumable_array shell side_files stopping structures verb_list",
+        "vgg_keras.utils": "arithmetic array_files cli console devices display errors escaping file_bounds files "
+        "flagfiles hardware help_text keras_backend keras_compat locks metrics optional_imports "
+        "options paths resumable_array shell side_files stopping structures verb_list",
     },
     {
         "vgg_keras.data": "builders class_folders datasets decoding_check decoding_memory imagenet input_pipeline "
@@ -29,12 +29,14 @@ LEVELS = (
         "data_prep": "__main__ archives builder flowers folder_checks image_folder image_preparation imagenet parts "
         "pieces plan records sources space stored_formats summary synthetic_flowers tfrecords "
         "unfinished verify workers",
-        "vgg_keras.models": "architectures checkpoint_files fully_convolutional layers metadata run_record saving vgg",
+        "vgg_keras.models": "architectures checkpoint_files fully_convolutional input_map layers metadata "
+        "plain_chain probe run_record saving vgg",
     },
     {
         "vgg_keras.training": "checkpoints config curves event_log feature_cache freezing inputs keras_metrics "
         "optimizers pictures run_dir run_log schedules train_step trainer",
-        "vgg_keras.weights": "formats keras_hdf5 torch_pickle transfer",
+        "vgg_keras.weights": "assembly formats inert_pickle keras_hdf5 keras_models safetensors torch_pickle "
+        "torchvision transfer",
         "vgg_keras.inference": "batch_predict descriptors image_inputs loading posteriors predictions predictor "
         "protocol score_maps views",
         "vgg_keras.layers": (),

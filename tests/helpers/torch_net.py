@@ -76,17 +76,18 @@ def torch_forward(net, state, batch_norm, rgb):
 
 
 class Tensor:
-    """An array that pickles as a tensor of PyTorch does."""
+    """An array that pickles as a tensor of PyTorch does; `view` tells another offset, size and stride than its own."""
 
-    def __init__(self, array):
+    def __init__(self, array, view=None):
         self.array = array
+        strides = tuple(step // array.itemsize for step in array.strides)
+        self.view = view or (0, array.shape, strides)
 
     def __reduce__(self):
         torch = sys.modules["torch"]
         name = {"float32": "FloatStorage", "int64": "LongStorage"}[self.array.dtype.name]
         storage = torch.Storage(getattr(torch, name), self.array)
-        strides = tuple(step // self.array.itemsize for step in self.array.strides)
-        arguments = (storage, 0, self.array.shape, strides, False, collections.OrderedDict())
+        arguments = (storage, *self.view, False, collections.OrderedDict())
         return sys.modules["torch._utils"]._rebuild_tensor_v2, arguments
 
 
@@ -121,8 +122,15 @@ def stub_torch():
                 sys.modules[name] = module
 
 
-def torch_save(content, path, legacy=False):
-    """Writes a state dict as torch.save does: as a zip, or in the legacy format before PyTorch 1.6."""
+def torch_save(content, path, legacy=False, checkpoint=lambda state: state):
+    """Writes a state dict as torch.save does: as a zip, or in the legacy format before PyTorch 1.6.
+
+    Args:
+        content: {name: array or Tensor}.
+        path: the file.
+        legacy: whether to write the format before PyTorch 1.6.
+        checkpoint: function that returns what is written, given the state dict.
+    """
     arrays = {}
     with stub_torch() as torch:
 
@@ -139,7 +147,8 @@ def torch_save(content, path, legacy=False):
             Pickler(stream, protocol=2).dump(item)
             return stream.getvalue()
 
-        tensors = collections.OrderedDict((name, Tensor(array)) for name, array in content.items())
+        made = ((name, one if isinstance(one, Tensor) else Tensor(one)) for name, one in content.items())
+        tensors = checkpoint(collections.OrderedDict(made))
         if legacy:
             head = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}, tensors]
             parts = [pickled(item) for item in head] + [pickled(list(arrays))]

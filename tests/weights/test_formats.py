@@ -107,9 +107,10 @@ def test_models_of_something_else(tmp_path):
     layers = keras.layers
     inputs = [keras.Input((8,)), keras.Input((8,))]
     keras.Model(inputs, layers.Dense(5)(layers.Concatenate()(inputs))).save(tmp_path / "two.keras")
-    source = formats.read_weights(str(tmp_path / "two.keras"), "A")
-    with pytest.raises(UserError, match=r"no layer of \w+ fits vgg_a: width, input size or names differ"):
-        transfer.transfer_weights(source, build("A", 5, width_multiplier=1 / 16))
+    with pytest.raises(
+        UserError, match=r"^two\.keras takes \[\(None, 8\), \(None, 8\)\], where the nets here take RGB"
+    ):
+        formats.read_weights(str(tmp_path / "two.keras"), "A")
     keras.Sequential([layers.Dense(5)]).save(tmp_path / "unbuilt.keras")
     with pytest.raises(UserError, match=r"unbuilt\.keras holds a model that was saved before it was built"):
         formats.read_weights(str(tmp_path / "unbuilt.keras"), "A")

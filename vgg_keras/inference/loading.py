@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
-from vgg_keras.inference.protocol import DENSE, TestProtocol, TrainedNet
-from vgg_keras.models import fully_convolutional, metadata, run_record, saving, vgg
+from vgg_keras.inference.posteriors import average_score_map
+from vgg_keras.inference.protocol import DENSE, SCORES, TestProtocol, TrainedNet
+from vgg_keras.models import fully_convolutional, metadata, plain_chain, probe, run_record, saving, vgg
 from vgg_keras.models.metadata import ModelMetadata
-from vgg_keras.utils import files, shell
+from vgg_keras.utils import console, files, shell
 from vgg_keras.utils.errors import UserError
 
 
@@ -72,22 +74,34 @@ class EvaluatedModel:
         }
 
 
-def load_for_inference(path: Path, protocol: TestProtocol, class_names: Sequence[str] | None = None) -> EvaluatedModel:
+def load_for_inference(
+    path: Path, protocol: TestProtocol, class_names: Sequence[str] | None = None, *, posteriors: bool = True
+) -> EvaluatedModel:
     """Loads a model and checks that it can be tested as asked; call in the strategy's scope.
 
     Args:
         path: a `.keras` file or a run's folder, whose best model is loaded.
         protocol: the way in which the model is to be tested.
         class_names: class names of the data set in the order of their indices; None skips the comparison.
+        posteriors: whether the model's outputs are used, which then have to be posteriors.
 
     Raises:
-        UserError: the model is missing, has other classes, or cannot be tested in this way.
+        UserError: the model is missing, has other classes, takes other input than RGB 0..255, gives no posteriors, or
+            cannot be tested in this way.
     """
     path = run_record.find_model_file(path)
-    net = saving.load_model(path)
+    net = saved = saving.load_model(path)
     _check_shapes(path, net)
+    probed = probe.run(net, str(path))
+    _check_input(path, net, probed)
+    if not plain_chain.is_plain(net):
+        net = plain_chain.rebuild(net, probed) or net
     if DENSE in protocol.base_methods():
         fully_convolutional.require_convertible(net)
+    if posteriors:
+        net = _with_posteriors(path, net, probed)
+        if DENSE in protocol.base_methods() and not vgg.subtracts_mean_first(saved):
+            _check_map(path, net, probed)
     num_classes, input_size = net.output_shape[-1], net.input_shape[1]
     described = metadata.read(path, num_classes)
     if class_names is not None:
@@ -111,13 +125,58 @@ def _check_shapes(path: Path, net: keras.Model) -> None:
     shape = net.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[1] is None or shape[1] != shape[2] or shape[3] != 3:
         raise UserError(f"{path} takes {shape}; what is tested takes (batch, S, S, 3), S a number: square RGB crops")
-    if vgg.is_keras_applications_vgg(net):
-        raise UserError(
-            f"{path} is of keras.applications and takes blue first, the mean subtracted; make a net of it that takes "
-            f"RGB 0..255: {shell.command('vgg_keras.pretrained', source=path, output='NET.keras')}"
-        )
     if len(net.outputs) != 1 or len(net.output_shape) != 2:
         raise UserError(f"{path} gives {net.output_shape}; what is tested gives (batch, classes)")
+
+
+def _check_input(path: Path, net: keras.Model, probed: probe.Probe) -> None:
+    """Refuses a model that takes preprocessed images; warns of one that may.
+
+    Raises:
+        UserError: the model is of keras.applications, and its preprocessing is not inside.
+    """
+    if vgg.is_keras_applications_vgg(net, probed):
+        raise UserError(
+            f"{path} is of keras.applications and takes blue first, the mean subtracted; put "
+            "keras.applications.vgg16.preprocess_input into the model, or make a net of its convolutions that takes "
+            f"RGB 0..255: {shell.command('vgg_keras.pretrained', source=path, output='NET.keras')}"
+        )
+    seen = probed.input_map
+    if seen is not None and seen.is_identity() and not vgg.subtracts_mean_first(net):
+        console.warn(
+            f"{path} neither scales its input nor subtracts a mean: it is shown RGB 0..255. If it was trained on other "
+            "input, such as 0..1, put that into the model (keras.layers.Rescaling)"
+        )
+
+
+def _check_map(path: Path, net: keras.Model, probed: probe.Probe) -> None:
+    """Checks that the class-score map of a crop is the crop's scores, for a model that others made.
+
+    Raises:
+        UserError: the posteriors of the map differ from those of the model.
+    """
+    scores = fully_convolutional.convert(net)(probed.images, training=False)
+    by_map = average_score_map(scores, SCORES).numpy()
+    if np.abs(by_map - np.asarray(net(probed.images, training=False))).max() > probe.SLACK:
+        raise UserError(
+            f"{path} computes its posteriors in another way than by a softmax of its last dense layer, so that it "
+            "cannot be tested densely; give --method=multi_crop"
+        )
+
+
+def _with_posteriors(path: Path, net: keras.Model, probed: probe.Probe) -> keras.Model:
+    """Returns a model that gives posteriors: the model itself, or with a softmax if it is known to end in logits.
+
+    Raises:
+        UserError: the model gives something else, or its outputs are not finite.
+    """
+    why = probe.why_no_posteriors(probed.outputs)
+    if why is None:
+        return net
+    if np.isfinite(probed.outputs).all() and saving.takes_logits(path):
+        console.warn(f"{path} ends in scores, as the loss that it was compiled with expects: a softmax is appended")
+        return keras.Model(net.inputs, keras.layers.Softmax(dtype="float32")(net.outputs[0]), name=net.name)
+    raise UserError(f"{path} {why}")
 
 
 def _check_classes(path: Path, num_classes: int, known: Sequence[str], class_names: Sequence[str]) -> None:

@@ -48,12 +48,18 @@ def convert(model: keras.Model, dtype: str = "float32") -> keras.Model:
             # Flatten orders its outputs by row, column and channel, as a kernel does: a reshape is enough.
             convolution.set_weights([np.reshape(kernel, convolution.get_weights()[0].shape), bias])
             flattened = None
-        elif not isinstance(layer, (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Softmax)):
+        elif not isinstance(layer, (keras.layers.InputLayer, keras.layers.Dropout)) and not _is_softmax(layer):
             layer_dtype = "float32" if isinstance(layer, _FLOAT32_LAYERS) else dtype
             copy = type(layer).from_config({**layer.get_config(), "dtype": layer_dtype})
             outputs = copy(outputs)
             copy.set_weights(layer.get_weights())
     return keras.Model(inputs, outputs, name=f"{model.name}_fully_convolutional")
+
+
+def _is_softmax(layer: keras.layers.Layer) -> bool:
+    if isinstance(layer, keras.layers.Activation):
+        return layer.activation is keras.activations.softmax
+    return isinstance(layer, keras.layers.Softmax)
 
 
 def why_not_convertible(model: keras.Model) -> str | None:

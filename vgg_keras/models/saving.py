@@ -8,9 +8,14 @@ import tensorflow as tf
 # The import of layers registers the classes defined there with Keras, so that files that name them load.
 from vgg_keras.models import checkpoint_files, layers  # noqa: F401
 from vgg_keras.models.metadata import ModelMetadata, embed
-from vgg_keras.utils import keras_compat, shell
+from vgg_keras.utils import file_bounds, keras_compat, shell
 from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.files import write_atomically
+
+# Member of a `.keras` file with the weights, in HDF5.
+WEIGHTS_MEMBER = "model.weights.h5"
+# Losses that apply a softmax to logits.
+_SOFTMAX_LOSSES = ("SparseCategoricalCrossentropy", "CategoricalCrossentropy", "CategoricalFocalCrossentropy")
 
 
 def restore_model(folder: Path, model: keras.Model) -> None:
@@ -68,6 +73,28 @@ def require_model_file(path: Path) -> None:
         )
 
 
+def _require_bounded(path: Path) -> None:
+    """Checks, before Keras reads a `.keras` file, that its weights are whole and take no more memory than they should.
+
+    Raises:
+        ValueError: what the file declares is out of proportion to its size, or lies outside it.
+        KeyError, OSError, zipfile.BadZipFile: the file is damaged, or not a `.keras` file.
+    """
+    with file_bounds.open_zip(path) as archive, file_bounds.hdf5_in_zip(archive, WEIGHTS_MEMBER) as weights:
+        file_bounds.require_bounded_hdf5(weights, path.stat().st_size)
+
+
+def takes_logits(path: Path) -> bool:
+    """Returns whether the loss that a `.keras` file was compiled with takes logits, so that the model ends in them."""
+    with file_bounds.open_zip(path) as archive:
+        config = file_bounds.parse_json(archive.read("config.json"))
+    compiled = config.get("compile_config") if isinstance(config, dict) else None
+    loss = compiled.get("loss") if isinstance(compiled, dict) else None
+    if not isinstance(loss, dict) or loss.get("class_name") not in _SOFTMAX_LOSSES:
+        return False
+    return isinstance(loss.get("config"), dict) and loss["config"].get("from_logits") is True
+
+
 @keras_compat.own_settings()
 def load_model(path: Path) -> keras.Model:
     """Loads a model from a `.keras` file of either Keras generation, uncompiled.
@@ -77,6 +104,7 @@ def load_model(path: Path) -> keras.Model:
     """
     require_model_file(path)
     try:
+        _require_bounded(path)
         keras_compat.register_addons_of(path)
         if keras_compat.is_foreign(path):
             return keras_compat.load_foreign(path)

@@ -17,6 +17,7 @@ from vgg_keras.models.architectures import (
     find_net,
 )
 from vgg_keras.models.layers import LocalResponseNormalization
+from vgg_keras.models.probe import Probe
 from vgg_keras.utils import keras_compat
 
 
@@ -186,14 +187,27 @@ def layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
     return {layer.name: layer for layer in model.layers if layer.weights}
 
 
-def is_keras_applications_vgg(model: keras.Model) -> bool:
-    """Returns whether a model is keras.applications' VGG16 or VGG19, or built from its layers.
+def subtracts_mean_first(model: keras.Model) -> bool:
+    """Returns whether a model begins as those of `build` do: with the layer `mean_rgb`, which takes RGB 0..255."""
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    return bool(layers) and layers[0].name == "mean_rgb" and isinstance(layers[0], keras.layers.Rescaling)
 
-    Such a model begins with a convolution: it takes (B, S, S, 3) with the channels blue, green, red and the mean
-    subtracted, which its users do with `preprocess_input`.
+
+def is_keras_applications_vgg(model: keras.Model, probed: Probe) -> bool:
+    """Returns whether a model is keras.applications' VGG16 or VGG19, or built from its layers, without preprocessing.
+
+    Such a model takes (B, S, S, 3) with the channels blue, green, red and the mean subtracted, which its users do with
+    `preprocess_input`. That its convolutions see the pixels as they are is measured; what its users do to them before
+    no graph tells, so the name of the first convolution has to.
+
+    Args:
+        model: the model.
+        probed: what it did to images.
     """
-    first = next((layer.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)), None)
-    return first == "block1_conv1"
+    first = probed.first_convolution
+    if first is None or subtracts_mean_first(model) or not (probed.input_map and probed.input_map.is_identity()):
+        return False
+    return any(step.layer.name == "block1_conv1" for step in probed.steps[first : first + 2])
 
 
 def subtracted_mean_rgb(model: keras.Model) -> tuple[float, ...]:

@@ -154,7 +154,7 @@ def write_features(options: FeaturesOptions) -> None:
     data = datasets.open_data(options.data_dir, options.dataset, multi_label=True)
     strategy, _ = devices.make_strategy(options.strategy, one_process=True)
     with strategy.scope():
-        models = [load_for_inference(path, options.protocol()) for path in options.model_paths()]
+        models = [load_for_inference(path, options.protocol(), posteriors=False) for path in options.model_paths()]
     manifests = {
         split: SplitManifest.read(data, split, options.max_images)
         for split in (options.train_split, options.validation_split)
