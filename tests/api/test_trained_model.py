@@ -11,6 +11,7 @@ import vgg_keras as vgg
 from tests.helpers import numpy_net
 from tests.helpers.descriptors import expected_descriptors
 from tests.helpers.evaluation_data import CLASSES, MEAN_RGB, expected_posteriors, photo, save_net
+from vgg_keras.inference import image_inputs
 from vgg_keras.inference.protocol import TestProtocol
 from vgg_keras.serving import exporter
 from vgg_keras.serving.exporter import ExportConfig
@@ -172,3 +173,42 @@ def test_what_cannot_be_loaded_or_asked(place, model):
     ):
         with pytest.raises(vgg.UserError, match=message):
             model.classify(PHOTOS[0], **arguments)
+
+
+def test_a_photo_of_a_folder_that_cannot_be_read_is_left_out_with_a_warning(place, model, tmp_path):
+    for index, encoded in enumerate([PHOTOS[0], PHOTOS[1][:-300], PHOTOS[1]]):
+        (tmp_path / f"{index}.jpg").write_bytes(encoded)
+    for images in (tmp_path, str(tmp_path / "*.jpg"), [tmp_path]):
+        with pytest.warns(UserWarning, match=r"left out .*1\.jpg: image file is truncated"):
+            found = model.classify(images, method="center_crop")
+        assert [Path(one.file).name for one in found] == ["0.jpg", "2.jpg"]
+    # A photo that is named is an error, since there is no answer for it.
+    for images in (tmp_path / "1.jpg", [tmp_path / "0.jpg", tmp_path / "1.jpg"], [PHOTOS[0], PHOTOS[1][:-300]]):
+        with pytest.raises(vgg.UserError, match=r"(1\.jpg|an image): image file is truncated"):
+            model.classify(images, method="center_crop")
+    for name in ("0.jpg", "2.jpg"):
+        (tmp_path / name).unlink()
+    with (
+        pytest.warns(UserWarning, match="left out"),
+        pytest.raises(vgg.UserError, match="none of its 1 photos can be read"),
+    ):
+        model.posteriors(tmp_path)
+
+
+def test_one_photo_at_a_time_is_in_memory(monkeypatch):
+    read = []
+    decode = image_inputs.photo_decoding.upright_rgb
+    monkeypatch.setattr(image_inputs.photo_decoding, "upright_rgb", lambda content: read.append(1) or decode(content))
+    photos = image_inputs.read_images(PHOTOS)
+    assert not read
+    next(photos)
+    assert len(read) == 1
+    assert len(list(photos)) == 1
+
+
+def test_a_photo_that_an_exported_model_refuses_is_named(place, tmp_path):
+    Image.new("RGB", (2000, 2)).save(tmp_path / "line.png")
+    exported = vgg.load(place / "exported")
+    for call in (exported.classify, exported.features):
+        with pytest.raises(vgg.UserError, match=r"line\.png: the exported model refuses it: .*too long and thin"):
+            call(tmp_path / "line.png")

@@ -1,13 +1,19 @@
 """Tests that `data_prep.verify` finds damage in the files of a data set."""
 
+import functools
+import re
 import shutil
 
 import pytest
 
 from data_prep import verify
 from data_prep.verify import VerifyOptions
+from tests.helpers import odd_images
 from tests.helpers.verbs import call_verb
+from vgg_keras.data import decoding_check, transforms
 from vgg_keras.utils.errors import UserError
+
+decode = transforms.decode
 
 
 @pytest.fixture
@@ -79,3 +85,33 @@ def test_an_image_that_does_not_decode(data, capsys):
         for record in records:
             writer.write(record)
     assert "record 3 does not decode" in problems(data, capsys)
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        ("PNG palette 8", ""),
+        ("BMP 8", "is decoded wrongly: its colours differ by "),
+        ("GIF with a small frame", "is decoded wrongly: 4x4 pixels, and Pillow decodes 13x9"),
+        ("BMP 4", "does not decode: "),
+    ],
+)
+def test_an_image_that_tensorflow_reads_otherwise_than_pillow(kind, problem, monkeypatch):
+    import tensorflow as tf
+
+    plain = functools.partial(tf.io.decode_image, channels=3, expand_animations=False)
+    monkeypatch.setattr(transforms, "decode", plain)
+    (image,) = (image for image in odd_images.ALL if image.kind == kind)
+    found = decoding_check.image_problem(image.content)
+    assert found.startswith(problem)
+    assert bool(found) == bool(problem)
+
+
+def test_the_photo_of_a_record_that_is_decoded_wrongly_is_named(data, capsys, monkeypatch):
+    monkeypatch.setattr(transforms, "decode", lambda content: 255 - decode(content))
+    message = (
+        r"record 0 is decoded wrongly: its colours differ by [0-9.]+ of 255 levels on average from Pillow's \(\S+\)"
+    )
+    with pytest.raises(UserError, match="95 problems in 95 records"):
+        run(data)
+    assert re.search(message, capsys.readouterr().err)

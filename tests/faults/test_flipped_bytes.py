@@ -107,7 +107,7 @@ KINDS = (
     Kind("run/*.cfg", _train, mended=True),
     Kind("run/*.txt", _train, mended=True),
     Kind("run/best.keras", _evaluate_anew),
-    Kind("evaluation/evaluation.json", _evaluate, checked=False),
+    Kind("evaluation/evaluation.json", _evaluate),
     Kind("evaluation/posteriors.npz", _fuse),
     Kind("models/1/saved_model.pb", _serve),
     Kind("models/1/variables/*", _serve),

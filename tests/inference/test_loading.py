@@ -1,4 +1,4 @@
-"""Tests which models of others are tested, and that what they are given and what they give is what they were made for."""
+"""Tests which models of others are tested, and that they are given, and give, what they were made for."""
 
 import keras
 import numpy as np

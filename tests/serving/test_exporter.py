@@ -168,3 +168,12 @@ def test_photos_to_check_on(run):
     (run / "samples" / "broken.jpg").write_bytes(b"text")
     with pytest.raises(UserError, match=r"broken\.jpg does not decode"):
         check_photos.read_check_photos(run / "x.keras", "")
+
+
+def test_a_photo_too_long_for_memory_ends_the_export_with_one_line(run, tmp_path):
+    Image.new("RGB", (2000, 2)).save(run / "samples" / "9.png")
+    photos = check_photos.read_check_photos(run / "best.keras", "")
+    message = r"photo 4 of the 4 to check the export on is too long and thin \(2000x2\)"
+    with pytest.raises(UserError, match=message):
+        exporter.export(run / "best.keras", tmp_path / "models", photos)
+    assert not (tmp_path / "models" / "1").exists()

@@ -109,12 +109,19 @@ def test_the_maps_are_of_the_two_best_labels_at_the_scales_of_the_labels(place, 
 def test_unreadable_photos_are_reported_and_the_rest_goes_on(place, capsys):
     (place / "photos" / "broken.jpg").write_bytes(photo(1, SIZE)[:300])
     (place / "photos" / "empty.png").touch()
-    with pytest.raises(UserError, match=r"2 of 7 photos cannot be used \(listed above\)"):
+    # Pillow raises a NotImplementedError.
+    encoded = io.BytesIO()
+    Image.new("RGBA", (8, 8)).save(encoded, format="DDS")
+    dds = bytearray(encoded.getvalue())
+    dds[80:84] = bytes(4)  # the flags of the format of its pixels
+    (place / "photos" / "damaged.png").write_bytes(dds)
+    with pytest.raises(UserError, match=r"3 of 8 photos cannot be used \(listed above\)"):
         run(place, f"--json={place / 'all.json'}", place / "photos")
     assert len(read(place / "all.json")) == 5
     errors = capsys.readouterr().err
     assert "empty.png: empty file" in errors
     assert "broken.jpg: " in errors
+    assert "damaged.png: damaged (NotImplementedError: " in errors
 
 
 def test_a_photo_too_long_for_memory_is_reported_and_the_rest_goes_on(place, capsys):

@@ -112,3 +112,17 @@ def test_damaged_evaluations_are_named_and_the_others_shown(tmp_path, capsys):
     }
     assert any('results[0].top1_error is "30", should be a number from 0 to 100; remove' in line for line in warnings)
     assert "| A | 256 | 256 | dense | 30.0 | 10.0 | 29.6 | 10.4 |" in (tmp_path / "tables.md").read_text()
+
+
+def test_names_are_no_markup(tmp_path, capsys):
+    write_record(
+        tmp_path / "a",
+        [result(["A"], ["256"], [[256]], "dense", 30.0, 10.0)],
+        data_set="<b>[x](y)\x1b[31m",
+        num_images=9,
+    )
+    run(tmp_path)
+    text = (tmp_path / "tables.md").read_text(encoding="utf-8")
+    assert "\n## &lt;b>[x\\](y)\\\\x1b[31m, validation: 9 images\n" in text
+    assert "these are 9 images of &lt;b>[x\\](y)\\\\x1b[31m, split" in text
+    assert "single test scale (<b>[x](y)\\x1b[31m, validation: 9 images)" in capsys.readouterr().out

@@ -18,6 +18,7 @@ from vgg_keras.serving.checks import Checks, Outcome, Photos, run_all
 from vgg_keras.serving.client import Client, RequestRefused, connect, local_server
 from vgg_keras.tasks import serving_check
 from vgg_keras.tasks.options import ServeCheckOptions
+from vgg_keras.utils import console
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import parse
 
@@ -213,3 +214,23 @@ def test_photos_are_compared_with_the_model_that_was_exported(place, tmp_path):
     flags = parse([f"--model={place}", f"--photos={tmp_path / 'a.webp'}"], ServeCheckOptions)
     with pytest.raises(UserError, match=r"a\.webp does not decode: it is no JPEG, PNG, GIF or BMP"):
         serving_check.photos_to_send(flags, content, [])
+
+
+def test_photos_that_cannot_be_sent_are_reported_and_the_rest_is_sent(place, tmp_path, capsys):
+    good = photo(0, (90, 64))
+    (tmp_path / "a.jpg").write_bytes(good)
+    (tmp_path / "b.jpg").write_bytes(good[:-200])
+    (tmp_path / "c.png").write_bytes(b"no image")
+    Image.new("RGB", (2000, 2)).save(tmp_path / "d.png")
+    flags = parse([f"--model={place}", f"--photos={tmp_path}"], ServeCheckOptions)
+    record = json.loads((place / "models" / "tiny" / "1" / "assets.extra" / "export.json").read_text())
+    with console.speaking(True):
+        sent = serving_check.photos_to_send(flags, record, [])
+    assert (sent.encoded, sent.expected.shape) == ((good,), (1, len(CLASSES)))
+    errors = capsys.readouterr().err
+    assert re.search(r"left out: .*b\.jpg does not decode: ", errors)
+    assert re.search(r"left out: .*c\.png does not decode: it is no JPEG, PNG, GIF or BMP", errors)
+    assert re.search(r"left out: .*d\.png: is too long and thin \(2000x2\)", errors)
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(UserError, match=r"none of the 3 photos can be sent: .*b\.jpg does not decode: .*; .*c\.png"):
+        serving_check.photos_to_send(flags, record, [])

@@ -25,10 +25,10 @@ def open_builder(data_dir: str, dataset: str = "") -> tfds.core.DatasetBuilder:
         raise UserError("name the data: --data_dir=FOLDER, or --dataset=NAME for one of tensorflow-datasets")
     try:
         if not dataset:
-            return tfds.builder_from_directory(_find_data_set(data_dir))
+            return _described(tfds.builder_from_directory(_find_data_set(data_dir)))
         builder = tfds.builder(dataset, data_dir=paths.expand(f"--data_dir={data_dir}", data_dir) or None)
         builder.download_and_prepare()
-        return builder
+        return _described(builder)
     except UserError:
         raise
     except tfds.core.DatasetNotFoundError as error:
@@ -36,6 +36,23 @@ def open_builder(data_dir: str, dataset: str = "") -> tfds.core.DatasetBuilder:
     except Exception as error:  # TFDS raises errors of its own, of the file system and of the network
         in_one_line = " ".join(str(error).split())
         raise UserError(f"cannot open the data set {dataset or data_dir}: {in_one_line}") from error
+
+
+def _described(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
+    """Returns a builder whose description of the files is sound; TFDS itself reads most of it only when it is needed.
+
+    Raises:
+        ValueError: the lengths of a split's files contradict each other; TFDS raises errors of other kinds.
+    """
+    if not isinstance(builder.info.features, tfds.features.FeaturesDict):
+        raise ValueError(f"its features are {builder.info.features}, should be a dictionary")
+    for name, info in builder.info.splits.items():
+        lengths = list(info.shard_lengths)
+        if len(lengths) != len(info.filepaths) or any(length < 0 for length in lengths):
+            raise ValueError(f"split {name!r} has {len(info.filepaths)} files, but the lengths {lengths}")
+        if info.num_examples != sum(lengths):
+            raise ValueError(f"split {name!r} has {info.num_examples} images, but files of {sum(lengths)}")
+    return builder
 
 
 def _not_found(dataset: str) -> UserError:

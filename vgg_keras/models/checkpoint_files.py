@@ -6,16 +6,18 @@ CHECKPOINTS/ckpt-STEP.json                     sizes and SHA-256 of the files th
 CHECKPOINTS/checkpoint                         for `tf.train.latest_checkpoint`; the package does not read it
 """
 
-import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import tensorflow as tf
 
-from vgg_keras.utils import files
+from vgg_keras.utils import files, side_files
 from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.paths import without_wildcards
+from vgg_keras.utils.structures import DESCRIBED_FILE, MapOf
 
+_MANIFEST = {"files": MapOf(DESCRIBED_FILE)}
 _FILE_OF_STEP = re.compile(r"ckpt-(\d+)\.(index|json|data-\d+-of-\d+)")
 
 
@@ -50,13 +52,20 @@ def read_manifest(folder: Path, step: int) -> dict[str, dict]:
     """Reads the manifest of a checkpoint: {file name: {"bytes": size, "sha256": hexadecimal digits}}.
 
     Raises:
-        ValueError: the file is damaged.
+        UserError: the file is missing or damaged.
     """
-    content = json.loads(manifest(folder, step).read_text(encoding="utf-8"))
-    try:
-        return {name: {"bytes": int(kept["bytes"]), "sha256": str(kept["sha256"])} for name, kept in content.items()}
-    except (AttributeError, TypeError, KeyError) as error:
-        raise ValueError(f"it is no list of files: {error!r}") from error
+    return side_files.read_json(manifest(folder, step), _MANIFEST, "it belongs to its checkpoint")["files"]
+
+
+def write_manifest(folder: Path, step: int, described: Mapping[str, Mapping]) -> None:
+    """Writes the manifest of a checkpoint, with which it counts.
+
+    Args:
+        folder: folder of the checkpoints.
+        step: the step.
+        described: result of `files.describe` for each file by its name.
+    """
+    side_files.write_json(manifest(folder, step), {"files": described})
 
 
 def problem(folder: Path, step: int) -> str | None:
@@ -69,8 +78,8 @@ def problem(folder: Path, step: int) -> str | None:
         return _unreadable(folder, step)
     try:
         kept = read_manifest(folder, step)
-    except (OSError, ValueError) as error:
-        return f"{manifest(folder, step).name} is damaged ({reason(error)})"
+    except UserError:
+        return f"{manifest(folder, step).name} is damaged"
     return next((text for name in kept if (text := files.difference(folder / name, kept[name]))), None)
 
 

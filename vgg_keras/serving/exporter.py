@@ -30,7 +30,7 @@ from vgg_keras.serving.warmup import WarmUpRequest
 from vgg_keras.utils import console, files, keras_compat, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.paths import without_wildcards
-from vgg_keras.utils.structures import TEXT, TRUTH, number, one_of, whole
+from vgg_keras.utils.structures import DESCRIBED_FILE, TEXT, TRUTH, MapOf, Maybe, number, one_of, whole
 
 MAIN_FILE = "saved_model.pb"
 RECORD = "export.json"
@@ -48,6 +48,8 @@ _RECORD = {
     "max_megapixels": number(0),
     "agreement": {"num_photos": whole(1), "same_top1": whole(0), "largest_difference": number(0, 1)},
     "agreement_text": TEXT,
+    "warm_up_requests": Maybe(whole(1)),
+    "files": Maybe(MapOf(DESCRIBED_FILE)),
 }
 # Few, because a server runs all warm-up requests before it answers clients.
 _WARM_UP_PHOTOS = 4
@@ -95,8 +97,9 @@ def export(model_path: Path, output_dir: Path, photos: Sequence[bytes], config: 
         save(predictor, config, folder)
         expected = source_posteriors(predictor, photos)
         agreement = check_agreement(folder, predictor, photos, expected, TOLERANCES[config.precision])
-        warmup.write(folder, output_dir.resolve().name, _warm_up_requests(predictor, config, photos, expected))
-        _describe(predictor, config, agreement, folder, output_dir.resolve().name)
+        requests = _warm_up_requests(predictor, config, photos, expected)
+        warmup.write(folder, output_dir.resolve().name, requests)
+        _describe(predictor, config, agreement, folder, output_dir.resolve().name, len(requests))
     return versions.published(folder)
 
 
@@ -260,7 +263,9 @@ def _warm_up_requests(
     ]
 
 
-def _describe(predictor: Predictor, config: ExportConfig, agreement: Agreement, folder: Path, name: str) -> None:
+def _describe(
+    predictor: Predictor, config: ExportConfig, agreement: Agreement, folder: Path, name: str, num_requests: int
+) -> None:
     """Writes the description of a version: export.json for programs, the model card for people."""
     model = predictor.model
     record = {
@@ -281,6 +286,7 @@ def _describe(predictor: Predictor, config: ExportConfig, agreement: Agreement, 
         "max_megapixels": config.max_megapixels,
         "agreement": dataclasses.asdict(agreement),
         "agreement_text": str(agreement),
+        "warm_up_requests": num_requests,
         "versions": keras_compat.package_versions(),
         "files": {name: files.describe(folder / name) for name in (MAIN_FILE, *_assets(folder))},
     }

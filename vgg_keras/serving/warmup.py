@@ -70,11 +70,12 @@ def write(version: Path, model_name: str, requests: Iterable[WarmUpRequest]) -> 
             writer.write(log.SerializeToString())
 
 
-def read(version: Path) -> list[WarmUpRequest]:
+def read(version: Path, count: int | None = None) -> list[WarmUpRequest]:
     """Reads the requests that `write` wrote.
 
     Args:
         version: folder of the version.
+        count: number of requests that the file should hold; None if it is unknown.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -93,6 +94,8 @@ def read(version: Path) -> list[WarmUpRequest]:
         raise UserError(f"{path} is missing or damaged: {reason(error)}; {_WAY_OUT}") from error
     if not requests:
         raise damaged(path, "it holds no request", _WAY_OUT)
+    if count is not None and len(requests) != count:
+        raise damaged(path, f"it holds {len(requests)} requests, should hold {count}", _WAY_OUT)
     if any(not request.is_known() for request in requests):
         raise damaged(path, "it holds a request that vgg_keras.export does not write", _WAY_OUT)
     return requests

@@ -126,7 +126,7 @@ def check_server(options: ServeCheckOptions) -> None:
     version = versions.newest(folder)
     exporter.require_whole(version)
     record = exporter.read_record(version)
-    requests = warmup.read(version)
+    requests = warmup.read(version, record.get("warm_up_requests"))
     sent = photos_to_send(options, record, requests)
     failed = []
     with open_clients(options, version, options.name or folder.resolve().name) as clients:

@@ -120,8 +120,8 @@ class Checkpoints:
         written = checkpoint_files.files_of(self._folder, step)
         for path in written:
             files.sync(path)
-        content = {path.name: files.describe(path) for path in written} | self._best_model
-        files.write_text(checkpoint_files.manifest(self._folder, step), json.dumps(content, indent=2) + "\n")
+        described = {path.name: files.describe(path) for path in written}
+        checkpoint_files.write_manifest(self._folder, step, described | self._best_model)
         self._remove_old(step)
 
     def save_best_model(self, step: int, save: Callable[[Path], None]) -> None:
@@ -212,7 +212,7 @@ class Checkpoints:
 def _manifest_or_nothing(folder: Path, step: int) -> dict[str, dict]:
     try:
         return checkpoint_files.read_manifest(folder, step)
-    except (OSError, ValueError):
+    except UserError:
         return {}
 
 

@@ -94,14 +94,21 @@ def parse_json(text: str, structure: Structure, name: Path | str, way_out: str) 
         content = json.loads(text, object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
         raise damaged(name, f"it is no JSON ({error})" if text.strip() else "it is empty", way_out) from error
-    if isinstance(content, dict) and _CHECKSUM in content:
-        stored = content.pop(_CHECKSUM)
+    if isinstance(content, dict) and _has_checksum(content, structure):
+        stored = content.pop(_CHECKSUM, None)
         if stored != checksum(content):
             raise damaged(name, f"its content does not have its {_CHECKSUM}", way_out)
     problem = find_problem(content, structure)
     if problem:
         raise damaged(name, problem, way_out)
     return content
+
+
+def _has_checksum(content: dict[str, Any], structure: Structure) -> bool:
+    """Returns whether `write_json` wrote a content, also if the key of the checksum, the last one, is damaged."""
+    last, value = next(reversed(content.items()), ("", None))
+    is_digest = isinstance(value, str) and len(value) == len(checksum(0))
+    return _CHECKSUM in content or (is_digest and isinstance(structure, dict) and last not in structure)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -67,6 +67,12 @@ TRUTH = Check("true or false", lambda value: isinstance(value, bool))
 NUMBER = Check("a finite number", _is_number)
 SCALAR = Check("a text, a number or true or false", lambda value: isinstance(value, (str, bool)) or _is_number(value))
 
+# What `files.describe` returns for a file.
+DESCRIBED_FILE = {
+    "bytes": Check("a whole number of at least 0", lambda value: isinstance(value, int) and 0 <= value < _LARGEST_INT),
+    "sha256": TEXT,
+}
+
 
 def number(lower: float, upper: float = math.inf) -> Check:
     """Returns the structure of a finite number in a range, both ends included."""

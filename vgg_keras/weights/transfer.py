@@ -127,5 +127,5 @@ def transfer_weights(source: SourceWeights, target: keras.Model, *, strict: bool
     unexpected = tuple(name for name in source.layers if name not in copied and name not in refused)
     transfer = TransferReport(tuple(copied), tuple(missing), tuple(other_shape), unexpected)
     if strict and not transfer.complete():
-        raise UserError(f"--strict: {source.name} does not fit {target.name}\n{transfer}")
+        raise UserError(f"--strict: {source.name} does not fit {target.name}; {'; '.join(str(transfer).splitlines())}")
     return transfer
