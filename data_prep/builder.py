@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import shutil
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -10,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_prep.image_preparation import Preparation
-from data_prep.parts import Part, PartResult, join_files, sync, write_part
+from data_prep.parts import Part, PartResult, join_files, write_part
 from data_prep.sources import Source, some_names
 from data_prep.summary import BAD_IMAGES, DatasetSummary, SplitSummary
 from data_prep.workers import SPAWN, Pool
 from vgg_keras.data import decoding_memory, rgb_statistics
 from vgg_keras.data.labels import label_files
 from vgg_keras.data.rgb_statistics import RgbMoments
-from vgg_keras.utils import cli, console, paths
+from vgg_keras.utils import cli, console, locks, paths
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.files import write_atomically
+from vgg_keras.utils.files import sync, sync_tree, write_atomically
 from vgg_keras.utils.hardware import cpu_count
 from vgg_keras.utils.options import Options, PathLike, option
 
@@ -175,7 +174,7 @@ def write_dataset(
     plan = make_plan(source, preparation, output_dir.with_name(output_dir.name + ".incomplete"))
     if not allow_empty_classes:
         _check_classes(source, Counter(source.splits["train"].pieces.labels.tolist()))
-    with unfinished.kept_on_failure(plan):
+    with locks.locked(plan.folder, remove_if_empty=True), unfinished.kept_on_failure(plan):
         kept = set(unfinished.take_over(plan))
         space.check(plan, kept, source.temporary_bytes, output_dir)
         results, summaries = _write_splits(plan, options.num_workers or cpu_count(), kept)
@@ -192,9 +191,10 @@ def write_dataset(
         records.write_info(source, shard_lengths, sizes, plan.data_folder)
         moments = sum((result.moments for result in results["train"]), RgbMoments())
         _write_side_files(source, moments, bad_images, plan.data_folder)
-        sync(plan.data_folder)
+        sync_tree(plan.data_folder)
         if output_dir.exists():
             output_dir.rmdir()
         plan.data_folder.rename(output_dir)
-    shutil.rmtree(plan.folder, ignore_errors=True)
+        sync(output_dir.parent)
+        unfinished.clear(plan.folder)
     return DatasetSummary(source, summaries, output_dir, bad_images)

@@ -6,7 +6,6 @@ This module imports neither TensorFlow nor TFDS, so that a worker starts quickly
 import collections
 import dataclasses
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Callable, Sequence
@@ -175,14 +174,3 @@ def join_files(parts: Sequence[Path], path: Path) -> None:
         for part in parts:
             with part.open("rb") as file:
                 shutil.copyfileobj(file, joined, 1 << 20)
-
-
-def sync(folder: Path) -> None:
-    """Waits until all files of a folder are on the disk.
-
-    It is needed only before a data set is published: the checksum of a part tells whether its file came through a
-    failure of the power.
-    """
-    for path in folder.iterdir():
-        with path.open("r+b") as file:
-            os.fsync(file.fileno())

@@ -9,7 +9,7 @@ from pathlib import Path
 from data_prep.archives import UNPACKED
 from data_prep.parts import finished_part
 from data_prep.plan import Plan, Section, data_folder, parts_folder
-from vgg_keras.utils import console
+from vgg_keras.utils import console, locks
 from vgg_keras.utils.files import write_text
 
 _PLAN = "plan.json"
@@ -37,7 +37,7 @@ def take_over(plan: Plan) -> list[Section]:
         )
     elif plan.folder.exists() and (reasons := _differences(_read_description(plan.folder), plan.description)):
         console.say(f"{plan.folder}: removed, since nothing of it fits: {'; '.join(reasons)}")
-        shutil.rmtree(plan.folder)
+        clear(plan.folder)
     keep = {path for section in finished for path in (section.path, section.result_path)}
     for folder in (data_folder(plan.folder), parts_folder(plan.folder)):
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,10 +81,19 @@ def kept_on_failure(plan: Plan) -> Iterator[None]:
                 "same command to go on from there, or remove that folder to start over"
             )
         else:
-            shutil.rmtree(plan.folder, ignore_errors=True)
+            clear(plan.folder)
             if not isinstance(error, Exception):  # an error's own message tells what to do
                 console.warn(f"{plan.folder}: removed, since nothing was finished; the same command starts over")
         raise
+
+
+def clear(folder: Path) -> None:
+    """Removes all that is in the folder of an unfinished data set, but the lock of the process that holds it."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != locks.NAME:
+            path.unlink(missing_ok=True)
 
 
 def unpacked_bytes(folder: Path) -> int:

@@ -66,8 +66,7 @@ def _new_version(folder: Path, main_file: str) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        for path in (*temporary.rglob("*"), temporary):
-            files.sync(path)
+        files.sync_tree(temporary)
         os.rename(temporary, published(temporary))
         files.sync(folder)
     finally:

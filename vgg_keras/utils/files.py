@@ -54,6 +54,16 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_tree(folder: Path) -> None:
+    """Waits until a folder and all that is in it are on the disk.
+
+    Raises:
+        OSError: the content cannot be written.
+    """
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
+
+
 def describe(path: Path) -> dict:
     """Returns a file's size in bytes and its SHA-256, {"bytes": size, "sha256": hexadecimal digits}, ready for JSON."""
     return {"bytes": path.stat().st_size, "sha256": sha256(path)}

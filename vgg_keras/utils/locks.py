@@ -21,7 +21,7 @@ from pathlib import Path
 from vgg_keras.utils import console
 from vgg_keras.utils.errors import UserError
 
-_NAME = ".lock"
+NAME = ".lock"
 # Seconds between two touches of the file, and without a touch until the holder on another machine is taken for dead.
 _BEAT, _SILENCE = 5.0, 20.0
 
@@ -53,12 +53,13 @@ class Holder:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, flag: str = "output_dir") -> Iterator[None]:
+def locked(folder: Path, flag: str = "output_dir", *, remove_if_empty: bool = False) -> Iterator[None]:
     """Holds the lock of a folder inside the context.
 
     Args:
         folder: the folder, which is made if it is missing, and removed again if nothing was written to it.
         flag: name of the flag that names the folder, for the message.
+        remove_if_empty: whether a folder that existed before is removed too if nothing is left in it.
 
     Raises:
         UserError: another process writes the folder.
@@ -66,7 +67,7 @@ def locked(folder: Path, flag: str = "output_dir") -> Iterator[None]:
     """
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / _NAME
+    path = folder / NAME
     descriptor = _acquire(path, flag)
     ended = threading.Event()
     touching = threading.Thread(target=_touch, args=(descriptor, ended), daemon=True)
@@ -78,7 +79,7 @@ def locked(folder: Path, flag: str = "output_dir") -> Iterator[None]:
         touching.join()
         path.unlink(missing_ok=True)
         os.close(descriptor)
-        if made:
+        if made or remove_if_empty:
             with contextlib.suppress(OSError):  # what was written stays
                 folder.rmdir()
 
