@@ -1,132 +1,34 @@
 """Tests that a verb that is killed again and again ends as one that is not, and never leaves half a file.
 
 Each scenario runs once to its end, and once more in a chain: it is killed by SIGKILL at a random operation on a file,
-and the same command goes on, until it has been killed often enough. Three kills are enough in every run of the tests;
+and the same command goes on, until it has been killed often enough. Two kills are enough in every run of the tests;
 the mark `fuzz` makes them twenty.
 """
 
-import csv
-import dataclasses
-import json
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.helpers.killing import half_written, run_counted
-from tests.helpers.paths import TINY_CONFIG
-from vgg_keras.evaluation.tables import RECORD
-from vgg_keras.models import saving
-from vgg_keras.models.run_record import TIMING_KEYS, read_history
+from tests.helpers.scenarios import SCENARIOS
 
 pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
 
 
-def _files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def _run(folder: Path) -> tuple:
-    """Returns what two equal runs have in common: the history without timings, and the best model's weights."""
-    history = [
-        {key: value for key, value in entry.items() if key not in TIMING_KEYS} for entry in read_history(folder / "run")
-    ]
-    weights = [array.tobytes() for array in saving.load_model(folder / "run" / "best.keras").get_weights()]
-    left = sorted(path.name for path in (folder / "run").iterdir() if path.name.startswith(".") or path.name == "cache")
-    return history, weights, left
-
-
-def _evaluation(folder: Path) -> tuple:
-    """Returns what two equal evaluations have in common: all but the seconds and the paths."""
-    record = json.loads((folder / "evaluation" / RECORD).read_text())
-    results = [{key: value for key, value in row.items() if "second" not in key} for row in record["results"]]
-    with (folder / "evaluation" / "predictions.csv").open(encoding="utf-8") as file:
-        return results, list(csv.reader(file)), sorted(path.name for path in (folder / "evaluation").iterdir())
-
-
-def _exported(folder: Path) -> tuple:
-    """Returns what two equal exports have in common: the names of the files, and the agreement with the source."""
-    # How many versions there are depends on whether the last kill came before or after one was complete.
-    versions = sorted(path.name for path in (folder / "models").iterdir())
-    record = json.loads((folder / "models" / versions[-1] / "assets.extra" / "export.json").read_text())
-    names = sorted(name for name in _files(folder / "models" / versions[-1]))
-    return names, record["agreement"], [name for name in versions if not name.isdigit()]
-
-
-def _features(folder: Path) -> dict:
-    with np.load(folder / "features.npz") as arrays:
-        return {name: arrays[name].tobytes() for name in arrays.files}
-
-
-@dataclasses.dataclass(frozen=True)
-class Scenario:
-    """A verb that is killed.
-
-    Attributes:
-        verb: its module.
-        flags: its flags; DATA and MODEL stand for a data set and a model.
-        result: function from the working folder to what has to be equal.
-    """
-
-    verb: str
-    flags: str
-    result: Callable[[Path], object]
-
-
-_TRAIN = f"--flagfile={TINY_CONFIG} --epochs=2 --checkpoint_every=3 --data_dir=DATA --output_dir=run --resume"
-SCENARIOS = {
-    "data_prep": Scenario(
-        "data_prep.image_folder", "--source_dir=PHOTOS --output_dir=out --num_workers=1", lambda folder: _files(folder)
-    ),
-    "training": Scenario("vgg_keras.train", _TRAIN, _run),
-    "feature cache": Scenario(
-        "vgg_keras.train", f"{_TRAIN} --init_from=MODEL --freeze_up_to=block4_pool --cache_views=2", _run
-    ),
-    "evaluation": Scenario(
-        "vgg_keras.evaluate",
-        "--model=MODEL --data_dir=DATA --output_dir=evaluation --method=both --test_scales=32,40 --save_posteriors",
-        _evaluation,
-    ),
-    "features": Scenario("vgg_keras.features", "--model=MODEL --data_dir=DATA --output=features.npz", _features),
-    "export": Scenario("vgg_keras.export", "--model=MODEL --output_dir=models", _exported),
-}
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory, drawn_data) -> dict[str, str]:
-    """Returns the paths that flags name in capitals: photos, a data set, a model."""
-    folder = tmp_path_factory.mktemp("inputs")
-    run_counted(
-        0, "vgg_keras.train", _TRAIN.replace("DATA", str(drawn_data)).replace("epochs=2", "epochs=1").split(), folder
-    )
-    rng = np.random.default_rng(0)
-    for name in ("a", "b"):
-        (folder / "photos" / name).mkdir(parents=True)
-        for number in range(12):
-            pixels = rng.integers(0, 256, (40, 48, 3), np.uint8)
-            Image.fromarray(pixels).save(folder / "photos" / name / f"{name}{number}.jpg")
-    return {"PHOTOS": str(folder / "photos"), "DATA": str(drawn_data), "MODEL": str(folder / "run")}
-
-
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.fuzz)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.fuzz)])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_killed_again_and_again_a_verb_ends_as_if_it_had_not_been(name, kills, inputs, tmp_path):
     scenario = SCENARIOS[name]
-    flags = scenario.flags
-    for word, path in inputs.items():
-        flags = flags.replace(word, path)
+    arguments = scenario.arguments(inputs)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
-    operations = run_counted(0, scenario.verb, flags.split(), whole)
+    operations = run_counted(0, scenario.verb, arguments, whole)
     assert operations
     rng = np.random.default_rng([kills, *name.encode()])
     for _ in range(kills):
         # What goes on has less left to do, and may end before its turn to be killed comes.
-        run_counted(int(rng.integers(1, operations + 1)), scenario.verb, flags.split(), killed)
+        run_counted(int(rng.integers(1, operations + 1)), scenario.verb, arguments, killed)
         assert half_written(killed) == []
-    run_counted(0, scenario.verb, flags.split(), killed)
+    run_counted(0, scenario.verb, arguments, killed)
     assert half_written(killed) == []
     assert scenario.result(killed) == scenario.result(whole)
