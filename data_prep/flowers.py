@@ -16,6 +16,7 @@ from data_prep.sources import Listing, Source, Split, assign_split
 from data_prep.summary import FROM_SCRATCH, print_summary
 from vgg_keras.data.class_folders import is_photo
 from vgg_keras.utils import cli, paths, shell
+from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import file_text
 from vgg_keras.utils.options import PathLike, option
@@ -78,7 +79,7 @@ def flower_archive(archive: Path, image_pattern: str, name: str = "flower_photos
 
     found: list[tuple[str, str, int, int]] = []
     with open_tar(archive) as tar:
-        for member in tar_files(tar, archive):
+        for member in progress_bar("listing", None, " files", iterable=tar_files(tar, archive), leave=False):
             # Without the "./" that some archives begin names with.
             parts = PurePosixPath(file_text(member.name)).parts
             if len(parts) == 3 and is_photo(parts[2], image_pattern):

@@ -96,14 +96,12 @@ class _Worker:
         self.process.start()
         theirs.close()
 
-    def receive(self) -> tuple[int, Any]:
-        """Returns the kind and the content of the next message.
-
-        Raises:
-            UserError: the process has ended.
-        """
+    @contextlib.contextmanager
+    def ends_are_errors(self) -> Iterator[None]:
+        """Turns the end of the process, while it is talked to, into a `UserError`."""
         try:
-            return self.messages.recv()
+            yield
+            return
         except (EOFError, ConnectionError):
             self.process.join()
         if self.process.exitcode == -getattr(signal, "SIGKILL", 9):
@@ -115,6 +113,24 @@ class _Worker:
             f"a worker process has ended by itself (exit status {self.process.exitcode}); run the same command again, "
             "in one process with --num_workers=1"
         )
+
+    def send(self, task: object) -> None:
+        """Sends a task.
+
+        Raises:
+            UserError: the process has ended.
+        """
+        with self.ends_are_errors():
+            self.messages.send(task)
+
+    def receive(self) -> tuple[int, Any]:
+        """Returns the kind and the content of the next message.
+
+        Raises:
+            UserError: the process has ended.
+        """
+        with self.ends_are_errors():
+            return self.messages.recv()
 
 
 @contextlib.contextmanager
@@ -201,7 +217,7 @@ class Pool(Generic[TaskT, ResultT]):
         task = next(tasks, None)
         while task is not None or num_running:
             while task is not None and self._idle:
-                self._idle.pop().messages.send(task)
+                self._idle.pop().send(task)
                 num_running += 1
                 task = next(tasks, None)
             for messages in connection.wait(list(self._workers)):

@@ -1,5 +1,6 @@
 """Tests the estimate of the space that a data set needs, against the files that are written."""
 
+import doctest
 import shutil
 import subprocess
 from collections import namedtuple
@@ -21,6 +22,10 @@ IMAGES = [(f"{seed}.jpg", encode((100, 80), seed=seed)) for seed in range(120)]
 def free(monkeypatch):
     """Returns a function that sets how many bytes are free."""
     return lambda count: monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, count))
+
+
+def test_examples():
+    assert doctest.testmod(space) == (0, 1)
 
 
 def record_bytes(folder):

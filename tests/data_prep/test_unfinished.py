@@ -13,7 +13,7 @@ from data_prep.flowers import FlowersOptions
 from data_prep.image_folder import ImageFolderOptions
 from tests.helpers.paths import folder_content
 from tests.helpers.photos import encode, make_source, make_tar, read, write
-from tests.helpers.processes import children, start_verb, wait_for_end, worker_processes
+from tests.helpers.processes import children, run_killed_at, start_verb, wait_for_end, worker_processes
 from vgg_keras.utils import console
 from vgg_keras.utils.errors import UserError
 
@@ -165,11 +165,11 @@ def test_a_damaged_part_is_written_again(tmp_path, monkeypatch, expected, prepar
     assert folder_content(tmp_path / "out") == expected
 
 
-def make_folder(folder):
+def make_folder(folder, size=(24, 20)):
     for number in range(260):
         path = folder / "ab"[number % 2] / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode((24, 20), seed=number))
+        path.write_bytes(encode(size, seed=number))
     return folder
 
 
@@ -232,6 +232,26 @@ def test_a_full_disk_in_the_middle_keeps_what_is_finished(tmp_path, monkeypatch,
     assert folder_content(tmp_path / "out") == expected
 
 
+# At the last of these moments the data set is complete, and the only record file that was not joined is part of it.
+@pytest.mark.parametrize(
+    ("function", "kept"), [("join_files", 260), ("_write_side_files", 260), ("sync", 260), ("shutil.rmtree", 236)]
+)
+def test_killed_when_all_parts_are_finished(tmp_path, capsys, function, kept):
+    make_folder(tmp_path / "photos")
+    arguments = ("--source_dir=photos", "--output_dir=out", "--num_workers=1")
+    run_killed_at(f"data_prep.builder.{function}", "data_prep.image_folder", *arguments, cwd=tmp_path)
+    assert (tmp_path / "out.incomplete").exists()
+    assert (tmp_path / "out").exists() == (function == "shutil.rmtree")
+    if (tmp_path / "out").exists():
+        (tmp_path / "out").rename(tmp_path / "first")
+    with console.speaking(True):
+        write_folder(tmp_path)
+    assert f"with {kept} of 260 images, are kept from the run that was ended" in capsys.readouterr().out
+    write_folder(tmp_path, "expected/out")
+    assert folder_content(tmp_path / "out") == folder_content(tmp_path / "expected" / "out")
+    assert not (tmp_path / "out.incomplete").exists()
+
+
 @pytest.mark.multiprocess
 def test_a_worker_that_the_system_kills_is_one_line(tmp_path):
     make_folder(tmp_path / "photos")
@@ -250,8 +270,28 @@ def test_a_worker_that_the_system_kills_is_one_line(tmp_path):
 
 
 @pytest.mark.multiprocess
+def test_an_interrupt_from_the_terminal_keeps_what_is_finished(tmp_path):
+    make_folder(tmp_path / "photos", (300, 240))  # so that it takes seconds
+    arguments = ("--source_dir=photos", "--output_dir=out", "--num_workers=2")
+    process = start_verb("data_prep.image_folder", *arguments, cwd=tmp_path)
+    while not list((tmp_path / "out.incomplete" / "parts").glob("*.json")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.001)
+    workers = worker_processes(process.pid)
+    for one in (*workers, process.pid):  # as a terminal does
+        os.kill(one, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "images are finished and kept; give the same command to go on from there" in stderr.splitlines()[-2]
+    assert stderr.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in stderr
+    for worker in workers:
+        wait_for_end(worker)
+
+
+@pytest.mark.multiprocess
 def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path):
-    make_folder(tmp_path / "photos")
+    make_folder(tmp_path / "photos", (160, 120))
     write_folder(tmp_path, "expected/out")
     random_points = random.Random(3)
     arguments = ("--source_dir=photos", "--output_dir=out", "--num_workers=3")

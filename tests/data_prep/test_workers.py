@@ -13,7 +13,7 @@ import pytest
 from data_prep.workers import Pool
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import wait_for_end
-from tests.helpers.worker_tasks import die, double, fail, wait_for_ever
+from tests.helpers.worker_tasks import die, double, fail, leave, wait_for_ever
 from vgg_keras.utils.errors import UserError
 
 pytestmark = pytest.mark.multiprocess
@@ -54,6 +54,21 @@ def test_a_killed_worker_is_one_line():
         Pool(functools.partial(die, signal.SIGKILL), 2) as pool,
         pytest.raises(UserError, match=r"killed, most likely .* for want of memory; .* --num_workers=N$"),
     ):
+        list(pool.run([1], lambda more: None))
+
+
+def test_a_worker_that_is_killed_between_two_tasks_is_one_line():
+    with Pool(double, 2) as pool:
+        assert len(list(pool.run([1, 2, 3, 4], lambda more: None))) == 4
+        for worker in pool._workers.values():
+            worker.process.kill()
+            worker.process.join()
+        with pytest.raises(UserError, match="killed, most likely"):
+            list(pool.run([1, 2], lambda more: None))
+
+
+def test_a_worker_that_ends_by_itself_is_one_line():
+    with Pool(leave, 2) as pool, pytest.raises(UserError, match=r"has ended by itself \(exit status 3\); run the same"):
         list(pool.run([1], lambda more: None))
 
 

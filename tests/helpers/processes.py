@@ -26,10 +26,10 @@ def start_verb(module: str, *arguments: str, cwd: Path, env: dict | None = None)
 
 # Runs a verb, and sends SIGKILL to itself when the verb calls a function.
 _KILLED_AT = """
-import importlib, os, runpy, signal, sys
+import os, pkgutil, runpy, signal, sys
 function, verb, *sys.argv[1:] = sys.argv[1:]
 module, _, name = function.rpartition(".")
-setattr(importlib.import_module(module), name, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+setattr(pkgutil.resolve_name(module), name, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
 runpy.run_module(verb, run_name="__main__", alter_sys=True)
 """
 

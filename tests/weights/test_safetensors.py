@@ -65,6 +65,13 @@ def test_tensors_that_share_bytes(tmp_path):
         formats.read_weights(str(write(tmp_path / "w.safetensors", header, bytes(8))), "A")
 
 
+def test_the_folder_of_a_hub(tmp_path):
+    (tmp_path / "vgg11.tv_in1k").mkdir()
+    save_safetensors(tiny_state(), tmp_path / "vgg11.tv_in1k" / "model.safetensors")
+    source = formats.read_weights(str(tmp_path / "vgg11.tv_in1k"), "A")
+    assert (source.name, source.net, source.input_size) == ("vgg11.tv_in1k", "A", 32)
+
+
 def test_a_header_longer_than_the_file(tmp_path):
     save_safetensors(tiny_state(), tmp_path / "w.safetensors")
     content = (tmp_path / "w.safetensors").read_bytes()

@@ -48,9 +48,9 @@ def build(
         net: name of the net: A, A-LRN, B, C, D, E or B-5x5, or what it is called elsewhere, such as "VGG16" for D.
         num_classes: number of classes.
         weights: weights to start from, and the mean that they were trained with: a `.keras` file, a run's folder,
-            keras.applications' HDF5, torchvision's .pth, a KerasHub preset's folder; "imagenet": those that
-            keras.applications publishes, which are downloaded. Layers whose shapes differ, such as `fc8` for another
-            number of classes, keep their initial weights. None: all weights are random.
+            keras.applications' HDF5, .pth or .safetensors of torchvision or timm, a KerasHub preset's folder;
+            "imagenet": those that keras.applications publishes, which are downloaded. Layers whose shapes differ, such
+            as `fc8` for another number of classes, keep their initial weights. None: all weights are random.
         include_top: whether the net has its FC layers; without them the output is the map of `block5_pool`.
         pooling: without the top, "avg" or "max" of that map over its positions; None: the map itself.
         input_shape: (S, S, 3), S a multiple of 32 in pixels; without the top also (None, None, 3), for any size.

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from vgg_keras.data.decoding_check import image_problem
 from vgg_keras.utils.console import progress_bar
-from vgg_keras.utils.errors import UserError, reason
+from vgg_keras.utils.errors import UserError, explain, reason
 from vgg_keras.utils.shell import command
 
 # A record file has, for each record, its length (8 bytes) and two checksums (4 bytes each) beside its content.
@@ -138,4 +138,7 @@ def broken_records(data: Any) -> Iterator[None]:
     try:
         yield
     except _RECORD_ERRORS as error:
-        raise broken(data, first_problem(data) or f"a record cannot be read ({reason(error)})") from error
+        problem = first_problem(data)
+        if not problem and explain(error):  # a file that is written inside the context, such as a checkpoint
+            raise
+        raise broken(data, problem or f"a record cannot be read ({reason(error)})") from error

@@ -177,8 +177,8 @@ class PretrainedOptions(Options):
 
     source: PathLike = option(
         "",
-        "a .keras file or a run's folder, keras.applications' .h5 or .keras, torchvision's .pth, a KerasHub preset's "
-        "folder, or keras_applications, which downloads",
+        "a .keras file or a run's folder, keras.applications' .h5 or .keras, .pth or .safetensors of torchvision or "
+        "timm, a KerasHub preset's folder, or keras_applications, which downloads",
         group="input",
         required=True,
         path=True,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vgg_keras.utils import file_bounds
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.side_files import damaged
 
@@ -15,6 +16,7 @@ def read_arrays(path: Path, way_out: str) -> dict[str, np.ndarray]:
         UserError: the file is missing, unreadable or damaged.
     """
     try:
+        file_bounds.open_zip(path).close()
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
     except FileNotFoundError:

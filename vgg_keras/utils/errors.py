@@ -2,11 +2,16 @@
 
 import difflib
 import errno
+import os
 import re
 from collections.abc import Iterable
 
 from vgg_keras.utils.escaping import visible
 
+# What the operating system says about a path that cannot be.
+_ABOUT_PATHS = {
+    os.strerror(code).lower() for code in (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT, errno.EEXIST)
+}
 # What NumPy says, without a code, where the disk takes only a part of an array.
 _CUT_BY_NUMPY = re.compile(r"^\d+ requested and \d+ written$")
 # As TensorFlow words it inside a graph, and eagerly.
@@ -53,6 +58,9 @@ def explain(error: Exception) -> str | None:
     # Such as a file in the place of a folder, or a name that is too long.
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}; choose another path, or remove what is in the way"
+    # TensorFlow's writers again: a path, and what the operating system says of it.
+    if type(error).__module__.startswith("tensorflow") and text.rpartition("; ")[2] in _ABOUT_PATHS:
+        return f"{reason(error)}; choose another path, or remove what is in the way"
     return None
 
 

@@ -77,7 +77,8 @@ def own_settings() -> Iterator[None]:
         keras.backend.set_image_data_format("channels_last")
         keras.backend.set_floatx("float32")
         if chosen.name == floatx != "float32":
-            stack.enter_context(global_policy("float32"))
+            stack.callback(keras.mixed_precision.set_global_policy, chosen)
+            keras.mixed_precision.set_global_policy("float32")
         yield
 
 

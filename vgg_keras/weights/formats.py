@@ -28,6 +28,8 @@ _DOWNLOADS = {"D": "VGG16", "E": "VGG19"}
 _IMAGENET_CLASSES = 1000
 # Endings that PyTorch's users give to files that torch.save writes; the last is what PyTorch's ImageNet example writes.
 _TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
+# The file of weights in a folder of timm's nets on the Hugging Face Hub.
+_HUB_FILE = "model.safetensors"
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 
 
@@ -88,7 +90,11 @@ def _read_folder(folder: Path) -> SourceWeights:
         return _read_checkpoint(folder)
     if (folder / "model.weights.h5").exists():
         return _read_preset(folder)
-    raise UserError(f"{folder} holds neither a model of a run nor model.weights.h5 of a KerasHub preset")
+    if (folder / _HUB_FILE).exists():
+        return torchvision.read_layers(folder.name, safetensors.read_tensors(folder / _HUB_FILE))
+    raise UserError(
+        f"{folder} holds neither a model of a run nor model.weights.h5 of a KerasHub preset nor {_HUB_FILE} of timm"
+    )
 
 
 def _from_file(path: Path) -> SourceWeights:
