@@ -17,9 +17,10 @@ from vgg_keras.utils import verb_list
 LEVELS = (
     {"vgg_keras.version": ()},
     {
-        "vgg_keras.utils": "arithmetic array_files cli console devices display errors escaping file_bounds files "
-        "flagfiles hardware help_text keras_backend keras_compat locks metrics optional_imports "
-        "options paths resumable_array shell side_files stopping structures verb_list",
+        "vgg_keras.utils": "arithmetic array_files channel cli cluster connection console devices display errors "
+        "escaping file_bounds files flagfiles hardware help_text keras_backend keras_compat "
+        "locks meeting metrics optional_imports options paths resumable_array shell side_files "
+        "slurm stopping structures verb_list watchdog",
     },
     {
         "vgg_keras.data": "builders class_folders datasets decoding_check decoding_memory imagenet input_pipeline "
@@ -34,7 +35,7 @@ LEVELS = (
     },
     {
         "vgg_keras.training": "checkpoints config curves event_log feature_cache freezing inputs keras_metrics "
-        "optimizers pictures run_dir run_log schedules train_step trainer",
+        "optimizers pictures run_dir run_log schedules train_step trainer workers",
         "vgg_keras.weights": "assembly formats inert_pickle keras_hdf5 keras_models safetensors torch_pickle "
         "torchvision transfer",
         "vgg_keras.inference": "batch_predict descriptors image_inputs loading posteriors predictions predictor "

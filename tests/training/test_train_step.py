@@ -110,6 +110,16 @@ def test_compiled_by_xla(batch):
         np.testing.assert_allclose(compiled.train(batch, step), plain.train(batch, step), rtol=1e-4)
 
 
+def test_in_a_cluster_a_fifth_sum_tells_that_a_worker_was_asked_to_stop(batch):
+    alone, in_cluster = small(), small()
+    sums = make(alone).train(batch, 0, stop_asked=True)
+    compiled = make(in_cluster, in_cluster=True)
+    assert compiled.train(batch, 0).numpy().tolist() == [*sums.numpy().tolist(), 0.0]
+    assert compiled.train(batch, 1, stop_asked=True).numpy()[4] == 1.0
+    assert compiled.train(batch, 2).numpy()[4] == 0.0
+    assert sums.shape == (4,)
+
+
 def test_evaluation_ignores_padding(batch):
     model = small()
     compiled = make(model)

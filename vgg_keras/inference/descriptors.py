@@ -61,7 +61,7 @@ class PhotoDescriber:
     """
 
     def __init__(self, model: EvaluatedModel, map_net: keras.Model, layer: str, *, flip: bool = True):
-        strategy, _ = devices.make_strategy("one_device", one_process=True)
+        strategy, _ = devices.make_strategy("one_device")
         self._predict = DistributedPredictor(_cut_after(map_net, layer), strategy, average=VALUES, flip=flip)
         self._specs = [ViewSpec(DENSE, side, model.input_size) for side in model.test_scales]
 

@@ -39,7 +39,7 @@ class Predictor:
         self.model, self._given_map_net = model, map_net
         self._average, self._flip = protocol.average, protocol.flips()
         self._specs = [ViewSpec(protocol.method, side, model.input_size, batch_size) for side in model.test_scales]
-        strategy, _ = devices.make_strategy("one_device", one_process=True)
+        strategy, _ = devices.make_strategy("one_device")
         net = self.map_net if protocol.method == DENSE else model.net
         self._predict = DistributedPredictor(net, strategy, average=protocol.average, flip=self._flip)
 

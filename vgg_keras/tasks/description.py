@@ -152,7 +152,7 @@ def write_features(options: FeaturesOptions) -> None:
     if options.classifier:
         import_extra(["sklearn"], "features", "--classifier")
     data = datasets.open_data(options.data_dir, options.dataset, multi_label=True)
-    strategy, _ = devices.make_strategy(options.strategy, one_process=True)
+    strategy, _ = devices.make_strategy(options.strategy)
     with strategy.scope():
         models = [load_for_inference(path, options.protocol(), posteriors=False) for path in options.model_paths()]
     manifests = {

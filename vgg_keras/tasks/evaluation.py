@@ -160,7 +160,7 @@ def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
     """
     folder, protocol = Path(options.output_dir), options.protocol()
     devices.split_cpu(options.cpu_devices)
-    strategy, strategy_reason = devices.make_strategy(options.strategy, one_process=True)
+    strategy, strategy_reason = devices.make_strategy(options.strategy)
     data = datasets.open_data(options.data_dir, options.dataset)
     data.require_split(options.split)
     with strategy.scope():

@@ -18,7 +18,7 @@ from vgg_keras.models.metadata import ModelMetadata
 from vgg_keras.serving import exporter
 from vgg_keras.serving.check_photos import read_check_photos
 from vgg_keras.tasks.results import TrainingResult
-from vgg_keras.training import config, freezing, inputs, run_dir
+from vgg_keras.training import config, freezing, inputs, run_dir, workers
 from vgg_keras.training.checkpoints import Progress
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.training.keras_metrics import ValidationMetrics
@@ -26,19 +26,20 @@ from vgg_keras.training.optimizers import OptimizerConfig, make_optimizers
 from vgg_keras.training.schedules import LearningRate, Schedule
 from vgg_keras.training.train_step import StepConfig, TrainStep
 from vgg_keras.training.trainer import Trainer
-from vgg_keras.utils import console, devices, keras_compat, locks, stopping
+from vgg_keras.utils import cluster, console, devices, keras_compat, locks, stopping
 from vgg_keras.utils.arithmetic import ceil_divide
+from vgg_keras.utils.channel import Channel, joined
 from vgg_keras.utils.errors import UserError
 from vgg_keras.weights.formats import read_weights
 from vgg_keras.weights.transfer import transfer_weights
 
 
-def open_data(options: TrainConfig, chief: bool) -> ImageData:
+def open_data(options: TrainConfig, channel: Channel) -> ImageData:
     """Opens the data set that the flags name; draws the synthetic flowers first if they are missing.
 
     Args:
         options: flags of the verb.
-        chief: whether this process is the chief, which alone draws.
+        channel: the connection to the other workers; the chief alone draws.
 
     Raises:
         UserError: the data set or one of its splits is missing or without labels, or there is one class alone.
@@ -46,10 +47,9 @@ def open_data(options: TrainConfig, chief: bool) -> ImageData:
     data_dir = options.data_dir
     if options.dataset == config.DRAWN_FLOWERS:
         folder = Path(data_dir or Path(options.output_dir) / "data")
-        if not folder.exists():
-            if not chief:
-                raise UserError(f"{folder} is missing: draw the flowers in a run of one process first")
+        if channel.chief and not folder.exists():
             console.say_table(write_synthetic_flowers(folder, options.seed).shown())
+        channel.agree("flowers drawn", "")  # the others wait for it
         data = datasets.open_data(str(folder))
     else:
         data = datasets.open_data(data_dir, options.dataset)
@@ -113,7 +113,13 @@ def build_model(
 
 
 def build_train_step(
-    options: TrainConfig, num_classes: int, mean_rgb: Sequence[float], strategy: tf.distribute.Strategy, precision: str
+    options: TrainConfig,
+    num_classes: int,
+    mean_rgb: Sequence[float],
+    strategy: tf.distribute.Strategy,
+    precision: str,
+    *,
+    in_cluster: bool = False,
 ) -> TrainStep:
     """Builds the net, its optimizers and its training step on all devices.
 
@@ -123,6 +129,7 @@ def build_train_step(
         mean_rgb: mean RGB of the training split, 0..255.
         strategy: the devices.
         precision: Keras's dtype policy.
+        in_cluster: whether other processes take part.
 
     Raises:
         UserError: the settings do not fit the net or the devices, or --init_from cannot be used.
@@ -136,6 +143,7 @@ def build_train_step(
         frozen_up_to=options.freeze_up_to,
         cached=bool(options.cache_views),
         jit=devices.choose_jit(options.jit_compile, strategy),
+        in_cluster=in_cluster,
     )
     try:
         with strategy.scope():
@@ -174,7 +182,7 @@ def make_schedule(options: TrainConfig, data: ImageData) -> Schedule:
     )
 
 
-def fit(options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: TrainStep) -> Progress:
+def fit(options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: TrainStep, channel: Channel) -> Progress:
     """Trains to the end of the schedule, on images or on the cached outputs of the frozen layers.
 
     Args:
@@ -182,6 +190,7 @@ def fit(options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: T
         data: the data set.
         rgb: RGB statistics of the training split.
         train_step: step of the net.
+        channel: the connection to the other workers.
 
     Returns:
         The progress at the end.
@@ -201,8 +210,10 @@ def fit(options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: T
         Path(options.output_dir),
         batches,
         metadata=ModelMetadata(options.net, options.known_train_scale(), data.class_names, data.label_names),
-        chief=devices.is_chief(train_step.strategy),
+        chief=channel.chief,
+        agree=channel.agree,
     )
+    channel.compare("start", {"the step of the restored checkpoint": trainer.global_step})
     if cache and not trainer.finished:
         cache.fill()
     progress = trainer.fit()
@@ -233,50 +244,69 @@ def start_run(options: TrainConfig, data: ImageData, model: keras.Model, choices
 
 @keras_compat.own_settings()
 def train_model(options: TrainConfig) -> TrainingResult:
-    """Validates the settings, opens the data, builds and trains the net, and exports the best model if asked to.
+    """Validates the settings, meets the other workers of a cluster, trains, and exports the best model if asked to.
 
     Raises:
-        UserError: a setting, the run's folder, the data set or --init_from cannot be used, training failed, or the
-            exported model disagrees with the trained one.
+        UserError: a setting, the run's folder, the data set or --init_from cannot be used, training failed, the workers
+            of a cluster differ or one of them is gone, or the exported model disagrees with the trained one.
     """
     options.validate()
-    devices.split_cpu(options.cpu_devices)
-    strategy, strategy_reason = devices.make_strategy(
-        options.strategy, one_process=bool(options.cache_views or options.metrics)
-    )
-    chief = devices.is_chief(strategy)
-    with locks.locked(Path(options.output_dir)) if chief else contextlib.nullcontext():
-        run_dir.require_usable(options)
-        with stopping.advising("the same command with --resume continues the run"):
-            result = _train(options, strategy, strategy_reason)
-        return export_best(result, options) if chief and options.export_dir else result
+    local = "--cache_views" if options.cache_views else "--metrics" if options.metrics else ""
+    workers_found = cluster.choose(options.strategy, one_process=local)
+    if workers_found is None and (note := cluster.unused_note()):
+        console.warn(note)
+    with joined(workers_found, options.worker_timeout) as channel:
+        lock = locks.locked(Path(options.output_dir)) if channel.chief else contextlib.nullcontext()
+        with lock, stopping.advising("the same command with --resume continues the run"):
+            result = train_in_cluster(options, channel)
+    return export_best(result, options) if result.chief and options.export_dir else result
 
 
-def _train(options: TrainConfig, strategy: tf.distribute.Strategy, strategy_reason: str) -> TrainingResult:
-    """Opens the data, builds the net, and trains it in the run's folder."""
+def train_in_cluster(options: TrainConfig, channel: Channel) -> TrainingResult:
+    """Opens the data, builds and trains the net, on this process's devices and those of the other workers, if any.
+
+    Args:
+        options: flags of the verb.
+        channel: the connection to the other workers.
+
+    Raises:
+        UserError: see `train_model`.
+    """
+    folder = Path(options.output_dir)
     precision, precision_reason = devices.choose_precision(options.precision)
-    chief = devices.is_chief(strategy)
-    data = open_data(options, chief)
+    workers.require_same_settings(channel, options, precision)
+    workers.require_shared_folder(channel, folder)
+    run_dir.require_usable(options)
+    devices.split_cpu(options.cpu_devices)
+    strategy, strategy_reason = devices.make_strategy(options.strategy, channel)
+    data = open_data(options, channel)
     with shards.broken_records(data):
         rgb = datasets.load_rgb_statistics(data, options.train_split)
+    workers.require_same_data(channel, options, data, rgb)
     with keras_compat.global_policy(precision):
-        train_step = build_train_step(options, len(data.label_names), rgb.mean.tolist(), strategy, precision)
+        train_step = build_train_step(
+            options,
+            len(data.label_names),
+            rgb.mean.tolist(),
+            strategy,
+            precision,
+            in_cluster=channel.cluster is not None,
+        )
     choices = {
         "strategy": f"{type(strategy).__name__} ({strategy_reason})",
         "precision": f"{precision} ({precision_reason})",
     }
     with shards.broken_records(data):
-        if chief:
+        if channel.chief:
             start_run(options, data, train_step.model, choices)
-        progress = fit(options, data, rgb, train_step)
-    folder = Path(options.output_dir)
+        progress = fit(options, data, rgb, train_step, channel)
     return TrainingResult(
         folder=folder,
         data_dir=Path(data.builder.data_dir),
         validation_split=options.validation_split,
         best_error=progress.best_error,
         history=run_record.read_history(folder),
-        chief=chief,
+        chief=channel.chief,
     )
 
 

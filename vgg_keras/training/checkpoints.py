@@ -87,6 +87,7 @@ class Checkpoints:
         keep: number of checkpoints to keep.
         chief: whether this process is the chief, whose checkpoints are kept; the other workers of a cluster have to
             take part in saving, and write into a temporary folder.
+        agree: function from a name and this worker's value to the chief's value.
     """
 
     def __init__(
@@ -98,7 +99,9 @@ class Checkpoints:
         *,
         keep: int = 3,
         chief: bool = True,
+        agree: Callable[[str, str], str] = lambda name, value: value,
     ):
+        self._agree = agree
         self._run, self._folder, self._keep, self._chief = run, run / run_record.CHECKPOINTS, keep, chief
         self._progress = _SavedProgress(progress, lambda: run_record.read_history(run))
         self._checkpoint = tf.train.Checkpoint(model=model, optimizers=list(optimizers), progress=self._progress)
@@ -146,20 +149,32 @@ class Checkpoints:
         Raises:
             UserError: the run has begun and no checkpoint is whole, or it does not fit the model or its optimizers.
         """
-        if self._chief:
-            remove_unfinished(self._folder)
-            self._restore_copies()
-        step, problems = checkpoint_files.newest_whole(self._folder)
-        if step is None:
-            self._require_new(problems)
+        # The chief alone looks at the files, and all restore what it names.
+        chosen = self._agree("checkpoint", self._choose() if self._chief else "")
+        if not chosen:
             return self._progress.value
-        for problem in problems if self._chief else ():
-            console.warn(f"{self._folder}: {problem}; going back to ckpt-{step}, the newest checkpoint that is whole")
+        step = int(chosen)
         checkpoint_files.restore(self._folder, step, self._checkpoint)
         if self._chief:
             self._restore_best_model(step, self._progress.value.best_step)
             restore_history(self._run, self._progress.value)
         return self._progress.value
+
+    def _choose(self) -> str:
+        """Returns the step of the newest checkpoint that is whole, as text; "" for a run that has not begun.
+
+        Raises:
+            UserError: the run has begun and no checkpoint is whole.
+        """
+        remove_unfinished(self._folder)
+        self._restore_copies()
+        step, problems = checkpoint_files.newest_whole(self._folder)
+        if step is None:
+            self._require_new(problems)
+            return ""
+        for problem in problems:
+            console.warn(f"{self._folder}: {problem}; going back to ckpt-{step}, the newest checkpoint that is whole")
+        return str(step)
 
     def _require_new(self, problems: Sequence[str]) -> None:
         """Refuses a run that has begun and has no whole checkpoint: it would be begun anew, over the old one."""

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from vgg_keras.models.architectures import ALIASES, INITIALIZERS, NETS, TOTAL_STRIDE
 from vgg_keras.utils.errors import UserError
@@ -29,13 +29,18 @@ MAY_CHANGE = (
     "checkpoint_every",
     "keep_checkpoints",
     "log_every",
+    "worker_timeout",
     "export_dir",
 )
+# Settings that may differ between the workers of a cluster; their data and folder are compared, not the paths to them.
+MAY_DIFFER = ("data_dir", "output_dir", "export_dir", "worker_timeout")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig(Options):
     """Options of `vgg_keras.train`."""
+
+    takes_cluster: ClassVar[bool] = True
 
     net: str = option(
         "D",
@@ -154,6 +159,12 @@ class TrainConfig(Options):
     )
     cpu_devices: int = option(
         1, "number of devices that the CPU is split into, to try --strategy=mirrored", lower=1, group="devices"
+    )
+    worker_timeout: float = option(
+        300.0,
+        "number of seconds to wait for the other workers at the start, and later for a sign of life of each",
+        lower=1.0,
+        group="devices",
     )
     resume: bool = option(False, "resume the run in --output_dir, if there is one", group="run")
     checkpoint_every: int = option(

@@ -33,6 +33,7 @@ class StepConfig:
             evaluation.
         cached: whether the batches hold the outputs of that layer, computed by `frozen_outputs`, instead of images.
         jit: whether XLA compiles the gradients.
+        in_cluster: whether other processes take part, which have to stop at the same step as this one.
     """
 
     batch_size: int
@@ -41,6 +42,7 @@ class StepConfig:
     frozen_up_to: str = ""
     cached: bool = False
     jit: bool = False
+    in_cluster: bool = False
 
 
 class TrainStep:
@@ -90,27 +92,37 @@ class TrainStep:
         """Whether the batches hold images, and not the outputs of frozen layers."""
         return not self._config.cached
 
-    def train(self, batch, global_step: int) -> tf.Tensor:
+    @property
+    def in_cluster(self) -> bool:
+        """Whether other processes take part, which have to stop at the same step as this one."""
+        return self._config.in_cluster
+
+    def train(self, batch, global_step: int, stop_asked: bool = False) -> tf.Tensor:
         """Does one step; returns the (4,) sums of `score_sums` over the batch of all replicas.
+
+        In a cluster the result is (5,): the last element is above 0, on all workers alike, if a worker was asked to
+        stop. Workers that read it after the same step can stop after the same step, and no message is sent for it.
 
         Args:
             batch: {"image": (B, S, S, 3) float32 0..255, or the frozen layers' outputs; "label": (B,) int32; "row":
                 (B,) int32, the image's row in the batch of all replicas}, distributed over the replicas.
             global_step: number of steps done before this one.
+            stop_asked: whether this process was asked to stop; counts in a cluster only.
         """
         seed = tf.constant([self._config.seed, global_step], tf.int64)
-        return self._train(batch, seed)
+        further_sums = [tf.constant([float(stop_asked)], tf.float64)] if self._config.in_cluster else []
+        return self._train(batch, seed, further_sums)
 
     @tf.function
-    def _train(self, batch, seed: tf.Tensor) -> tf.Tensor:
-        sums = self.strategy.run(self._replica_train, args=(batch, seed))
+    def _train(self, batch, seed: tf.Tensor, further_sums: list[tf.Tensor]) -> tf.Tensor:
+        sums = self.strategy.run(self._replica_train, args=(batch, seed, further_sums))
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
 
-    def _replica_train(self, batch: dict, seed: tf.Tensor) -> tf.Tensor:
+    def _replica_train(self, batch: dict, seed: tf.Tensor, further_sums: list[tf.Tensor]) -> tf.Tensor:
         masks = dropout_masks(self._layers, batch["row"], self.batch_size, seed)
         sums, gradients = self._gradients({"image": batch["image"], "label": batch["label"], "masks": masks})
         self.optimizers.apply(gradients, self._variables)
-        return sums
+        return tf.concat([sums, *further_sums], axis=0) if further_sums else sums
 
     def _replica_gradients(self, batch: dict) -> tuple[tf.Tensor, list[tf.Tensor]]:
         sums, gradients = self._data_gradients(batch)

@@ -58,6 +58,8 @@ class Trainer:
         batches: the batches of training and validation.
         metadata: what the best model's file tells about it.
         chief: whether this process is the chief, which writes files and reports.
+        agree: function from a name and this worker's value to the chief's value, on which the workers of a cluster wait
+            for each other.
     """
 
     def __init__(
@@ -69,7 +71,9 @@ class Trainer:
         *,
         metadata: ModelMetadata | None = None,
         chief: bool = True,
+        agree: Callable[[str, str], str] = lambda name, value: value,
     ):
+        self._agree = agree
         self._train_step, self._schedule, self._folder = train_step, schedule, folder
         self._batches, self._metadata, self._chief = batches, metadata, chief
         self._report: Callable[[str], None] = console.say if chief else lambda message: None
@@ -80,10 +84,12 @@ class Trainer:
             Progress(Plateau(schedule.patience)),
             keep=schedule.keep_checkpoints,
             chief=chief,
+            agree=agree,
         )
         self._progress = self._checkpoints.restore()
         self._log: RunLog | None = None
         self._stop_request = stopping.StopRequest()
+        self._stops = False
 
     def fit(self) -> Progress:
         """Trains to the end of the schedule; returns the progress at the end.
@@ -105,13 +111,17 @@ class Trainer:
             self._log = RunLog(self._folder, self._train_step.model, self._progress)
         with stopping.held_back("a checkpoint is saved after this step; once more ends the run without it") as request:
             self._stop_request = request
-            while not self.finished and not request.made:
+            while not self.finished and not self._stops:
                 self._fit_epoch()
-            if request.made and not self.finished:
+            if self._stops:
                 self._report(
-                    f"{request.signal_name} at epoch {self._progress.epoch + 1}, step {self._progress.global_step}: "
-                    "a checkpoint is saved"
+                    f"{request.signal_name or 'another worker'} stops the run at epoch {self._progress.epoch + 1}, "
+                    f"step {self._progress.global_step}: a checkpoint is saved"
                 )
+                # The chief may need longer for its checkpoint than the others, who must not leave it before.
+                self._agree("stopped", "")
+        if self._stops:
+            raise stopping.Stopped(0)
         return self._progress
 
     def _fit_epoch(self) -> None:
@@ -122,17 +132,27 @@ class Trainer:
             trained = time.monotonic()
             validation = self._train_step.evaluate(self._until_stopped(self._batches.validation()))
         except _StopAsked:
+            self._stops = True
             self._save()
             return
         num_images = (self._progress.step - first_step) * self._train_step.batch_size
         self._end_epoch(validation, trained - started, num_images)
 
     def _until_stopped(self, batches: Iterable) -> Iterator:
-        """Yields batches; raises `_StopAsked` when the process is asked to stop."""
+        """Yields batches; raises `_StopAsked` when the process is asked to stop.
+
+        In a cluster the workers learn from the sums of a step that one of them was asked (`_update_loss`), so that all
+        stop at the same step.
+        """
         for batch in batches:
-            if self._stop_request.made:
+            if self._stop_request.made and not self._train_step.in_cluster:
                 raise _StopAsked
             yield batch
+
+    @property
+    def global_step(self) -> int:
+        """Number of steps done in the whole run."""
+        return self._progress.global_step
 
     @property
     def finished(self) -> bool:
@@ -164,7 +184,8 @@ class Trainer:
                     before, rate = rate, self._rate(self._progress.global_step)
                     if rate != before:
                         self._train_step.optimizers.set_rate(rate)
-                    pending_sums.append(self._train_step.train(batch, self._progress.global_step))
+                    asked = self._stop_request.made
+                    pending_sums.append(self._train_step.train(batch, self._progress.global_step, asked))
                     self._advance(1)
                     self._keep_first_images(batch)
                     save = self._progress.step % schedule.checkpoint_every == 0 and self._progress.step < last
@@ -194,10 +215,16 @@ class Trainer:
         )
 
     def _update_loss(self, pending_sums: list[tf.Tensor], bar: tqdm.tqdm) -> None:
-        """Adds the pending steps' sums to the epoch's, displays them, and stops the run if the loss is not finite."""
+        """Adds the pending steps' sums to the epoch's, displays them, and stops the run if the loss is not finite.
+
+        Raises:
+            _StopAsked: a worker of the cluster was asked to stop.
+        """
         before = sums = np.array(self._progress.sums)
+        asked = False
         for step_sums in pending_sums:
-            sums = sums + step_sums.numpy()
+            found = step_sums.numpy()
+            sums, asked = sums + found[: len(sums)], asked or found[len(sums) :].any()
         if not math.isfinite(sums[0]):
             raise self._diverged()
         if self._log:
@@ -207,6 +234,8 @@ class Trainer:
         pending_sums.clear()
         self._progress = dataclasses.replace(self._progress, sums=tuple(sums.tolist()))
         bar.set_postfix_str(f"loss {sums[0] / sums[3]:.4f}, top-1 error {100 * sums[1] / sums[3]:.1f}%")
+        if asked:
+            raise _StopAsked
 
     def _diverged(self) -> UserError:
         return UserError(

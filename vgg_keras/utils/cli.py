@@ -8,6 +8,7 @@ imported inside `main`, in the context `loading_libraries`, so that `--help` and
 import contextlib
 import logging as standard_logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,8 +17,8 @@ from typing import NoReturn
 
 from absl import flags, logging
 
-from vgg_keras.utils import console, stopping
-from vgg_keras.utils.errors import UserError, explain
+from vgg_keras.utils import cluster, console, stopping
+from vgg_keras.utils.errors import BrokenClusterError, UserError, explain
 from vgg_keras.utils.escaping import visible
 from vgg_keras.utils.flagfiles import expand_flagfiles
 from vgg_keras.utils.help_text import help_text, program_name
@@ -25,6 +26,8 @@ from vgg_keras.utils.keras_backend import require_tensorflow
 from vgg_keras.utils.options import Options, OptionsT, parse
 
 _HELP = {"--help", "-help", "-h", "--helpfull", "-helpfull", "--helpshort"}
+# Seconds that a process whose cluster has broken may take to end.
+_LAST_SECONDS = 20
 _VERBOSITY = {"--verbosity", "-verbosity"}
 
 
@@ -47,6 +50,8 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
             options = parse(_set_verbosity(arguments), options_class, verbose=True)
             options.check_outputs()
             with console.speaking(True), stopping.raising():
+                if not options.takes_cluster and (note := cluster.unused_note()):
+                    console.warn(note)
                 main(options)
             sys.stdout.flush()
     except (stopping.Stopped, KeyboardInterrupt) as stop:
@@ -58,6 +63,8 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
         message = explain(error)
         if message is None:
             raise
+        if isinstance(error, BrokenClusterError):
+            _end_within(_LAST_SECONDS)
         _end(1, f"error: {message}")
     sys.exit(0)
 
@@ -67,6 +74,13 @@ def _set_up_streams() -> None:
     for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True, errors=errors)
+
+
+def _end_within(seconds: int) -> None:
+    """Lets the system end this process, should TensorFlow wait for another worker as it is unloaded."""
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(seconds)
 
 
 def _end(code: int, message: str = "") -> NoReturn:

@@ -1,20 +1,23 @@
 """Chooses the distribution strategy, the precision and the use of XLA that suit the machine."""
 
+import contextlib
 import ctypes
-import os
 import re
+import signal
+import threading
 from pathlib import Path
 
 import tensorflow as tf
+from tensorflow.python.eager import context  # has no public name for the settings of a cluster
 
-from vgg_keras.utils import side_files
-from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.channel import Channel
+from vgg_keras.utils.cluster import Cluster
+from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.hardware import cpu_count
-from vgg_keras.utils.structures import TEXT, Maybe
+from vgg_keras.utils.watchdog import watchdog
 
 # CPU flags of native bfloat16 multiplication; without it bfloat16 is emulated and slower than float32.
 _BFLOAT16_CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
-_TF_CONFIG = {"cluster": Maybe({"worker": Maybe([TEXT])})}
 
 # Parameters of glibc's mallopt and their values: freed memory stays in the heap, large blocks are taken from the heap
 # too, and all threads share one heap.
@@ -55,51 +58,74 @@ def split_cpu(num_devices: int) -> None:
         ) from error
 
 
-def make_strategy(requested: str, *, one_process: bool = False) -> tuple[tf.distribute.Strategy, str]:
+def make_strategy(requested: str, channel: Channel | None = None) -> tuple[tf.distribute.Strategy, str]:
     """Returns the distribution strategy (arXiv:1409.1556, sect. 3.3) and the reason for the choice, as text.
 
     Args:
-        requested: one of `hardware.STRATEGIES`; "auto" takes all workers if `TF_CONFIG` names several, else all GPUs
+        requested: one of `hardware.STRATEGIES`. "auto" takes all workers of the cluster if there is one, else all GPUs
             (or logical CPUs, if there is no GPU) if there are several, else one device.
-        one_process: whether the work can run in one process only.
+        channel: the connection to the other workers; None if the work runs in one process only.
 
     Raises:
-        UserError: "multi_worker" is requested and `TF_CONFIG` names no worker, `TF_CONFIG` names several and
-            `one_process` is true, or `TF_CONFIG` is malformed.
+        UserError: TensorFlow cannot connect the workers.
     """
     keep_freed_memory()
     for gpu in tf.config.list_physical_devices("GPU"):
         # Otherwise TensorFlow takes all memory of the GPU at once, and leaves none to other processes.
         tf.config.experimental.set_memory_growth(gpu, True)
-    workers = _workers()
-    if one_process and len(workers) > 1:
-        raise UserError(f"TF_CONFIG names {len(workers)} workers, and this runs in one process: unset TF_CONFIG")
-    if requested == "multi_worker" or (requested == "auto" and len(workers) > 1):
-        if not workers:
-            raise UserError(
-                "--strategy=multi_worker needs the environment variable TF_CONFIG: "
-                '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
-            )
+    if channel and channel.cluster:
         # Must come before logical devices are listed: that starts TensorFlow, which joins a cluster only at its start.
-        return tf.distribute.MultiWorkerMirroredStrategy(), f"{len(workers)} workers in TF_CONFIG"
+        return _connect_workers(
+            channel, channel.cluster
+        ), f"{len(channel.cluster.tasks)} workers in {channel.cluster.source}"
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if requested == "mirrored" or (requested == "auto" and len(devices) > 1):
         return tf.distribute.MirroredStrategy([device.name for device in devices]), f"{len(devices)} devices"
     return tf.distribute.OneDeviceStrategy(devices[0].name), f"one {devices[0].device_type}"
 
 
-def _workers() -> list[str]:
-    text = os.environ.get("TF_CONFIG") or "{}"
-    config = side_files.parse_json(text, _TF_CONFIG, "the environment variable TF_CONFIG", "correct it, or unset it")
-    return (config.get("cluster") or {}).get("worker") or []
+def _connect_workers(channel: Channel, cluster: Cluster) -> tf.distribute.Strategy:
+    """Starts TensorFlow's server in this process and connects it to those of the other workers."""
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec(cluster.addresses()),
+        task_type=cluster.me.kind,
+        task_id=cluster.me.index,
+        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
+        rpc_layer="grpc",
+    )
+    # The channel notices a lost worker first and names it; TensorFlow's own heartbeat, of 10 seconds, would end a run
+    # at each short break of the network.
+    _set_heartbeat_timeout(cluster, 2 * channel.timeout)
+    late = f"TensorFlow could not connect the workers within {channel.timeout:g} seconds (--worker_timeout)"
+    try:
+        with watchdog(channel.peers, channel.timeout, late):
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except (tf.errors.OpError, RuntimeError) as error:
+        raise UserError(f"{cluster.me}: TensorFlow cannot connect the workers: {reason(error)}") from error
+    if threading.current_thread() is threading.main_thread():
+        # TensorFlow has taken the signal for a use of its own, and would ignore it.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+    channel.on_failure(_abort_collectives)
+    return strategy
 
 
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether this process is the chief, which writes files and reports."""
-    resolver = strategy.cluster_resolver
-    if resolver is None or not resolver.task_type:
-        return True
-    return resolver.task_type == "chief" or (resolver.task_type == "worker" and resolver.task_id == 0)
+def _set_heartbeat_timeout(cluster: Cluster, seconds: float) -> None:
+    """Sets the time after which TensorFlow takes a silent worker for lost; the rest is as its strategy sets it."""
+    jobs = tf.compat.v1.ConfigProto().experimental.coordination_config.coordinated_job_list
+    for kind, addresses in cluster.addresses().items():
+        jobs.add(name=kind, num_tasks=len(addresses))
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader=f"/job:{cluster.tasks[0].kind}/replica:0/task:0",
+        heartbeat_timeout_in_ms=int(1000 * seconds),
+        coordinated_jobs=list(jobs),
+    )
+
+
+def _abort_collectives(message: str) -> None:
+    """Makes the operations fail that wait for another worker, and all later ones."""
+    with contextlib.suppress(ValueError):  # TensorFlow has not started
+        context.context().abort_collective_ops(tf.errors.UNAVAILABLE, message)
 
 
 def describe_machine() -> dict[str, str | int | list[str]]:
@@ -116,9 +142,8 @@ def describe_machine() -> dict[str, str | int | list[str]]:
 def _cpu_info(key: str) -> str:
     """Returns what Linux tells of the first CPU under a key, or "" elsewhere."""
     cpuinfo = Path("/proc/cpuinfo")
-    found = (
-        re.search(rf"^{key}\s*:(.*)$", cpuinfo.read_text(encoding="utf-8"), re.MULTILINE) if cpuinfo.exists() else None
-    )
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    found = re.search(rf"^{key}\s*:(.*)$", text, re.MULTILINE)
     return found[1].strip() if found else ""
 
 

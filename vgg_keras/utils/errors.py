@@ -28,6 +28,10 @@ class UserError(Exception):
         return visible(super().__str__())
 
 
+class BrokenClusterError(UserError):
+    """Error that another worker of a cluster is gone, or has stopped; TensorFlow's server may still wait for it."""
+
+
 def reason(error: Exception) -> str:
     """Returns what a library's error message tells a user: of a failed TensorFlow assertion, the text of the assertion.
 

@@ -12,7 +12,7 @@ import numbers
 import os
 import shlex
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from absl import flags
 
@@ -79,12 +79,14 @@ class Options:
     Attributes:
         verbose: whether messages, tables and progress bars are shown. No flag: a verb always shows them, a function of
             the Python API only if asked to.
+        takes_cluster: whether the verb runs on all workers of a cluster together.
 
     Raises:
         UserError: a value is missing, of the wrong type, out of its range, or not one of the choices.
     """
 
     verbose: bool = False
+    takes_cluster: ClassVar[bool] = False
 
     def flags(self) -> dict[str, Any]:
         """Returns the values of all flags by name."""

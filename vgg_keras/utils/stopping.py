@@ -22,7 +22,7 @@ class Stopped(BaseException):
     """Request to stop, raised where the process is; no `except Exception` takes it for an error.
 
     Args:
-        number: number of the signal.
+        number: number of the signal; 0: it came to another process, with which this one works together.
 
     Attributes:
         advice: what the user may do now, or "".
@@ -33,7 +33,8 @@ class Stopped(BaseException):
         self._number, self.advice = number, ""
 
     def __str__(self) -> str:
-        return f"stopped by {signal.Signals(self._number).name}" + (f"; {self.advice}" if self.advice else "")
+        cause = f"by {signal.Signals(self._number).name}" if self._number else "with another worker"
+        return f"stopped {cause}" + (f"; {self.advice}" if self.advice else "")
 
 
 class StopRequest:

@@ -1,0 +1,60 @@
+"""Tests the reading of Slurm's variables."""
+
+import pytest
+
+from vgg_keras.utils import slurm
+from vgg_keras.utils.errors import UserError
+
+_STEP = {
+    "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_STEP_NODELIST": "n[9-10],gpu1",
+    "SLURM_STEP_TASKS_PER_NODE": "1(x2),2",
+    "SLURM_PROCID": "3",
+    "SLURM_NODEID": "2",
+    "SLURM_JOB_ID": "1000001",
+}
+
+
+def test_the_tasks_keep_slurms_order_and_have_a_port_each():
+    # Job 1000001 has the ports from 15000 + 16 * (1000001 mod 1000) on.
+    step = slurm.read_step(_STEP)
+    assert step == slurm.Step(("n9:15016", "n10:15016", "gpu1:15016", "gpu1:15017"), 3)
+
+
+@pytest.mark.parametrize("environ", [{}, {"SLURM_JOB_ID": "7", "SLURM_PROCID": "0"}, {"SLURM_STEP_NUM_TASKS": "1"}])
+def test_outside_of_a_step_of_several_tasks_there_is_none(environ):
+    assert slurm.read_step(environ) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"SLURM_PROCID": "x"}, "malformed"),
+        ({"SLURM_PROCID": "4"}, "contradict each other: rank 4 of 4"),
+        ({"SLURM_STEP_NODELIST": "n[9-"}, r"'n\[9-' is not a list of nodes"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "two"}, "'two' is not a list of numbers of tasks"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "2,2"}, "contradict each other"),
+        ({"SLURM_NODEID": "0"}, "--distribution=block"),
+    ],
+)
+def test_variables_that_do_not_fit(change, message):
+    with pytest.raises(UserError, match=message):
+        slurm.read_step({**_STEP, **change})
+
+
+def test_a_missing_variable_is_named():
+    with pytest.raises(UserError, match="SLURM_STEP_NODELIST is missing"):
+        slurm.read_step({name: value for name, value in _STEP.items() if name != "SLURM_STEP_NODELIST"})
+
+
+@pytest.mark.parametrize(
+    ("text", "nodes"),
+    [
+        ("localhost", ["localhost"]),
+        ("n[08-10]", ["n08", "n09", "n10"]),
+        ("a,n[1,3-4],b", ["a", "n1", "n3", "n4", "b"]),
+        ("r[0-1]c[3]-ib", ["r0c3-ib", "r1c3-ib"]),
+    ],
+)
+def test_lists_of_nodes(text, nodes):
+    assert slurm.expand_nodes(text) == nodes

@@ -1,0 +1,257 @@
+"""Lets the workers of a cluster agree, tell each other why they stop, and notice one that is gone.
+
+Each worker has a connection to the chief (`meeting.meet`), which a thread watches while TensorFlow computes.
+TensorFlow's own errors tell neither which worker broke the run nor why.
+"""
+
+import contextlib
+import contextvars
+import dataclasses
+import json
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from vgg_keras.utils import console
+from vgg_keras.utils.cluster import Cluster
+from vgg_keras.utils.connection import Connection
+from vgg_keras.utils.errors import BrokenClusterError, UserError, explain, reason
+from vgg_keras.utils.meeting import meet
+
+# Seconds between two looks at the connections; a pause of several times as long is this process's own.
+_POLL_INTERVAL, _OWN_PAUSE = 1.0, 5.0
+# Seconds for the true cause of a broken collective operation to come in.
+_VERDICT_TIME = 5.0
+# Seconds after which a process that is stuck in a library ends itself, once it is known that the run has broken.
+_GRACE = 30.0
+_RESTART = "start all workers again, with --resume"
+
+
+@dataclasses.dataclass
+class _Peer:
+    """Another worker.
+
+    Attributes:
+        connection: the connection to it.
+        heard: time of its last message.
+        finished: whether it has said that it is done.
+        values: its values that have come, by name.
+    """
+
+    connection: Connection
+    heard: float
+    finished: bool = False
+    values: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Channel:
+    """The connection of this process to the other workers; without a cluster it has none, and agrees with itself.
+
+    Args:
+        cluster: the workers, or None.
+        connections: result of `meet`.
+        timeout: number of seconds after which a silent worker counts as lost.
+
+    Attributes:
+        cluster: the workers, or None.
+        timeout: number of seconds after which a silent worker counts as lost.
+        chief: whether this process is the chief, which writes files and reports.
+    """
+
+    def __init__(self, cluster: Cluster | None, connections: Sequence[Connection] = (), timeout: float = 0.0):
+        self.chief = cluster is None or cluster.is_chief
+        self.cluster, self.timeout = cluster, timeout
+        self._peers = [_Peer(connection, time.monotonic()) for connection in connections]
+        self._changed = threading.Condition()  # guards what the thread writes
+        self._failure = ""
+        self._closing = threading.Event()
+        self._on_failure: Callable[[str], None] = lambda failure: None
+        if self._peers:
+            # The thread may write to the user if this one may.
+            context = contextvars.copy_context()
+            self._thread = threading.Thread(target=context.run, args=(self._watch,), daemon=True)
+            self._thread.start()
+
+    @property
+    def peers(self) -> dict[int, str]:
+        """Descriptor of each connection, and name of the worker at its other end."""
+        return {peer.connection.fileno(): peer.connection.name for peer in self._peers}
+
+    def on_failure(self, act: Callable[[str], None]) -> None:
+        """Sets the function that frees the main thread from a library; a thread calls it with what broke the run."""
+        self._on_failure = act
+
+    def agree(self, name: str, value: str) -> str:
+        """Returns the chief's value, on all workers; all have to call it.
+
+        Args:
+            name: name of what is agreed on, the same on all workers.
+            value: this worker's value.
+
+        Raises:
+            BrokenClusterError: a worker is gone, or has stopped with an error.
+        """
+        return self.gather(name, value)[0]
+
+    def require(self, name: str, problem: str) -> None:
+        """Stops all workers if one of them has a problem; all have to call it.
+
+        Args:
+            name: name of what is required, the same on all workers.
+            problem: what is wrong with this worker, or "".
+
+        Raises:
+            BrokenClusterError: a worker has a problem; the message names it, and is the same on all workers.
+        """
+        problems = self.gather(name, problem)
+        tasks = self.cluster.tasks if self.cluster else ("",)
+        if any(problems):
+            raise BrokenClusterError(
+                "; ".join(f"{task}: {what}" for task, what in zip(tasks, problems, strict=True) if what)
+            )
+
+    def compare(self, name: str, facts: Mapping[str, object]) -> None:
+        """Stops all workers if they differ in a fact; all have to call it.
+
+        Args:
+            name: name of the comparison, the same on all workers.
+            facts: values by what they are, such as {"--batch_size": 256}; they have to be JSON.
+
+        Raises:
+            BrokenClusterError: a worker differs; the message names it and the facts, and is the same on all workers.
+        """
+        mine = json.loads(json.dumps(facts))
+        chiefs = json.loads(self.agree(name, json.dumps(mine)))
+        differing = [key for key in {**chiefs, **mine} if chiefs.get(key) != mine.get(key)]
+        problem = "; ".join(f"{key} is {mine.get(key)!r}, the chief has {chiefs.get(key)!r}" for key in differing)
+        self.require(f"{name}, compared", problem)
+
+    def gather(self, name: str, value: str) -> list[str]:
+        """Returns the values of all workers, the chief's first; all have to call it.
+
+        Raises:
+            BrokenClusterError: a worker is gone, or has stopped with an error.
+        """
+        if self.chief:
+            values = [value, *(self._next(peer, name) for peer in self._peers)]
+            for peer in self._peers:
+                peer.connection.send(name=name, value=values)
+            return values
+        (chief,) = self._peers
+        chief.connection.send(name=name, value=value)
+        return self._next(chief, name)
+
+    def _next(self, peer: _Peer, name: str) -> Any:
+        with self._changed:
+            self._changed.wait_for(lambda: name in peer.values or self._failure or peer.finished)
+            if name in peer.values:
+                return peer.values.pop(name)
+            raise BrokenClusterError(self._failure or f"{peer.connection.name} has ended before the others; {_RESTART}")
+
+    def close(self, message: str = "") -> None:
+        """Takes leave of the other workers.
+
+        Args:
+            message: why this worker stops before the end, or "".
+        """
+        self._closing.set()
+        for peer in self._peers:
+            peer.connection.send(end=message)
+        if self._peers:
+            self._thread.join(2 * _POLL_INTERVAL)
+        for peer in self._peers:
+            peer.connection.close()
+
+    def verdict(self, wait: float = 0.0) -> str:
+        """Returns what broke the run, or "" if that does not become known in a number of seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure, wait if self._peers else 0.0)
+            return self._failure
+
+    def _watch(self) -> None:
+        """Takes the messages of all others until the run ends; if it breaks, tells them and frees the main thread."""
+        looked = beat = time.monotonic()
+        while not self._closing.is_set():
+            listening = [peer.connection for peer in self._peers if not peer.connection.ended]
+            select.select(listening, [], [], _POLL_INTERVAL) if listening else time.sleep(_POLL_INTERVAL)
+            now = time.monotonic()
+            for peer in self._peers:
+                # After a pause of this process, as of one that was suspended, the others have to be heard first.
+                peer.heard = now if now - looked > _OWN_PAUSE else peer.heard
+                self._hear(peer, now)
+            looked = now
+            if now >= beat:
+                beat = now + min(self.timeout / 4, 10.0)
+                for peer in self._peers:
+                    peer.connection.send(alive=True)
+            if self._failure:
+                self._break_off()
+                return
+
+    def _hear(self, peer: _Peer, now: float) -> None:
+        with self._changed:
+            while (message := peer.connection.take()) is not None:
+                peer.heard = now
+                if "name" in message:
+                    peer.values[message["name"]] = message["value"]
+                elif message.get("end"):
+                    self._failure = self._failure or message["end"]
+                peer.finished = peer.finished or "end" in message
+            if peer.connection.ended and not peer.finished:
+                self._failure = self._failure or (
+                    f"{peer.connection.name} is gone: its process was killed or its machine went down; {_RESTART}"
+                )
+            elif now - peer.heard > self.timeout and not peer.finished:
+                self._failure = self._failure or (
+                    f"{peer.connection.name} has not been heard of for {self.timeout:g} seconds (--worker_timeout): "
+                    f"its machine or the network is down; {_RESTART}"
+                )
+            self._changed.notify_all()
+
+    def _break_off(self) -> None:
+        for peer in self._peers if self.chief else []:
+            peer.connection.send(end=self._failure)
+        self._on_failure(self._failure)
+        if not self._closing.wait(_GRACE):
+            console.warn(f"error: {self._failure}")
+            os._exit(1)
+
+
+@contextlib.contextmanager
+def joined(cluster: Cluster | None, timeout: float) -> Iterator[Channel]:
+    """Meets the other workers, and leaves them at the end of the context, with a word about the error that ends it.
+
+    Args:
+        cluster: the workers; None if this process works alone.
+        timeout: number of seconds to wait for the others at the start, and for a sign of life of them later.
+
+    Raises:
+        UserError: a worker did not come.
+        BrokenClusterError: a worker is gone, or has stopped with an error; the message names it. It takes the place of
+            TensorFlow's error about the broken connection.
+    """
+    if cluster is None or len(cluster.tasks) == 1:
+        yield Channel(cluster)
+        return
+    channel = Channel(cluster, meet(cluster, timeout, console.say), timeout)
+    try:
+        yield channel
+    except UserError as error:
+        channel.close(str(error) if isinstance(error, BrokenClusterError) else f"{cluster.me}: {error}")
+        raise
+    except Exception as error:
+        # TensorFlow's errors have a code; those of a connection come before or after the channel's own news.
+        failure = channel.verdict(_VERDICT_TIME if hasattr(error, "error_code") else 0.0)
+        if not failure and "ollective" in str(error):
+            failure = f"{cluster.me}: the connection to another worker broke ({reason(error)}); {_RESTART}"
+        channel.close(failure or f"{cluster.me}: {explain(error) or f'{type(error).__name__}: {reason(error)}'}")
+        if failure:
+            raise BrokenClusterError(failure) from error
+        raise
+    except BaseException:
+        channel.close(f"{cluster.me} was interrupted; {_RESTART}")
+        raise
+    channel.close()
