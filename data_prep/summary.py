@@ -88,6 +88,7 @@ class DatasetSummary:
             _class_rows(self.source, self.splits),
             [(name, *map(cell, self.splits.values())) for name, cell in totals.items()],
             numbers=True,
+            boxed=True,
         )
 
 

@@ -96,7 +96,7 @@ def test_a_run_that_is_asked_to_stop_saves_what_it_has_done(tmp_path, drawn_data
     # Without checkpoints inside epochs, all that is saved in the middle of one is saved for the request.
     arguments = [*_FLAGS, "--checkpoint_every=1000", "--epochs=40", f"--data_dir={drawn_data}", "--output_dir=run"]
     process = start_verb("vgg_keras.train", *arguments, cwd=tmp_path)
-    wait_until(process, lambda: (tmp_path / "run" / "history.jsonl").exists() and _history(tmp_path / "run"))
+    wait_until([process], lambda: (tmp_path / "run" / "history.jsonl").exists() and _history(tmp_path / "run"))
 
     # Meanwhile nobody else writes this run.
     code, _, stderr = run_verb("vgg_keras.train", *arguments)

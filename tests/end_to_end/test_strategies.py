@@ -1,7 +1,6 @@
 """Tests that one device, two devices and two machines give the same losses and errors (arXiv:1409.1556, sect. 3.3)."""
 
 import json
-import socket
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.helpers.paths import TINY_CONFIG
 from tests.helpers.processes import start_verb
+from tests.helpers.workers import free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
 
@@ -21,16 +21,6 @@ _FLAGS = [
     "--learning_rate=1e-3",
     "--precision=float32",
 ]
-
-
-def _free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for sock in sockets:
-        sock.bind(("127.0.0.1", 0))
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
 
 
 def _run(tmp_path, data, name, *flags, environments=({},)):
@@ -50,7 +40,7 @@ def _run(tmp_path, data, name, *flags, environments=({},)):
 def test_one_device_two_devices_and_two_workers_agree(tmp_path, drawn_data):
     one = _run(tmp_path, drawn_data, "one", "--strategy=one_device")
     two = _run(tmp_path, drawn_data, "two", "--strategy=mirrored", "--cpu_devices=2")
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(2)]}
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     environments = [
         {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})} for index in (0, 1)
     ]

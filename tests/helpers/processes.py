@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -42,18 +42,19 @@ def run_killed_at(function: str, module: str, *arguments: str, cwd: Path) -> Non
     assert process.returncode == -signal.SIGKILL, process.stderr
 
 
-def wait_until(process: subprocess.Popen, condition: Callable[[], object]) -> None:
-    """Waits until a condition holds, while a verb runs."""
-    deadline = time.monotonic() + 300
+def wait_until(processes: Sequence[subprocess.Popen], condition: Callable[[], bool]) -> None:
+    """Waits until a condition holds while verbs run."""
+    deadline = time.monotonic() + 600
     while not condition():
-        assert process.poll() is None, process.communicate()[1]
+        for process in processes:
+            assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.002)
 
 
-def kill_when(process: subprocess.Popen, condition: Callable[[], object]) -> None:
+def kill_when(process: subprocess.Popen, condition: Callable[[], bool]) -> None:
     """Sends SIGKILL to a verb as soon as a condition holds."""
-    wait_until(process, condition)
+    wait_until([process], condition)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
 

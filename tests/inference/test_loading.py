@@ -11,9 +11,12 @@ from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictor import Predictor
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TestProtocol
 from vgg_keras.models import saving
-from vgg_keras.utils import console
+from vgg_keras.utils import console, keras_compat
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.keras_compat import KERAS_3
+from vgg_keras.weights import formats
+
+pytestmark = pytest.mark.generations
 
 layers = keras.layers
 
@@ -101,6 +104,17 @@ def test_preprocess_input_inside(nested, method, tmp_path):
     photo = flower(32, 32)[np.newaxis].astype(np.float32)
     expected = model(photo[..., ::-1] - np.float32([103.939, 116.779, 123.68])).numpy()[0]
     np.testing.assert_allclose(posteriors(tmp_path / "m.keras", method), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_model_of_half_precision_computes_in_float32(policy, tmp_path):
+    with keras_compat.global_policy(policy):
+        model = keras_model(tiny_state(), [layers.Rescaling(1 / 255)])
+    model.save(tmp_path / "half.keras")
+    expected = keras_model(tiny_state(), [layers.Rescaling(1 / 255)])(flower(32, 32)[np.newaxis].astype(np.float32))
+    for method in (CENTER_CROP, DENSE):
+        np.testing.assert_allclose(posteriors(tmp_path / "half.keras", method), expected[0], atol=1e-5)
+    assert formats.read_weights(str(tmp_path / "half.keras"), "A").net == "A"
 
 
 def test_a_model_that_neither_scales_nor_shifts_is_told(tmp_path, capsys):

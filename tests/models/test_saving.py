@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 
 import keras
 import numpy as np
@@ -39,6 +40,22 @@ def test_half_precision_models_are_saved_in_float32_and_keep_their_scores(tmp_pa
     assert loaded.get_layer("block1_conv1").compute_dtype == "float32"
     np.testing.assert_allclose(loaded(photos), model(photos), atol=0.02)
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+@pytest.mark.parametrize("units", [10**9, 10**15])
+def test_a_small_file_with_a_huge_layer_is_refused(units, tmp_path):
+    small().save(tmp_path / "small.keras")
+    with zipfile.ZipFile(tmp_path / "small.keras") as whole, zipfile.ZipFile(tmp_path / "huge.keras", "w") as huge:
+        for name in whole.namelist():
+            content = whole.read(name)
+            if name == "config.json":
+                assert b'"units": 256' in content
+                content = content.replace(b'"units": 256', f'"units": {units}'.encode())
+            huge.writestr(name, content)
+    with pytest.raises(
+        UserError, match=r"huge\.keras is not a Keras model that can be loaded: it declares [0-9,]{13,} byt"
+    ):
+        saving.load_model(tmp_path / "huge.keras")
 
 
 @pytest.mark.multiprocess

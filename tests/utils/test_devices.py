@@ -1,5 +1,6 @@
-"""Tests that freed memory is reused."""
+"""Tests that freed memory is reused, and that a process that works alone does not read TF_CONFIG."""
 
+import os
 import platform
 import resource
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from tests.helpers.paths import ROOT
+from vgg_keras.utils import devices
 
 _FAULTS = """
 import resource, sys
@@ -35,3 +37,14 @@ def test_freed_memory_is_used_again():
     pages = (64 << 20) // resource.getpagesize()
     assert faults("as it is") > 0.9 * pages
     assert faults("keep") < 0.01 * pages
+
+
+@pytest.mark.parametrize("strategy", ["one_device", "mirrored"])
+@pytest.mark.parametrize(
+    "text", ["[", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}']
+)
+def test_a_process_that_works_alone_does_not_read_tf_config(monkeypatch, strategy, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    made, _ = devices.make_strategy(strategy)
+    assert made.num_replicas_in_sync == 1
+    assert os.environ["TF_CONFIG"] == text

@@ -80,10 +80,11 @@ def images_for(model: keras.Model, name: str) -> np.ndarray:
     return noise.astype(np.float32)
 
 
-def _leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
+def leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yields the layers of a model; in place of a model inside it, the layers of that."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
+            yield from leaves(layer)
         else:
             yield layer
 
@@ -125,7 +126,7 @@ def run(model: keras.Model, name: str) -> Probe:
         UserError: the model does not take RGB images, or fails on them.
     """
     images = images_for(model, name)
-    layers = list({id(layer): layer for layer in _leaves(model)}.values())
+    layers = list({id(layer): layer for layer in leaves(model)}.values())
     steps: list[Step] = []
     try:
         with _watched([one for one in layers if not isinstance(one, keras.layers.InputLayer)], steps):

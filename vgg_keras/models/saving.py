@@ -1,12 +1,14 @@
 """Reads and writes models: `.keras` files of either Keras generation, and the weights in checkpoints."""
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 # The import of layers registers the classes defined there with Keras, so that files that name them load.
-from vgg_keras.models import checkpoint_files, layers  # noqa: F401
+from vgg_keras.models import checkpoint_files, layers, probe  # noqa: F401
 from vgg_keras.models.metadata import ModelMetadata, embed
 from vgg_keras.utils import file_bounds, keras_compat, shell
 from vgg_keras.utils.errors import UserError, reason
@@ -82,6 +84,34 @@ def _require_bounded(path: Path) -> None:
     """
     with file_bounds.open_zip(path) as archive, file_bounds.hdf5_in_zip(archive, WEIGHTS_MEMBER) as weights:
         file_bounds.require_bounded_hdf5(weights, path.stat().st_size)
+        # Keras makes the layers as large as the configuration says before it compares them with the weights.
+        described = file_bounds.parse_json(archive.read("config.json"))
+        file_bounds.require_in_proportion(4 * sum(map(_kernel_size, _dicts(described))), path.stat().st_size)
+
+
+def _dicts(content: object) -> Iterator[dict]:
+    """Yields all dicts inside JSON content."""
+    pending = [content]
+    while pending:
+        inside = pending.pop()
+        if isinstance(inside, dict):
+            yield inside
+            pending.extend(inside.values())
+        elif isinstance(inside, list):
+            pending.extend(inside)
+
+
+def _kernel_size(layer: dict) -> int:
+    """Returns the number of weights in the kernel that a layer's description asks for; 0 for anything else."""
+    config, built = layer.get("config"), layer.get("build_config")
+    if not isinstance(config, dict):
+        return 0
+    outputs = config.get("filters", config.get("units", 0))
+    shape = built.get("input_shape") if isinstance(built, dict) else None
+    channels = shape[-1] if isinstance(shape, list) and shape else 1
+    sides = config.get("kernel_size", 1)
+    factors = [outputs, channels, *(sides if isinstance(sides, list) else [sides])]
+    return math.prod(factors) if all(type(factor) is int and factor > 0 for factor in factors) else 0
 
 
 def takes_logits(path: Path) -> bool:
@@ -97,7 +127,7 @@ def takes_logits(path: Path) -> bool:
 
 @keras_compat.own_settings()
 def load_model(path: Path) -> keras.Model:
-    """Loads a model from a `.keras` file of either Keras generation, uncompiled.
+    """Loads a model from a `.keras` file of either Keras generation, uncompiled, to compute in float32.
 
     Raises:
         UserError: the file is missing, does not hold a Keras model, or holds one without weights.
@@ -115,4 +145,6 @@ def load_model(path: Path) -> keras.Model:
         raise UserError(f"{path} is not a Keras model that can be loaded: {reason(error)}") from error
     if not model.built:
         raise UserError(f"{path} holds a model that was saved before it was built: it has no weights")
+    for layer in probe.leaves(model):
+        keras_compat.compute_in_float32(layer)
     return model

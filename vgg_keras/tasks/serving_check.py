@@ -94,7 +94,7 @@ def show(title: str, outcomes: Sequence[Outcome]) -> None:
             found = outcome.agreement
             compared = [f"{found.same_top1} of {found.num_photos}", f"{found.largest_difference:.1e}"]
         rows.append((outcome.check, *timed, *compared, outcome.problem or "ok"))
-    console.say_table(ShownTable(title, _COLUMNS, rows))
+    console.say_table(ShownTable(title, _COLUMNS, rows, boxed=True))
 
 
 @contextlib.contextmanager

@@ -2,9 +2,11 @@
 
 import contextlib
 import ctypes
+import os
 import re
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
@@ -80,8 +82,20 @@ def make_strategy(requested: str, channel: Channel | None = None) -> tuple[tf.di
         ), f"{len(channel.cluster.tasks)} workers in {channel.cluster.source}"
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if requested == "mirrored" or (requested == "auto" and len(devices) > 1):
-        return tf.distribute.MirroredStrategy([device.name for device in devices]), f"{len(devices)} devices"
+        with _without_tf_config():
+            return tf.distribute.MirroredStrategy([device.name for device in devices]), f"{len(devices)} devices"
     return tf.distribute.OneDeviceStrategy(devices[0].name), f"one {devices[0].device_type}"
+
+
+@contextlib.contextmanager
+def _without_tf_config() -> Iterator[None]:
+    """Hides TF_CONFIG inside the context: even the strategy of one process reads it, and fails if it is malformed."""
+    before = os.environ.pop("TF_CONFIG", None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["TF_CONFIG"] = before
 
 
 def _connect_workers(channel: Channel, cluster: Cluster) -> tf.distribute.Strategy:

@@ -28,8 +28,9 @@ class ShownTable:
         title: text above the table.
         columns: names of the columns.
         rows: cells of each row.
-        totals: cells of further rows, below a blank line.
+        totals: cells of further rows, below a line, or a blank one.
         numbers: whether all columns but the first hold numbers, which are flush right.
+        boxed: whether lines are drawn around the table and between its columns.
     """
 
     title: str
@@ -37,6 +38,7 @@ class ShownTable:
     rows: Sequence[Sequence[str]]
     totals: Sequence[Sequence[str]] = ()
     numbers: bool = False
+    boxed: bool = False
 
     def write(self, stream: TextIO) -> None:
         """Writes title and table to a stream: as wide as its terminal, or up to 200 characters wide in a file."""
@@ -52,7 +54,7 @@ class ShownTable:
 
     def _parts(self) -> tuple[Text, Table]:
         """Returns title and table; a title of the table's own would be wrapped to its width."""
-        table = Table(box=rich.box.SIMPLE_HEAD)
+        table = Table(box=rich.box.HEAVY_HEAD if self.boxed else rich.box.SIMPLE_HEAD)
         for index, column in enumerate(self.columns):
             justify: Literal["left", "right"] = "right" if self.numbers and index else "left"
             table.add_column(_cell(column), justify=justify)

@@ -101,6 +101,16 @@ def global_policy(name: str) -> Iterator[None]:
         keras.mixed_precision.set_global_policy(before)
 
 
+def compute_in_float32(layer: keras.layers.Layer) -> None:
+    """Lets a layer compute in float32 if it was made to compute in half precision; its weights are float32 already."""
+    if layer.compute_dtype not in ("float16", "bfloat16"):
+        return
+    if KERAS_3:
+        layer.dtype_policy = "float32"
+    else:
+        layer._set_dtype_policy("float32")
+
+
 def register_addons(name: str) -> None:
     """Registers the classes of tensorflow-addons with Keras if a name is one of theirs, such as "Addons>SGDW".
 

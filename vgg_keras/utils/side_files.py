@@ -93,7 +93,8 @@ def parse_json(text: str, structure: Structure, name: Path | str, way_out: str) 
     try:
         content = json.loads(text, object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
-        raise damaged(name, f"it is no JSON ({error})" if text.strip() else "it is empty", way_out) from error
+        about = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise damaged(name, f"it is no JSON ({about})" if text.strip() else "it is empty", way_out) from error
     if isinstance(content, dict) and _has_checksum(content, structure):
         stored = content.pop(_CHECKSUM, None)
         if stored != checksum(content):

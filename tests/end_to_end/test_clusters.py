@@ -1,0 +1,103 @@
+"""Tests training in several processes: the roles of their tasks, a lost worker, resuming, settings that differ."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from tests.helpers.paths import TINY_CONFIG
+from tests.helpers.processes import newest_checkpoint_is, start_verb, wait_until
+from tests.helpers.workers import free_ports
+from vgg_keras.models.run_record import TIMING_KEYS
+
+pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
+
+_FLAGS = (
+    f"--flagfile={TINY_CONFIG}",
+    "--epochs=2",
+    "--max_steps=10",
+    "--checkpoint_every=6",
+    "--learning_rate=1e-3",
+    "--precision=float32",
+    "--worker_timeout=600",
+)
+
+
+def _two_workers():
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
+    tasks = [{"type": "worker", "index": index} for index in (0, 1)]
+    return [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
+
+
+def _chief_and_worker():
+    chief, worker = (f"127.0.0.1:{port}" for port in free_ports(2))
+    cluster = {"worker": [worker], "chief": [chief], "evaluator": ["127.0.0.1:1"]}
+    tasks = [{"type": kind, "index": 0} for kind in ("chief", "worker")]
+    return [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
+
+
+def _slurm_step():
+    step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "localhost", "SLURM_STEP_TASKS_PER_NODE": "2"}
+    # The ports follow from the job's number.
+    return [{**step, "SLURM_JOB_ID": str(os.getpid()), "SLURM_PROCID": str(rank), "TF_CONFIG": ""} for rank in (0, 1)]
+
+
+def _start(folder, data, environments, *flags, name="run", only_second=()):
+    arguments = [*_FLAGS, f"--data_dir={data}", f"--output_dir={name}", *flags]
+    return [
+        start_verb("vgg_keras.train", *arguments, *(only_second if index else ()), cwd=folder, env=environment)
+        for index, environment in enumerate(environments)
+    ]
+
+
+def _finish(processes):
+    """Returns (exit code, stdout, stderr) of each process."""
+    outputs = [process.communicate(timeout=900) for process in processes]
+    return [(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
+
+
+def _results(run):
+    """Returns the weights' bytes and the history of a run, without its times."""
+    lines = (run / "history.jsonl").read_text().splitlines()
+    history = [{key: value for key, value in json.loads(line).items() if key not in TIMING_KEYS} for line in lines]
+    (weights,) = (run / "checkpoints").glob("ckpt-10.data-*")
+    return weights.read_bytes(), history
+
+
+@pytest.mark.generations
+def test_a_lost_worker_is_named_and_the_resumed_run_has_the_same_bits_in_all_roles(tmp_path, drawn_data):
+    # Chief and worker, to the end; the evaluator that the cluster names is not missed.
+    chief, worker = _finish(_start(tmp_path, drawn_data, _chief_and_worker(), name="whole"))
+    assert (chief[0], worker[0]) == (0, 0), (chief, worker)
+    assert "2 workers in TF_CONFIG" in chief[1]
+    assert "best model" in chief[1]
+    assert "best model" not in worker[1]
+
+    # Two workers, of which the second is killed.
+    processes = _start(tmp_path, drawn_data, _two_workers(), "--max_steps=8", name="broken")
+    wait_until(processes, lambda: newest_checkpoint_is(tmp_path / "broken", 6))
+    os.kill(processes[1].pid, signal.SIGKILL)
+    (code, _, stderr), (killed, _, _) = _finish(processes)
+    if code:  # the run may have ended before the signal came
+        assert killed == -signal.SIGKILL
+        assert stderr.startswith("error: worker 1, 127.0.0.1:")
+        assert "is gone: its process was killed or its machine went down; start all workers again" in stderr
+        assert stderr.count("\n") == 1
+
+    # Resumed as two tasks of Slurm.
+    resumed = _finish(_start(tmp_path, drawn_data, _slurm_step(), "--resume", name="broken"))
+    assert [code for code, _, _ in resumed] == [0, 0], resumed
+    assert "2 workers in Slurm" in resumed[0][1]
+    assert _results(tmp_path / "broken") == _results(tmp_path / "whole")
+
+
+def test_workers_that_differ_stop_with_the_same_line(tmp_path, drawn_data):
+    results = _finish(
+        _start(tmp_path, drawn_data, _two_workers(), only_second=["--learning_rate=0.01", "--data_dir=/elsewhere"])
+    )
+    assert [code for code, _, _ in results] == [1, 1]
+    errors = {stderr for _, _, stderr in results}
+    assert len(errors) == 1
+    assert "--learning_rate is 0.01, the chief has 0.001" in errors.pop()
+    assert not (tmp_path / "run").exists()

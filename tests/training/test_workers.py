@@ -1,0 +1,65 @@
+"""Tests that workers with other settings or another folder are found; they are threads here."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.workers import make_clusters, run_workers
+from vgg_keras.training import workers
+from vgg_keras.training.config import TrainConfig
+
+
+def _stop_lines(bodies):
+    clusters = make_clusters(len(bodies))
+    errors = run_workers(clusters, bodies)
+    return [str(error).replace(f"{clusters[0].tasks[1]}: ", "") if error else "" for error in errors]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({}, ""),
+        ({"data_dir": "/elsewhere", "worker_timeout": 9.0, "output_dir": "/mnt/run"}, ""),
+        ({"seed": 3}, "--seed is 3, the chief has 0"),
+        (
+            {"micro_batch_size": 2, "log_every": 1},
+            "--micro_batch_size is 2, the chief has 0; --log_every is 1, the chief has 20",
+        ),
+    ],
+)
+def test_settings_of_the_workers(change, line):
+    chief = TrainConfig(output_dir="run")
+    other = dataclasses.replace(chief, **change)
+    bodies = [
+        lambda channel, options=options: workers.require_same_settings(channel, options, "float32")
+        for options in (chief, other)
+    ]
+    assert _stop_lines(bodies) == [line, line]
+
+
+def test_precisions_that_the_machines_chose():
+    options = TrainConfig(output_dir="run")
+    bodies = [
+        lambda channel, precision=precision: workers.require_same_settings(channel, options, precision)
+        for precision in ("mixed_bfloat16", "float32")
+    ]
+    assert _stop_lines(bodies) == ["the precision is 'float32', the chief has 'mixed_bfloat16'"] * 2
+
+
+def test_a_shared_folder_is_recognised_under_another_path(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "runs")
+    folders = [tmp_path / "runs" / "mine", tmp_path / "link" / "mine"]
+    bodies = [lambda channel, folder=folder: workers.require_shared_folder(channel, folder) for folder in folders]
+    assert _stop_lines(bodies) == ["", ""]
+    assert list(folders[0].iterdir()) == []
+
+
+def test_a_folder_that_is_not_shared_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "_FILE_SYSTEM_DELAY", 0.1)
+    (tmp_path / "b").mkdir()
+    folders: list[Path] = [tmp_path / "a", tmp_path / "b"]
+    bodies = [lambda channel, folder=folder: workers.require_shared_folder(channel, folder) for folder in folders]
+    line = f"--output_dir={tmp_path / 'b'} is not the chief's: it must be on a file system that all workers share"
+    assert _stop_lines(bodies) == [line, line]
+    assert list((tmp_path / "a").iterdir()) == []
