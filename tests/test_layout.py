@@ -35,7 +35,7 @@ LEVELS = (
     },
     {
         "vgg_keras.training": "checkpoints config curves event_log feature_cache freezing inputs keras_metrics "
-        "optimizers pictures run_dir run_log schedules train_step trainer workers",
+        "messages optimizers pictures progress run_dir run_log schedules train_step trainer workers",
         "vgg_keras.weights": "assembly formats inert_pickle keras_hdf5 keras_models safetensors torch_pickle "
         "torchvision transfer",
         "vgg_keras.inference": "batch_predict descriptors image_inputs loading posteriors predictions predictor "
@@ -50,7 +50,7 @@ LEVELS = (
     },
     {
         "vgg_keras.tasks": "conversion description evaluation exporting options paper_tables prediction results "
-        "serving_check training",
+        "serving_check training training_step",
     },
     {"vgg_keras.api": "exported_model functions keras_file_model loading nets score_map trained_model"},
     {

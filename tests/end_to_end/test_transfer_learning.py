@@ -15,7 +15,7 @@ from tests.helpers.processes import kill_when, newest_checkpoint_is, start_verb
 from vgg_keras.models import saving, vgg
 from vgg_keras.models.run_record import TIMING_KEYS, read_history
 from vgg_keras.models.vgg import Initialization, build
-from vgg_keras.tasks import training
+from vgg_keras.tasks import training_step
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils import console
 from vgg_keras.utils.errors import UserError
@@ -168,7 +168,7 @@ def test_a_net_for_other_classes_starts_from_downloaded_convolutions(tmp_path, m
 
     monkeypatch.setattr(keras.applications, "VGG16", downloaded)
     settings = TrainConfig(output_dir=str(tmp_path), net="D", init_from="keras_applications", input_size=32)
-    model, pretrained = training.build_model(settings, num_classes=3, mean_rgb=(0.0, 0.0, 0.0))
+    model, pretrained = training_step.build_model(settings, num_classes=3, mean_rgb=(0.0, 0.0, 0.0))
     assert with_fc_layers == [False]
     assert (len(pretrained), model.output_shape) == (13, (None, 3))
 

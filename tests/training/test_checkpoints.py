@@ -16,6 +16,7 @@ from vgg_keras.tasks import training
 from vgg_keras.training import checkpoints
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.training.optimizers import OptimizerConfig, make_optimizer
+from vgg_keras.training.progress import Progress
 from vgg_keras.training.schedules import Plateau
 from vgg_keras.utils import console
 from vgg_keras.utils.errors import UserError
@@ -45,7 +46,7 @@ def _checkpoints(run, value, **arguments):
     model = small(width_multiplier=1 / 64)
     model.set_weights([np.full_like(weights, value) for weights in model.get_weights()])
     optimizer = make_optimizer(OptimizerConfig("sgd", 1e-3), model.trainable_variables)
-    progress = checkpoints.Progress(Plateau(patience=5))
+    progress = Progress(Plateau(patience=5))
     return checkpoints.Checkpoints(run, model, [optimizer], progress, **arguments), model, progress
 
 

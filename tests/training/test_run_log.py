@@ -9,8 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.helpers.nets import small
 from vgg_keras.models.run_record import read_history
 from vgg_keras.training import pictures
-from vgg_keras.training.checkpoints import Progress
 from vgg_keras.training.event_log import EventLog
+from vgg_keras.training.progress import Progress
 from vgg_keras.training.run_log import RunLog
 from vgg_keras.training.schedules import Plateau
 

@@ -9,7 +9,7 @@ from tests.helpers.paths import TINY_CONFIG
 from vgg_keras.models import saving
 from vgg_keras.tasks import training
 from vgg_keras.training.config import TrainConfig
-from vgg_keras.training.trainer import is_guessing
+from vgg_keras.training.messages import is_guessing
 from vgg_keras.utils import console
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import parse

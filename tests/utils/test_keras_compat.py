@@ -17,6 +17,7 @@ from vgg_keras.models import saving
 from vgg_keras.models.vgg import build
 from vgg_keras.training import checkpoints, freezing, optimizers, run_dir, schedules, train_step
 from vgg_keras.training.config import TrainConfig
+from vgg_keras.training.progress import Progress
 from vgg_keras.utils import keras_compat
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.keras_compat import KERAS_3
@@ -144,7 +145,7 @@ def test_an_optimizer_of_addons_goes_on_from_a_checkpoint(tmp_path):
     pytest.importorskip("tensorflow_addons", reason="tensorflow-addons works with TensorFlow 2.15 alone")
     choice = optimizers.OptimizerConfig("Addons>LAMB", 1e-3, arguments={"weight_decay": 1e-2})
     whole = ten_losses(choice)
-    progress = checkpoints.Progress(schedules.Plateau(patience=1))
+    progress = Progress(schedules.Plateau(patience=1))
 
     def checkpoint(compiled):
         return checkpoints.Checkpoints(tmp_path, compiled.model, compiled.optimizers.members, progress)

@@ -14,7 +14,8 @@ from vgg_keras.models import saving, vgg
 from vgg_keras.models.architectures import NETS
 from vgg_keras.models.vgg import Initialization, build
 from vgg_keras.training import run_dir
-from vgg_keras.training.checkpoints import Checkpoints, Progress
+from vgg_keras.training.checkpoints import Checkpoints
+from vgg_keras.training.progress import Progress
 from vgg_keras.training.schedules import Plateau
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.keras_compat import KERAS_3

@@ -2,12 +2,9 @@
 
 import contextlib
 import dataclasses
-import os
-from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
 from data_prep.synthetic_flowers import write_synthetic_flowers
 from vgg_keras.data import datasets, input_pipeline, shards
@@ -18,20 +15,17 @@ from vgg_keras.models.metadata import ModelMetadata
 from vgg_keras.serving import exporter
 from vgg_keras.serving.check_photos import read_check_photos
 from vgg_keras.tasks.results import TrainingResult
-from vgg_keras.training import config, freezing, inputs, run_dir, workers
-from vgg_keras.training.checkpoints import Progress
+from vgg_keras.tasks.training_step import build_train_step
+from vgg_keras.training import config, inputs, run_dir, workers
 from vgg_keras.training.config import TrainConfig
-from vgg_keras.training.keras_metrics import ValidationMetrics
-from vgg_keras.training.optimizers import OptimizerConfig, make_optimizers
+from vgg_keras.training.progress import Progress
 from vgg_keras.training.schedules import LearningRate, Schedule
-from vgg_keras.training.train_step import StepConfig, TrainStep
+from vgg_keras.training.train_step import TrainStep
 from vgg_keras.training.trainer import Trainer
 from vgg_keras.utils import cluster, console, devices, keras_compat, locks, stopping
 from vgg_keras.utils.arithmetic import ceil_divide
 from vgg_keras.utils.channel import Channel, joined
 from vgg_keras.utils.errors import UserError
-from vgg_keras.weights.formats import read_weights
-from vgg_keras.weights.transfer import transfer_weights
 
 
 def open_data(options: TrainConfig, channel: Channel) -> ImageData:
@@ -73,96 +67,6 @@ def _warn_of_large_batch(options: TrainConfig, num_images: int) -> None:
             f"epoch is one step, in which some photos are seen {ceil_divide(options.batch_size, num_images)} times; "
             f"take --batch_size={num_images} or less"
         )
-
-
-def build_model(
-    options: TrainConfig, num_classes: int, mean_rgb: Sequence[float]
-) -> tuple[keras.Model, Collection[str]]:
-    """Builds the net, and copies the weights of --init_from into it.
-
-    Args:
-        options: flags of the verb.
-        num_classes: number of classes.
-        mean_rgb: mean RGB of the training split, 0..255.
-
-    Returns:
-        The net, and the names of the layers that received weights of --init_from.
-
-    Raises:
-        ValueError: a setting of the net is out of its range.
-        UserError: --init_from cannot be read, or does not fit the net.
-    """
-    source = read_weights(os.fspath(options.init_from), options.net, num_classes) if options.init_from else None
-    model = vgg.build(
-        options.net,
-        num_classes,
-        input_size=options.input_size,
-        # The source's convolutions were trained with the source's mean, which need not be that of this data set.
-        mean_rgb=source.mean_rgb if source else mean_rgb,
-        dropout=options.dropout,
-        weight_decay=options.weight_decay,
-        initialization=vgg.Initialization(options.initializer, options.initializer_variance, options.seed),
-        batch_norm=options.batch_norm,
-        width_multiplier=options.width_multiplier,
-    )
-    if not source:
-        return model, ()
-    report = transfer_weights(source, model, strict=options.strict)
-    console.say(f"{options.init_from}: {report}")
-    return model, report.copied
-
-
-def build_train_step(
-    options: TrainConfig,
-    num_classes: int,
-    mean_rgb: Sequence[float],
-    strategy: tf.distribute.Strategy,
-    precision: str,
-    *,
-    in_cluster: bool = False,
-) -> TrainStep:
-    """Builds the net, its optimizers and its training step on all devices.
-
-    Args:
-        options: flags of the verb.
-        num_classes: number of classes.
-        mean_rgb: mean RGB of the training split, 0..255.
-        strategy: the devices.
-        precision: Keras's dtype policy.
-        in_cluster: whether other processes take part.
-
-    Raises:
-        UserError: the settings do not fit the net or the devices, or --init_from cannot be used.
-    """
-    keras.utils.set_random_seed(options.seed)
-    on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    step_config = StepConfig(
-        batch_size=options.batch_size,
-        micro_batch_size=options.micro_batch_size or (options.batch_size if on_gpu else 32),
-        seed=options.seed,
-        frozen_up_to=options.freeze_up_to,
-        cached=bool(options.cache_views),
-        jit=devices.choose_jit(options.jit_compile, strategy),
-        in_cluster=in_cluster,
-    )
-    try:
-        with strategy.scope():
-            model, pretrained = build_model(options, num_classes, mean_rgb)
-            as_map = options.view_side() > options.input_size
-            freezing.require_freezable(model, options.freeze_up_to, pretrained, as_map=as_map)
-            optimizers = make_optimizers(
-                OptimizerConfig(
-                    options.optimizer, options.learning_rate, options.momentum, options.optimizer_arguments()
-                ),
-                freezing.trained_layers(model, options.freeze_up_to),
-                pretrained=pretrained,
-                pretrained_rate=options.pretrained_rate,
-                precision=precision,
-            )
-        metrics = ValidationMetrics(options.metric_arguments())
-        return TrainStep(model, optimizers, strategy, step_config, metrics)
-    except ValueError as error:
-        raise UserError(str(error)) from error
 
 
 def make_schedule(options: TrainConfig, data: ImageData) -> Schedule:

@@ -5,7 +5,6 @@ files and of the best model at that moment. A run resumes from the newest checkp
 best model then become those of that checkpoint. A run that has begun is never begun anew.
 """
 
-import dataclasses
 import json
 import shutil
 import tempfile
@@ -17,63 +16,9 @@ import keras
 import tensorflow as tf
 
 from vgg_keras.models import checkpoint_files, run_record
-from vgg_keras.training.schedules import Plateau
+from vgg_keras.training.progress import Progress, SavedProgress
 from vgg_keras.utils import console, files
 from vgg_keras.utils.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """The progress of a run.
-
-    Attributes:
-        plateau: state of the plateau rule.
-        epoch: index of the current epoch, from 0.
-        step: number of steps done in the current epoch.
-        global_step: number of steps done in the whole run.
-        sums: loss, top-1 errors, top-5 errors and number of images, summed over the steps done in the current epoch.
-        best_error: validation top-1 error of the best model so far, in percent.
-        best_loss: validation loss of the best model, which decides between equal errors.
-        best_step: number of steps after which the best model was saved; 0: there is none, or an earlier version of this
-            package saved it.
-        epochs_since_best: number of complete epochs since the best model.
-        history: entries of the complete epochs, as they stand in the history.
-    """
-
-    plateau: Plateau
-    epoch: int = 0
-    step: int = 0
-    global_step: int = 0
-    sums: tuple[float, ...] = (0.0,) * 4
-    best_error: float = float("inf")
-    best_loss: float = float("inf")
-    best_step: int = 0
-    epochs_since_best: int = 0
-    history: tuple[Mapping[str, Any], ...] = ()
-
-
-class _SavedProgress(tf.train.experimental.PythonState):
-    """A `Progress`, stored in a checkpoint as JSON, in which Python writes floats with all their digits.
-
-    Args:
-        value: progress of a new run.
-        read_history: function to the entries in the run's history, which earlier versions of this package did not keep
-            in the checkpoint.
-    """
-
-    def __init__(self, value: Progress, read_history: Callable[[], list[dict]]):
-        super().__init__()
-        self.value, self._read_history = value, read_history
-
-    def serialize(self) -> str:
-        return json.dumps(dataclasses.asdict(self.value))
-
-    def deserialize(self, string_value) -> None:
-        content = json.loads(string_value)
-        if "history_lines" in content:
-            content["history"] = self._read_history()[: content.pop("history_lines")]
-        tuples = {name: tuple(content[name]) for name in ("sums", "history")}
-        self.value = Progress(**{**content, **tuples, "plateau": Plateau(**content["plateau"])})
 
 
 class Checkpoints:
@@ -103,7 +48,7 @@ class Checkpoints:
     ):
         self._agree = agree
         self._run, self._folder, self._keep, self._chief = run, run / run_record.CHECKPOINTS, keep, chief
-        self._progress = _SavedProgress(progress, lambda: run_record.read_history(run))
+        self._progress = SavedProgress(progress, lambda: run_record.read_history(run))
         self._checkpoint = tf.train.Checkpoint(model=model, optimizers=list(optimizers), progress=self._progress)
         # The best model does not change from one checkpoint to the next, so it is read only once for its checksum.
         self._best_model: dict[str, dict] = {}

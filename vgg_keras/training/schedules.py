@@ -101,3 +101,7 @@ class Schedule:
     checkpoint_every: int = 1000
     log_every: int = 20
     keep_checkpoints: int = 3
+
+    def stops_early(self, epochs_since_best: int) -> bool:
+        """Returns whether a run ends that has had no better model in a number of epochs."""
+        return 0 < self.early_stop <= epochs_since_best

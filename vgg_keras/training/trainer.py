@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +13,20 @@ import tensorflow as tf
 import tqdm
 
 from vgg_keras.models.metadata import ModelMetadata
-from vgg_keras.models.run_record import CHECKPOINTS
 from vgg_keras.models.saving import save_model
-from vgg_keras.training.checkpoints import Checkpoints, Progress
+from vgg_keras.training import messages
+from vgg_keras.training.checkpoints import Checkpoints
 from vgg_keras.training.inputs import Batches
+from vgg_keras.training.progress import Progress
 from vgg_keras.training.run_log import RunLog
 from vgg_keras.training.schedules import Plateau, Schedule
 from vgg_keras.training.train_step import TrainStep
 from vgg_keras.utils import console, stopping
 from vgg_keras.utils.console import progress_bar
-from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.metrics import Score
 
 # Number of augmented images that are kept as a picture at the start of a run.
 _SHOWN_IMAGES = 16
-
-
-# A net that gives every image the same posteriors has at least about this part of the loss of equal ones, unless some
-# class is much larger than the others.
-_GUESSING = 0.985
-# What helps a net whose loss explodes, or stays at that of guessing; each was seen to.
-_WAYS_OUT = (
-    "clip the gradients (--optimizer_args='{\"global_clipnorm\": 1}'), take Adam at a small rate (--optimizer=adam "
-    "--learning_rate=1e-4), or lower --learning_rate"
-)
-
-
-def is_guessing(loss: float, num_classes: int) -> bool:
-    """Returns whether a loss, a mean cross-entropy in nats, is about ln(number of classes), that of guessing."""
-    return loss > _GUESSING * math.log(num_classes)
 
 
 class _StopAsked(Exception):
@@ -114,10 +99,7 @@ class Trainer:
             while not self.finished and not self._stops:
                 self._fit_epoch()
             if self._stops:
-                self._report(
-                    f"{request.signal_name or 'another worker'} stops the run at epoch {self._progress.epoch + 1}, "
-                    f"step {self._progress.global_step}: a checkpoint is saved"
-                )
+                self._report(messages.stopped(request.signal_name, self._progress))
                 # The chief may need longer for its checkpoint than the others, who must not leave it before.
                 self._agree("stopped", "")
         if self._stops:
@@ -158,11 +140,9 @@ class Trainer:
     def finished(self) -> bool:
         """Whether the schedule has come to its end."""
         progress, schedule = self._progress, self._schedule
+        stopped_early = schedule.stops_early(progress.epochs_since_best)
         out_of_steps = 0 < schedule.max_steps <= progress.global_step
-        return out_of_steps or progress.epoch >= schedule.epochs or progress.plateau.finished or self._stopped_early()
-
-    def _stopped_early(self) -> bool:
-        return 0 < self._schedule.early_stop <= self._progress.epochs_since_best
+        return out_of_steps or progress.epoch >= schedule.epochs or progress.plateau.finished or stopped_early
 
     def _rate(self, step: int) -> float:
         return self._schedule.learning_rate.at(step, self._progress.plateau)
@@ -226,7 +206,7 @@ class Trainer:
             found = step_sums.numpy()
             sums, asked = sums + found[: len(sums)], asked or found[len(sums) :].any()
         if not math.isfinite(sums[0]):
-            raise self._diverged()
+            raise messages.diverged(self._progress, self._folder)
         if self._log:
             loss, _, _, images = sums - before
             self._log.add_step_loss(self._progress.global_step, loss / images)
@@ -236,12 +216,6 @@ class Trainer:
         bar.set_postfix_str(f"loss {sums[0] / sums[3]:.4f}, top-1 error {100 * sums[1] / sums[3]:.1f}%")
         if asked:
             raise _StopAsked
-
-    def _diverged(self) -> UserError:
-        return UserError(
-            f"the loss became NaN or infinite at step {self._progress.global_step}: {_WAYS_OUT}; "
-            f"the last good checkpoint, if there is one, is in {self._folder / CHECKPOINTS}"
-        )
 
     def _bar(self, total: int) -> tqdm.tqdm:
         return progress_bar(
@@ -256,18 +230,19 @@ class Trainer:
     def _end_epoch(self, validation: Score, seconds: float, num_images: int) -> None:
         """Reports, keeps the best model, applies the plateau rule, saves a checkpoint."""
         if not math.isfinite(validation.loss):
-            raise self._diverged()
+            raise messages.diverged(self._progress, self._folder)
         progress = self._progress
         complete = progress.step == self._schedule.steps_per_epoch
         better = (validation.top1_error, validation.loss) < (progress.best_error, progress.best_loss)
         # The loss alone does not tell: a ReLU may take NaN for 0.
         if better and not all(np.isfinite(array).all() for array in self._train_step.model.get_weights()):
-            raise self._diverged()
+            raise messages.diverged(self._progress, self._folder)
         training = Score.from_sums(progress.sums)
         entry = self._describe_epoch(training, validation, seconds, num_images, complete)
         if self._log:
             self._log.add_epoch(entry, better)
-            self._report_epoch(entry, training, validation)
+            scores = {"training": training, "validation": validation}
+            self._report(messages.epoch(entry, self._schedule, scores, self._train_step.model.output_shape[-1]))
         if better:
             if self._chief:
                 save = functools.partial(save_model, self._train_step.model, metadata=self._metadata)
@@ -292,23 +267,12 @@ class Trainer:
             )
         before, self._progress = self._progress, progress
         self._checkpoints.save(progress)
-        self._report_changes(before)
+        if text := messages.change(before, progress, self._schedule):
+            self._report(text)
 
     def _updated_plateau(self, plateau: Plateau, error: float) -> Plateau:
         """Returns the plateau rule's state after an epoch; a cosine schedule does not use the rule."""
         return plateau if self._schedule.learning_rate.cosine_steps else plateau.update(error)
-
-    def _report_changes(self, before: Progress) -> None:
-        """Reports a drop of the learning rate, or why the run ends here."""
-        after = self._progress
-        if after.plateau.finished:
-            self._report("the validation error has stopped improving at the last learning rate: finished")
-        elif after.plateau.drops > before.plateau.drops:
-            initial = self._schedule.learning_rate.initial
-            rates = " -> ".join(f"{initial * plateau.factor():g}" for plateau in (before.plateau, after.plateau))
-            self._report(f"the validation error has stopped improving: learning rate {rates}")
-        elif self._stopped_early():
-            self._report(f"no better model in {after.epochs_since_best} epochs: finished")
 
     def _describe_epoch(
         self, training: Score, validation: Score, seconds: float, num_images: int, complete: bool
@@ -327,19 +291,3 @@ class Trainer:
             entry |= {f"{split}_{key}": value for key, value in dataclasses.asdict(score).items()}
         entry |= {f"validation_{name}": value for name, value in self._train_step.metrics.results().items()}
         return entry
-
-    def _report_epoch(self, entry: Mapping[str, Any], training: Score, validation: Score) -> None:
-        """Reports an epoch."""
-        num_classes = self._train_step.model.output_shape[-1]
-        unfinished = "" if entry["complete"] else " (unfinished)"
-        self._report(
-            f"epoch {entry['epoch']} of {self._schedule.epochs}{unfinished}, step {entry['step']}, "
-            f"learning rate {entry['learning_rate']:.3g}, {entry['images_per_second']:.1f} images/s\n"
-            f"  training:   {training.num_images:,} photos, {training.text(num_classes)}\n"
-            f"  validation: {validation.num_images:,} photos, {validation.text(num_classes)}"
-        )
-        if entry["complete"] and entry["epoch"] > 1 and is_guessing(validation.loss, num_classes):
-            self._report(
-                f"the net has not begun to learn: a loss of {validation.loss:.3f} is that of guessing among "
-                f"{num_classes} classes. If it stays there, start anew: {_WAYS_OUT}"
-            )

@@ -1,0 +1,85 @@
+"""Words what a run tells its user: epochs, changes of the learning rate, why it ends, and what helps a net to learn."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vgg_keras.models.run_record import CHECKPOINTS
+from vgg_keras.training.progress import Progress
+from vgg_keras.training.schedules import Schedule
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.metrics import Score
+
+# A net that gives every image the same posteriors has at least about this part of the loss of equal ones, unless some
+# class is much larger than the others.
+_GUESSING = 0.985
+# What helps a net whose loss explodes, or stays at that of guessing; each was seen to.
+_WAYS_OUT = (
+    "clip the gradients (--optimizer_args='{\"global_clipnorm\": 1}'), take Adam at a small rate (--optimizer=adam "
+    "--learning_rate=1e-4), or lower --learning_rate"
+)
+
+
+def is_guessing(loss: float, num_classes: int) -> bool:
+    """Returns whether a loss, a mean cross-entropy in nats, is about ln(number of classes), that of guessing."""
+    return loss > _GUESSING * math.log(num_classes)
+
+
+def diverged(progress: Progress, run: Path) -> UserError:
+    """Returns the error about a loss that is no longer a number."""
+    return UserError(
+        f"the loss became NaN or infinite at step {progress.global_step}: {_WAYS_OUT}; "
+        f"the last good checkpoint, if there is one, is in {run / CHECKPOINTS}"
+    )
+
+
+def epoch(entry: Mapping[str, Any], schedule: Schedule, scores: Mapping[str, Score], num_classes: int) -> str:
+    """Returns the lines about an epoch, with what helps if the net has not begun to learn.
+
+    Args:
+        entry: the epoch's entry in the history.
+        schedule: the length of the run.
+        scores: scores of "training" and "validation".
+        num_classes: number of classes.
+    """
+    unfinished = "" if entry["complete"] else " (unfinished)"
+    lines = [
+        f"epoch {entry['epoch']} of {schedule.epochs}{unfinished}, step {entry['step']}, "
+        f"learning rate {entry['learning_rate']:.3g}, {entry['images_per_second']:.1f} images/s"
+    ]
+    for split, score in scores.items():
+        lines.append(f"  {split + ':':11} {score.num_images:,} photos, {score.text(num_classes)}")
+    loss = scores["validation"].loss
+    if entry["complete"] and entry["epoch"] > 1 and is_guessing(loss, num_classes):
+        lines.append(
+            f"the net has not begun to learn: a loss of {loss:.3f} is that of guessing among {num_classes} classes. "
+            f"If it stays there, start anew: {_WAYS_OUT}"
+        )
+    return "\n".join(lines)
+
+
+def change(before: Progress, after: Progress, schedule: Schedule) -> str:
+    """Returns the line about a drop of the learning rate or the end of the run after an epoch; "" for neither."""
+    if after.plateau.finished:
+        return "the validation error has stopped improving at the last learning rate: finished"
+    if after.plateau.drops > before.plateau.drops:
+        initial = schedule.learning_rate.initial
+        rates = " -> ".join(f"{initial * plateau.factor():g}" for plateau in (before.plateau, after.plateau))
+        return f"the validation error has stopped improving: learning rate {rates}"
+    if schedule.stops_early(after.epochs_since_best):
+        return f"no better model in {after.epochs_since_best} epochs: finished"
+    return ""
+
+
+def stopped(signal_name: str, progress: Progress) -> str:
+    """Returns the line about a run that was asked to stop.
+
+    Args:
+        signal_name: name of the signal that came to this process; "" if it came to another worker.
+        progress: progress of the run.
+    """
+    return (
+        f"{signal_name or 'another worker'} stops the run at epoch {progress.epoch + 1}, step {progress.global_step}: "
+        "a checkpoint is saved"
+    )
