@@ -15,7 +15,7 @@ from tests.helpers.processes import kill_when, newest_checkpoint_is, start_verb
 from vgg_keras.models import saving, vgg
 from vgg_keras.models.run_record import TIMING_KEYS, read_history
 from vgg_keras.models.vgg import Initialization, build
-from vgg_keras.tasks import training_step
+from vgg_keras.tasks import training, training_step
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils import console
 from vgg_keras.utils.errors import UserError
