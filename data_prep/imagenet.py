@@ -43,7 +43,7 @@ class ImageNetOptions(PrepareOptions):
 
     source_dir: PathLike = option("", "the folder with the official tars", required=True, group="input", path=True)
     image_pattern: str = option(
-        "*", "glob for the images' file names, such as n015*, to make a smaller set", group="input"
+        "*", "glob for the images' file names, such as n015* for some synsets, to make a smaller set", group="input"
     )
 
 
@@ -74,24 +74,26 @@ def _train_pieces(tar_path: Path, image_pattern: str, label_of: dict[str, int]) 
                 raise UserError(f"{inside} holds no images")
 
 
-def _flat_pieces(tar_path: Path, image_pattern: str, label: Callable[[str], int]) -> Iterator[Piece]:
+def _flat_pieces(tar_path: Path, image_pattern: str, synset: Callable[[str], str], label_of: dict) -> Iterator[Piece]:
+    """Yields the images of a tar without folders; the pattern may also match "<synset>_<name>", as in training."""
     with open_tar(tar_path) as tar:
         for member in tar_files(tar, tar_path):
             name = member.name.rpartition("/")[2]
-            if fnmatch.fnmatch(name, image_pattern):
-                yield Piece(name, label(name), member.size, member.offset_data)
+            its_synset = synset(name)
+            if fnmatch.fnmatch(name, image_pattern) or fnmatch.fnmatch(f"{its_synset}_{name}", image_pattern):
+                yield Piece(name, label_of.get(its_synset, -1), member.size, member.offset_data)
 
 
 def _validation_pieces(tar_path: Path, image_pattern: str, label_of: dict[str, int]) -> Iterator[Piece]:
     answers = validation_synsets()
 
-    def label(name: str) -> int:
+    def synset(name: str) -> str:
         number = re.fullmatch(r"ILSVRC2012_val_(\d{8})\.JPEG", name)
         if not number or not 1 <= int(number[1]) <= len(answers):
             raise UserError(f"{tar_path}: {name} is not the name of a validation image of ILSVRC-2012")
-        return label_of[answers[int(number[1]) - 1]]
+        return answers[int(number[1]) - 1]
 
-    return _flat_pieces(tar_path, image_pattern, label)
+    return _flat_pieces(tar_path, image_pattern, synset, label_of)
 
 
 def _split(name: str, tar_path: Path, pieces: Iterator[Piece]) -> Split:
@@ -106,7 +108,8 @@ def imagenet(source_dir: Path, image_pattern: str = "*") -> Source:
 
     Args:
         source_dir: the folder that holds the tars.
-        image_pattern: glob pattern of the images' file names.
+        image_pattern: glob pattern of the images' file names. One of synsets, such as "n015*", also takes the
+            validation images of these, and leaves out the test images.
 
     Raises:
         UserError: the training or the validation tar is missing; a tar is damaged or empty, or holds a synset or an
@@ -126,8 +129,10 @@ def imagenet(source_dir: Path, image_pattern: str = "*") -> Source:
         "validation": _validation_pieces(tars["validation"], image_pattern, label_of),
     }
     if tars["test"].is_file():
-        pieces["test"] = _flat_pieces(tars["test"], image_pattern, lambda _: -1)
+        pieces["test"] = _flat_pieces(tars["test"], image_pattern, lambda _: "", label_of)
     splits = {split: _split(split, tars[split], some) for split, some in pieces.items()}
+    if "test" in splits and not len(splits["test"].pieces):  # no test image is known to be of a synset
+        del splits["test"]
     return Source(
         name="imagenet2012",
         description="ILSVRC-2012 (ImageNet), images as the official tars hold them.",

@@ -25,8 +25,8 @@ class Split:
 
     Attributes:
         pieces: the images.
-        make_reader: function that returns the picklable reader of the images. It is called once, in the process that
-            leads the workers, with a folder for temporary files, such as an unpacked archive.
+        make_reader: function that returns the picklable reader of the images. It is called in the process that leads
+            the workers, with a folder for temporary files, such as an unpacked archive, which it makes only once.
         origin: text that differs if the archive that holds the images was replaced; "" where the marks of the pieces
             tell so.
     """

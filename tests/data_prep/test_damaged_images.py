@@ -46,7 +46,8 @@ def sound_images():
     found = {name: encode(photo, **arguments) for name, arguments in written.items()}
     found["CMYK"] = encode(photo.convert("CMYK"), format="JPEG")
     found["DDS"] = encode(drawn, format="DDS")
-    if features.check("avif"):
+    Image.init()
+    if "AVIF" in Image.SAVE:
         found["AVIF"] = encode(drawn, format="AVIF", exif=exif)
     if features.check("jpg_2000"):
         found["JPEG 2000"] = encode(photo, format="JPEG2000")

@@ -51,6 +51,25 @@ def test_official_layout(tars):
     assert names[517] == "crane (n03126707)"
 
 
+def test_a_pattern_of_synsets_takes_their_validation_images_too(tars):
+    # The first and the third validation image are of n01751748 and n02105855.
+    inner = [
+        (
+            f"{synset}.tar",
+            make_tar(tars / "x.tar", [(f"{synset}_{n}.JPEG", encode(seed=n)) for n in (5, 6)]).read_bytes(),
+        )
+        for synset in ("n01751748", "n02105855")
+    ]
+    make_tar(tars / "ILSVRC2012_img_train.tar", inner)
+    options = {"source_dir": str(tars), "num_workers": 1}
+    imagenet.main(imagenet.ImageNetOptions(output_dir=str(tars / "out"), image_pattern="n0175*", **options))
+    assert set(read(tars / "out", "train")) == {"n01751748_5.JPEG", "n01751748_6.JPEG"}
+    assert {key: label for key, (_, label) in read(tars / "out", "validation").items()} == {
+        "ILSVRC2012_val_00000001.JPEG": 65
+    }
+    assert not list((tars / "out").glob("*-test.*"))
+
+
 def test_refusals(tars):
     val = tars / "ILSVRC2012_img_val.tar"
     make_tar(val, [("photo.JPEG", encode())])

@@ -35,6 +35,22 @@ def test_a_model_inside_a_model():
     np.testing.assert_allclose(seen.matrix, np.eye(3) / 255, atol=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("front", "unchanged"),
+    [
+        ([], True),
+        ([layers.Resizing(24, 24)], True),
+        ([layers.CenterCrop(16, 16), layers.RandomFlip()], True),
+        ([layers.Resizing(24, 24), layers.Rescaling(1 / 255)], False),
+        ([layers.Rescaling(1.0, [-20.0, 0.0, 0.0])], False),
+        ([layers.Conv2D(3, 1, kernel_initializer="ones"), layers.Resizing(24, 24)], True),
+    ],
+)
+def test_whether_the_convolutions_see_the_pixels_unchanged(front, unchanged):
+    model = keras.Sequential([keras.Input((64, 64, 3)), *front, layers.Conv2D(1, 3)])
+    assert probe.run(model, "m").shows_pixels_unchanged() == unchanged
+
+
 def test_models_that_cannot_be_probed():
     with pytest.raises(UserError, match=r"^grey takes \(None, 8, 8, 1\), where the nets here take RGB images"):
         probe.run(keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten()]), "grey")
@@ -47,6 +63,8 @@ def test_models_that_cannot_be_probed():
         ([[0.25, 0.75], [1, 0]], None),
         ([[0.5, 0.6], [1, 0]], "does not give posteriors .* but numbers from 0 to 1: it must end in a softmax"),
         ([[-2, 3], [0, 1]], "but numbers from -2 to 3: it must end in a softmax"),
+        ([[0.3], [0.8]], r"gives one number, where .*: end it in Dense\(2, activation='softmax'\)"),
+        ([[1], [1]], None),
         ([[np.nan, 0]], "gives outputs that are not numbers"),
     ],
 )

@@ -61,6 +61,8 @@ def test_a_bmp_from_top_to_bottom(apply):
     bmp = bytearray(encode(picture(30, 20), format="BMP"))
     bmp[22:26] = struct.pack("<i", -20)
     assert apply(pixels, bytes(bmp)) == 600
+    # OS/2 writes a header of 12 bytes, with width and height of two bytes each.
+    assert apply(pixels, b"BM" + bytes(12) + struct.pack("<IHHHH", 12, 30, 20, 1, 24)) == 600
 
 
 @both

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.helpers import odd_images
 from tests.helpers.evaluation_data import photo
 from tests.helpers.images import encode, picture
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE
@@ -71,3 +72,17 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(image_format):
     for content in (bomb, bomb[:64]):
         with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[0\] has more than 100 million pixels"):
             looked_at([content], max_pixels=100_000_000)
+
+
+@pytest.mark.parametrize("method", [DENSE, CENTER_CROP])
+def test_odd_formats_are_seen_as_png_or_refused(method):
+    kinds = {image.kind: image for image in odd_images.ALL}
+    for kind in ("BMP 8", "BMP 32 with alpha", "GIF transparent", "PNG grey 16"):
+        png = encode(Image.fromarray(kinds[kind].pixels), format="PNG")
+        seen, expected = looked_at([kinds[kind].content, png], method=method, test_scales=(32,))
+        np.testing.assert_array_equal(seen[0], expected[0])
+    refused = [
+        kinds[kind].content for kind in ("BMP 4", "BMP 8 run-length", "BMP 24 of OS/2", "GIF with a small frame")
+    ]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[1 2 3 4\] does not decode"):
+        looked_at([GOOD, *refused], method=method)

@@ -193,7 +193,11 @@ def test_errors(place, tmp_path, capsys):
     (tmp_path / "1" / "assets.extra").mkdir(parents=True)
     with pytest.raises(UserError, match=r"export\.json is missing; vgg_keras\.export writes it into each version"):
         call_verb(serve_check.main, [f"--model={tmp_path}"], ServeCheckOptions)
-    (tmp_path / "1" / "assets.extra" / "export.json").write_text("{}")
+    record = tmp_path / "1" / "assets.extra" / "export.json"
+    record.write_text("{}")
+    with pytest.raises(UserError, match=r"export\.json is damaged: it has no source; .* export the model again"):
+        call_verb(serve_check.main, [f"--model={tmp_path}"], ServeCheckOptions)
+    record.write_bytes((place / "models" / "tiny" / "1" / "assets.extra" / "export.json").read_bytes())
     with pytest.raises(UserError, match="tf_serving_warmup_requests is missing or damaged"):
         call_verb(serve_check.main, [f"--model={tmp_path}"], ServeCheckOptions)
     with pytest.raises(UserError, match="cannot be served: "), local_server(tmp_path / "1", "x"):

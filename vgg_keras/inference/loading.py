@@ -141,8 +141,7 @@ def _check_input(path: Path, net: keras.Model, probed: probe.Probe) -> None:
             "keras.applications.vgg16.preprocess_input into the model, or make a net of its convolutions that takes "
             f"RGB 0..255: {shell.command('vgg_keras.pretrained', source=path, output='NET.keras')}"
         )
-    seen = probed.input_map
-    if seen is not None and seen.is_identity() and not vgg.subtracts_mean_first(net):
+    if probed.shows_pixels_unchanged() and not vgg.subtracts_mean_first(net):
         console.warn(
             f"{path} neither scales its input nor subtracts a mean: it is shown RGB 0..255. If it was trained on other "
             "input, such as 0..1, put that into the model (keras.layers.Rescaling)"

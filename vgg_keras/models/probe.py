@@ -14,6 +14,8 @@ from vgg_keras.utils.errors import UserError, reason
 
 # Side of the images for a model that takes any size.
 _FREE_SIDE = 64
+# Difference of mean colours, in levels of 0..255, that is put down to resizing; the images' channels differ by more.
+_SAME_COLOUR = 8.0
 # Largest difference of posteriors, and of their sum from 1, that is put down to rounding.
 SLACK = 1e-3
 # The layers that may begin the convolutions: some nets pad in a layer of its own.
@@ -58,6 +60,18 @@ class Probe:
         """What the model does to the pixels before its first convolution; None: nothing of the form `InputMap`."""
         first = self.first_convolution
         return None if first is None else input_map.fit(self.images, self.steps[first].inputs)
+
+    def shows_pixels_unchanged(self) -> bool:
+        """Returns whether the first convolution sees RGB 0..255 as it is, resized or cropped perhaps."""
+        if self.input_map is not None:
+            return self.input_map.is_identity()
+        if self.first_convolution is None:
+            return False
+        seen = self.steps[self.first_convolution].inputs
+        if seen.ndim != 4 or seen.shape[3] != 3:
+            return False
+        # Of noise, a resized or cropped image keeps the mean colour.
+        return bool(np.abs(seen.mean(axis=(1, 2)) - self.images.mean(axis=(1, 2))).max() < _SAME_COLOUR)
 
 
 def images_for(model: keras.Model, name: str) -> np.ndarray:
@@ -140,6 +154,8 @@ def why_no_posteriors(outputs: np.ndarray) -> str | None:
     """Returns why a model's outputs, (B, classes), are no posteriors, or None if they are."""
     if not np.isfinite(outputs).all():
         return "gives outputs that are not numbers: its training diverged"
+    if outputs.shape[1] == 1 and np.abs(outputs - 1).max() > SLACK:
+        return "gives one number, where posteriors of each class are needed: end it in Dense(2, activation='softmax')"
     if outputs.min() < 0 or np.abs(outputs.sum(axis=1) - 1).max() > SLACK:
         lowest, highest = outputs.min(), outputs.max()
         return (

@@ -205,7 +205,7 @@ def is_keras_applications_vgg(model: keras.Model, probed: Probe) -> bool:
         probed: what it did to images.
     """
     first = probed.first_convolution
-    if first is None or subtracts_mean_first(model) or not (probed.input_map and probed.input_map.is_identity()):
+    if first is None or subtracts_mean_first(model) or not probed.shows_pixels_unchanged():
         return False
     return any(step.layer.name == "block1_conv1" for step in probed.steps[first : first + 2])
 

@@ -37,8 +37,7 @@ def declared_pixels(image_bytes: tf.Tensor, enough: int) -> tf.Tensor:
             (tf.io.is_jpeg(image_bytes), lambda: _jpeg(image_bytes)),
             (start == _PNG, lambda: _area(header, 16, tf.int32, little_endian=False)),
             (start == _GIF, lambda: tf.maximum(_area(header, 6, tf.uint16), _gif_frames(image_bytes, enough))),
-            # A negative height means that rows are stored from top to bottom; `_area` drops the sign.
-            (tf.strings.substr(start, 0, 2) == _BMP, lambda: _area(header, 18, tf.int32)),
+            (tf.strings.substr(start, 0, 2) == _BMP, lambda: _bmp(header)),
         ],
         default=lambda: tf.constant(0, tf.int64),
     )
@@ -47,6 +46,13 @@ def declared_pixels(image_bytes: tf.Tensor, enough: int) -> tf.Tensor:
 def _jpeg(image_bytes: tf.Tensor) -> tf.Tensor:
     height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(image_bytes, output_type=tf.int32))
     return tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
+
+
+def _bmp(header: tf.Tensor) -> tf.Tensor:
+    # The header of OS/2 is 12 bytes long, and has smaller fields. In the others a negative height means that rows are
+    # stored from top to bottom; `_area` drops the sign.
+    of_os2 = tf.strings.substr(header, 14, 4) == b"\x0c\0\0\0"
+    return tf.cond(of_os2, lambda: _area(header, 18, tf.uint16), lambda: _area(header, 18, tf.int32))
 
 
 def _area(header: tf.Tensor, position: int, dtype: tf.DType, *, little_endian: bool = True) -> tf.Tensor:

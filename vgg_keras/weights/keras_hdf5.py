@@ -76,8 +76,10 @@ def rehearse(path: Path) -> None:
     """
     size = path.stat().st_size
     seconds = _SECONDS + size // _BYTES_PER_SECOND
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE + 4 * size,) * 2)
+    for kind, bound in ((resource.RLIMIT_CPU, seconds), (resource.RLIMIT_AS, _ADDRESS_SPACE + 4 * size)):
+        allowed = resource.getrlimit(kind)[1]
+        bound = bound if allowed == resource.RLIM_INFINITY else min(bound, allowed)
+        resource.setrlimit(kind, (bound, bound))
     with contextlib.suppress(UserError), _opened(path) as file:
         _class_and_group_names(file)
         _layers(file)
