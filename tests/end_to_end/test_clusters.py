@@ -2,14 +2,15 @@
 
 import json
 import os
+import re
 import signal
 
 import pytest
 
 from tests.helpers.paths import TINY_CONFIG
 from tests.helpers.processes import newest_checkpoint_is, start_verb, wait_until
+from tests.helpers.runs import assert_same_weights, history
 from tests.helpers.workers import free_ports
-from vgg_keras.models.run_record import TIMING_KEYS
 
 pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
 
@@ -57,14 +58,6 @@ def _finish(processes):
     return [(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
 
 
-def _results(run):
-    """Returns the weights' bytes and the history of a run, without its times."""
-    lines = (run / "history.jsonl").read_text().splitlines()
-    history = [{key: value for key, value in json.loads(line).items() if key not in TIMING_KEYS} for line in lines]
-    (weights,) = (run / "checkpoints").glob("ckpt-10.data-*")
-    return weights.read_bytes(), history
-
-
 @pytest.mark.generations
 def test_a_lost_worker_is_named_and_the_resumed_run_has_the_same_bits_in_all_roles(tmp_path, drawn_data):
     # Chief and worker, to the end; the evaluator that the cluster names is not missed.
@@ -89,7 +82,21 @@ def test_a_lost_worker_is_named_and_the_resumed_run_has_the_same_bits_in_all_rol
     resumed = _finish(_start(tmp_path, drawn_data, _slurm_step(), "--resume", name="broken"))
     assert [code for code, _, _ in resumed] == [0, 0], resumed
     assert "2 workers in Slurm" in resumed[0][1]
-    assert _results(tmp_path / "broken") == _results(tmp_path / "whole")
+    assert history(tmp_path / "broken") == history(tmp_path / "whole")
+    assert_same_weights(tmp_path / "broken", tmp_path / "whole")
+
+
+def test_a_worker_that_is_asked_to_stop_stops_all_of_them_at_the_same_step(tmp_path, drawn_data):
+    endless = ["--epochs=1000", "--max_steps=0", "--log_every=2"]
+    processes = _start(tmp_path, drawn_data, _two_workers(), *endless)
+    wait_until(processes, lambda: newest_checkpoint_is(tmp_path / "run", 6))
+    processes[1].send_signal(signal.SIGTERM)
+    (chief_code, stdout, chief_stderr), (code, _, stderr) = _finish(processes)
+    assert (chief_code, code) == (75, 75), (chief_stderr, stderr)
+    step = int(re.search(r"another worker stops the run at epoch \d+, step (\d+): a checkpoint is saved", stdout)[1])
+    assert newest_checkpoint_is(tmp_path / "run", step)
+    assert chief_stderr.endswith("stopped with another worker; the same command with --resume continues the run\n")
+    assert stderr.endswith("stopped by SIGTERM; the same command with --resume continues the run\n")
 
 
 def test_workers_that_differ_stop_with_the_same_line(tmp_path, drawn_data):

@@ -13,7 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.helpers.paths import TINY_CONFIG
 from tests.helpers.processes import kill_when, newest_checkpoint_is, start_verb, wait_until
-from vgg_keras.models.run_record import TIMING_KEYS, read_history
+from tests.helpers.runs import history, weights
+from vgg_keras.models.run_record import TIMING_KEYS
 
 pytestmark = [pytest.mark.slow, pytest.mark.multiprocess, pytest.mark.generations]
 
@@ -25,17 +26,6 @@ _FLAGS = [
     "--plateau_patience=1",
     "--resume",
 ]
-
-
-def _history(folder):
-    return [{key: value for key, value in entry.items() if key not in TIMING_KEYS} for entry in read_history(folder)]
-
-
-def _weights(folder):
-    reader = tf.train.load_checkpoint(str(folder / "checkpoints"))
-    # The order of names in the object graph is arbitrary; the progress is compared by way of the history.
-    names = [name for name in reader.get_variable_to_shape_map() if "progress" not in name and "GRAPH" not in name]
-    return {name: reader.get_tensor(name) for name in names}
 
 
 def _events(folder):
@@ -62,14 +52,11 @@ def test_killed_twice_in_the_middle_of_an_epoch_ends_bit_identical(tmp_path, dra
     assert code == 0, stderr
     assert "continuing at epoch 2" in stdout
 
-    whole, killed = _history(tmp_path / "whole"), _history(tmp_path / "killed")
+    whole = history(tmp_path / "whole")
     assert len(whole) == 3
-    assert killed == whole
-    expected, received = _weights(tmp_path / "whole"), _weights(tmp_path / "killed")
-    assert expected.keys() == received.keys()
-    assert any("momentum" in name or "optimizer" in name for name in expected)
-    for name, value in expected.items():
-        np.testing.assert_array_equal(received[name], value, err_msg=name)
+    assert history(tmp_path / "killed") == whole
+    assert_same_weights(tmp_path / "killed", tmp_path / "whole")
+    assert any("momentum" in name or "optimizer" in name for name in weights(tmp_path / "whole"))
 
     # TensorBoard's curves and pictures are the same too: nothing is missing, nothing is there twice.
     events = _events(tmp_path / "whole")
@@ -83,7 +70,7 @@ def test_killed_twice_in_the_middle_of_an_epoch_ends_bit_identical(tmp_path, dra
     code, stdout, _ = run_verb("vgg_keras.train", *arguments, "--output_dir=killed")
     assert code == 0
     assert "nothing left to do: the run has ended" in stdout
-    assert _history(tmp_path / "killed") == whole
+    assert history(tmp_path / "killed") == whole
     code, _, stderr = run_verb("vgg_keras.train", *arguments, "--noresume", "--output_dir=killed")
     assert code == 1
     assert "killed holds a run; continue it with --resume" in stderr
@@ -96,7 +83,7 @@ def test_a_run_that_is_asked_to_stop_saves_what_it_has_done(tmp_path, drawn_data
     # Without checkpoints inside epochs, all that is saved in the middle of one is saved for the request.
     arguments = [*_FLAGS, "--checkpoint_every=1000", "--epochs=40", f"--data_dir={drawn_data}", "--output_dir=run"]
     process = start_verb("vgg_keras.train", *arguments, cwd=tmp_path)
-    wait_until([process], lambda: (tmp_path / "run" / "history.jsonl").exists() and _history(tmp_path / "run"))
+    wait_until([process], lambda: (tmp_path / "run" / "history.jsonl").exists() and history(tmp_path / "run"))
 
     # Meanwhile nobody else writes this run.
     code, _, stderr = run_verb("vgg_keras.train", *arguments)
@@ -112,7 +99,7 @@ def test_a_run_that_is_asked_to_stop_saves_what_it_has_done(tmp_path, drawn_data
     epoch, step = int(found[1]), int(found[2])
     assert tf.train.latest_checkpoint(str(tmp_path / "run" / "checkpoints")).endswith(f"ckpt-{step}")
     assert not (tmp_path / "run" / ".lock").exists()
-    assert len(_history(tmp_path / "run")) == epoch - 1
+    assert len(history(tmp_path / "run")) == epoch - 1
 
     limit = f"--max_steps={8 * (epoch + 1)}"
     code, stdout, stderr = run_verb("vgg_keras.train", *arguments, limit)
@@ -120,10 +107,8 @@ def test_a_run_that_is_asked_to_stop_saves_what_it_has_done(tmp_path, drawn_data
     assert f"continuing at epoch {epoch}, step {step}" in stdout
     code, _, stderr = run_verb("vgg_keras.train", *arguments[:-1], limit, "--output_dir=whole")
     assert code == 0, stderr
-    assert _history(tmp_path / "run") == _history(tmp_path / "whole")
-    expected, received = _weights(tmp_path / "whole"), _weights(tmp_path / "run")
-    for name, value in expected.items():
-        np.testing.assert_array_equal(received[name], value, err_msg=name)
+    assert history(tmp_path / "run") == history(tmp_path / "whole")
+    assert_same_weights(tmp_path / "run", tmp_path / "whole")
 
 
 def test_a_run_that_ended_in_the_middle_of_an_epoch_is_left_as_it_is_until_it_has_more_steps(
@@ -140,10 +125,10 @@ def test_a_run_that_ended_in_the_middle_of_an_epoch_is_left_as_it_is_until_it_ha
     assert code == 0, stderr
     assert "nothing left to do: the run has ended" in stdout
     assert files() == ended
-    assert [entry["complete"] for entry in _history(tmp_path / "run")] == [False]
+    assert [entry["complete"] for entry in history(tmp_path / "run")] == [False]
     code, _, stderr = run_verb("vgg_keras.train", *arguments, "--max_steps=8")
     assert code == 0, stderr
-    assert [(entry["epoch"], entry["complete"]) for entry in _history(tmp_path / "run")] == [(1, True)]
+    assert [(entry["epoch"], entry["complete"]) for entry in history(tmp_path / "run")] == [(1, True)]
     events = _events(tmp_path / "run")
     assert [step for step, _ in events["training", "step_loss"]] == list(range(1, 9))
     assert [step for step, _ in events["validation", "loss"]] == [8]  # as in the history
@@ -153,7 +138,7 @@ def test_nan_loss_stops_the_run_and_leaves_the_last_good_checkpoint(tmp_path, dr
     arguments = [*_FLAGS, f"--data_dir={drawn_data}", "--output_dir=run"]
     code, _, stderr = run_verb("vgg_keras.train", *arguments, "--max_steps=4")
     assert code == 0, stderr
-    good = _weights(tmp_path / "run")
+    good = weights(tmp_path / "run")
     # With another learning rate it would be another run, so the record is changed to one that makes the loss NaN.
     record = tmp_path / "run" / "run.json"
     content = json.loads(record.read_text())
@@ -163,5 +148,5 @@ def test_nan_loss_stops_the_run_and_leaves_the_last_good_checkpoint(tmp_path, dr
     assert code == 1
     assert "the loss became NaN or infinite at step" in stderr
     assert "Traceback" not in stderr
-    for name, value in _weights(tmp_path / "run").items():
+    for name, value in weights(tmp_path / "run").items():
         np.testing.assert_array_equal(value, good[name], err_msg=name)

@@ -15,8 +15,8 @@ import pytest
 
 import vgg_keras
 from tests.helpers.paths import TINY_CONFIG
+from tests.helpers.runs import history
 from vgg_keras.models import saving
-from vgg_keras.models.run_record import TIMING_KEYS, read_history
 from vgg_keras.tasks import training
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils.errors import explain
@@ -40,11 +40,8 @@ def _train(folder: Path) -> tuple:
     flags = f"--flagfile={TINY_CONFIG} --epochs=2 --learning_rate=1e-2 --checkpoint_every=3 --resume".split()
     folders = [f"--data_dir={folder / 'data'}", f"--output_dir={folder / 'run'}"]
     training.train_model(parse([*flags, *folders], TrainConfig))
-    history = [
-        {key: value for key, value in entry.items() if key not in TIMING_KEYS} for entry in read_history(folder / "run")
-    ]
     weights = saving.load_model(folder / "run" / "best.keras").get_weights()
-    return json.dumps(history), [array.tobytes() for array in weights]
+    return json.dumps(history(folder / "run")), [array.tobytes() for array in weights]
 
 
 def _evaluate(folder: Path) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.helpers.paths import TINY_CONFIG
+from tests.helpers.runs import history
 from vgg_keras.evaluation.tables import RECORD
 from vgg_keras.models import saving
-from vgg_keras.models.run_record import TIMING_KEYS, read_history
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -20,12 +20,9 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 def _run(folder: Path) -> tuple:
     """Returns what two equal runs have in common: the history without timings, and the best model's weights."""
-    history = [
-        {key: value for key, value in entry.items() if key not in TIMING_KEYS} for entry in read_history(folder / "run")
-    ]
     weights = [array.tobytes() for array in saving.load_model(folder / "run" / "best.keras").get_weights()]
     left = sorted(path.name for path in (folder / "run").iterdir() if path.name.startswith(".") or path.name == "cache")
-    return history, weights, left
+    return history(folder / "run"), weights, left
 
 
 def _evaluation(folder: Path) -> tuple:

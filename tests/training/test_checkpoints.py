@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from tests.helpers.nets import small
 from tests.helpers.paths import TINY_CONFIG
+from tests.helpers.runs import history
 from vgg_keras.models import checkpoint_files
-from vgg_keras.models.run_record import TIMING_KEYS, read_history
+from vgg_keras.models.run_record import read_history
 from vgg_keras.tasks import training
 from vgg_keras.training import checkpoints
 from vgg_keras.training.config import TrainConfig
@@ -117,10 +118,6 @@ def _options(folder, data, *flags):
     return parse([*common, "--resume", f"--data_dir={data}", f"--output_dir={folder}", *flags], TrainConfig)
 
 
-def _history(folder):
-    return [{key: value for key, value in entry.items() if key not in TIMING_KEYS} for entry in read_history(folder)]
-
-
 @pytest.fixture(scope="module")
 def whole_run(tmp_path_factory, drawn_data):
     """A finished run of three epochs of eight steps, whose checkpoints are those of the steps 19, 22 and 24."""
@@ -186,7 +183,7 @@ def test_a_run_that_goes_back_ends_as_it_would_have(run, whole_run, drawn_data, 
     assert "ckpt-24.data-00000-of-00001 is damaged: its checksum is wrong; going back to ckpt-19" in told.err
     assert "ckpt-22.index has" in told.err
     assert "continuing at epoch 3, step 19" in told.out
-    assert _history(run) == _history(whole_run)
+    assert history(run) == history(whole_run)
     reader, expected = (tf.train.load_checkpoint(str(folder / "checkpoints")) for folder in (run, whole_run))
     for name in expected.get_variable_to_shape_map():
         if name.startswith(("model", "optimizers")):
@@ -229,7 +226,7 @@ def test_best_model_and_history_are_brought_back(damage, run, whole_run, drawn_d
     assert "best.keras" in told.err
     assert "history.jsonl is missing or damaged; it is that of the checkpoint again" in told.err
     assert (run / "best.keras").read_bytes() == (whole_run / "best.keras").read_bytes()
-    assert _history(run) == _history(whole_run)
+    assert history(run) == history(whole_run)
 
 
 def test_a_damaged_copy_of_the_best_model_is_replaced_by_the_best_model(run, whole_run, drawn_data):
