@@ -21,7 +21,7 @@ from vgg_keras.utils.options import parse
 
 COMMANDS = documentation.commands()
 # Flags of absl, and those in `--name=value`, by which the page of flags explains how flags are written.
-OTHER_FLAGS = {"flagfile", "help", "verbosity", "name", "noname"}
+OTHER_FLAGS = {"flagfile", "help", "verbosity", "name", "noname", "requeue"}
 # Documented already.
 EXPECTED_CONFIG = "configs/my_photos.cfg"
 
@@ -51,6 +51,13 @@ def test_flags_in_the_text_exist(page):
     known = {field.name for options in flag_tables.VERBS.values() for field in dataclasses.fields(options)}
     known |= {f"no{name}" for name in known} | OTHER_FLAGS
     assert documentation.inline_flags(page) - known == set()
+
+
+def test_every_promise_has_its_test():
+    named = re.findall(r"`(tests/\S+\.py)::(\w+)`", (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8"))
+    assert len(named) > 5
+    for path, test in named:
+        assert f"\ndef {test}(" in (ROOT / path).read_text(encoding="utf-8"), (path, test)
 
 
 @pytest.mark.parametrize(

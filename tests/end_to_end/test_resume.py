@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.helpers.paths import TINY_CONFIG
 from tests.helpers.processes import kill_when, newest_checkpoint_is, start_verb, wait_until
-from tests.helpers.runs import history, weights
+from tests.helpers.runs import assert_same_weights, history, weights
 from vgg_keras.models.run_record import TIMING_KEYS
 
 pytestmark = [pytest.mark.slow, pytest.mark.multiprocess, pytest.mark.generations]

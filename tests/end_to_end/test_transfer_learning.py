@@ -12,8 +12,8 @@ import pytest
 
 from tests.helpers.paths import TINY_CONFIG
 from tests.helpers.processes import kill_when, newest_checkpoint_is, start_verb
+from tests.helpers.runs import history
 from vgg_keras.models import saving, vgg
-from vgg_keras.models.run_record import TIMING_KEYS, read_history
 from vgg_keras.models.vgg import Initialization, build
 from vgg_keras.tasks import training, training_step
 from vgg_keras.training.config import TrainConfig
@@ -42,10 +42,6 @@ def options(drawn_data, folder, *arguments) -> TrainConfig:
 def train(options: TrainConfig) -> None:
     with console.speaking(True):
         training.train_model(options)
-
-
-def history(folder) -> list[dict]:
-    return [{key: value for key, value in entry.items() if key not in TIMING_KEYS} for entry in read_history(folder)]
 
 
 def weights_of(folder) -> dict[str, list[np.ndarray]]:
