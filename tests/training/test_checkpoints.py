@@ -68,6 +68,10 @@ def test_a_folder_may_have_a_name_that_tensorflow_takes_for_a_pattern(name, tmp_
     assert all((weights == 0.25).all() for weights in model.get_weights())
 
 
+_SCORES = {f"{split}_{key}": 2.0 for split in ("training", "validation") for key in ("loss", "top1_error")}
+_ENTRY = {"complete": True, "learning_rate": 0.01, "seconds": 1.0, "images_per_second": 8.0, **_SCORES}
+
+
 def test_a_checkpoint_of_an_earlier_version_is_read_and_checked(tmp_path):
     # Earlier versions wrote no manifest, and counted the lines of the history instead of keeping them.
     saved, model, progress = _checkpoints(tmp_path, 0.25)
@@ -76,11 +80,12 @@ def test_a_checkpoint_of_an_earlier_version_is_read_and_checked(tmp_path):
         {**{key: value for key, value in plain.items() if key not in ("history", "best_step")}, "history_lines": 1}
     )
     plain = {**checkpoints.dataclasses.asdict(progress), "global_step": 8}
-    (tmp_path / "history.jsonl").write_text('{"step": 8}\n{"step": 16}\n')
+    lines = [{**_ENTRY, "epoch": epoch, "step": 8 * epoch} for epoch in (1, 2)]
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (tmp_path / "checkpoints").mkdir()
     saved._checkpoint.write(str(tmp_path / "checkpoints" / "ckpt-8"))
     restored, model, _ = _checkpoints(tmp_path, 0.0)
-    assert restored.restore().history == ({"step": 8},)
+    assert restored.restore().history == (lines[0],)
     assert all((weights == 0.25).all() for weights in model.get_weights())
     data = tmp_path / "checkpoints" / "ckpt-8.data-00000-of-00001"
     _flip(data)

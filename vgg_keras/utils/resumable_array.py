@@ -62,7 +62,7 @@ class ResumableArray:
 
     def values(self) -> np.ndarray:
         """Returns all rows, (N, width) float32; missing ones are NaN."""
-        return np.asarray(self._rows)[:, :-1]
+        return np.asarray(self._rows)
 
     def store(self, index: int, row: np.ndarray) -> None:
         """Stores the row of an image, (width,), and flushes if the last flush was more than ten seconds ago."""
