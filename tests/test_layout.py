@@ -143,7 +143,11 @@ def test_text_files_are_utf8_whatever_the_encoding_of_the_system():
         modes = [part.value for part in call.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
         binary = any("b" in mode for mode in modes) or owner in ("Image", "tarfile")
         is_open = name in ("open", "fdopen") and not binary and (isinstance(call.func, ast.Name) or modes)
-        is_text = name in ("read_text", "write_text") and isinstance(call.func, ast.Attribute) and owner != "files"
+        is_text = (
+            name in ("read_text", "write_text")
+            and isinstance(call.func, ast.Attribute)
+            and owner not in ("files", "side_files")
+        )
         return bool(is_open or is_text) and "encoding" not in {keyword.arg for keyword in call.keywords}
 
     found = [

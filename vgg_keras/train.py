@@ -14,7 +14,7 @@ def main(options: TrainConfig) -> None:
     """Trains the net, and prints the results and what to do next; an evaluator of a cluster has nothing to do."""
     if cluster.is_evaluator():
         # No error: a job of several machines would start this task again and again, or fail as a whole.
-        print(cluster.EVALUATOR_NOTE)
+        console.say(cluster.EVALUATOR_NOTE)
         return
     with cli.loading_libraries():
         from vgg_keras.tasks import training

@@ -1,5 +1,6 @@
 """Tests that a run resumes from its newest whole checkpoint, with history and best model, and is never begun anew."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -79,7 +80,7 @@ def test_a_checkpoint_of_an_earlier_version_is_read_and_checked(tmp_path):
     saved._progress.serialize = lambda: json.dumps(
         {**{key: value for key, value in plain.items() if key not in ("history", "best_step")}, "history_lines": 1}
     )
-    plain = {**checkpoints.dataclasses.asdict(progress), "global_step": 8}
+    plain = {**dataclasses.asdict(progress), "global_step": 8}
     lines = [{**_ENTRY, "epoch": epoch, "step": 8 * epoch} for epoch in (1, 2)]
     (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (tmp_path / "checkpoints").mkdir()

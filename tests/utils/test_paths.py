@@ -114,18 +114,16 @@ def test_an_empty_folder_may_be_written(place):
 
 def test_a_folder_that_may_not_be_written(place, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # chmod does not stop root
-    with pytest.raises(
-        UserError, match=rf"^--flag=photos/new: no permission to write in {place}/photos; choose another$"
-    ):
-        paths.require_writable("flag", "photos/new")
+    with pytest.raises(UserError, match=r"^--flag=photos/new: photos cannot be written to; choose another folder$"):
+        paths.output_folder("flag", "photos/new")
 
 
 def test_a_read_only_file_system(place):
     read_only = next((Path(mount) for mount in ("/sys", "/proc/sys") if os.statvfs(mount).f_flag & os.ST_RDONLY), None)
     if not read_only:
         pytest.skip("no file system of this machine is read only")
-    with pytest.raises(UserError, match=rf"--flag={read_only}/new: {read_only} is on a read-only file system"):
-        paths.require_writable("flag", str(read_only / "new"))
+    with pytest.raises(UserError, match=rf"^--flag={read_only}/new: {read_only} cannot be written to; choose another"):
+        paths.output_folder("flag", str(read_only / "new"))
 
 
 def test_the_home_folder_of_nobody_stays_a_name():

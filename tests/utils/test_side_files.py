@@ -147,8 +147,18 @@ ELSEWHERE = {
     "vgg_keras.serving.model_card": "reads a file of the package",
     "vgg_keras.serving.client": "reads the answers of a server",
     "vgg_keras.training.config": "reads flags",
-    "vgg_keras.training.checkpoints": "reads a checkpoint, whose errors `restore` explains",
-    "vgg_keras.weights.formats": "reads the configuration of a KerasHub preset",
+    "vgg_keras.training.progress": "reads a checkpoint, whose errors `restore` explains",
+    "vgg_keras.utils.channel": "reads what other workers send",
+    "vgg_keras.utils.cluster": "reads an environment variable",
+    "vgg_keras.utils.connection": "reads what other workers send",
+    "vgg_keras.utils.file_bounds": "reads members of files of weights, whose readers explain all errors",
+    "vgg_keras.utils.hardware": "reads what the system tells of its memory",
+    "vgg_keras.utils.locks": "takes a damaged lock for one of nobody",
+    "vgg_keras.utils.watchdog": "reads its command line",
+    "data_prep.parts": "takes a damaged part for an unfinished one",
+    "vgg_keras.utils.resumable_array": "maps the checksums of its rows, whatever they are",
+    "data_prep.workers": "reads what its own worker processes send",
+    "data_prep.unfinished": "takes a damaged plan for another one",
     "data_prep.imagenet": "reads a file of tensorflow-datasets",
 }
 METHODS, FUNCTIONS = {"read_text", "open_memmap"}, {"loads", "load", "loadtxt", "genfromtxt", "fromfile", "memmap"}
@@ -179,7 +189,7 @@ def test_a_row_that_was_damaged_is_computed_again(tmp_path):
         rows.store(index, np.array([index, 0.5, 0.25]))
     rows.flush()
     content = bytearray(path.read_bytes())
-    content[-4 * 4 * 2 - 6] ^= 1  # in the last number of the second row
+    content[-2 * 3 * 4 - 2] ^= 1  # in the last number of the second row
     path.write_bytes(content)
     again = ResumableArray(path, 4, 3)
     assert again.pending().tolist() == [False, True, False, True]

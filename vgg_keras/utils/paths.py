@@ -198,7 +198,7 @@ def new_folder(flag: str, value: PathLike) -> Path:
     path = local_path(flag, value)
     if path.resolve() == Path.cwd():
         raise UserError(f"--{flag}={path} is the folder that you work in; name another, which is then made")
-    if path.is_mount():
+    if os.path.ismount(path):
         raise UserError(f"--{flag}={path} is a mount point, which cannot be replaced; name a folder inside it")
     if os.path.isdir(path) and any(path.iterdir()):
         raise UserError(f"--{flag}={path} exists; remove it or choose another")
