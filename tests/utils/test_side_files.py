@@ -154,7 +154,6 @@ ELSEWHERE = {
     "vgg_keras.utils.file_bounds": "reads members of files of weights, whose readers explain all errors",
     "vgg_keras.utils.hardware": "reads what the system tells of its memory",
     "vgg_keras.utils.locks": "takes a damaged lock for one of nobody",
-    "vgg_keras.utils.watchdog": "reads its command line",
     "data_prep.parts": "takes a damaged part for an unfinished one",
     "vgg_keras.utils.resumable_array": "maps the checksums of its rows, whatever they are",
     "data_prep.workers": "reads what its own worker processes send",
