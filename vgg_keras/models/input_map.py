@@ -71,5 +71,5 @@ def fit(images: np.ndarray, seen: np.ndarray) -> InputMap | None:
     # The convolution pads with zeros, so there has to be a colour that is mapped to zero.
     if np.abs(matrix @ mean + offset).max() > tolerance:
         return None
-    levels: list[float] = mean.round(5).tolist()
+    levels: list[float] = (mean.round(5) + 0.0).tolist()  # without a negative zero
     return InputMap(tuple(levels), tuple(tuple(row.tolist()) for row in matrix))
