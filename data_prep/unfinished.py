@@ -35,7 +35,7 @@ def take_over(plan: Plan) -> list[Section]:
             f"{plan.folder}: {len(finished):,} of {len(plan.sections):,} parts, with {images:,} of {total:,} images, "
             "are kept from the run that was ended; going on"
         )
-    elif plan.folder.exists() and (reasons := _differences(_read_description(plan.folder), plan.description)):
+    elif _is_filled(plan.folder) and (reasons := _differences(_read_description(plan.folder), plan.description)):
         console.say(f"{plan.folder}: removed, since nothing of it fits: {'; '.join(reasons)}")
         clear(plan.folder)
     keep = {path for section in finished for path in (section.path, section.result_path)}
@@ -46,6 +46,11 @@ def take_over(plan: Plan) -> list[Section]:
                 path.unlink()
     write_text(plan.folder / _PLAN, json.dumps(plan.description, indent=2) + "\n")
     return finished
+
+
+def _is_filled(folder: Path) -> bool:
+    """Returns whether a folder holds more than the lock of this process."""
+    return folder.is_dir() and any(path.name != locks.NAME for path in folder.iterdir())
 
 
 def _read_description(folder: Path) -> Mapping:
