@@ -21,7 +21,7 @@ from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import sync, sync_tree, write_atomically
 from vgg_keras.utils.hardware import cpu_count
-from vgg_keras.utils.options import Options, PathLike, option
+from vgg_keras.utils.options import NEW_FOLDER, Options, PathLike, option
 
 if TYPE_CHECKING:
     from data_prep.plan import Plan, Section, SplitPlan
@@ -32,7 +32,7 @@ class PrepareOptions(Options):
     """Flags of every verb of `data_prep` that writes records."""
 
     output_dir: PathLike = option(
-        "", "folder of the data set; must be missing or empty", required=True, group="output", path=True
+        "", "folder of the data set; must be missing or empty", required=True, group="output", output=NEW_FOLDER
     )
     resize_smallest_side: int = option(
         0, "shrink larger images to this smallest side, in pixels; 0 keeps them", lower=0, group="output"

@@ -111,9 +111,10 @@ def flower_archive(archive: Path, image_pattern: str, name: str = "flower_photos
 
 def main(options: FlowersOptions) -> None:
     """Writes the flower set as TFRecords and prints a summary."""
-    output_dir = paths.new_folder("output_dir", options.output_dir)
     if options.archive:
-        folder_command = shell.command("data_prep.image_folder", source_dir=options.archive, output_dir=output_dir)
+        folder_command = shell.command(
+            "data_prep.image_folder", source_dir=options.archive, output_dir=options.output_dir
+        )
         archive = paths.existing_file("archive", options.archive, f"name the tar, or use {folder_command}")
     else:
         archive = download()

@@ -139,7 +139,6 @@ def image_folder(
 
 def main(options: ImageFolderOptions) -> None:
     """Writes a folder of photos as TFRecords and prints a summary."""
-    output_dir = paths.new_folder("output_dir", options.output_dir)
     source_dir = paths.existing_folder(
         "source_dir", options.source_dir, "name the folder that holds a folder of photos for each class"
     )
@@ -147,7 +146,7 @@ def main(options: ImageFolderOptions) -> None:
         source_dir,
         options.image_pattern,
         options.validation_fraction,
-        output_dir.resolve().name,
+        Path(options.output_dir).resolve().name,
         as_is=options.as_is,
     )
     print_summary(write_dataset(source, options), _RECIPES)

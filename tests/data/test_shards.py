@@ -13,6 +13,7 @@ from vgg_keras.data import datasets, input_pipeline, shards
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.tasks import training
 from vgg_keras.training.config import TrainConfig
+from vgg_keras.utils.channel import Channel
 from vgg_keras.utils.errors import UserError
 
 TRAIN = "drawn_flowers-train.tfrecord-00000-of-00001"
@@ -99,7 +100,7 @@ def test_a_missing_shard_is_named_before_the_work_begins(folder):
     (folder / TRAIN).unlink()
     message = rf"1 record files of split 'train' are missing, such as {TRAIN}; copy them there, or prepare"
     with pytest.raises(UserError, match=message):
-        training.open_data(options(folder), chief=True)
+        training.open_data(options(folder), Channel(None))
     with pytest.raises(UserError, match=message):
         SplitManifest.read(datasets.open_data(folder), "train")
     assert len(SplitManifest.read(datasets.open_data(folder), "validation")) == 35
@@ -109,7 +110,7 @@ def test_a_split_without_labels(folder):
     records = read_records(folder / TRAIN)
     write_records(folder / TRAIN, [changed(record, "label", [-1]) for record in records])
     data = datasets.open_data(folder)
-    for use in (lambda: training.open_data(options(folder), chief=True), lambda: SplitManifest.read(data, "train")):
+    for use in (lambda: training.open_data(options(folder), Channel(None)), lambda: SplitManifest.read(data, "train")):
         with pytest.raises(UserError, match=r"split 'train' has no labels, so a net can neither learn from it nor"):
             use()
     # A single one among others is found when it is read; other uses, such as a list of the photos, may have it.
@@ -125,9 +126,9 @@ def test_a_batch_larger_than_the_split(folder, capsys):
     from vgg_keras.utils import console
 
     with console.speaking(True):
-        training.open_data(options(folder, batch_size=60), chief=True)
+        training.open_data(options(folder, batch_size=60), Channel(None))
         assert capsys.readouterr().err == ""
-        training.open_data(options(folder, batch_size=256), chief=True)
+        training.open_data(options(folder, batch_size=256), Channel(None))
     warning = capsys.readouterr().err
     assert "--batch_size=256 is more than the 60 photos in train: an epoch is one step, in which some" in warning
     assert "are seen 5 times; take --batch_size=60 or less" in warning
@@ -154,7 +155,7 @@ def test_a_single_class(tmp_path):
         data_dir=tmp_path,
     )
     with pytest.raises(UserError, match=r"has one class alone, rose; a net needs two classes or more"):
-        training.open_data(options(tmp_path), chief=True)
+        training.open_data(options(tmp_path), Channel(None))
 
 
 def damaged_records(folder, rng, count):

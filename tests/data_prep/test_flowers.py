@@ -56,7 +56,7 @@ def test_wrong_archives(tmp_path, files, message):
 def test_suffixes_in_capitals_and_names_that_are_not_text(tmp_path):
     files = [("f/daisy/1.JPG", b"x"), ("f/daisy/caf\udce9.jpg", b"x"), ("f/roses/a\tb.jpg", b"x")]
     source = flower_archive(make_tar(tmp_path / "f.tgz", files), "*.jpg")
-    keys = sorted(raw.key for split in source.splits for raw in source.splits[split]())
+    keys = sorted(piece.key for split in source.splits.values() for piece in split.pieces)
     assert keys == ["daisy/1.JPG", "daisy/caf\udce9.jpg", "roses/a\tb.jpg"]
 
 

@@ -2,13 +2,12 @@
 
 import os
 import random
-import shutil
 import signal
 import time
 
 import pytest
 
-from data_prep import builder, flowers, image_folder, parts
+from data_prep import builder, flowers, image_folder, parts, unfinished
 from data_prep.flowers import FlowersOptions
 from data_prep.image_folder import ImageFolderOptions
 from tests.helpers.paths import folder_content
@@ -214,7 +213,7 @@ def test_a_compressed_archive_is_unpacked_once(tmp_path, monkeypatch, prepared):
     (unpacked,) = (tmp_path / "out.incomplete").glob("*-f.tgz.unpacked")
     before = unpacked.stat().st_mtime_ns
     seen = []
-    monkeypatch.setattr(shutil, "rmtree", lambda folder, **_: seen.append(unpacked.stat().st_mtime_ns))
+    monkeypatch.setattr(unfinished, "clear", lambda folder: seen.append(unpacked.stat().st_mtime_ns))
     flowers.main(FlowersOptions(output_dir=str(tmp_path / "out"), **arguments))
     assert seen == [before]
     assert len(prepared) == 200
@@ -234,14 +233,14 @@ def test_a_full_disk_in_the_middle_keeps_what_is_finished(tmp_path, monkeypatch,
 
 # At the last of these moments the data set is complete, and the only record file that was not joined is part of it.
 @pytest.mark.parametrize(
-    ("function", "kept"), [("join_files", 260), ("_write_side_files", 260), ("sync", 260), ("shutil.rmtree", 236)]
+    ("function", "kept"), [("join_files", 260), ("_write_side_files", 260), ("sync_tree", 260), ("sync", 234)]
 )
 def test_killed_when_all_parts_are_finished(tmp_path, capsys, function, kept):
     make_folder(tmp_path / "photos")
     arguments = ("--source_dir=photos", "--output_dir=out", "--num_workers=1")
     run_killed_at(f"data_prep.builder.{function}", "data_prep.image_folder", *arguments, cwd=tmp_path)
     assert (tmp_path / "out.incomplete").exists()
-    assert (tmp_path / "out").exists() == (function == "shutil.rmtree")
+    assert (tmp_path / "out").exists() == (function == "sync")
     if (tmp_path / "out").exists():
         (tmp_path / "out").rename(tmp_path / "first")
     with console.speaking(True):
@@ -274,16 +273,16 @@ def test_an_interrupt_from_the_terminal_keeps_what_is_finished(tmp_path):
     make_folder(tmp_path / "photos", (300, 240))  # so that it takes seconds
     arguments = ("--source_dir=photos", "--output_dir=out", "--num_workers=2")
     process = start_verb("data_prep.image_folder", *arguments, cwd=tmp_path)
-    while not list((tmp_path / "out.incomplete" / "parts").glob("*.json")):
+    while not list((tmp_path / "out.incomplete" / "parts").glob("[!.]*.json")):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.001)
     workers = worker_processes(process.pid)
     for one in (*workers, process.pid):  # as a terminal does
         os.kill(one, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 75
     assert "images are finished and kept; give the same command to go on from there" in stderr.splitlines()[-2]
-    assert stderr.splitlines()[-1] == "interrupted"
+    assert stderr.splitlines()[-1] == "stopped by SIGINT"
     assert "Traceback" not in stderr
     for worker in workers:
         wait_for_end(worker)

@@ -23,7 +23,7 @@ from vgg_keras.utils.flagfiles import expand_flagfiles
 # An instance of options holds a path as a text.
 PathLike = paths.PathLike
 # What a flag of output names.
-FILE, FOLDER = "file", "folder"
+FILE, FOLDER, NEW_FOLDER = "file", "folder", "new folder"
 
 
 def option(
@@ -54,8 +54,8 @@ def option(
         required: whether the user must give the flag.
         positional: whether the field is no flag, but the tuple of the command line's arguments without a name.
         path: whether the strings are paths of this machine, in which "~" stands for the home folder.
-        output: FILE or FOLDER if the verb writes the file, or into the folder, that the flag names: `check_outputs`
-            then checks the path before the work begins.
+        output: FILE or FOLDER if the verb writes the file, or into the folder, that the flag names; NEW_FOLDER if it
+            makes the folder: `check_outputs` then checks the path before the work begins.
     """
     metadata = {
         "help": help,
@@ -104,7 +104,7 @@ class Options:
             UserError: a path is no local one, a file stands where a folder should be, a folder cannot be written to, or
                 a name is too long.
         """
-        checks = {FILE: paths.output_file, FOLDER: paths.output_folder}
+        checks = {FILE: paths.output_file, FOLDER: paths.output_folder, NEW_FOLDER: paths.new_folder}
         for field in flag_fields(type(self)):
             check, value = checks.get(field.metadata["output"]), getattr(self, field.name)
             if check and value:
