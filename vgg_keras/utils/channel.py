@@ -9,7 +9,7 @@ import contextvars
 import dataclasses
 import json
 import os
-import select
+import selectors
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -175,8 +175,7 @@ class Channel:
         """Takes the messages of all others until the run ends; if it breaks, tells them and frees the main thread."""
         looked = beat = time.monotonic()
         while not self._closing.is_set():
-            listening = [peer.connection for peer in self._peers if not peer.connection.ended]
-            select.select(listening, [], [], _POLL_INTERVAL) if listening else time.sleep(_POLL_INTERVAL)
+            self._wait()
             now = time.monotonic()
             for peer in self._peers:
                 # After a pause of this process, as of one that was suspended, the others have to be heard first.
@@ -190,6 +189,15 @@ class Channel:
             if self._failure:
                 self._break_off()
                 return
+
+    def _wait(self) -> None:
+        """Waits until a message comes, or for a second."""
+        listening = [peer.connection for peer in self._peers if not peer.connection.ended]
+        with selectors.DefaultSelector() as selector:  # select itself fails where many files are open
+            for connection in listening:
+                selector.register(connection, selectors.EVENT_READ)
+            if not selector.select(_POLL_INTERVAL) and not listening:
+                time.sleep(_POLL_INTERVAL)
 
     def _hear(self, peer: _Peer, now: float) -> None:
         with self._changed:
@@ -234,7 +242,7 @@ def joined(cluster: Cluster | None, timeout: float) -> Iterator[Channel]:
             TensorFlow's error about the broken connection.
     """
     if cluster is None or len(cluster.tasks) == 1:
-        yield Channel(cluster)
+        yield Channel(cluster, timeout=timeout)
         return
     channel = Channel(cluster, meet(cluster, timeout, console.say), timeout)
     try:
