@@ -98,7 +98,7 @@ def options(folder, **arguments):
 
 def test_a_missing_shard_is_named_before_the_work_begins(folder):
     (folder / TRAIN).unlink()
-    message = rf"1 record files of split 'train' are missing, such as {TRAIN}; copy them there, or prepare"
+    message = rf"missing record files of split 'train': 1, such as {TRAIN}; copy them there, or prepare"
     with pytest.raises(UserError, match=message):
         training.open_data(options(folder), Channel(None))
     with pytest.raises(UserError, match=message):

@@ -236,7 +236,9 @@ def test_broken_records(place, tmp_path):
     content[len(content) // 2] ^= 255
     shard.write_bytes(content)
     shutil.copytree(place / "a", tmp_path / "a")
-    with pytest.raises(UserError, match=r"a record cannot be read \(.*\); python -m data_prep\.verify --data_dir="):
+    with pytest.raises(
+        UserError, match=rf"{shard.name}: record \d+ is damaged: .*; python -m data_prep\.verify --data_dir="
+    ):
         run(tmp_path, tmp_path / "e")
 
 
@@ -245,7 +247,10 @@ def test_a_missing_file_of_records(place, tmp_path):
     (shard,) = (tmp_path / "data").rglob("*validation*tfrecord*")
     shard.unlink()
     shutil.copytree(place / "a", tmp_path / "a")
-    with pytest.raises(UserError, match=rf"{shard.name}.*python -m data_prep\.verify --data_dir="):
+    with pytest.raises(
+        UserError,
+        match=rf"missing record files of split 'validation': 1, such as {shard.name}; copy them there, or prepare",
+    ):
         run(tmp_path, tmp_path / "e")
 
 
@@ -266,7 +271,7 @@ def test_without_labels_nothing_is_tested(place, tmp_path):
 
 
 @pytest.mark.multiprocess
-def test_several_workers_are_refused(place, run_verb):
+def test_beside_several_workers_it_says_that_it_works_alone(place, run_verb):
     cluster = {"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}, "task": {"type": "worker", "index": 0}}
     code, _, stderr = run_verb(
         "vgg_keras.evaluate",
@@ -275,6 +280,5 @@ def test_several_workers_are_refused(place, run_verb):
         "--output_dir=e",
         env={"TF_CONFIG": json.dumps(cluster)},
     )
-    assert code == 1
-    assert "error: TF_CONFIG names 2 workers, and this runs in one process" in stderr
-    assert "Traceback" not in stderr
+    assert code == 0, stderr
+    assert stderr.startswith("TF_CONFIG names 2 workers")

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -197,7 +198,12 @@ def test_errors(place, tmp_path, capsys):
     record.write_text("{}")
     with pytest.raises(UserError, match=r"export\.json is damaged: it has no source; .* export the model again"):
         call_verb(serve_check.main, [f"--model={tmp_path}"], ServeCheckOptions)
-    record.write_bytes((place / "models" / "tiny" / "1" / "assets.extra" / "export.json").read_bytes())
+    whole = place / "models" / "tiny" / "1"
+    record.write_bytes((whole / "assets.extra" / "export.json").read_bytes())
+    with pytest.raises(UserError, match=r"1 is not whole: saved_model\.pb is missing; export the model again"):
+        call_verb(serve_check.main, [f"--model={tmp_path}"], ServeCheckOptions)
+    shutil.copy(whole / "saved_model.pb", tmp_path / "1")
+    shutil.copytree(whole / "assets", tmp_path / "1" / "assets")
     with pytest.raises(UserError, match="tf_serving_warmup_requests is missing or damaged"):
         call_verb(serve_check.main, [f"--model={tmp_path}"], ServeCheckOptions)
     with pytest.raises(UserError, match="cannot be served: "), local_server(tmp_path / "1", "x"):

@@ -62,7 +62,7 @@ class ImageData(Shown):
         missing = shards.missing_shards(self, split)
         if missing:
             raise UserError(
-                f"{self.builder.data_dir}: {len(missing)} record files of split {split!r} are missing, such as "
+                f"{self.builder.data_dir}: missing record files of split {split!r}: {len(missing)}, such as "
                 f"{missing[0].name}; copy them there, or prepare the data set again"
             )
         other_size = shards.split_of_other_size(self, split)
