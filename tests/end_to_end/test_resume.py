@@ -86,15 +86,17 @@ def test_a_run_that_is_asked_to_stop_saves_what_it_has_done(tmp_path, drawn_data
     wait_until([process], lambda: (tmp_path / "run" / "history.jsonl").exists() and history(tmp_path / "run"))
 
     # Meanwhile nobody else writes this run.
+    process.send_signal(signal.SIGSTOP)
     code, _, stderr = run_verb("vgg_keras.train", *arguments)
     assert code == 1
     assert f"run is in use by process {process.pid} on {socket.gethostname()}, since 20" in stderr
     assert "choose another --output_dir" in stderr
 
+    process.send_signal(signal.SIGCONT)
     process.send_signal(signal.SIGTERM)
     stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 75, stderr
-    found = re.search(r"SIGTERM at epoch (\d+), step (\d+): a checkpoint is saved", stdout)
+    found = re.search(r"SIGTERM stops the run at epoch (\d+), step (\d+): a checkpoint", stdout)
     assert stderr.endswith("stopped by SIGTERM; the same command with --resume continues the run\n")
     epoch, step = int(found[1]), int(found[2])
     assert tf.train.latest_checkpoint(str(tmp_path / "run" / "checkpoints")).endswith(f"ckpt-{step}")
