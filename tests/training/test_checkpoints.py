@@ -60,6 +60,19 @@ def test_checkpoints_keep_the_names_by_which_earlier_versions_saved_them(tmp_pat
     assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")) == str(tmp_path / "checkpoints" / "ckpt-0")
 
 
+def test_what_is_saved_already_is_not_written_again(tmp_path):
+    saved, _, progress = _checkpoints(tmp_path, 1.0)
+    saved.save(progress)
+    path = tmp_path / "checkpoints" / "ckpt-0.index"
+    before = path.stat().st_mtime_ns
+    saved.save(progress)
+    restored, *_ = _checkpoints(tmp_path, 0.0)
+    restored.save(restored.restore())
+    assert path.stat().st_mtime_ns == before
+    saved.save(dataclasses.replace(progress, epoch=1))
+    assert path.stat().st_mtime_ns > before
+
+
 @pytest.mark.parametrize("name", ["run [1]", "run*", "what?", "a\\b"])
 def test_a_folder_may_have_a_name_that_tensorflow_takes_for_a_pattern(name, tmp_path):
     saved, _, progress = _checkpoints(tmp_path / name, 0.25)

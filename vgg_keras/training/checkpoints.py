@@ -52,9 +52,20 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(model=model, optimizers=list(optimizers), progress=self._progress)
         # The best model does not change from one checkpoint to the next, so it is read only once for its checksum.
         self._best_model: dict[str, dict] = {}
+        self._saved: Progress | None = None
 
     def save(self, progress: Progress) -> None:
-        """Writes a checkpoint with the state of model and optimizers, and the progress; removes those beyond `keep`."""
+        """Writes a checkpoint with the state of model and optimizers, and the progress; removes those beyond `keep`.
+
+        The state follows from the progress. What is saved already is not written again, since a process that is killed
+        meanwhile would leave neither the old checkpoint of the step nor the new one.
+        """
+        if progress == self._saved:
+            return
+        self._write(progress)
+        self._saved = progress
+
+    def _write(self, progress: Progress) -> None:
         self._progress.value = progress
         step = progress.global_step
         if not self._chief:
@@ -100,6 +111,7 @@ class Checkpoints:
             return self._progress.value
         step = int(chosen)
         checkpoint_files.restore(self._folder, step, self._checkpoint)
+        self._saved = self._progress.value
         if self._chief:
             self._restore_best_model(step, self._progress.value.best_step)
             restore_history(self._run, self._progress.value)
