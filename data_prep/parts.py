@@ -154,7 +154,7 @@ def write_part(part: Part, report: Report = lambda done: None) -> PartResult:
 def _write_records(part: Part, path: Path, result: PartResult, report: Report) -> None:
     with path.open("wb") as file:
         for done, piece in enumerate(part.pieces, 1):
-            prepared = prepare_or_reason(part.read(piece), part.preparation)
+            prepared = _read_and_prepare(part, piece)
             if isinstance(prepared, PreparedImage):
                 name = visible(piece.key).encode()
                 example = tfrecords.example(prepared.image_bytes, piece.label, name)
@@ -166,6 +166,15 @@ def _write_records(part: Part, path: Path, result: PartResult, report: Report) -
             else:
                 result.bad_images.append((visible(piece.key), prepared))
             report(done)
+
+
+def _read_and_prepare(part: Part, piece: Piece) -> PreparedImage | str:
+    """Returns the prepared image, or the reason why it cannot be stored."""
+    try:
+        content = part.read(piece)
+    except OSError as error:  # such as a bad sector of the disk
+        return f"it cannot be read ({error.strerror or error})"
+    return prepare_or_reason(content, part.preparation)
 
 
 def join_files(parts: Sequence[Path], path: Path) -> None:

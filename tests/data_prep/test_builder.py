@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from data_prep import parts
 from data_prep.builder import PrepareOptions, write_dataset
+from tests.helpers import photos
 from tests.helpers.paths import folder_content
 from tests.helpers.photos import decoded, encode, make_source, make_split, read, write
 from vgg_keras.utils import console
@@ -119,3 +120,17 @@ def test_an_existing_folder_is_not_touched(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="exists; remove it or choose another"):
         write(make_source([("good", encode())]), tmp_path)
+
+
+def test_a_photo_that_the_disk_cannot_read_is_that_photos_error(tmp_path, capsys, monkeypatch):
+    def read(images, piece):
+        if piece.key == "bad":
+            raise OSError(5, "Input/output error")
+        return images[piece.mark]
+
+    monkeypatch.setattr(photos, "_read", read)
+    images = [("bad", encode()), ("good", encode())]
+    with pytest.raises(UserError, match="1 images do not decode"):
+        write(make_source(images), tmp_path / "out")
+    write(make_source(images), tmp_path / "out", skip_bad_images=True)
+    assert (tmp_path / "out" / "bad_images.txt").read_text() == "train\tbad\tit cannot be read (Input/output error)\n"

@@ -4,6 +4,7 @@ import pytest
 
 from vgg_keras.training import run_dir
 from vgg_keras.training.config import TrainConfig
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import parse
 
 
@@ -14,3 +15,22 @@ def test_the_flag_file_repeats_the_run(value, tmp_path):
     )
     run_dir.write_run_record(tmp_path / "run", options.flags(), {}, {})
     assert parse([f"--flagfile={tmp_path / 'run' / 'flags.cfg'}"], TrainConfig) == options
+
+
+def test_a_run_is_not_resumed_on_other_data(tmp_path):
+    described = {"the classes": ["daisy", "rose"], "the number of photos in train": 9}
+    run_dir.require_same_data(tmp_path, described)  # a run that has not begun
+    run_dir.write_run_record(tmp_path, {}, {}, {}, described)
+    run_dir.require_same_data(tmp_path, described)
+    message = (
+        r"holds a run on other data \(the classes was \['daisy', 'rose'\], is \['daisy', 'tulip'\]; "
+        r"the number of photos in train was 9, is 8\): name the data set that it was begun with, or start a new "
+    )
+    with pytest.raises(UserError, match=message):
+        run_dir.require_same_data(tmp_path, {"the classes": ["daisy", "tulip"], "the number of photos in train": 8})
+
+
+def test_checkpoints_without_the_record_of_their_run_are_not_used(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UserError, match=r"holds the checkpoints of a run without its run\.json: bring that back"):
+        run_dir.require_usable(TrainConfig(output_dir=tmp_path, resume=True))

@@ -129,3 +129,10 @@ def test_a_read_only_file_system(place):
 def test_the_home_folder_of_nobody_stays_a_name():
     # Editors name temporary files so, and a glob of the shell names them all.
     assert paths.expand("x", "~$photo.jpg") == "~$photo.jpg"
+
+
+def test_a_link_is_no_new_folder(place):
+    (place / "empty").mkdir()
+    (place / "link").symlink_to("empty")
+    with pytest.raises(UserError, match=r"^--flag=link is a link, which cannot be replaced; name the folder itself$"):
+        paths.new_folder("flag", "link")

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from tests.helpers.paths import ROOT
-from vgg_keras.utils import stopping
+from vgg_keras.utils import console, stopping
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -139,3 +139,24 @@ def test_a_verb_tidies_up_and_ends_with_a_status_of_its_own(number):
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout, stderr) == (75, "tidied up\n", f"stopped by {number.name}\n")
+
+
+def test_a_terminal_that_is_gone_does_not_keep_a_run_from_saving(monkeypatch):
+    def gone(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "write", gone)
+    monkeypatch.setattr(console.tqdm.tqdm, "write", gone)
+    saved = []
+
+    def work():
+        with console.speaking(True), stopping.raising(), stopping.held_back("a checkpoint is saved") as request:
+            signal.raise_signal(signal.SIGHUP)
+            assert request.made
+            console.say("a message")
+            console.warn("a warning")
+            saved.append(True)
+
+    with pytest.raises(stopping.Stopped, match="SIGHUP"):
+        work()
+    assert saved == [True]

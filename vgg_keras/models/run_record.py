@@ -42,6 +42,7 @@ _RECORD = {
     },
     "versions": Maybe({"keras": Maybe(matching(r"\d+\..*", "a version"))}),
     "model": Maybe({"num_classes": Maybe(whole(1)), "mean_rgb": Maybe((NUMBER,) * 3)}),
+    "data": Maybe({}),
 }
 _EPOCH = {
     "epoch": whole(1),

@@ -126,7 +126,13 @@ def fit(options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: T
     return progress
 
 
-def start_run(options: TrainConfig, data: ImageData, model: keras.Model, choices: dict[str, str]) -> None:
+def start_run(
+    options: TrainConfig,
+    data: ImageData,
+    model: keras.Model,
+    choices: dict[str, str],
+    described_data: dict[str, object],
+) -> None:
     """Writes the run's record, labels and sample photos into its folder, and prints a summary.
 
     Args:
@@ -134,10 +140,11 @@ def start_run(options: TrainConfig, data: ImageData, model: keras.Model, choices
         data: the data set.
         model: the net.
         choices: strategy and precision that were chosen, each with the reason.
+        described_data: result of `run_dir.describe_data`.
     """
     folder = Path(options.output_dir)
     model_record = {"num_classes": len(data.label_names), "mean_rgb": vgg.subtracted_mean_rgb(model)}
-    run_dir.write_run_record(folder, options.flags(), choices, model_record)
+    run_dir.write_run_record(folder, options.flags(), choices, model_record, described_data)
     run_dir.save_labels(folder, data.class_names, data.label_names)
     run_dir.save_samples(folder, data.encoded(options.validation_split))
     splits = (options.train_split, options.validation_split)
@@ -186,7 +193,9 @@ def train_in_cluster(options: TrainConfig, channel: Channel) -> TrainingResult:
     data = open_data(options, channel)
     with shards.broken_records(data):
         rgb = datasets.load_rgb_statistics(data, options.train_split)
-    workers.require_same_data(channel, options, data, rgb)
+    described_data = run_dir.describe_data(options, data, rgb)
+    channel.compare("data", described_data)
+    run_dir.require_same_data(folder, described_data)
     with keras_compat.global_policy(precision):
         train_step = build_train_step(
             options,
@@ -202,7 +211,7 @@ def train_in_cluster(options: TrainConfig, channel: Channel) -> TrainingResult:
     }
     with shards.broken_records(data):
         if channel.chief:
-            start_run(options, data, train_step.model, choices)
+            start_run(options, data, train_step.model, choices, described_data)
         progress = fit(options, data, rgb, train_step, channel)
     return TrainingResult(
         folder=folder,

@@ -20,7 +20,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.labels import label_files
+from vgg_keras.data.rgb_statistics import RgbStatistics
 from vgg_keras.models import run_record
 from vgg_keras.models.run_record import RECORD, read_record
 from vgg_keras.training.config import MAY_CHANGE, TrainConfig
@@ -39,6 +41,11 @@ def require_usable(options: TrainConfig) -> None:
     """
     folder = Path(options.output_dir)
     if not (folder / RECORD).exists():
+        if (folder / run_record.CHECKPOINTS).exists():
+            raise UserError(
+                f"{folder} holds the checkpoints of a run without its {RECORD}: bring that back from a copy, or choose "
+                "another --output_dir"
+            )
         return
     if not options.resume:
         raise UserError(f"{folder} holds a run; continue it with --resume, or choose another --output_dir")
@@ -55,6 +62,51 @@ def require_usable(options: TrainConfig) -> None:
         raise UserError(f"{folder} holds a run with other flags ({'; '.join(differing)}); choose another --output_dir")
 
 
+def describe_data(options: TrainConfig, data: ImageData, rgb: RgbStatistics) -> dict[str, object]:
+    """Describes the data that a run trains on, by what must not change when it is resumed, or between workers.
+
+    Args:
+        options: flags of the verb.
+        data: the data set.
+        rgb: RGB statistics of the training split.
+
+    Returns:
+        Values for JSON by what they are, in words.
+    """
+    splits = (options.train_split, options.validation_split)
+    return {
+        "the data set": data.builder.info.full_name,
+        **{f"the number of photos in {split}": data.num_images(split) for split in splits},
+        "the classes": list(data.class_names),
+        # Other machines may compute other last digits.
+        "the mean RGB": [round(value, 3) for value in rgb.mean.tolist()],
+    }
+
+
+def require_same_data(folder: Path, described: Mapping[str, object]) -> None:
+    """Checks that a run which is resumed has the data that it was begun with.
+
+    Args:
+        folder: the run's folder.
+        described: result of `describe_data`.
+
+    Raises:
+        UserError: the data differ.
+    """
+    # A run that has not begun has no record, and one of an earlier version of this package does not describe its data.
+    before = read_record(folder).get("data", {}) if (folder / RECORD).exists() else {}
+    differing = [
+        f"{name} was {before[name]!r}, is {value!r}"
+        for name, value in described.items()
+        if name in before and before[name] != value
+    ]
+    if differing:
+        raise UserError(
+            f"{folder} holds a run on other data ({'; '.join(differing)}): name the data set that it was begun with, "
+            f"or start a new --output_dir with --init_from={folder}"
+        )
+
+
 def _check_generation(folder: Path, version: str) -> None:
     if keras_compat.generation(version) != keras_compat.generation(keras.__version__):
         raise UserError(
@@ -65,7 +117,11 @@ def _check_generation(folder: Path, version: str) -> None:
 
 
 def write_run_record(
-    folder: Path, flags: Mapping[str, object], choices: Mapping[str, str], model: Mapping[str, object]
+    folder: Path,
+    flags: Mapping[str, object],
+    choices: Mapping[str, str],
+    model: Mapping[str, object],
+    data: Mapping[str, object] | None = None,
 ) -> None:
     """Makes a run's folder, and writes the run's record and flag file into it.
 
@@ -74,6 +130,7 @@ def write_run_record(
         flags: resolved flags of the run.
         choices: strategy and precision that were chosen on this machine, each with the reason.
         model: properties of the model that the flags do not determine: "num_classes" and "mean_rgb".
+        data: result of `describe_data`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = {
@@ -82,6 +139,7 @@ def write_run_record(
         "machine": devices.describe_machine(),
         "choices": dict(choices),
         "model": dict(model),
+        "data": dict(data or {}),
     }
     write_text(folder / RECORD, json.dumps(content, indent=2) + "\n")
     write_text(folder / run_record.FLAGS, "".join(shell.flag(name, value) + "\n" for name, value in flags.items()))

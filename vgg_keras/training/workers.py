@@ -6,8 +6,6 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from vgg_keras.data.datasets import ImageData
-from vgg_keras.data.rgb_statistics import RgbStatistics
 from vgg_keras.training import config
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils.channel import Channel
@@ -32,26 +30,6 @@ def require_same_settings(channel: Channel, options: TrainConfig, precision: str
     versions = {name: version for name, version in package_versions().items() if name != "python"}
     machine = {"the precision": precision, "the number of GPUs": len(tf.config.list_physical_devices("GPU"))}
     channel.compare("settings", {**flags, **versions, **machine})
-
-
-def require_same_data(channel: Channel, options: TrainConfig, data: ImageData, rgb: RgbStatistics) -> None:
-    """Stops all workers if their data sets differ.
-
-    Args:
-        channel: the connection to the other workers.
-        options: flags of the verb.
-        data: the data set as this worker sees it.
-        rgb: RGB statistics of the training split.
-
-    Raises:
-        UserError: a worker's data set differs from the chief's.
-    """
-    splits = (options.train_split, options.validation_split)
-    numbers = {f"the number of photos in {split}": data.num_images(split) for split in splits}
-    # Other machines may compute other last digits.
-    mean = {"the mean RGB": [round(value, 3) for value in rgb.mean.tolist()]}
-    name = {"the data set": data.builder.info.full_name}
-    channel.compare("data", {**name, **numbers, "the classes": list(data.class_names), **mean})
 
 
 def require_shared_folder(channel: Channel, folder: Path) -> None:

@@ -53,7 +53,8 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
                 if not options.takes_cluster and (note := cluster.unused_note()):
                     console.warn(note)
                 main(options)
-            sys.stdout.flush()
+            if sys.stdout:  # None if the process was started without
+                sys.stdout.flush()
     except (stopping.Stopped, KeyboardInterrupt) as stop:
         _end(stopping.EXIT_STATUS, str(stop) or "interrupted")
     except BrokenPipeError:  # such as of `| head`

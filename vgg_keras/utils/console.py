@@ -19,6 +19,17 @@ from vgg_keras.utils.escaping import visible
 _LOG_INTERVAL = 30.0
 
 _speaking = contextvars.ContextVar("speaking", default=False)
+_tolerant = contextvars.ContextVar("tolerant", default=False)
+
+
+@contextlib.contextmanager
+def tolerating_closed_streams() -> Iterator[None]:
+    """Lets messages get lost inside the context whose reader is gone, such as a terminal that was closed."""
+    token = _tolerant.set(True)
+    try:
+        yield
+    finally:
+        _tolerant.reset(token)
 
 
 @contextlib.contextmanager
@@ -43,19 +54,36 @@ def is_speaking() -> bool:
 def say(text: str) -> None:
     """Prints a message of one line or several on stdout, above the progress bars that are on display."""
     if _speaking.get() and sys.stdout:
-        tqdm.tqdm.write("\n".join(map(visible, text.split("\n"))), file=sys.stdout)
+        with contextlib.suppress(OSError) if _tolerant.get() else contextlib.nullcontext():
+            tqdm.tqdm.write("\n".join(map(visible, text.split("\n"))), file=sys.stdout)
 
 
 def warn(text: str) -> None:
     """Prints a message of one line on stderr, above the progress bars that are on display."""
     if _speaking.get() and sys.stderr:
-        tqdm.tqdm.write(visible(text), file=sys.stderr)
+        with contextlib.suppress(OSError):  # nobody reads it
+            tqdm.tqdm.write(visible(text), file=sys.stderr)
 
 
 def say_table(table: ShownTable) -> None:
     """Prints a table on stdout: as wide as the terminal, or up to 200 characters wide in a file or a pipe."""
     if _speaking.get() and sys.stdout:
         table.write(sys.stdout)
+
+
+class _Bar(tqdm.tqdm):
+    """A progress bar that no error of its stream ends: work goes on when a terminal is closed."""
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        """Shows the status."""
+        with contextlib.suppress(OSError):
+            return bool(super().display(msg, pos))
+        return False
+
+    def close(self) -> None:
+        """Shows the last status."""
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 class _LogLines(tqdm.tqdm):
@@ -87,8 +115,9 @@ class _LogLines(tqdm.tqdm):
 
     def _write_line(self) -> None:
         self._last_line = time.monotonic()
-        self.fp.write(f"{self}\n")
-        self.fp.flush()
+        with contextlib.suppress(OSError):  # nobody reads it
+            self.fp.write(f"{self}\n")
+            self.fp.flush()
 
 
 def progress_bar(what: str, total: int | None, unit: str, **arguments: Any) -> tqdm.tqdm:
@@ -102,5 +131,5 @@ def progress_bar(what: str, total: int | None, unit: str, **arguments: Any) -> t
     """
     # Python sets sys.stderr to None if the process was started with its stderr closed.
     hidden = arguments.pop("disable", False) or not _speaking.get() or sys.stderr is None
-    bar = tqdm.tqdm if sys.stderr and sys.stderr.isatty() else _LogLines
+    bar = _Bar if sys.stderr and sys.stderr.isatty() else _LogLines
     return bar(desc=visible(what), total=total, unit=unit, disable=hidden, **arguments)

@@ -20,6 +20,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        write(path)  # a device or a pipe, which must not be replaced
+        return
+    if path.is_symlink():  # which stays one
+        path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{path.stem}.incomplete{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -198,6 +198,8 @@ def new_folder(flag: str, value: PathLike) -> Path:
     path = local_path(flag, value)
     if path.resolve() == Path.cwd():
         raise UserError(f"--{flag}={path} is the folder that you work in; name another, which is then made")
+    if os.path.islink(path) and os.path.isdir(path):
+        raise UserError(f"--{flag}={path} is a link, which cannot be replaced; name the folder itself")
     if os.path.ismount(path):
         raise UserError(f"--{flag}={path} is a mount point, which cannot be replaced; name a folder inside it")
     if os.path.isdir(path) and any(path.iterdir()):

@@ -98,10 +98,11 @@ def held_back(notice: str) -> Iterator[StopRequest]:
             signal.raise_signal(number)
         request.number = number
         if console.is_speaking():
-            # Not through Python's streams, which may be in the middle of a write.
-            os.write(2, f"\n{request.signal_name}: {notice}\n".encode())
+            # Not through Python's streams, which may be in the middle of a write. The terminal may be gone.
+            with contextlib.suppress(OSError):
+                os.write(2, f"\n{request.signal_name}: {notice}\n".encode())
 
-    with contextlib.ExitStack() as handlers:
+    with contextlib.ExitStack() as handlers, console.tolerating_closed_streams():
         handlers.enter_context(_handled_by(keep))
         yield request
     if request.made:
