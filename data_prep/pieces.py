@@ -137,7 +137,9 @@ class FileReader:
             UserError: the file was changed.
         """
         path = self.folder / piece.key
-        with path.open("rb") as file:
+        # In bytes, since the encoding of the system may be one that the name cannot be written in.
+        name = os.path.join(os.fsencode(self.folder), piece.key.encode("utf-8", "surrogateescape"))
+        with open(name, "rb") as file:
             content = file.read()
             changed = os.fstat(file.fileno()).st_mtime_ns != piece.mark
         if changed or len(content) != piece.size:

@@ -14,7 +14,9 @@ RECORD = {
 def test_names_are_no_markup(tmp_path):
     flags = {"data_dir": "data/[x](y)", "train_split": "train", "validation_split": "*val*", "seed": "1\n# heading"}
     (tmp_path / "run.json").write_text(json.dumps({"flags": flags}), encoding="utf-8")
-    epoch = {"epoch": 1, "validation_top1_error": 5.0, "validation_top5_error": 0.0, "validation_loss": 0.1}
+    epoch = {"epoch": 1, "step": 8, "complete": True, "learning_rate": 0.1, "training_loss": 0.1}
+    epoch |= {"training_top1_error": 5.0, "validation_top1_error": 5.0, "validation_top5_error": 0.0}
+    epoch |= {"validation_loss": 0.1}
     (tmp_path / "history.jsonl").write_text(json.dumps({**epoch, "validation_num_images": 7}) + "\n", encoding="utf-8")
     text = model_card.text(RECORD, tmp_path)
     assert "| source | &lt;b>/a\\|b.keras, SHA-256 0 |" in text

@@ -136,7 +136,7 @@ def test_paths_in_flag_files_are_expanded_and_checked(tmp_path, monkeypatch):
             parse([f"--flagfile={flag}"], TrainConfig)
 
 
-WRITTEN = [(verb, field) for verb, field in FLAGS if field.metadata["writes"]]
+WRITTEN = [(verb, field) for verb, field in FLAGS if field.metadata["output"]]
 
 
 def test_every_output_is_declared():
@@ -150,16 +150,16 @@ def test_outputs_are_checked_before_the_work_begins(verb, field, tmp_path):
     options = VERBS[verb]
 
     def check(value):
-        options(**{**minimal(options), field.name: value}).require_writable()
+        options(**{**minimal(options), field.name: value}).check_outputs()
 
     check(tmp_path / "new" / "folder" / "x")
     for value, message in (
-        (tmp_path / "file" / "x", rf"--{field.name}={tmp_path}/file/x: {tmp_path}/file exists and is no folder"),
+        (tmp_path / "file" / "x", rf"--{field.name}={tmp_path}/file/x: {tmp_path}/file exists and is a file"),
         (
             tmp_path / ("n" * 230),
-            rf"--{field.name}: the path is too long: .* its longest name 230; the file system takes",
+            rf"--{field.name}: the name nnn.* has 230 bytes; choose one of at most",
         ),
-        (Path(*["name"] * 1000), rf"--{field.name}: the path is too long: "),
+        (Path(*["name"] * 1000), rf"--{field.name}: the path has .* bytes; choose a shorter one"),
     ):
         with pytest.raises(UserError, match=message):
             check(value)

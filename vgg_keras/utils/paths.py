@@ -16,6 +16,8 @@ PathLike: TypeAlias = str | os.PathLike[str]
 # of unfinished files and folders take up beside the user's name.
 _NAME_MAX, _NAME_ROOM = 255, 32
 _SHOWN_NAME = 20
+# Longest path in bytes, and the room in it for the files of a folder.
+_PATH_MAX, _PATH_ROOM = 4096, 256
 
 # A URL; of the schemes of remote storage also what is left of one by `pathlib`, which joins slashes.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|(gs|s3a?|hdfs|https?|file|ftp|abfss?|wasbs?|hf):/")
@@ -125,6 +127,8 @@ def _check_writable(flag: str, value: Path, path: Path) -> None:
         raise UserError(f"--{flag}={value}: {shown} {what}; remove it or choose another")
     if not os.access(above, os.W_OK | os.X_OK):
         raise UserError(f"--{flag}={value}: {shown} cannot be written to; choose another folder")
+    if len(os.fsencode(path.absolute())) > _PATH_MAX - _PATH_ROOM:
+        raise UserError(f"--{flag}: the path has {len(os.fsencode(path.absolute())):,} bytes; choose a shorter one")
     longest = _NAME_MAX
     with contextlib.suppress(OSError, ValueError):
         longest = os.pathconf(above, "PC_NAME_MAX")
