@@ -1,5 +1,6 @@
 """Runs the workers of a cluster as threads of the test's process, without TensorFlow."""
 
+import random
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -9,11 +10,18 @@ from vgg_keras.utils.cluster import Cluster, Task
 
 
 def free_ports(count: int) -> list[int]:
-    """Returns ports of this machine at which nobody listens."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
+    """Returns ports of this machine at which nobody listens.
+
+    They are below those that the system gives to outgoing connections, one of which could take a port meanwhile.
+    """
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randrange(20_000, 32_000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        ports += [port] * (port not in ports)
     return ports
 
 
