@@ -137,9 +137,8 @@ def predict(options: PredictOptions) -> None:
     protocol = options.protocol()
     predictor = Predictor(load_for_inference(Path(options.model), protocol), protocol, options.batch_size)
     names = predictor.model.label_names
-    for folder in [options.output_dir, *(Path(path).parent for path in (options.csv, options.json) if path)]:
-        if folder:
-            Path(folder).mkdir(parents=True, exist_ok=True)
+    if options.output_dir:
+        Path(options.output_dir).mkdir(parents=True, exist_ok=True)
     found = list(predictions(predictor, names, paths, options))
     for path, text in ((options.csv, to_csv(found)), (options.json, to_json(found))):
         if path:

@@ -124,8 +124,9 @@ class Checkpoints:
             UserError: the run has begun and no checkpoint is whole.
         """
         remove_unfinished(self._folder)
-        self._restore_copies()
         step, problems = checkpoint_files.newest_whole(self._folder)
+        if problems and self._restore_copies():
+            step, problems = checkpoint_files.newest_whole(self._folder)
         if step is None:
             self._require_new(problems)
             return ""
@@ -145,15 +146,22 @@ class Checkpoints:
         if (self._run / run_record.BEST_MODEL).exists() or (history.exists() and history.stat().st_size):
             raise UserError(f"{self._run} holds a run without checkpoints, which cannot be resumed: {way_out}")
 
-    def _restore_copies(self) -> None:
-        """Replaces damaged copies of the best model by the best model itself, if that is the same and whole."""
+    def _restore_copies(self) -> bool:
+        """Replaces damaged copies of the best model by the best model itself, if that is the same and whole.
+
+        Returns:
+            Whether there was one to replace.
+        """
         manifests = (_manifest_or_nothing(self._folder, step) for step in checkpoint_files.steps(self._folder))
         known = {name: kept for manifest in manifests for name, kept in manifest.items() if name.startswith("best-")}
         best_model = self._run / run_record.BEST_MODEL
+        replaced = False
         for name, kept in known.items():
             damaged = files.difference(self._folder / name, kept)
             if damaged and not files.difference(best_model, kept):
                 _copy(best_model, self._folder / name)
+                replaced = True
+        return replaced
 
     def _restore_best_model(self, step: int, best_step: int) -> None:
         """Makes the run's best model that of the checkpoint, if it is damaged, missing or of a later epoch."""
