@@ -12,11 +12,12 @@ from data_prep.image_preparation import Preparation
 from data_prep.parts import Part, PartResult, join_files, write_part
 from data_prep.sources import Source, some_names
 from data_prep.summary import BAD_IMAGES, DatasetSummary, SplitSummary
-from data_prep.workers import SPAWN, Pool
+from data_prep.workers import Pool
 from vgg_keras.data import decoding_memory, rgb_statistics
 from vgg_keras.data.labels import label_files
 from vgg_keras.data.rgb_statistics import RgbMoments
 from vgg_keras.utils import cli, console, locks, paths
+from vgg_keras.utils.child_processes import SPAWN
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import sync, sync_tree, write_atomically

@@ -5,17 +5,15 @@ task runs.
 """
 
 import contextlib
-import multiprocessing
-import os
 import pickle
 import signal
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import connection
 from typing import Any, Generic, TypeVar
 
+from vgg_keras.utils.child_processes import SPAWN, end_with_parent
 from vgg_keras.utils.errors import UserError
 
 TaskT = TypeVar("TaskT")
@@ -23,27 +21,17 @@ ResultT = TypeVar("ResultT")
 # Function from a task and a function, which it tells how much of the task is done, to the task's result.
 Work = Callable[[TaskT, Callable[[int], None]], ResultT]
 
-# The way in which processes are started: a forked copy of a process in which TensorFlow runs threads can hang.
-SPAWN = multiprocessing.get_context("spawn")
 # Seconds between two messages of a worker about its progress.
 _REPORT_INTERVAL = 0.2
 # Kinds of the messages of a worker.
 _READY, _PROGRESS, _RESULT, _ERROR = range(4)
 
 
-def _end_with_parent() -> None:
-    """Ends this process as soon as its parent has ended, even by SIGKILL."""
-    parent = multiprocessing.parent_process()
-    assert parent
-    connection.wait([parent.sentinel])
-    os._exit(1)
-
-
 def _serve(messages: connection.Connection, work: Work, prepare: Callable[[], object] | None) -> None:
     """Does the tasks that arrive, one after the other; runs in a worker process."""
     # A terminal sends its interrupt to all processes; the leading one decides what becomes of the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     if prepare:
         prepare()
     with contextlib.suppress(EOFError, ConnectionError):  # the leading process has ended

@@ -17,8 +17,8 @@ from vgg_keras.utils import verb_list
 LEVELS = (
     {"vgg_keras.version": ()},
     {
-        "vgg_keras.utils": "arithmetic array_files channel cli cluster connection console devices display errors "
-        "escaping file_bounds files flagfiles hardware help_text keras_backend keras_compat "
+        "vgg_keras.utils": "arithmetic array_files channel child_processes cli cluster connection console devices "
+        "display errors escaping file_bounds files flagfiles hardware help_text keras_backend keras_compat "
         "locks meeting metrics optional_imports options paths resumable_array shell side_files "
         "slurm stopping structures verb_list watchdog",
     },
@@ -49,8 +49,8 @@ LEVELS = (
         "model_card onnx_export preprocessing runtime_export servable tflite_export versions warmup",
     },
     {
-        "vgg_keras.tasks": "conversion description evaluation exporting options paper_tables prediction results "
-        "serving_check training training_step",
+        "vgg_keras.tasks": "conversion description evaluation exporting options paper_tables prediction reproduction "
+        "results serving_check suites training training_step",
     },
     {"vgg_keras.api": "exported_model functions keras_file_model loading nets score_map trained_model"},
     {

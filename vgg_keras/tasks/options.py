@@ -1,6 +1,7 @@
 """Defines the options of the verbs that use trained models; imports no TensorFlow, so that `--help` is quick."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from vgg_keras.inference.protocol import (
     TestProtocol,
 )
 from vgg_keras.models.architectures import ALIASES, NETS
+from vgg_keras.tasks.suites import SUITES
 from vgg_keras.utils.hardware import LOCAL_STRATEGIES
 from vgg_keras.utils.options import FILE, FOLDER, Options, PathLike, option
 
@@ -201,6 +203,43 @@ class ReportOptions(Options):
     output: PathLike = option(
         "", "the Markdown file; empty: tables.md in --evaluations_dir", group="output", output=FILE
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReproduceOptions(Options):
+    """Options of `vgg_keras.reproduce`."""
+
+    suite: str = option(
+        "quick",
+        "quick: drawn flowers, in minutes; cifar10: the tables in miniature, in a night on 2 cores; imagenet: the "
+        "paper's own",
+        group="input",
+        choices=tuple(SUITES),
+    )
+    data_dir: PathLike = option(
+        "", "a data set written by data_prep, in place of the suite's own", group="data", path=True
+    )
+    dataset: str = option("", "the same as a TFDS data set by name", group="data")
+    test_split: str = option(
+        "",
+        "the split on which the nets are tested; empty: validation in --data_dir, else the suite's own",
+        group="data",
+    )
+    output_dir: PathLike = option(
+        "",
+        "the working folder, in which the runs and evaluations lie; one that was stopped goes on there",
+        group="output",
+        required=True,
+        output=FOLDER,
+    )
+
+    def data(self) -> dict[str, str]:
+        """Returns the flags that name other data than the suite's own: data_dir, dataset and test_split, or none."""
+        if not self.data_dir and not self.dataset:
+            return {"test_split": self.test_split} if self.test_split else {}
+        data_dir = os.path.abspath(self.data_dir) if self.data_dir else ""
+        # An empty name takes back that of the flag file.
+        return {"data_dir": data_dir, "dataset": self.dataset, "test_split": self.test_split or "validation"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -119,3 +119,11 @@ def errors_text(top1_error: float, top5_error: float, num_classes: int) -> str:
     """
     top1 = f"top-1 error {top1_error:.2f}%"
     return f"{top1}, top-5 error {top5_error:.2f}%" if has_top5_error(num_classes) else top1
+
+
+def duration_text(seconds: float) -> str:
+    """Returns a duration as text for people: "40 s", "12 min", "3 h 5 min"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

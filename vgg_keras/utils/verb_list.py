@@ -10,7 +10,17 @@ from vgg_keras.utils.errors import near_name
 
 VERBS = {
     "data_prep": ("flowers", "imagenet", "image_folder", "verify"),
-    "vgg_keras": ("train", "evaluate", "report", "predict", "features", "pretrained", "export", "serve_check"),
+    "vgg_keras": (
+        "train",
+        "evaluate",
+        "report",
+        "reproduce",
+        "predict",
+        "features",
+        "pretrained",
+        "export",
+        "serve_check",
+    ),
 }
 
 

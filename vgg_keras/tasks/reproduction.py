@@ -1,0 +1,155 @@
+"""Runs a suite: a chain of runs and tests that reproduces the paper's tables, and goes on after it was stopped."""
+
+import shlex
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vgg_keras.evaluation import tables
+from vgg_keras.models import run_record
+from vgg_keras.tasks import paper_tables
+from vgg_keras.tasks.options import EvaluateOptions, ReportOptions, ReproduceOptions
+from vgg_keras.tasks.suites import EVALUATE, SUITES, TRAIN, Step
+from vgg_keras.training.config import TrainConfig
+from vgg_keras.utils import child_processes, console, locks, shell, side_files, stopping
+from vgg_keras.utils.display import ShownTable, duration_text
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.options import Options, parse
+from vgg_keras.utils.structures import TEXT, MapOf, number
+
+_RECORD = "reproduce.json"
+_STRUCTURE = {"suite": TEXT, "data": MapOf(TEXT), "seconds": MapOf(number(0))}
+_OPTIONS: Mapping[str, type[Options]] = {TRAIN: TrainConfig, EVALUATE: EvaluateOptions}
+# The flag of each verb that names the split on which the nets are tested, and the file that marks a finished step.
+_TEST_SPLIT = {TRAIN: "validation_split", EVALUATE: "split"}
+_RESULT = {TRAIN: run_record.BEST_MODEL, EVALUATE: tables.RECORD}
+
+# Function from a module, its arguments and its working folder to its exit status.
+Runner = Callable[[str, Sequence[str], Path], int]
+
+
+class Progress:
+    """The finished steps of a suite and their times, which a file in the working folder keeps.
+
+    Args:
+        folder: the working folder.
+        options: flags of the verb.
+
+    Raises:
+        UserError: the folder holds another suite or one on other data, or the file is damaged.
+    """
+
+    def __init__(self, folder: Path, options: ReproduceOptions):
+        self._folder, self._path = folder, folder / _RECORD
+        self._content: dict[str, Any] = {"suite": options.suite, "data": options.data(), "seconds": {}}
+        if self._path.exists():
+            found = side_files.read_json(
+                self._path, _STRUCTURE, "remove it, and every step is given again, which is quick for finished ones"
+            )
+            for key in ("suite", "data"):
+                if found[key] != self._content[key]:
+                    raise UserError(
+                        f"{folder} holds the suite {found['suite']} with {_data_text(found['data'])}, not "
+                        f"{options.suite} with {_data_text(options.data())}; choose another --output_dir"
+                    )
+            self._content = found
+
+    def seconds(self, step: Step) -> float | None:
+        """Returns the time that a finished step took, or None if it is not finished, or its result was removed."""
+        is_there = (self._folder / output_dir(step) / _RESULT[step.verb]).exists()
+        return self._content["seconds"].get(step.name) if is_there else None
+
+    def add(self, step: Step, seconds: float) -> None:
+        """Records that a step is finished, and the time that it took, in seconds."""
+        self._content["seconds"][step.name] = seconds
+        side_files.write_json(self._path, self._content)
+
+    def seconds_left(self, steps: Sequence[Step]) -> float | None:
+        """Estimates the time of the steps that are not finished, from that of the finished ones; None without any."""
+        known = {step: seconds for step in steps if (seconds := self.seconds(step)) is not None}
+        cost = sum(step.cost for step in known)
+        left = sum(step.cost for step in steps if step not in known)
+        return left * sum(known.values()) / cost if cost else None
+
+
+def _data_text(data: Mapping[str, str]) -> str:
+    return " ".join(shell.flag(name, value) for name, value in data.items()) or "its own data"
+
+
+def output_dir(step: Step) -> str:
+    """Returns the folder that a step writes, relative to the working folder."""
+    return str(parse([f"--flagfile={step.flagfile}"], _OPTIONS[step.verb]).flags()["output_dir"])
+
+
+def arguments(step: Step, options: ReproduceOptions) -> list[str]:
+    """Returns the arguments of a step's verb: its flag file, and the data that the user names instead of the suite's.
+
+    Args:
+        step: the step.
+        options: flags of the verb `reproduce`.
+    """
+    data = options.data()
+    split = data.pop("test_split", "")
+    given = {**data, **({_TEST_SPLIT[step.verb]: split} if split else {})}
+    return [f"--flagfile={step.flagfile}", *(f"--{name}={value}" for name, value in given.items())]
+
+
+def _say_plan(steps: Sequence[Step], progress: Progress) -> None:
+    rows = []
+    for step in steps:
+        seconds = progress.seconds(step)
+        rows.append((step.name, "to do" if seconds is None else f"done in {duration_text(seconds)}"))
+    console.say_table(ShownTable(f"{len(steps)} steps", ("step", "state"), rows))
+
+
+def run_step(step: Step, options: ReproduceOptions, run: Runner) -> float:
+    """Runs a step to its end; returns the time that it took, in seconds.
+
+    Args:
+        step: the step.
+        options: flags of the verb.
+        run: function that runs a verb.
+
+    Raises:
+        UserError: the step failed.
+        Stopped: the step was asked to stop.
+    """
+    begun = time.monotonic()
+    given = arguments(step, options)
+    status = run(f"vgg_keras.{step.verb}", given, Path(options.output_dir))
+    if status == stopping.EXIT_STATUS:
+        raise stopping.Stopped(signal.SIGTERM)
+    if status:
+        command = shlex.join(["python", "-m", f"vgg_keras.{step.verb}", *given])
+        raise UserError(
+            f"{step.name} failed with exit status {status}, as told above; run in {options.output_dir}:  {command}"
+        )
+    return time.monotonic() - begun
+
+
+def reproduce(options: ReproduceOptions, run: Runner = child_processes.run_module) -> None:
+    """Runs the steps of a suite that are not finished, one after the other, and prints the tables.
+
+    Args:
+        options: flags of the verb.
+        run: function that runs a verb.
+
+    Raises:
+        UserError: the working folder holds another suite, or a step failed.
+    """
+    suite, folder = SUITES[options.suite], Path(options.output_dir)
+    steps = list(suite.steps())
+    with locks.locked(folder), stopping.advising("the same command goes on with the suite"):
+        progress = Progress(folder, options)
+        _say_plan(steps, progress)
+        for index, step in enumerate(steps, start=1):
+            if progress.seconds(step) is not None:
+                continue
+            left = progress.seconds_left(steps)
+            estimate = f"; about {duration_text(left)} left in all" if left is not None else ""
+            console.say(f"\nstep {index} of {len(steps)}: {step.name}{estimate}")
+            progress.add(step, run_step(step, options, run))
+        _say_plan(steps, progress)
+        paper_tables.report(ReportOptions(evaluations_dir=folder / suite.evaluations))
