@@ -19,6 +19,8 @@ def main(options: EvaluateOptions) -> None:
     if result.resumed:
         console.say(f"{result.folder} holds this evaluation already")
     console.say_table(result.shown())
+    if result.comparison:
+        console.say_table(result.comparison)
     console.say(f"numbers: {result.folder / RECORD}; report: {result.folder / REPORT}")
 
 

@@ -18,7 +18,7 @@ from vgg_keras.inference.protocol import BOTH, CENTER_CROP, DENSE, TestProtocol,
 from vgg_keras.inference.views import ViewSpec, require_images_fit
 from vgg_keras.models import fully_convolutional
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.metrics import Score
+from vgg_keras.utils.metrics import Score, top_k_errors
 from vgg_keras.utils.resumable_array import ResumableArray
 
 # What an evaluation tests: a model, or the posteriors that an earlier evaluation saved.
@@ -35,6 +35,7 @@ class Result:
         test_scales: test scales Q of each model in pixels.
         flip: whether mirror images were averaged in.
         score: loss and errors.
+        wrong: (2, N) bool: whether each image is a top-1 error, and a top-5 error.
         seconds: wall time of inference in seconds, reading and decoding included.
     """
 
@@ -43,6 +44,7 @@ class Result:
     test_scales: tuple[tuple[int, ...], ...]
     flip: bool
     score: Score
+    wrong: np.ndarray
     seconds: float
 
     def images_per_second(self) -> float:
@@ -160,8 +162,9 @@ class Evaluator:
 
     def _result(self, models: Sequence[Evaluable], method: str, timed: TimedPosteriors, side: int = 0) -> Result:
         score = Score.from_posteriors(timed.posteriors, self._manifest.labels)
+        wrong = top_k_errors(timed.posteriors, self._manifest.labels).numpy() > 0
         scales = tuple((side,) if side else model.test_scales for model in models)
-        return Result(tuple(model.trained for model in models), method, scales, self._flip, score, timed.seconds)
+        return Result(tuple(model.trained for model in models), method, scales, self._flip, score, wrong, timed.seconds)
 
     def _read_saved(self, model: SavedPosteriors) -> dict[str, TimedPosteriors]:
         return {

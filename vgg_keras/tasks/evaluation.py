@@ -1,5 +1,6 @@
 """Tests trained models with the paper's protocol (arXiv:1409.1556, sect. 3.2 and 4)."""
 
+import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 
 from vgg_keras.data import datasets
 from vgg_keras.data.manifest import SplitManifest
-from vgg_keras.evaluation import markdown_report, records, results, saved_posteriors, tables
+from vgg_keras.evaluation import comparison, markdown_report, mistakes, records, results, saved_posteriors, tables
 from vgg_keras.evaluation.evaluator import Evaluable, Evaluator, Result, TimedPosteriors
 from vgg_keras.evaluation.markdown_report import FinishedEvaluation
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
@@ -143,9 +144,10 @@ def require_same_files(folder: Path, models: Sequence[Evaluable], options: Evalu
     shutil.rmtree(folder / _PARTIAL, ignore_errors=True)
 
 
-def write_results(folder: Path, evaluation: FinishedEvaluation) -> None:
-    """Writes predictions, report and record into the evaluation's folder, and removes the files for resuming."""
+def write_results(folder: Path, evaluation: FinishedEvaluation, found: Sequence[Result]) -> None:
+    """Writes predictions, mistakes, report and record into the evaluation's folder; removes the files for resuming."""
     files.write_text(folder / _PREDICTIONS, predictions_csv(evaluation.posteriors, evaluation.manifest))
+    mistakes.save(folder, [result.wrong for result in found])
     markdown_report.write(evaluation, folder)
     # The record is written last: it marks the evaluation as complete.
     side_files.write_json(folder / tables.RECORD, evaluation.record)
@@ -153,10 +155,22 @@ def write_results(folder: Path, evaluation: FinishedEvaluation) -> None:
 
 
 def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
+    """Tests models, writes the results, and compares the last one with that of another evaluation if asked to.
+
+    Raises:
+        UserError: the data, a model or a folder cannot be used, or memory ran out.
+    """
+    result = evaluate_only(options)
+    if not options.compare:
+        return result
+    return dataclasses.replace(result, comparison=comparison.compare(result.folder, Path(options.compare)))
+
+
+def evaluate_only(options: EvaluateOptions) -> EvaluationResult:
     """Opens the data and the models, tests the models, and writes the results.
 
     Raises:
-        UserError: the data, a model or the evaluation's folder cannot be used, or memory ran out.
+        UserError: see `evaluate_model`.
     """
     folder, protocol = Path(options.output_dir), options.protocol()
     devices.split_cpu(options.cpu_devices)
@@ -166,6 +180,9 @@ def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
     with strategy.scope():
         models = [open_model(path, protocol, data.class_names) for path in options.model_paths()]
     manifest = SplitManifest.read(data, options.split, options.max_images)
+    if options.compare:  # before the work begins
+        other, _ = mistakes.load_evaluation(Path(options.compare))
+        mistakes.require_same_images(folder, manifest.identity(), Path(options.compare), other["images"])
     evaluator = Evaluator(manifest, protocol, folder / _PARTIAL, strategy, options.batch_size)
     for model in models:
         evaluator.check(model)
@@ -184,5 +201,5 @@ def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
             "classes": results.class_records(posteriors, manifest),
             "confusions": results.confusions(posteriors, manifest.labels),
         }
-        write_results(folder, FinishedEvaluation(record, posteriors, manifest, models))
+        write_results(folder, FinishedEvaluation(record, posteriors, manifest, models), found)
         return EvaluationResult(folder, record)

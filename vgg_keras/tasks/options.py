@@ -115,6 +115,12 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
         output=FOLDER,
     )
     save_posteriors: bool = option(False, "keep each model's posteriors as .npz, to be fused later", group="output")
+    compare: PathLike = option(
+        "",
+        "the folder of another evaluation of the same images, with whose last result the last one of this is compared",
+        group="output",
+        path=True,
+    )
     batch_size: int = option(
         32, "crops at a time; whole images as many as have the same number of pixels", group="devices", lower=1
     )

@@ -99,11 +99,13 @@ class EvaluationResult(Shown):
         folder: the evaluation's folder.
         record: content of its `evaluation.json`: settings, images, results, classes.
         resumed: whether the folder held the finished evaluation already.
+        comparison: the paired difference to the evaluation that was named for it, or None.
     """
 
     folder: Path
     record: Mapping[str, Any]
     resumed: bool = False
+    comparison: ShownTable | None = None
 
     @property
     def top1_error(self) -> float:
