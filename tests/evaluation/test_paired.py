@@ -17,7 +17,7 @@ def test_a_difference_worked_out_by_hand():
     )
 
 
-@pytest.mark.parametrize("first, second", [(0, 0), (0, 1), (1, 1), (10, 25), (25, 10), (700, 600), (0, 40)])
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (0, 1), (1, 1), (10, 25), (25, 10), (700, 600), (0, 40)])
 def test_p_values_are_those_of_the_binomial_test(first, second):
     expected = stats.binomtest(first, first + second).pvalue if first + second else 1.0
     assert PairedDifference(first, second, 10_000).p_value() == pytest.approx(expected, rel=1e-9)
