@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from data_prep import stored_formats
-from vgg_keras.data.photo_decoding import BadImage, opened, to_rgb, turn
+from vgg_keras.data.photo_decoding import BadImage, check_sides, opened, to_rgb, turn
 from vgg_keras.data.rgb_statistics import RgbMoments
 
 # Formats that hold drawings, icons and screenshots more often than photos, and PNGs that are damaged a little. Encoded
@@ -20,6 +20,8 @@ _STORED_AS_PNG = ("GIF", "BMP", "PNG")
 # libjpeg's documentation advises against higher qualities, which enlarge files for hardly any gain. Colours keep their
 # full resolution, since halving it (4:2:0, Pillow's default) would change saturated edges visibly.
 _JPEG = {"format": "JPEG", "quality": 95, "subsampling": 0}
+# Longest side in pixels that libjpeg encodes (JPEG_MAX_DIMENSION).
+_MAX_JPEG_SIDE = 65_500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +78,7 @@ def prepare(image_bytes: bytes, preparation: Preparation) -> PreparedImage:
         preparation: the settings.
 
     Raises:
-        BadImage: the image cannot be decoded, or the white of its levels is not known.
+        BadImage: the image cannot be decoded, is too long to be stored, or the white of its levels is not known.
     """
     with opened(image_bytes) as image:
         return _prepare(image, image_bytes, preparation)
@@ -104,7 +106,13 @@ def _prepare(image: Image.Image, image_bytes: bytes, preparation: Preparation) -
 
 
 def _encode(image: Image.Image, settings: dict) -> bytes:
-    """Encodes an RGB image, without the metadata of the file that it comes from, which may be damaged."""
+    """Encodes an RGB image, without the metadata of the file that it comes from, which may be damaged.
+
+    Raises:
+        BadImage: it is too long for a JPEG.
+    """
+    if settings is _JPEG:
+        check_sides(image.size, _MAX_JPEG_SIDE, "JPEG, as which it would be stored, holds images")
     image.info = {}
     encoded = io.BytesIO()
     image.save(encoded, **settings)

@@ -137,6 +137,15 @@ def test_more_pixels_than_pillow_allows_are_an_error_and_no_warning(monkeypatch)
         assert upright_rgb(content).size == (40, 30)
 
 
+@pytest.mark.parametrize("size", [(1_000_001, 1), (1, 1_000_001)])
+def test_a_side_that_tensorflow_does_not_decode_is_refused_before_the_pixels_are_read(size):
+    content = encode(Image.new("1", size), format="PNG")
+    reason = f"is {size[0]:,}x{size[1]:,} pixels, and TensorFlow decodes images with sides of at most 1,000,000"
+    for some in (content, content[:50]):
+        with pytest.raises(photo_decoding.BadImage, match=reason):
+            photo_decoding.upright_rgb(some)
+
+
 def test_no_other_program_is_started_to_draw_a_file():
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
     with pytest.raises(BadImage, match="an EPS file is a program"):

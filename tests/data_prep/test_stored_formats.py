@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from data_prep import stored_formats
-from data_prep.image_preparation import Preparation, prepare
+from data_prep.image_preparation import Preparation, prepare, prepare_or_reason
 from tests.helpers import odd_images
 from tests.helpers.images import encode, picture
 from vgg_keras.data import transforms
@@ -120,3 +120,28 @@ def test_damaged_metadata_are_not_stored():
     stored = Image.open(io.BytesIO(prepare(png, Preparation()).image_bytes))
     assert stored.info == {}
     np.testing.assert_array_equal(np.asarray(stored), np.asarray(picture(20, 16))[::-1, ::-1])
+
+
+def line_of_pixels(length, **arguments):
+    return encode(Image.new("L", (length, 1)), **arguments)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "BMP"])
+def test_what_tensorflow_cannot_decode_is_not_stored(image_format, decode):
+    longest, too_long = (line_of_pixels(length, format=image_format) for length in (1_000_000, 1_000_001))
+    assert decode(prepare(longest, Preparation()).image_bytes).shape == (1, 1_000_000, 3)
+    assert prepare_or_reason(too_long, Preparation()) == (
+        "is 1,000,001x1 pixels, and TensorFlow decodes images with sides of at most 1,000,000; cut it up"
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode(encode(Image.new("L", (1_000_001, 1)), format="PNG"))
+
+
+def test_what_no_jpeg_holds_is_refused_in_words(decode):
+    longest, too_long = (line_of_pixels(length, format="TIFF") for length in (65_500, 65_501))
+    assert decode(prepare(longest, Preparation()).image_bytes).shape == (1, 65_500, 3)
+    assert prepare_or_reason(too_long, Preparation()) == (
+        "is 65,501x1 pixels, and JPEG, as which it would be stored, holds images with sides of at most "
+        "65,500; cut it up"
+    )
+    assert decode(prepare(line_of_pixels(65_501, format="PNG"), Preparation()).image_bytes).shape == (1, 65_501, 3)

@@ -53,6 +53,16 @@ def test_what_is_refused(method, images, message):
         looked_at(images, method=method)
 
 
+@pytest.mark.parametrize("method", [DENSE, CENTER_CROP])
+def test_a_png_with_a_side_that_tensorflow_does_not_decode(method):
+    longest, too_long = (encode(Image.new("1", (side, 1)), format="PNG") for side in (1_000_000, 1_000_001))
+    settings = {"method": method, "max_pixels": 2_000_000}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[1\] does not decode"):
+        looked_at([GOOD, too_long], **settings)
+    if method == CENTER_CROP:
+        assert looked_at([GOOD, longest], **settings)[1][0].shape == (1, 32, 32, 3)
+
+
 def test_an_image_that_would_be_huge_when_it_is_rescaled():
     thin = encode(picture(3000, 3), format="PNG")
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[1\] is too long and thin to be looked at"):

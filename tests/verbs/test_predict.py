@@ -126,12 +126,15 @@ def test_unreadable_photos_are_reported_and_the_rest_goes_on(place, capsys):
 
 def test_a_photo_too_long_for_memory_is_reported_and_the_rest_goes_on(place, capsys):
     Image.new("RGB", (2000, 2)).save(place / "photos" / "a_line.png")
-    with pytest.raises(UserError, match=r"1 of 6 photos cannot be used \(listed above\)"):
+    Image.new("1", (1_000_001, 1)).save(place / "photos" / "another.png")
+    with pytest.raises(UserError, match=r"2 of 7 photos cannot be used \(listed above\)"):
         run(place, "--test_scales=64", f"--json={place / 'all.json'}", place / "photos")
     assert len(read(place / "all.json")) == 5
     # It would have 64 * 64 * 1000 pixels, and 64 * 224 * 224 are allowed.
     message = "a_line.png: is too long and thin (2000x2): with the smallest side 64 it has 4.1 million pixels; crop it"
-    assert message in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert "another.png: is 1,000,001x1 pixels, and TensorFlow decodes images with sides of at most" in errors
 
 
 def test_bad_input(place):

@@ -25,6 +25,10 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _BITS_PER_SAMPLE = 258  # TIFF
+# Longest side in pixels of an image that TensorFlow decodes: libpng's limit (PNG_USER_WIDTH_MAX), which TensorFlow does
+# not raise. Those of JPEG (65,500) and GIF (65,535) are lower, and hold for Pillow too; TensorFlow's limit of 2**29
+# pixels lies above Pillow's.
+MAX_SIDE = 1_000_000
 # Formats whose levels are 16 bits wide where Pillow's mode is "I", 32-bit integers.
 _SIXTEEN_BITS_IN_I = ("PNG", "PPM")
 # Errors whose message tells a user what is wrong; of others, such as a KeyError, the class is told too.
@@ -72,7 +76,8 @@ def opened(image_bytes: bytes) -> Iterator[Image.Image]:
     reserved (see `decoding_memory`), and errors become a `BadImage` too.
 
     Raises:
-        BadImage: the bytes are empty, truncated or not an image, or the image has more pixels than Pillow allows.
+        BadImage: the bytes are empty, truncated or not an image, the image has more pixels than Pillow allows, or a
+            side is longer than MAX_SIDE.
     """
     if not image_bytes:
         raise BadImage("empty file")
@@ -83,8 +88,24 @@ def opened(image_bytes: bytes) -> Iterator[Image.Image]:
     ):
         if image.format == "EPS":
             raise BadImage("an EPS file is a program, which only Ghostscript could draw")
+        check_sides(image.size, MAX_SIDE, "TensorFlow decodes images")
         image.load()
         yield image
+
+
+def check_sides(size: tuple[int, int], limit: int, who: str) -> None:
+    """Refuses an image with a side that is longer than a limit.
+
+    Args:
+        size: (width, height) in pixels.
+        limit: longest side in pixels.
+        who: what has the limit, for the message, such as "TensorFlow decodes images".
+
+    Raises:
+        BadImage: a side is longer.
+    """
+    if max(size) > limit:
+        raise BadImage(f"is {size[0]:,}x{size[1]:,} pixels, and {who} with sides of at most {limit:,}; cut it up")
 
 
 def upright_rgb(image_bytes: bytes) -> Image.Image:
