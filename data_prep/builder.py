@@ -33,7 +33,11 @@ class PrepareOptions(Options):
     """Flags of every verb of `data_prep` that writes records."""
 
     output_dir: PathLike = option(
-        "", "folder of the data set; must be missing or empty", required=True, group="output", output=NEW_FOLDER
+        "",
+        "folder of the data set; missing, empty, or the same data set",
+        required=True,
+        group="output",
+        output=NEW_FOLDER,
     )
     resize_smallest_side: int = option(
         0, "shrink larger images to this smallest side, in pixels; 0 keeps them", lower=0, group="output"
@@ -44,6 +48,18 @@ class PrepareOptions(Options):
     skip_bad_images: bool = option(
         False, f"leave out images that do not decode, and list them in {BAD_IMAGES}", group="input"
     )
+
+    def check_outputs(self) -> None:
+        """Checks that the data set can be written; one that is finished is compared with the source later.
+
+        Raises:
+            UserError: `output_dir` is not the path of a missing or empty folder.
+        """
+        # Imported here, since worker processes import this module too.
+        from data_prep.preparation_record import is_prepared
+
+        if not is_prepared(self.output_dir):
+            super().check_outputs()
 
 
 def _check_classes(source: Source, images_by_class: Mapping[int, int]) -> None:
@@ -148,7 +164,8 @@ def write_dataset(
 
     Everything is written to `<output_dir>.incomplete`. At the end a folder in it is renamed, so that `output_dir` is
     complete or missing. If the work is ended before, even by SIGKILL, its finished parts stay there, and the next call
-    uses those that would become the same again.
+    uses those that would become the same again. A data set that is finished already is left as it is, if its flags and
+    its images are the same.
 
     Args:
         source: the images.
@@ -162,21 +179,29 @@ def write_dataset(
 
     Raises:
         OSError: an image cannot be read, or a file cannot be written.
-        UserError: `output_dir` is not the path of a missing or empty folder, the disk has too little space, an image
-            does not decode and `skip_bad_images` is off, a key appears twice, or a split or class is empty.
+        UserError: `output_dir` is not the path of a missing or empty folder, and holds no data set of the same flags
+            and images; an unfinished one was begun with other flags; the disk has too little space, an image does not
+            decode and `skip_bad_images` is off, a key appears twice, or a split or class is empty.
     """
     # Imported here, since worker processes import this module too and must not load TensorFlow.
     with cli.loading_libraries():
-        from data_prep import records, space, unfinished
+        from data_prep import preparation_record, records, space, unfinished
         from data_prep.plan import make_plan
 
-    output_dir = paths.new_folder("output_dir", options.output_dir)
+    is_prepared = preparation_record.is_prepared(options.output_dir)
+    new_or_empty = paths.local_path if is_prepared else paths.new_folder
+    output_dir = new_or_empty("output_dir", options.output_dir)
     preparation = Preparation(options.resize_smallest_side, only_jpeg, upright)
     plan = make_plan(source, preparation, output_dir.with_name(output_dir.name + ".incomplete"))
+    if is_prepared:
+        left_out = (output_dir / BAD_IMAGES).exists()
+        preparation_record.check_same(output_dir, plan, options, left_out=left_out)
+        unfinished.clear_remains(plan, options)
+        return DatasetSummary(source, {}, output_dir, was_there=True)
     if not allow_empty_classes:
         _check_classes(source, Counter(source.splits["train"].pieces.labels.tolist()))
-    with locks.locked(plan.folder, remove_if_empty=True), unfinished.kept_on_failure(plan):
-        kept = set(unfinished.take_over(plan))
+    with locks.locked(plan.folder, remove_if_empty=True), unfinished.kept_on_failure(plan, options):
+        kept = set(unfinished.take_over(plan, options))
         space.check(plan, kept, source.temporary_bytes, output_dir)
         results, summaries = _write_splits(plan, options.num_workers or cpu_count(), kept)
         bad_images = [
@@ -192,6 +217,7 @@ def write_dataset(
         records.write_info(source, shard_lengths, sizes, plan.data_folder)
         moments = sum((result.moments for result in results["train"]), RgbMoments())
         _write_side_files(source, moments, bad_images, plan.data_folder)
+        preparation_record.write(plan, options)
         sync_tree(plan.data_folder)
         if output_dir.exists():
             output_dir.rmdir()

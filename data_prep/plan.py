@@ -99,12 +99,25 @@ class Plan:
     Attributes:
         folder: the folder of the unfinished data set.
         splits: the plan of each split.
-        description: what the data set depends on, JSON-ready, to explain why an unfinished one cannot be used.
+        description: what the data set depends on beside its images, JSON-ready, to explain why an unfinished one cannot
+            be used.
     """
 
     folder: Path
     splits: Sequence[SplitPlan]
     description: Mapping[str, object]
+
+    @functools.cached_property
+    def listings(self) -> dict[str, dict[str, object]]:
+        """What tells for each split whether its images are the same, JSON-ready."""
+        return {
+            split.name: {
+                "images": len(split.order),
+                "sha256": split.split.pieces.digest(),
+                "origin": split.split.origin,
+            }
+            for split in self.splits
+        }
 
     @property
     def data_folder(self) -> Path:
@@ -152,11 +165,7 @@ def make_plan(source: Source, preparation: Preparation, folder: Path) -> Plan:
         _plan_split(source, name, dataclasses.replace(preparation, measure=name == "train"), folder, description)
         for name in source.splits
     ]
-    listings = {
-        split.name: {"images": len(split.order), "sha256": split.split.pieces.digest(), "origin": split.split.origin}
-        for split in splits
-    }
-    return Plan(folder, splits, description | {"splits": listings})
+    return Plan(folder, splits, description)
 
 
 def _plan_split(source: Source, name: str, preparation: Preparation, folder: Path, description: Mapping) -> SplitPlan:

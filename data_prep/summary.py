@@ -64,12 +64,14 @@ class DatasetSummary:
         splits: summary of each split by name.
         output_dir: folder of the data set.
         bad_images: one line for each image that was left out, since it does not decode: split, key and reason.
+        was_there: whether an earlier run had finished the data set, so that nothing was counted.
     """
 
     source: Source
     splits: Mapping[str, SplitSummary]
     output_dir: Path
-    bad_images: Sequence[str]
+    bad_images: Sequence[str] = ()
+    was_there: bool = False
 
     def shown(self) -> ShownTable:
         """Returns a table with the images of each class, and the bytes, shards and seconds, of each split."""
@@ -125,8 +127,11 @@ def print_summary(summary: DatasetSummary, recipes: Sequence[Recipe] = ()) -> No
         summary: what was written.
         recipes: the ways to train on it.
     """
-    console.say_table(summary.shown())
     folder = summary.output_dir
+    if summary.was_there:
+        console.say(f"{folder}: is there already, of the same images and flags; nothing is to be done")
+    else:
+        console.say_table(summary.shown())
     if summary.bad_images:
         console.say(f"left out {len(summary.bad_images)} images that do not decode: {folder / BAD_IMAGES}")
     for recipe in recipes:

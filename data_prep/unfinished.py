@@ -5,12 +5,16 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from data_prep import preparation_record
 from data_prep.archives import UNPACKED
 from data_prep.parts import finished_part
 from data_prep.plan import Plan, Section, data_folder, parts_folder
 from vgg_keras.utils import console, locks
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_text
+from vgg_keras.utils.options import Options
 
 _PLAN = "plan.json"
 
@@ -20,10 +24,34 @@ def find_finished(plan: Plan) -> list[Section]:
     return [part for part in plan.sections if finished_part(part.path, part.result_path, part.digest)]
 
 
-def take_over(plan: Plan) -> list[Section]:
+def check_flags(plan: Plan, options: Options) -> None:
+    """Refuses to go on in the folder of a data set that was begun with other flags, if finished parts would be lost.
+
+    Raises:
+        UserError: a flag has another value than then, and a finished part is none of this plan.
+    """
+    before = _read_description(plan.folder).get("flags")
+    if not isinstance(before, dict):
+        return
+    differences = preparation_record.flag_differences(before, _flags(options), options.defaults())
+    kept = {section.result_path for section in find_finished(plan)}
+    lost = [path for path in parts_folder(plan.folder).glob("[!.]*.json") if path not in kept]
+    if differences and lost:
+        raise UserError(
+            f"{plan.folder} holds finished parts of a data set that was begun with other flags "
+            f"({'; '.join(differences)}): give those flags to go on with it, or remove that folder to start over, or "
+            "choose another --output_dir"
+        )
+
+
+def take_over(plan: Plan, options: Options) -> list[Section]:
     """Prepares the folder of an unfinished data set, and says what of an earlier run is kept or why nothing is.
 
     A section is kept if it would become the same again, so that a repaired photo costs the section that it lies in.
+
+    Args:
+        plan: the data set.
+        options: the flags, which are recorded for `check_flags`.
 
     Returns:
         The sections that are kept.
@@ -35,7 +63,7 @@ def take_over(plan: Plan) -> list[Section]:
             f"{plan.folder}: {len(finished):,} of {len(plan.sections):,} parts, with {images:,} of {total:,} images, "
             "are kept from the run that was ended; going on"
         )
-    elif _is_filled(plan.folder) and (reasons := _differences(_read_description(plan.folder), plan.description)):
+    elif _is_filled(plan.folder) and (reasons := _differences(_read_description(plan.folder), plan)):
         console.say(f"{plan.folder}: removed, since nothing of it fits: {'; '.join(reasons)}")
         clear(plan.folder)
     keep = {path for section in finished for path in (section.path, section.result_path)}
@@ -44,8 +72,23 @@ def take_over(plan: Plan) -> list[Section]:
         for path in folder.iterdir():
             if path not in keep:
                 path.unlink()
-    write_text(plan.folder / _PLAN, json.dumps(plan.description, indent=2) + "\n")
+    write_text(plan.folder / _PLAN, json.dumps(_description(plan, options), indent=2) + "\n")
     return finished
+
+
+def _flags(options: Options) -> dict[str, Any]:
+    return preparation_record.content_flags(options) | preparation_record.source_flags(options)
+
+
+def _description(plan: Plan, options: Options) -> dict[str, Any]:
+    return {**plan.description, "flags": _flags(options), "splits": plan.listings}
+
+
+def clear_remains(plan: Plan, options: Options) -> None:
+    """Removes what a run left that was killed when the data set was finished."""
+    if plan.folder.is_dir() and _read_description(plan.folder) == _description(plan, options):
+        with locks.locked(plan.folder, remove_if_empty=True):
+            clear(plan.folder)
 
 
 def _is_filled(folder: Path) -> bool:
@@ -61,20 +104,23 @@ def _read_description(folder: Path) -> Mapping:
         return {}
 
 
-def _differences(before: Mapping, now: Mapping) -> list[str]:
+def _differences(before: Mapping, plan: Plan) -> list[str]:
     """Returns what has changed, in words."""
     if not before:
         return ["it is of another version"]
-    names = [name for name in now if name != "splits" and before.get(name) != now[name]]
-    reasons = [f"{name} was {before.get(name)} and is {now[name]}" for name in names]
-    listed = before.get("splits", {})
-    changed = [split for split, listing in now["splits"].items() if listed.get(split) != listing]
-    return reasons + [f"the images of {split} have changed" for split in changed]
+    changed = {name: now for name, now in plan.description.items() if before.get(name) != now}
+    reasons = [f"{name} was {before.get(name)} and is {now}" for name, now in changed.items()]
+    return reasons + preparation_record.image_differences(before.get("splits", {}), plan.listings)
 
 
 @contextlib.contextmanager
-def kept_on_failure(plan: Plan) -> Iterator[None]:
-    """Says, if an error or an interrupt ends the context, what is kept; removes the folder if that is nothing."""
+def kept_on_failure(plan: Plan, options: Options) -> Iterator[None]:
+    """Says, if an error or an interrupt ends the context, what is kept; removes the folder if that is nothing.
+
+    Raises:
+        UserError: the folder is of a data set that was begun with other flags, and stays as it is.
+    """
+    check_flags(plan, options)
     try:
         yield
     except BaseException as error:

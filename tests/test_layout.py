@@ -28,7 +28,7 @@ LEVELS = (
     },
     {
         "data_prep": "__main__ archives builder flowers folder_checks image_folder image_preparation imagenet parts "
-        "pieces plan records sources space stored_formats summary synthetic_flowers tfrecords "
+        "pieces plan preparation_record records sources space stored_formats summary synthetic_flowers tfrecords "
         "unfinished verify workers",
         "vgg_keras.models": "architectures checkpoint_files fully_convolutional input_map layers metadata "
         "plain_chain probe run_record saving vgg",

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import time
 
@@ -92,14 +93,51 @@ def interrupted(folder, monkeypatch, count=3, **options):
             run(folder, **options)
 
 
-def test_other_flags_start_over_and_say_why(tmp_path, monkeypatch, capsys, expected):
+def test_other_flags_do_not_remove_what_is_finished(tmp_path, monkeypatch, capsys, expected, prepared):
     interrupted(tmp_path / "out", monkeypatch, resize_smallest_side=10)
-    run(tmp_path / "out")
-    assert (
-        "out.incomplete: removed, since nothing of it fits: --resize_smallest_side was 10 and is 0\n"
-        in capsys.readouterr().out
+    before = folder_content(tmp_path / "out.incomplete")
+    with pytest.raises(UserError) as caught:
+        run(tmp_path / "out", skip_bad_images=True)
+    folder = tmp_path / "out.incomplete"
+    assert str(caught.value) == (
+        f"{folder} holds finished parts of a data set that was begun with other flags (--resize_smallest_side=10 then, "
+        "--resize_smallest_side=0 now): give those flags to go on with it, or remove that folder to start over, or "
+        "choose another --output_dir"
     )
+    assert folder_content(folder) == before
+    prepared.clear()
+    run(tmp_path / "out", resize_smallest_side=10)
+    assert len(prepared) == 105
+    # Another folder, or none, starts over.
+    run(tmp_path / "other")
+    assert folder_content(tmp_path / "other") == expected
+
+
+def test_other_flags_start_over_where_nothing_is_finished(tmp_path, monkeypatch, expected):
+    interrupted(tmp_path / "out", monkeypatch, resize_smallest_side=10)
+    for result in (tmp_path / "out.incomplete" / "parts").glob("*.json"):
+        result.unlink()
+    run(tmp_path / "out")
     assert folder_content(tmp_path / "out") == expected
+
+
+def test_another_source_does_not_remove_what_is_finished(tmp_path, monkeypatch, prepared):
+    make_folder(tmp_path / "photos")
+    with monkeypatch.context() as patch:
+        interrupted_after(3, patch)
+        with pytest.raises(KeyboardInterrupt):
+            write_folder(tmp_path)
+    (tmp_path / "other" / "a").mkdir(parents=True)
+    for name in ("x", "y"):
+        (tmp_path / "other" / "a" / f"{name}.jpg").write_bytes(encode())
+    message = rf"other flags \(--source_dir={tmp_path}/photos then, --source_dir={tmp_path}/other now\): give those"
+    with pytest.raises(UserError, match=message):
+        write_folder(tmp_path, source_dir=str(tmp_path / "other"), as_is=True)
+    # A folder that was moved is the same source.
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    prepared.clear()
+    write_folder(tmp_path, source_dir=str(tmp_path / "moved"))
+    assert 0 < len(prepared) < 200
 
 
 def test_another_number_of_processes_goes_on(tmp_path, monkeypatch, expected, prepared):
@@ -173,10 +211,8 @@ def make_folder(folder, size=(24, 20)):
 
 
 def write_folder(tmp_path, name="out", **options):
-    options = ImageFolderOptions(
-        output_dir=str(tmp_path / name), source_dir=str(tmp_path / "photos"), num_workers=1, **options
-    )
-    image_folder.main(options)
+    options = {"output_dir": str(tmp_path / name), "source_dir": str(tmp_path / "photos"), **options}
+    image_folder.main(ImageFolderOptions(num_workers=1, **options))
 
 
 def test_a_repaired_photo_costs_its_own_part(tmp_path, prepared):
@@ -242,6 +278,10 @@ def test_killed_when_all_parts_are_finished(tmp_path, capsys, function, kept):
     assert (tmp_path / "out.incomplete").exists()
     assert (tmp_path / "out").exists() == (function == "sync")
     if (tmp_path / "out").exists():
+        shutil.copytree(tmp_path / "out.incomplete", tmp_path / "remains")
+        write_folder(tmp_path)
+        assert not (tmp_path / "out.incomplete").exists()
+        (tmp_path / "remains").rename(tmp_path / "out.incomplete")
         (tmp_path / "out").rename(tmp_path / "first")
     with console.speaking(True):
         write_folder(tmp_path)

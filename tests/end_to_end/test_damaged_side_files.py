@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data_prep import preparation_record
 from tests.helpers.mutations import mutate
 from tests.helpers.nets import small
 from vgg_keras.data import datasets, labels
@@ -149,6 +150,7 @@ READERS = (
     Reader("data/dataset_info.json", read_data, exact=False),
     Reader("data/features.json", read_data, exact=False),
     Reader("data/label_names.txt", read_data, exact=False),
+    Reader("data/preparation.json", lambda folder: preparation_record.read(folder / "data")),
 )
 
 

@@ -1,0 +1,109 @@
+"""Records of which flags and images a data set was prepared, so that the same command finds it finished."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from data_prep.plan import Plan
+from vgg_keras.utils import side_files
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.options import Options, PathLike, flag_fields
+from vgg_keras.utils.shell import flag
+from vgg_keras.utils.structures import SCALAR, TEXT, MapOf, whole
+
+RECORD = "preparation.json"
+# Flags that change nothing about the records: images that are left out lie in a file of their own.
+_WITHOUT_EFFECT = ("num_workers", "skip_bad_images", "as_is")
+_STRUCTURE = {
+    "flags": MapOf(SCALAR),
+    "images": MapOf({"images": whole(1), "sha256": TEXT, "origin": TEXT}),
+    "files": MapOf(whole(0)),
+}
+
+
+def is_prepared(folder: PathLike) -> bool:
+    """Returns whether a folder holds a finished data set with a record of its preparation."""
+    return (Path(folder) / RECORD).exists()
+
+
+def content_flags(options: Options) -> dict[str, Any]:
+    """Returns the values of the flags that decide on the records, without those that are paths.
+
+    The images themselves tell whether the source is the same, wherever it lies.
+    """
+    names = [field.name for field in flag_fields(type(options)) if not field.metadata["path"]]
+    return {name: getattr(options, name) for name in names if name not in _WITHOUT_EFFECT}
+
+
+def source_flags(options: Options) -> dict[str, str]:
+    """Returns the absolute paths of the flags that name the source; "" for a flag that is not given."""
+    fields = [field for field in flag_fields(type(options)) if field.metadata["path"] and not field.metadata["output"]]
+    given = {field.name: getattr(options, field.name) for field in fields}
+    return {name: str(Path(value).resolve()) if value else "" for name, value in given.items()}
+
+
+def flag_differences(before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+    """Returns in words which flags differ, each with its old and its new value.
+
+    Args:
+        before: values by name, as an earlier run recorded them.
+        now: values by name.
+        defaults: values of the flags that the earlier run did not know.
+    """
+    before = {name: defaults[name] for name in now if name in defaults} | dict(before)
+
+    def shown(flags: Mapping[str, Any], name: str) -> str:
+        return flag(name, flags[name]) if name in flags else f"no --{name}"
+
+    names = dict.fromkeys([*now, *before])
+    return [
+        f"{shown(before, name)} then, {shown(now, name)} now" for name in names if before.get(name) != now.get(name)
+    ]
+
+
+def image_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Returns in words which splits have other images, given `Plan.listings` of both."""
+    return [f"the images of {split} have changed" for split in {**now, **before} if before.get(split) != now.get(split)]
+
+
+def write(plan: Plan, options: Options) -> None:
+    """Writes the record into the folder that becomes the data set, when all its other files are there."""
+    files = {path.name: path.stat().st_size for path in sorted(plan.data_folder.iterdir())}
+    content = {"flags": content_flags(options), "images": plan.listings, "files": files}
+    side_files.write_json(plan.data_folder / RECORD, content)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Reads the record of a finished data set.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    return side_files.read_json(folder / RECORD, _STRUCTURE, f"remove {folder}, and prepare the data set again")
+
+
+def check_same(folder: Path, plan: Plan, options: Options, *, left_out: bool) -> None:
+    """Checks that a finished data set is the one that a command would write.
+
+    The versions of the package and of Pillow do not count: they may change bytes, but no image.
+
+    Args:
+        folder: the data set.
+        plan: what the command would write.
+        options: the flags of the command.
+        left_out: whether images were left out of the data set, as only --skip_bad_images allows.
+
+    Raises:
+        UserError: the flags or the images differ, or files of the data set are missing or have other sizes.
+    """
+    way_out = "remove it, or choose another --output_dir"
+    record = read(folder)
+    reasons = flag_differences(record["flags"], content_flags(options), options.defaults())
+    reasons += image_differences(record["images"], plan.listings)
+    if left_out and not getattr(options, "skip_bad_images", False):
+        reasons.append("--skip_bad_images then, which left images out, --noskip_bad_images now")
+    if reasons:
+        raise UserError(f"--output_dir={folder} holds another data set ({'; '.join(reasons)}); {way_out}")
+    for name, size in record["files"].items():
+        if not (folder / name).is_file() or (folder / name).stat().st_size != size:
+            raise UserError(f"{folder / name} is missing, or does not have its {size:,} bytes; {way_out}")
