@@ -24,20 +24,46 @@ def test_the_tables_hold_what_the_paper_has():
     assert sum(row.top5 for row in by_table[3]) == pytest.approx(109.6)
     assert sum(row.top1 for row in by_table[4]) == pytest.approx(266.3)
     assert sum(row.top5 for row in by_table[4]) == pytest.approx(85.7)
+    assert {(row.table, row.nets[0].net, row.method): row.test_top5 for row in PUBLISHED if row.test_top5} == {
+        (4, "E", protocol.DENSE): 7.3,  # sect. 4.2
+        (5, "E", protocol.BOTH): 7.0,  # Table 7
+        (6, "D", protocol.DENSE): 7.0,
+        (6, "D", protocol.BOTH): 6.8,
+    }
     assert [row.top1 for row in by_table[5]] == [24.8, 24.6, 24.4] * 2
     assert [(row.top1, row.top5, row.test_top5) for row in by_table[6]] == [
         (24.7, 7.5, 7.3), (24.0, 7.1, 7.0), (23.9, 7.2, None), (23.7, 6.8, 6.8)
     ]  # fmt: skip
 
 
+def found(nets, method, scales, flip=True, average=protocol.SCORES):
+    return published.find_published(nets, method, scales, flip=flip, average=average)
+
+
 def test_rows_are_found_in_any_order():
     d, e = TrainedNet("D", "256,512"), TrainedNet("E", "256,512")
     scales = (256, 384, 512)
-    (row,) = published.find_published([e, d], protocol.BOTH, [scales, scales])
+    (row,) = found([e, d], protocol.BOTH, [scales, scales])
     assert (row.table, row.top1) == (6, 23.7)
-    assert [row.table for row in published.find_published([d], protocol.DENSE, [scales])] == [4, 5]
-    assert published.find_published([d], protocol.DENSE, [(256, 384)]) == []
-    assert published.find_published([d, e], protocol.DENSE, [scales, (384,)]) == []
+    assert [row.table for row in found([d], protocol.DENSE, [scales])] == [4, 5]
+    assert found([d], protocol.DENSE, [(256, 384)]) == []
+    assert found([d, e], protocol.DENSE, [scales, (384,)]) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "flip", "average", "differences"),
+    [
+        (protocol.DENSE, True, protocol.SCORES, []),
+        (protocol.DENSE, False, protocol.SCORES, ["no mirror"]),
+        (protocol.DENSE, True, protocol.POSTERIORS, ["posteriors averaged over the map"]),
+        (protocol.BOTH, False, protocol.POSTERIORS, ["no mirror", "posteriors averaged over the map"]),
+        (protocol.MULTI_CROP, True, protocol.POSTERIORS, []),  # crops have no map
+    ],
+)
+def test_other_protocols_than_the_papers_find_no_row(method, flip, average, differences):
+    assert published.protocol_differences(method, flip=flip, average=average) == differences
+    rows = found([TrainedNet("E", "256,512")], method, [(256, 384, 512)], flip, average)
+    assert bool(rows) == (not differences)
 
 
 def trained_by(path):
@@ -56,7 +82,7 @@ def test_every_flag_file_is_a_row_and_opens_with_its_command(name, tmp_path, mon
     nets = [trained_by(path) for path in options.model]
     kind = options.test_scales or protocol.MULTI  # fused nets were tested at several scales
     scales = [protocol.test_scales(net.scale_range(), kind) for net in nets]
-    (row,) = [row for row in published.find_published(nets, options.method, scales) if row.table == int(name[5])]
+    (row,) = [row for row in found(nets, options.method, scales) if row.table == int(name[5])]
     assert f"Expected on ILSVRC-2012 validation: top-1 {row.top1}%, top-5 {row.top5}%." in text
     assert options.output_dir == f"evaluations/{name}"
     assert (options.data_dir, options.split, options.flip) == ("data/imagenet", "validation", None)

@@ -10,7 +10,7 @@ from vgg_keras.tasks.options import ReportOptions
 from vgg_keras.utils.errors import UserError
 
 
-def write_record(folder, results, num_images=50_000, data_set="imagenet2012", images="all", num_classes=1000):
+def write_record(folder, results, num_images=50_000, data_set="imagenet2012", images="all", num_classes=1000, **more):
     folder.mkdir(parents=True)
     identity = {
         "data_set": data_set,
@@ -19,7 +19,7 @@ def write_record(folder, results, num_images=50_000, data_set="imagenet2012", im
         "num_classes": num_classes,
         "sha256_of_classes_labels_sizes": images,
     }
-    (folder / "evaluation.json").write_text(json.dumps({"images": identity, "results": results}))
+    (folder / "evaluation.json").write_text(json.dumps({"images": identity, "results": results, **more}))
 
 
 def result(nets, train_scales, test_scales, method, top1, top5, flip=True):
@@ -55,15 +55,51 @@ def test_results_find_their_cells(tmp_path, capsys):
     filled = [line for line in text.splitlines() if line.startswith("| ") and line.split(" | ")[4].strip()]
     assert [line for line in filled if "net" not in line and "---" not in line] == [
         "| E | 256 | 256 | dense | 27.5 | 9.0 | 27.3 | 9.0 |",
-        "| D | [256;512] | 256, 384, 512 | dense | 24.9 | 7.6 | 24.8 | 7.5 |",
-        "| D | [256;512] | 256, 384, 512 | dense | 24.9 | 7.6 | 24.8 | 7.5 |",
-        "| D + E | [256;512] | 256, 384, 512 | multi-crop & dense | 23.8 | 6.8 | 23.7 | 6.8 |",
+        *["| D | [256;512] | 256, 384, 512 | dense | 24.9 | 7.6 | 24.8 | 7.5 |  |"] * 2,
+        "| D + E | [256;512] | 256, 384, 512 | multi-crop & dense | 23.8 | 6.8 | 23.7 | 6.8 | 6.8 |",
     ]
     assert "| A | 256 | 256 | dense |  |  | 29.6 | 10.4 |" in text
     assert text.count("\n| ") == 4 + 4 + 12 + 10 + 6 + 4  # headings, rules and rows
     printed = capsys.readouterr().out
     assert "2 evaluations; written:" in printed
     assert "the paper's figures are of the same images" in printed
+
+
+def test_the_papers_errors_on_the_test_set_are_shown(tmp_path):
+    run(tmp_path)
+    text = (tmp_path / "tables.md").read_text()
+    shown = [
+        line.rsplit(" | ", 3) for line in text.splitlines() if line.startswith("| ") and "paper's test" not in line
+    ]
+    rows = [
+        row for row in shown if row[-1].endswith(" |") and row[0].count(" | ") == 5 and row[-1] not in ("--- |", " |")
+    ]
+    assert [(row[1], row[2], row[3]) for row in rows] == [
+        ("24.8", "7.5", "7.3 |"),  # E at several scales, sect. 4.2
+        ("24.4", "7.1", "7.0 |"),  # one net, Table 7
+        ("24.7", "7.5", "7.3 |"),
+        ("24.0", "7.1", "7.0 |"),
+        ("23.7", "6.8", "6.8 |"),
+    ]
+    assert text.count("paper's test top-5") == 3  # Table 3 has none
+
+
+def test_results_of_another_protocol_do_not_displace_the_papers(tmp_path, capsys):
+    e = (["E"], ["256"], [[256]])
+    write_record(tmp_path / "a", [result(*e, "dense", 27.46, 9.04)])
+    # The newest ones: of this version, of an earlier one, which recorded it for all results, and without mirror images.
+    write_record(tmp_path / "b", [{**result(*e, "dense", 20.0, 5.0), "average": "posteriors"}])
+    write_record(tmp_path / "c", [result(*e, "dense", 21.0, 6.0)], settings={"average": "posteriors"})
+    write_record(tmp_path / "d", [result(*e, "dense", 99.0, 99.0, flip=False)])
+    write_record(tmp_path / "e", [result(["X"], ["256"], [[256]], "dense", 99.0, 99.0, flip=False)])  # no row's net
+    run(tmp_path)
+    text = (tmp_path / "tables.md").read_text()
+    assert "| E | 256 | 256 | dense | 27.5 | 9.0 | 27.3 | 9.0 |" in text
+    note = (
+        "Not in the tables, since the paper tests otherwise: 2 with posteriors averaged over the map; 1 with no mirror."
+    )
+    assert note in text
+    assert note in " ".join(capsys.readouterr().out.split())
 
 
 def test_other_images_have_tables_of_their_own(tmp_path, capsys):

@@ -34,6 +34,7 @@ class Result:
         method: one of `protocol.METHODS`.
         test_scales: test scales Q of each model in pixels.
         flip: whether mirror images were averaged in.
+        average: what was averaged over a class-score map, one of `protocol.AVERAGES`.
         score: loss and errors.
         wrong: (2, N) bool: whether each image is a top-1 error, and a top-5 error.
         seconds: wall time of inference in seconds, reading and decoding included.
@@ -43,6 +44,7 @@ class Result:
     method: str
     test_scales: tuple[tuple[int, ...], ...]
     flip: bool
+    average: str
     score: Score
     wrong: np.ndarray
     seconds: float
@@ -52,9 +54,9 @@ class Result:
         return self.score.num_images / self.seconds if self.seconds else 0.0
 
     def published(self) -> PublishedResult | None:
-        """Returns the paper's row for these nets, scales and method, or None; the paper always flips."""
-        rows = find_published(self.models, self.method, self.test_scales)
-        return rows[0] if rows and self.flip else None
+        """Returns the paper's row for these nets and scales and this way of testing, or None."""
+        rows = find_published(self.models, self.method, self.test_scales, flip=self.flip, average=self.average)
+        return rows[0] if rows else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +166,8 @@ class Evaluator:
         score = Score.from_posteriors(timed.posteriors, self._manifest.labels)
         wrong = top_k_errors(timed.posteriors, self._manifest.labels).numpy() > 0
         scales = tuple((side,) if side else model.test_scales for model in models)
-        return Result(tuple(model.trained for model in models), method, scales, self._flip, score, wrong, timed.seconds)
+        nets, average = tuple(model.trained for model in models), self._protocol.average
+        return Result(nets, method, scales, self._flip, average, score, wrong, timed.seconds)
 
     def _read_saved(self, model: SavedPosteriors) -> dict[str, TimedPosteriors]:
         return {

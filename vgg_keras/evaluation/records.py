@@ -6,7 +6,7 @@ Needs no TensorFlow.
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.inference.protocol import METHODS
+from vgg_keras.inference.protocol import AVERAGES, METHODS, SCORES
 from vgg_keras.utils import side_files
 from vgg_keras.utils.structures import ANYTHING, SCALAR, TEXT, TRUTH, MapOf, Maybe, Nullable, number, one_of, whole
 
@@ -24,13 +24,14 @@ _RESULT = {
     "test_scales": [[whole(1)]],
     "method": one_of(*METHODS),
     "flip": TRUTH,
+    "average": Maybe(one_of(*AVERAGES)),
     "top1_error": _PERCENT,
     "top5_error": _PERCENT,
     "images_per_second": Maybe(number(0)),
     "paper": Maybe(Nullable({"top1_error": _PERCENT, "top5_error": _PERCENT})),
 }
 _DESCRIPTION = {"settings": MapOf(SCALAR), "images": _IMAGES, "models": [MapOf(ANYTHING)]}
-_RESULTS = {"images": _IMAGES, "results": [_RESULT]}
+_RESULTS = {"images": _IMAGES, "results": [_RESULT], "settings": Maybe({"average": Maybe(one_of(*AVERAGES))})}
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def read_finished(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    return _read_results(path, {**_DESCRIPTION, **_RESULTS})
+    return _read_results(path, {**_RESULTS, **_DESCRIPTION})
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def read_results(path: Path) -> dict[str, Any]:
         UserError: the file is missing or damaged.
     """
     record = _read_results(path, _RESULTS)
-    return {key: record[key] for key in _RESULTS}
+    return {key: record[key] for key in ("images", "results")}
 
 
 def _read_results(path: Path, structure: dict) -> dict[str, Any]:
@@ -69,4 +70,6 @@ def _read_results(path: Path, structure: dict) -> dict[str, Any]:
     for index, result in enumerate(record["results"]):
         if not len(result["nets"]) == len(result["train_scales"]) == len(result["test_scales"]) > 0:
             raise side_files.damaged(path, f"results[{index}] does not have the scales of each net", way_out)
+        # Earlier versions recorded it for the whole evaluation alone.
+        result.setdefault("average", record.get("settings", {}).get("average", SCORES))
     return record

@@ -23,6 +23,7 @@ def result_record(result: Result) -> dict:
         "test_scales": [list(scales) for scales in result.test_scales],
         "method": result.method,
         "flip": result.flip,
+        "average": result.average,
         **score,
         "top1_mistakes": round(score["top1_error"] * score["num_images"] / 100),
         "top5_mistakes": round(score["top5_error"] * score["num_images"] / 100),

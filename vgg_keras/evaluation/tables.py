@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from vgg_keras.inference.protocol import BOTH, CENTER_CROP, DENSE, MULTI_CROP
+from vgg_keras.evaluation.published import protocol_differences
+from vgg_keras.inference.protocol import BOTH, CENTER_CROP, DENSE, MULTI_CROP, SCORES
 from vgg_keras.utils.display import ShownTable, has_top5_error
 from vgg_keras.utils.escaping import markdown
 
@@ -64,11 +65,12 @@ def net_cells(nets: Sequence[str], train_scales: Sequence[str], test_scales: Seq
 def table_row(record: dict) -> list[str]:
     """Returns the cells of COLUMNS for a result, described by `result_record`."""
     papers = record.get("paper")
-    mirrored = "" if record["flip"] else ", no mirror"
+    method, average = record["method"], record.get("average", SCORES)
+    differences = protocol_differences(method, flip=record["flip"], average=average)
     rate = record.get("images_per_second")
     return [
         *net_cells(record["nets"], record["train_scales"], record["test_scales"]),
-        METHOD_NAMES[record["method"]] + mirrored,
+        ", ".join([METHOD_NAMES[method], *differences]),
         f"{record['top1_error']:.2f}",
         f"{record['top5_error']:.2f}",
         format_errors(papers["top1_error"], papers["top5_error"]) if papers else "",

@@ -1,13 +1,15 @@
 """Collects finished evaluations into the paper's Tables 3 to 6, beside the published errors; needs no TensorFlow."""
 
 import dataclasses
+import functools
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vgg_keras.evaluation import published, records, tables
 from vgg_keras.evaluation.published import PublishedResult
-from vgg_keras.inference.protocol import TrainedNet
+from vgg_keras.inference.protocol import SCORES, TrainedNet
 from vgg_keras.tasks.options import ReportOptions
 from vgg_keras.utils import console, files, paths
 from vgg_keras.utils.display import ShownTable, has_top5_error
@@ -20,7 +22,11 @@ _TITLES = {
     5: "Table 5: dense evaluation and multi-crop",
     6: "Table 6: fusion of several nets",
 }
-_COLUMNS = ("net", "train S", "test Q", "method", "top-1 err. %", "top-5 err. %", "paper's top-1", "paper's top-5")
+_TEST_TOP5 = "paper's test top-5"
+_COLUMNS = (
+    *("net", "train S", "test Q", "method", "top-1 err. %", "top-5 err. %"),
+    *("paper's top-1", "paper's top-5", _TEST_TOP5),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +38,29 @@ class ImageSet:
         note: warning that the errors are not comparable with the paper's, or "".
         num_classes: number of classes.
         results: newest result for each row of the paper's tables, as `evaluation.json` records it.
+        left_out: number of results with the views of a row that were tested otherwise than in the paper, by how.
     """
 
     title: str
     note: str
     num_classes: int
     results: dict[PublishedResult, dict] = dataclasses.field(default_factory=dict)
+    left_out: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def add(self, result: dict) -> None:
+        """Assigns a result to the rows of the paper's tables, or counts it if it was tested otherwise."""
+        nets = [TrainedNet(*pair) for pair in zip(result["nets"], result["train_scales"], strict=True)]
+        find = functools.partial(published.find_published, nets, result["method"], result["test_scales"])
+        how = {"flip": result["flip"], "average": result["average"]}
+        self.results.update(dict.fromkeys(find(**how), result))
+        differences = published.protocol_differences(result["method"], **how)
+        if differences and find(flip=True, average=SCORES):
+            self.left_out[", ".join(differences)] += 1
+
+    def left_out_note(self) -> str:
+        """Returns which results are not in the tables, or ""."""
+        counts = "; ".join(f"{number:,} with {how}" for how, number in self.left_out.items())
+        return f"Not in the tables, since the paper tests otherwise: {counts}." if counts else ""
 
 
 def read_records(folder: Path) -> tuple[list[dict], int]:
@@ -77,17 +100,16 @@ def group_by_images(evaluations: Iterable[dict]) -> list[ImageSet]:
         image_set = ImageSet(title, tables.data_note(images), images["num_classes"])
         image_set = found.setdefault(images["sha256_of_classes_labels_sizes"], image_set)
         for result in record["results"]:
-            nets = [TrainedNet(*pair) for pair in zip(result["nets"], result["train_scales"], strict=True)]
-            if result["flip"]:  # the paper averages with mirror images in all its results
-                rows = published.find_published(nets, result["method"], result["test_scales"])
-                image_set.results.update(dict.fromkeys(rows, result))
+            image_set.add(result)
     return list(found.values())
 
 
-def table_rows(number: int, measured: Mapping[PublishedResult, dict], num_classes: int) -> list[list[str]]:
-    """Returns the rows of one of the paper's tables; cells without a measured result are blank.
+def paper_table(
+    number: int, measured: Mapping[PublishedResult, dict], num_classes: int
+) -> tuple[list[str], list[list[str]]]:
+    """Returns the columns and the rows of one of the paper's tables; cells without a measured result are blank.
 
-    Of five classes or fewer no top-5 error is shown.
+    Of five classes or fewer no top-5 error is shown; the column of the test set only where the paper has such an error.
 
     Args:
         number: number of the table, 3..6.
@@ -109,9 +131,10 @@ def table_rows(number: int, measured: Mapping[PublishedResult, dict], num_classe
                     top5,
                     f"{row.top1:.1f}",
                     f"{row.top5:.1f}",
+                    "" if row.test_top5 is None else f"{row.test_top5:.1f}",
                 ]
             )
-    return rows
+    return tables.without_column(_COLUMNS, rows, "" if any(row[-1] for row in rows) else _TEST_TOP5)
 
 
 def report(options: ReportOptions) -> None:
@@ -128,9 +151,11 @@ def report(options: ReportOptions) -> None:
     files.write_text(output, to_markdown(image_sets))
     for images in image_sets:
         for number, heading in _TITLES.items():
-            rows = table_rows(number, images.results, images.num_classes)
-            console.say_table(ShownTable(f"{heading} ({images.title})", _COLUMNS, rows))
+            table = paper_table(number, images.results, images.num_classes)
+            console.say_table(ShownTable(f"{heading} ({images.title})", *table))
         console.say(images.note or "the paper's figures are of the same images")
+        if images.left_out:
+            console.say(images.left_out_note())
     console.say(f"{len(found)} evaluations; written: {output}")
     if damaged:
         counts = f"{damaged} of {damaged + len(found)} evaluations cannot be read (listed above)"
@@ -141,8 +166,9 @@ def to_markdown(image_sets: Iterable[ImageSet]) -> str:
     """Returns the tables of each set of images as Markdown."""
     text = ["# Tables 3 to 6 of arXiv:1409.1556\n"]
     for images in image_sets:
-        text += [f"## {markdown(images.title)}\n", *([f"{markdown(images.note)}\n"] if images.note else [])]
+        notes = [f"{markdown(note)}\n" for note in (images.note, images.left_out_note()) if note]
+        text += [f"## {markdown(images.title)}\n", *notes]
         for number, heading in _TITLES.items():
-            rows = table_rows(number, images.results, images.num_classes)
-            text += [f"### {heading}\n", tables.markdown_table(_COLUMNS, rows)]
+            table = paper_table(number, images.results, images.num_classes)
+            text += [f"### {heading}\n", tables.markdown_table(*table)]
     return "\n".join(text)
