@@ -43,8 +43,8 @@ LEVELS = (
         "vgg_keras.layers": (),
     },
     {
-        "vgg_keras.evaluation": "comparison evaluator figures linear_svm markdown_report mistakes paired published "
-        "records results saved_posteriors tables",
+        "vgg_keras.evaluation": "comparison evaluator figures findings image_sets linear_svm markdown_report mistakes "
+        "paired published records results saved_posteriors tables",
         "vgg_keras.serving": "agreement check_photos checks client exported_model exporter image_headers local_server "
         "model_card onnx_export preprocessing runtime_export servable tflite_export versions warmup",
     },

@@ -67,10 +67,10 @@ def test_other_protocols_than_the_papers_find_no_row(method, flip, average, diff
 
 
 def trained_by(path):
-    """Returns the net and S of the training config whose run or posteriors a flag file of a table names."""
-    name = re.fullmatch(r"runs/(\w+)|evaluations/table[45]_(\w+?)(?:_both)?/posteriors\.npz", path)
+    """Returns the net of the training config whose run or posteriors a flag file of a table names."""
+    name = re.fullmatch(r"runs/(\w+)|evaluations/(?:table[45]|submitted)_(\w+?)(?:_both)?/posteriors\.npz", path)
     options = parse([f"--flagfile=configs/{name[1] or name[2]}.cfg"], TrainConfig)
-    return TrainedNet(options.net, options.train_scale)
+    return TrainedNet(options.net, options.train_scale, options.freeze_up_to)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

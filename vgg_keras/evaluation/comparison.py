@@ -3,21 +3,30 @@
 from pathlib import Path
 
 from vgg_keras.evaluation import mistakes, tables
-from vgg_keras.evaluation.mistakes import MarkedResult
+from vgg_keras.evaluation.mistakes import FinishedResults, MarkedResult
 from vgg_keras.utils.display import ShownTable, has_top5_error
+from vgg_keras.utils.errors import UserError
 
-_COLUMNS = ("net", "train S", "test Q", "method", tables.TOP1, "against", tables.TOP5, "against")
+_COLUMNS = ("net", "train S", "test Q", "method", tables.TOP1, "difference", tables.TOP5, "difference")
 
 
-def difference_cells(result: MarkedResult, other: MarkedResult) -> list[str]:
-    """Returns a result's errors in percent, and each minus that of another result on the same images.
+def load_marked(folder: Path) -> FinishedResults:
+    """Reads a finished evaluation that can be compared with others.
 
-    Returns:
-        Four cells: top-1 error; its difference with the 95% interval and p-value; the same two for the top-5 error.
+    Raises:
+        UserError: the folder holds no finished evaluation, a file in it is damaged, or it did not keep which images it
+            got wrong.
     """
-    top1, top5 = result.against(other)
-    errors = (result.record["top1_error"], result.record["top5_error"])
-    return [f"{errors[0]:.2f}", top1.text(), f"{errors[1]:.2f}", top5.text()]
+    found = mistakes.load(folder)
+    if found.results[-1].wrong is None:
+        raise UserError(f"{folder} did not keep which images it got wrong; remove it, and evaluate again")
+    return found
+
+
+def difference_cells(result: MarkedResult, other: MarkedResult) -> tuple[str, str]:
+    """Returns a result's top-1 and top-5 error minus those of another one, with 95% interval and p-value, as text."""
+    differences = result.against(other)
+    return (differences[0].text(), differences[1].text()) if differences else ("", "")
 
 
 def compare(folder: Path, other: Path) -> ShownTable:
@@ -30,15 +39,15 @@ def compare(folder: Path, other: Path) -> ShownTable:
     Raises:
         UserError: a folder holds no finished evaluation, or they are not of the same images.
     """
-    (record, ours), (other_record, theirs) = (mistakes.load_evaluation(path) for path in (folder, other))
-    mistakes.require_same_images(folder, record["images"], other, other_record["images"])
+    ours, theirs = load_marked(folder), load_marked(other)
+    theirs.require_same_images(ours.images)
+    first, second = theirs.results[-1], ours.results[-1]
     rows = []
-    for result in (theirs[-1], ours[-1]):
-        described = tables.table_row(dict(result.record))[:4]
-        rows.append([*described, *difference_cells(result, theirs[-1])])
-    rows[0][5] = rows[0][7] = ""
+    for result, (top1, top5) in ((first, ("", "")), (second, difference_cells(second, first))):
+        cells = tables.table_row(dict(result.record))
+        rows.append([*cells[:5], top1, cells[5], top5])
     columns = list(_COLUMNS)
-    if not has_top5_error(record["images"]["num_classes"]):
+    if not has_top5_error(ours.images["num_classes"]):
         columns, rows = columns[:6], [row[:6] for row in rows]
-    title = f"{folder} against {other}: difference in percentage points [95% interval], McNemar's p"
+    title = f"{folder} minus {other}, in percentage points [95% interval], and McNemar's p"
     return ShownTable(title, columns, rows)

@@ -13,10 +13,13 @@ import numpy as np
 from vgg_keras.evaluation import records, tables
 from vgg_keras.evaluation.paired import PairedDifference, paired_difference
 from vgg_keras.utils import array_files, side_files
+from vgg_keras.utils.arithmetic import ceil_divide
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
 
 FILE = "mistakes.npz"
+# The value of an evaluation's images that is the same if and only if the images are.
+SAME_IMAGES = "sha256_of_classes_labels_sizes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,16 +28,53 @@ class MarkedResult:
 
     Attributes:
         record: the result as `evaluation.json` holds it.
-        wrong: (2, N) bool: whether each image is a top-1 error, and a top-5 error.
+        wrong: (2, N) bool: whether each image is a top-1 error, and a top-5 error; None if an evaluation of an earlier
+            version did not keep it.
     """
 
     record: Mapping[str, Any]
-    wrong: np.ndarray
+    wrong: np.ndarray | None
 
-    def against(self, other: "MarkedResult") -> tuple[PairedDifference, PairedDifference]:
-        """Returns this result's top-1 and top-5 error minus those of another one on the same images."""
+    def against(self, other: "MarkedResult") -> tuple[PairedDifference, PairedDifference] | None:
+        """Returns this result's top-1 and top-5 error minus those of another one on the same images.
+
+        None if one of them does not know which images it got wrong.
+        """
+        if self.wrong is None or other.wrong is None:
+            return None
         top1, top5 = (paired_difference(*pair) for pair in zip(other.wrong, self.wrong, strict=True))
         return top1, top5
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedResults:
+    """The results of a finished evaluation.
+
+    Attributes:
+        folder: the evaluation's folder.
+        images: its images, as `SplitManifest.identity` describes them.
+        results: its results in their order.
+    """
+
+    folder: Path
+    images: Mapping[str, Any]
+    results: Sequence[MarkedResult]
+
+    def require_same_images(self, images: Mapping[str, Any]) -> None:
+        """Checks that the evaluation is of some images, described by `SplitManifest.identity`.
+
+        Raises:
+            UserError: it is of others.
+        """
+        if self.images[SAME_IMAGES] != images[SAME_IMAGES]:
+            theirs, ours = (
+                f"{found['num_images']:,} images of {found['data_set']}, {found['split']}"
+                for found in (self.images, images)
+            )
+            raise UserError(
+                f"{self.folder} is an evaluation of {theirs}, this one is of {ours}; only results on the same images "
+                "can be compared"
+            )
 
 
 def save(folder: Path, wrong: Sequence[np.ndarray]) -> None:
@@ -48,55 +88,29 @@ def save(folder: Path, wrong: Sequence[np.ndarray]) -> None:
     write_atomically(folder / FILE, lambda temporary: np.savez(temporary, wrong=packed))
 
 
-def load(folder: Path, record: Mapping[str, Any]) -> list[MarkedResult]:
-    """Reads what `save` wrote, and checks it against the errors in the record.
-
-    Args:
-        folder: the evaluation's folder.
-        record: content of its `evaluation.json`.
-
-    Raises:
-        UserError: the file is missing, as in evaluations of earlier versions, or does not belong to the record.
-    """
-    path, way_out = folder / FILE, f"remove {folder}, and evaluate again"
-    packed = array_files.read_arrays(path, way_out).get("wrong")
-    results, num_images = record["results"], record["images"]["num_images"]
-    expected = (len(results), 2, -(-num_images // 8))
-    if packed is None or packed.shape != expected or packed.dtype != np.uint8:
-        raise side_files.damaged(path, f"it does not mark {num_images:,} images in {len(results)} results", way_out)
-    wrong = np.unpackbits(packed, axis=-1, count=num_images).astype(bool)
-    errors = [[result["top1_error"], result["top5_error"]] for result in results]
-    if not np.allclose(100 * wrong.mean(axis=-1), errors, atol=1e-6):
-        raise side_files.damaged(path, "its mistakes are not those of evaluation.json beside it", way_out)
-    return [MarkedResult(result, marks) for result, marks in zip(results, wrong, strict=True)]
-
-
-def load_evaluation(folder: Path) -> tuple[dict[str, Any], list[MarkedResult]]:
-    """Reads a finished evaluation: its record and its results.
+def load(folder: Path) -> FinishedResults:
+    """Reads the results of a finished evaluation, and which images they got wrong, as far as it kept that.
 
     Raises:
         UserError: the folder holds no finished evaluation, or a file in it is damaged.
     """
     record = records.read_results(folder / tables.RECORD)
-    return record, load(folder, record)
+    results, num_images = record["results"], record["images"]["num_images"]
+    wrong: Sequence[np.ndarray | None] = [None] * len(results)
+    if (folder / FILE).exists():
+        wrong = list(_read_wrong(folder, results, num_images))
+    return FinishedResults(folder, record["images"], list(map(MarkedResult, results, wrong)))
 
 
-def require_same_images(folder: Path, images: Mapping[str, Any], other: Path, other_images: Mapping[str, Any]) -> None:
-    """Checks that two evaluations are of the same images.
-
-    Args:
-        folder: folder of the first.
-        images: its images, as `SplitManifest.identity` describes them.
-        other: folder of the second.
-        other_images: its images.
-
-    Raises:
-        UserError: they are not.
-    """
-    key = "sha256_of_classes_labels_sizes"
-    if images[key] != other_images[key]:
-        described = [
-            f"{where} of {found['num_images']:,} images of {found['data_set']}, {found['split']}"
-            for where, found in ((folder, images), (other, other_images))
-        ]
-        raise UserError(f"two evaluations can be compared on the same images only: {' is, and '.join(described)}")
+def _read_wrong(folder: Path, results: Sequence[Mapping[str, Any]], num_images: int) -> np.ndarray:
+    """Returns what `save` wrote, (results, 2, N) bool, after a check against the errors on record."""
+    path, way_out = folder / FILE, f"remove {folder}, and evaluate again"
+    packed = array_files.read_arrays(path, way_out).get("wrong")
+    expected = (len(results), 2, ceil_divide(num_images, 8))
+    if packed is None or packed.shape != expected or packed.dtype != np.uint8:
+        raise side_files.damaged(path, f"it does not mark {num_images:,} images in {len(results)} results", way_out)
+    wrong = np.unpackbits(packed, axis=-1, count=num_images).astype(bool)
+    errors = [[result["top1_error"], result["top5_error"]] for result in results]
+    if not np.allclose(100 * wrong.mean(axis=-1), errors, atol=1e-6):
+        raise side_files.damaged(path, f"its mistakes are not those of {tables.RECORD} beside it", way_out)
+    return wrong

@@ -11,6 +11,7 @@ from vgg_keras.utils import side_files
 from vgg_keras.utils.structures import ANYTHING, SCALAR, TEXT, TRUTH, MapOf, Maybe, Nullable, number, one_of, whole
 
 _PERCENT = number(0, 100)
+_OF_EACH_NET = ("nets", "train_scales", "test_scales", "frozen_up_to")
 _IMAGES = {
     "data_set": TEXT,
     "split": TEXT,
@@ -21,6 +22,7 @@ _IMAGES = {
 _RESULT = {
     "nets": [TEXT],
     "train_scales": [TEXT],
+    "frozen_up_to": Maybe([TEXT]),
     "test_scales": [[whole(1)]],
     "method": one_of(*METHODS),
     "flip": TRUTH,
@@ -68,7 +70,8 @@ def _read_results(path: Path, structure: dict) -> dict[str, Any]:
     if not record["results"]:
         raise side_files.damaged(path, "it holds no result", way_out)
     for index, result in enumerate(record["results"]):
-        if not len(result["nets"]) == len(result["train_scales"]) == len(result["test_scales"]) > 0:
+        result.setdefault("frozen_up_to", [""] * len(result["nets"]))  # earlier versions did not record it
+        if len({len(result[key]) for key in _OF_EACH_NET}) > 1 or not result["nets"]:
             raise side_files.damaged(path, f"results[{index}] does not have the scales of each net", way_out)
         # Earlier versions recorded it for the whole evaluation alone.
         result.setdefault("average", record.get("settings", {}).get("average", SCORES))

@@ -20,6 +20,7 @@ def result_record(result: Result) -> dict:
     return {
         "nets": [trained.net for trained in result.models],
         "train_scales": [trained.train_scale for trained in result.models],
+        "frozen_up_to": [trained.frozen_up_to for trained in result.models],
         "test_scales": [list(scales) for scales in result.test_scales],
         "method": result.method,
         "flip": result.flip,

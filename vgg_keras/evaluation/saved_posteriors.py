@@ -15,11 +15,18 @@ from vgg_keras.inference.protocol import AVERAGES, DENSE, TestProtocol, TrainedN
 from vgg_keras.utils import array_files, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
-from vgg_keras.utils.structures import TEXT, TRUTH, MapOf, number, one_of, whole
+from vgg_keras.utils.structures import TEXT, TRUTH, MapOf, Maybe, number, one_of, whole
 
 SUFFIX = ".npz"
 _INFO = {
-    "model": {"net": TEXT, "train_scale": TEXT, "test_scales": [whole(1)], "input_size": whole(1), "sha256": TEXT},
+    "model": {
+        "net": TEXT,
+        "train_scale": TEXT,
+        "frozen_up_to": Maybe(TEXT),
+        "test_scales": [whole(1)],
+        "input_size": whole(1),
+        "sha256": TEXT,
+    },
     "images": {"num_images": whole(1), "num_classes": whole(1)},
     "flip": TRUTH,
     "average": one_of(*AVERAGES),
@@ -48,7 +55,8 @@ class SavedPosteriors:
     @property
     def trained(self) -> TrainedNet:
         """Net and training scale of the model."""
-        return TrainedNet(self.info["model"]["net"], self.info["model"]["train_scale"])
+        model = self.info["model"]
+        return TrainedNet(model["net"], model["train_scale"], model.get("frozen_up_to", ""))
 
     @property
     def test_scales(self) -> tuple[int, ...]:

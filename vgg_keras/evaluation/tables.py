@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from vgg_keras.evaluation.published import protocol_differences
-from vgg_keras.inference.protocol import BOTH, CENTER_CROP, DENSE, MULTI_CROP, SCORES
+from vgg_keras.inference.protocol import BOTH, CENTER_CROP, DENSE, MULTI_CROP, SCORES, TrainedNet
 from vgg_keras.utils.display import ShownTable, has_top5_error
 from vgg_keras.utils.escaping import markdown
 
@@ -53,11 +53,17 @@ def _join_different(parts: Iterable[str]) -> str:
     return parts[0] if len(set(parts)) == 1 else " + ".join(parts)
 
 
-def net_cells(nets: Sequence[str], train_scales: Sequence[str], test_scales: Sequence[Sequence[int]]) -> list[str]:
+def trained_nets(record: dict) -> tuple[TrainedNet, ...]:
+    """Returns the nets of a result, described by `result_record`."""
+    frozen = record.get("frozen_up_to") or [""] * len(record["nets"])
+    return tuple(map(TrainedNet, record["nets"], record["train_scales"], frozen))
+
+
+def net_cells(nets: Sequence[TrainedNet], test_scales: Sequence[Sequence[int]]) -> list[str]:
     """Returns a row's first three cells: nets, S and Q."""
     return [
-        " + ".join(nets),
-        _join_different(map(format_train_scale, train_scales)),
+        " + ".join(f"{trained.net} (FC)" if trained.frozen_up_to else trained.net for trained in nets),
+        _join_different(format_train_scale(trained.train_scale) for trained in nets),
         _join_different(", ".join(map(str, scales)) for scales in test_scales),
     ]
 
@@ -69,7 +75,7 @@ def table_row(record: dict) -> list[str]:
     differences = protocol_differences(method, flip=record["flip"], average=average)
     rate = record.get("images_per_second")
     return [
-        *net_cells(record["nets"], record["train_scales"], record["test_scales"]),
+        *net_cells(trained_nets(record), record["test_scales"]),
         ", ".join([METHOD_NAMES[method], *differences]),
         f"{record['top1_error']:.2f}",
         f"{record['top5_error']:.2f}",

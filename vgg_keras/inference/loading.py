@@ -65,9 +65,11 @@ class EvaluatedModel:
 
     def identity(self) -> dict:
         """Returns a JSON-ready description of everything in the model that a result depends on."""
+        frozen = {"frozen_up_to": self.trained.frozen_up_to} if self.trained.frozen_up_to else {}
         return {
             "net": self.trained.net,
             "train_scale": self.trained.train_scale,
+            **frozen,
             "test_scales": list(self.test_scales),
             "input_size": self.input_size,
             "sha256": self.sha256,
@@ -106,7 +108,7 @@ def load_for_inference(
     described = metadata.read(path, num_classes)
     if class_names is not None:
         _check_classes(path, num_classes, described.class_names, class_names)
-    trained = TrainedNet(vgg.net_name(net) or net.name, described.train_scale)
+    trained = TrainedNet(vgg.net_name(net) or net.name, described.train_scale, described.frozen_up_to)
     test_scales = protocol.scales_for(trained, path, input_size)
     _check_scales(path, test_scales, input_size)
     return EvaluatedModel(path, net, trained, test_scales, input_size, described)

@@ -45,10 +45,12 @@ class TrainedNet:
         net: key of `architectures.NETS`, or the Keras model's name if it is none of the paper's nets.
         train_scale: training scale S, the smaller side of the rescaled training images in pixels, as `--train_scale`
             takes it: "256", or "256,512" for any scale in between; "" if unknown.
+        frozen_up_to: the last layer that was not trained, as `--freeze_up_to` takes it; "" if all were.
     """
 
     net: str
     train_scale: str
+    frozen_up_to: str = ""
 
     def scale_range(self) -> tuple[int, int]:
         """Returns (Smin, Smax) in pixels, equal for a fixed S.

@@ -26,6 +26,7 @@ _STRUCTURE = {
             "train_scale": Maybe(either(run_record.TRAIN_SCALE, one_of(""))),
             "class_names": Maybe([TEXT]),
             "label_names": Maybe([TEXT]),
+            "frozen_up_to": Maybe(TEXT),
         }
     )
 }
@@ -41,12 +42,14 @@ class ModelMetadata:
             unknown.
         class_names: unique names of the classes in the order of their indices; empty if unknown.
         label_names: human-readable names in the same order; empty if unknown.
+        frozen_up_to: the last layer that was not trained; "" if all were, or if it is unknown.
     """
 
     net: str = ""
     train_scale: str = ""
     class_names: Sequence[str] = ()
     label_names: Sequence[str] = ()
+    frozen_up_to: str = ""
 
     def known_label_names(self, num_classes: int) -> list[str]:
         """Returns the label names; if they are unknown, "class 0", "class 1", ..."""

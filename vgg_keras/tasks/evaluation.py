@@ -181,8 +181,7 @@ def evaluate_only(options: EvaluateOptions) -> EvaluationResult:
         models = [open_model(path, protocol, data.class_names) for path in options.model_paths()]
     manifest = SplitManifest.read(data, options.split, options.max_images)
     if options.compare:  # before the work begins
-        other, _ = mistakes.load_evaluation(Path(options.compare))
-        mistakes.require_same_images(folder, manifest.identity(), Path(options.compare), other["images"])
+        comparison.load_marked(Path(options.compare)).require_same_images(manifest.identity())
     evaluator = Evaluator(manifest, protocol, folder / _PARTIAL, strategy, options.batch_size)
     for model in models:
         evaluator.check(model)

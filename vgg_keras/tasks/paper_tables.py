@@ -1,15 +1,15 @@
-"""Collects finished evaluations into the paper's Tables 3 to 6, beside the published errors; needs no TensorFlow."""
+"""Collects finished evaluations into the paper's Tables 3 to 6 and its findings; needs no TensorFlow."""
 
-import dataclasses
-import functools
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from vgg_keras.evaluation import published, records, tables
-from vgg_keras.evaluation.published import PublishedResult
-from vgg_keras.inference.protocol import SCORES, TrainedNet
+from vgg_keras.evaluation import image_sets, mistakes, published, tables
+from vgg_keras.evaluation.comparison import difference_cells
+from vgg_keras.evaluation.findings import FINDINGS
+from vgg_keras.evaluation.image_sets import ImageSet
+from vgg_keras.evaluation.mistakes import FinishedResults, MarkedResult
+from vgg_keras.evaluation.published import PublishedResult, RowKey
 from vgg_keras.tasks.options import ReportOptions
 from vgg_keras.utils import console, files, paths
 from vgg_keras.utils.display import ShownTable, has_top5_error
@@ -27,114 +27,109 @@ _COLUMNS = (
     *("net", "train S", "test Q", "method", "top-1 err. %", "top-5 err. %"),
     *("paper's top-1", "paper's top-5", _TEST_TOP5),
 )
+_FINDING_COLUMNS = ("the paper's finding", "top-1 err. %", "difference [95% interval]", "paper's", "here it")
+_FINDINGS_NOTE = (
+    "Differences of the top-1 errors in percentage points on the same images, with their paired 95% intervals and "
+    "McNemar's p. The intervals are of the images, not of the training: another seed would give other nets."
+)
 
 
-@dataclasses.dataclass(frozen=True)
-class ImageSet:
-    """Results that were measured on the same images.
-
-    Attributes:
-        title: name of the data set, split and number of images.
-        note: warning that the errors are not comparable with the paper's, or "".
-        num_classes: number of classes.
-        results: newest result for each row of the paper's tables, as `evaluation.json` records it.
-        left_out: number of results with the views of a row that were tested otherwise than in the paper, by how.
-    """
-
-    title: str
-    note: str
-    num_classes: int
-    results: dict[PublishedResult, dict] = dataclasses.field(default_factory=dict)
-    left_out: Counter[str] = dataclasses.field(default_factory=Counter)
-
-    def add(self, result: dict) -> None:
-        """Assigns a result to the rows of the paper's tables, or counts it if it was tested otherwise."""
-        nets = [TrainedNet(*pair) for pair in zip(result["nets"], result["train_scales"], strict=True)]
-        find = functools.partial(published.find_published, nets, result["method"], result["test_scales"])
-        how = {"flip": result["flip"], "average": result["average"]}
-        self.results.update(dict.fromkeys(find(**how), result))
-        differences = published.protocol_differences(result["method"], **how)
-        if differences and find(flip=True, average=SCORES):
-            self.left_out[", ".join(differences)] += 1
-
-    def left_out_note(self) -> str:
-        """Returns which results are not in the tables, or ""."""
-        counts = "; ".join(f"{number:,} with {how}" for how, number in self.left_out.items())
-        return f"Not in the tables, since the paper tests otherwise: {counts}." if counts else ""
-
-
-def read_records(folder: Path) -> tuple[list[dict], int]:
-    """Reads the records of all finished evaluations below a folder, the oldest first; warns of those that are damaged.
+def read_evaluations(folder: Path) -> tuple[list[FinishedResults], int]:
+    """Reads all finished evaluations below a folder, the oldest first; warns of those that are damaged.
 
     Returns:
-        The records, and the number of damaged ones.
+        The evaluations, and the number of damaged ones.
 
     Raises:
         UserError: the folder is missing.
     """
     if not folder.is_dir():
         raise UserError(f"--evaluations_dir={folder} is not a folder; python -m vgg_keras.evaluate makes evaluations")
-    paths = sorted(folder.rglob(tables.RECORD), key=lambda path: path.lstat().st_mtime)
-    found = list(filter(None, map(_read_or_warn, paths)))
-    return found, len(paths) - len(found)
+    records = sorted(folder.rglob(tables.RECORD), key=lambda path: path.lstat().st_mtime)
+    found = [evaluation for record in records if (evaluation := _read_or_warn(record.parent))]
+    return found, len(records) - len(found)
 
 
-def _read_or_warn(path: Path) -> dict | None:
+def _read_or_warn(folder: Path) -> FinishedResults | None:
     try:
-        return records.read_results(path)
+        return mistakes.load(folder)
     except UserError as error:
         console.warn(str(error))
         return None
 
 
-def group_by_images(evaluations: Iterable[dict]) -> list[ImageSet]:
-    """Groups results by the images on which they were measured, and assigns them to the rows of the paper's tables.
-
-    Args:
-        evaluations: records that `read_records` returned; of several results for a row the last one is kept.
-    """
-    found: dict[str, ImageSet] = {}
-    for record in evaluations:
-        images = record["images"]
-        title = f"{images['data_set']}, {images['split']}: {images['num_images']:,} images"
-        image_set = ImageSet(title, tables.data_note(images), images["num_classes"])
-        image_set = found.setdefault(images["sha256_of_classes_labels_sizes"], image_set)
-        for result in record["results"]:
-            image_set.add(result)
-    return list(found.values())
-
-
 def paper_table(
-    number: int, measured: Mapping[PublishedResult, dict], num_classes: int
+    number: int, measured: Mapping[RowKey, MarkedResult], num_classes: int, *, papers_own: bool = True
 ) -> tuple[list[str], list[list[str]]]:
-    """Returns the columns and the rows of one of the paper's tables; cells without a measured result are blank.
+    """Returns the columns and the rows of one of the paper's tables.
 
     Of five classes or fewer no top-5 error is shown; the column of the test set only where the paper has such an error.
 
     Args:
         number: number of the table, 3..6.
-        measured: results for rows of the tables.
+        measured: results by what they are of.
         num_classes: number of classes of the measured results.
+        papers_own: whether the nets are of the paper's own scales: then rows without a result are kept, with blank cells;
+            else they are left out, and the others show their own scales.
+    """
+    rows = [
+        _table_row(row, measured.get(row.key), num_classes, papers_own=papers_own)
+        for row in published.PUBLISHED
+        if row.table == number and (papers_own or row.key in measured)
+    ]
+    return tables.without_column(_COLUMNS, rows, "" if any(row[-1] for row in rows) else _TEST_TOP5)
+
+
+def _table_row(row: PublishedResult, result: MarkedResult | None, num_classes: int, *, papers_own: bool) -> list[str]:
+    errors, nets, test_scales = ["", ""], row.nets, row.test_scales()
+    if result:
+        record = dict(result.record)
+        if not papers_own:
+            nets, test_scales = tables.trained_nets(record), record["test_scales"]
+        top5 = f"{record['top5_error']:.1f}" if has_top5_error(num_classes) else ""
+        errors = [f"{record['top1_error']:.1f}", top5]
+    return [
+        *tables.net_cells(nets, test_scales),
+        tables.METHOD_NAMES[row.method],
+        *errors,
+        f"{row.top1:.1f}",
+        f"{row.top5:.1f}",
+        "" if row.test_top5 is None else f"{row.test_top5:.1f}",
+    ]
+
+
+def findings_table(measured: Mapping[RowKey, MarkedResult]) -> list[list[str]]:
+    """Returns a row of cells for each of the paper's findings of which both results are there.
+
+    Args:
+        measured: results by what they are of.
     """
     rows = []
-    for row in published.PUBLISHED:
-        if row.table == number:
-            nets, train_scales = zip(*map(dataclasses.astuple, row.nets), strict=True)
-            ours = measured.get(row)
-            top1 = f"{ours['top1_error']:.1f}" if ours else ""
-            top5 = f"{ours['top5_error']:.1f}" if ours and has_top5_error(num_classes) else ""
-            rows.append(
-                [
-                    *tables.net_cells(nets, train_scales, row.test_scales()),
-                    tables.METHOD_NAMES[row.method],
-                    top1,
-                    top5,
-                    f"{row.top1:.1f}",
-                    f"{row.top5:.1f}",
-                    "" if row.test_top5 is None else f"{row.test_top5:.1f}",
-                ]
-            )
-    return tables.without_column(_COLUMNS, rows, "" if any(row[-1] for row in rows) else _TEST_TOP5)
+    for finding in FINDINGS:
+        first, second = measured.get(finding.first), measured.get(finding.second)
+        if not first or not second:
+            continue
+        errors = f"{first.record['top1_error']:.2f} -> {second.record['top1_error']:.2f}"
+        differences, papers = second.against(first), finding.published()
+        verdict = finding.verdict(differences[0]) if differences else "is not known: evaluate again"
+        paper_cell = "" if papers is None else f"{papers:+.1f}"
+        rows.append([finding.claim, errors, difference_cells(second, first)[0], paper_cell, verdict])
+    return rows
+
+
+def shown_tables(images: ImageSet | None) -> Iterator[ShownTable]:
+    """Yields the tables of a set of images, and the findings.
+
+    Args:
+        images: the results; None: the tables show which results could be measured.
+    """
+    measured, num_classes = (images.results, images.num_classes) if images else ({}, 0)
+    for number, heading in _TITLES.items():
+        columns, rows = paper_table(number, measured, num_classes, papers_own=not images or images.ladder.exact)
+        if rows:
+            yield ShownTable(heading, columns, rows)
+    if findings := findings_table(measured):
+        yield ShownTable("Findings", _FINDING_COLUMNS, findings)
 
 
 def report(options: ReportOptions) -> None:
@@ -144,31 +139,35 @@ def report(options: ReportOptions) -> None:
         UserError: the folder is missing, or, at the end, an evaluation could not be read.
     """
     folder = Path(options.evaluations_dir)
-    found, damaged = read_records(folder)
+    found, damaged = read_evaluations(folder)
     output = paths.output_file("output", os.fspath(options.output or folder / "tables.md"))
     # Without any evaluation the tables still show which results could be measured.
-    image_sets = group_by_images(found) or [ImageSet("nothing run", "", 0)]
-    files.write_text(output, to_markdown(image_sets))
-    for images in image_sets:
-        for number, heading in _TITLES.items():
-            table = paper_table(number, images.results, images.num_classes)
-            console.say_table(ShownTable(f"{heading} ({images.title})", *table))
-        console.say(images.note or "the paper's figures are of the same images")
-        if images.left_out:
-            console.say(images.left_out_note())
+    groups: list[ImageSet | None] = [*image_sets.group(found)] or [None]
+    files.write_text(output, "\n".join(["# Tables 3 to 6 of arXiv:1409.1556\n", *map(to_markdown, groups)]))
+    for images in groups:
+        title = images.title if images else "nothing run"
+        for table in shown_tables(images):
+            console.say_table(ShownTable(f"{table.title} ({title})", table.columns, table.rows))
+        for note in _notes(images):
+            console.say(note)
     console.say(f"{len(found)} evaluations; written: {output}")
     if damaged:
         counts = f"{damaged} of {damaged + len(found)} evaluations cannot be read (listed above)"
         raise UserError(f"{counts}; {output} has the others")
 
 
-def to_markdown(image_sets: Iterable[ImageSet]) -> str:
-    """Returns the tables of each set of images as Markdown."""
-    text = ["# Tables 3 to 6 of arXiv:1409.1556\n"]
-    for images in image_sets:
-        notes = [f"{markdown(note)}\n" for note in (images.note, images.left_out_note()) if note]
-        text += [f"## {markdown(images.title)}\n", *notes]
-        for number, heading in _TITLES.items():
-            table = paper_table(number, images.results, images.num_classes)
-            text += [f"### {heading}\n", tables.markdown_table(*table)]
+def _notes(images: ImageSet | None) -> list[str]:
+    if not images:
+        return []
+    notes = images.notes()
+    same = [] if images.data_note else ["The paper's figures are of the same images."]
+    return [*same, *notes, *([_FINDINGS_NOTE] if findings_table(images.results) else [])]
+
+
+def to_markdown(images: ImageSet | None) -> str:
+    """Returns the tables of a set of images as Markdown."""
+    title = images.title if images else "nothing run"
+    text = [f"## {markdown(title)}\n", *(f"{markdown(note)}\n" for note in _notes(images))]
+    for table in shown_tables(images):
+        text += [f"### {table.title}\n", tables.markdown_table(table.columns, table.rows)]
     return "\n".join(text)

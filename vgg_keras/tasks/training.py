@@ -113,7 +113,9 @@ def fit(options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: T
         make_schedule(options, data),
         Path(options.output_dir),
         batches,
-        metadata=ModelMetadata(options.net, options.known_train_scale(), data.class_names, data.label_names),
+        metadata=ModelMetadata(
+            options.net, options.known_train_scale(), data.class_names, data.label_names, options.freeze_up_to
+        ),
         chief=channel.chief,
         agree=channel.agree,
     )

@@ -1,0 +1,132 @@
+"""Tests the rows of a miniature, and what is concluded from its differences."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.helpers.verbs import call_verb
+from vgg_keras import report
+from vgg_keras.evaluation import findings, mistakes
+from vgg_keras.evaluation.paired import PairedDifference
+from vgg_keras.evaluation.published import PAPER_LADDER, ScaleLadder
+from vgg_keras.inference.protocol import MULTI, SINGLE, TrainedNet
+from vgg_keras.tasks.options import ReportOptions
+from vgg_keras.utils.errors import UserError
+
+NUM_IMAGES = 1000
+
+
+def result(net, train_scale, test_scales, wrong, method="dense", frozen=""):
+    return {
+        "nets": [net],
+        "train_scales": [train_scale],
+        "frozen_up_to": [frozen],
+        "test_scales": [test_scales],
+        "method": method,
+        "flip": method != "center_crop",
+        "average": "scores",
+        "top1_error": 100 * wrong / NUM_IMAGES,
+        "top5_error": 0.0,
+    }
+
+
+def write_evaluation(folder, *results):
+    """Writes an evaluation whose results are wrong on the first images; each is (record, number of wrong images)."""
+    folder.mkdir(parents=True)
+    images = {
+        "data_set": "small",
+        "split": "test",
+        "num_images": NUM_IMAGES,
+        "num_classes": 10,
+        "sha256_of_classes_labels_sizes": "same",
+    }
+    (folder / "evaluation.json").write_text(json.dumps({"images": images, "results": [one for one, _ in results]}))
+    marks = np.zeros((len(results), 2, NUM_IMAGES), bool)
+    for index, (_, wrong) in enumerate(results):
+        marks[index, 0, :wrong] = True
+    mistakes.save(folder, list(marks))
+
+
+def made(*arguments, **options):
+    return result(*arguments, **options), arguments[3]
+
+
+def test_the_scales_of_a_miniature_play_the_papers_parts():
+    ladder = ScaleLadder.of(["32", "40", "32,48", "40"])
+    assert ladder.roles == {"32": "256", "40": "384", "32,48": "256,512"}
+    key = ladder.row_key([TrainedNet("D", "32,48")], "dense", [(48, 32, 40)])
+    assert (key.nets, key.scales) == ((TrainedNet("D", "256,512"),), MULTI)
+    assert ladder.row_key([TrainedNet("D", "32,48")], "dense", [(40,)]).scales == SINGLE
+    assert ladder.row_key([TrainedNet("D", "32")], "dense", [(40,)]) is None  # Q is not S
+    assert ladder.row_key([TrainedNet("D", "64")], "dense", [(64,)]) is None  # plays no part
+
+
+def test_the_papers_own_scales_are_taken_as_they_are():
+    assert ScaleLadder.of(["256", "288"]) is PAPER_LADDER
+    assert PAPER_LADDER.row_key([TrainedNet("D", "256")], "dense", [(256, 288)]) is None
+
+
+def test_tables_and_findings_of_a_miniature(tmp_path, capsys):
+    write_evaluation(tmp_path / "a", made("A", "32", [32], 300), made("A-LRN", "32", [32], 302))
+    write_evaluation(tmp_path / "d", made("D", "32", [32], 200), made("D", "40", [40], 200))
+    write_evaluation(tmp_path / "j", made("D", "32,48", [40], 150), made("D", "32,48", [32, 40, 48], 149))
+    write_evaluation(tmp_path / "fc", made("D", "32,48", [40], 990, frozen="block5_pool"))
+    call_verb(report.main, [f"--evaluations_dir={tmp_path}"], ReportOptions)
+    printed, text = capsys.readouterr().out, (tmp_path / "tables.md").read_text()
+    assert "S = 32 stands for 256, S = 40 stands for 384, S = [32;48] stands for [256;512]" in printed
+    assert "| A | 32 | 32 | dense | 30.0 | 0.0 | 29.6 | 10.4 |" in text
+    assert "| D | [32;48] | 40 | dense | 15.0 | 0.0 | 25.6 | 8.1 |" in text
+    assert "| B |" not in text  # not measured
+    rows = {line.split(" | ")[0][2:]: line.split(" | ")[1:] for line in text.splitlines() if " -> " in line}
+    lrn = rows["local response normalisation does not help (sect. 4.1)"]
+    # 2 of 1,000 images tell A and A-LRN apart: +0.20 points, exact p = 2 * (1/2)^2.
+    assert lrn[0] == "30.00 -> 30.20"
+    assert lrn[1].startswith("+0.20 [")
+    assert lrn[1].endswith("p = 0.5")
+    assert lrn[2:] == ["+0.1", "holds |"]
+    jitter = rows["scale jittering in training helps: D is better than at the larger fixed S"]
+    assert jitter[1].startswith("-5.00 [")
+    assert jitter[2:] == ["-1.2", "holds |"]
+    # One image of 1,000: nothing can be said.
+    assert rows["scale jittering at test time helps: jittered D at several Q is better than at one"][3] == (
+        "not told apart |"
+    )
+
+
+def test_verdicts():
+    claim = findings.FINDINGS[1]  # B is better than A
+    assert claim.published() == -0.9
+    assert claim.verdict(PairedDifference(60, 20, 1000)) == findings.HOLDS
+    assert claim.verdict(PairedDifference(20, 60, 1000)) == findings.FAILS
+    assert claim.verdict(PairedDifference(20, 22, 1000)) == findings.OPEN
+    no_better = findings.FINDINGS[0]
+    assert no_better.published() == 0.1
+    assert no_better.verdict(PairedDifference(60, 20, 1000)) == findings.FAILS
+    assert no_better.verdict(PairedDifference(20, 22, 1000)) == findings.HOLDS
+
+
+def test_the_papers_differences_are_those_of_its_tables():
+    published = {finding.claim.split(":")[0]: finding.published() for finding in findings.FINDINGS}
+    assert published["fusing nets helps"] == -0.7  # 23.7 - 24.4
+    assert published["two good nets do better than the seven that were submitted"] == -0.7  # 24.0 - 24.7
+    assert published["a deep net of small filters is better than a shallow one of larger filters"] == -7.0
+
+
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_marks_that_are_not_those_of_the_record_are_refused(tmp_path, damage):
+    write_evaluation(tmp_path / "a", made("A", "32", [32], 300))
+    path = tmp_path / "a" / mistakes.FILE
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-30])
+    else:
+        mistakes.save(tmp_path / "a", [np.zeros((2, NUM_IMAGES), bool)])
+    with pytest.raises(UserError, match=r"mistakes\.npz is damaged: .*; remove .*, and evaluate again"):
+        mistakes.load(tmp_path / "a")
+
+
+def test_evaluations_of_earlier_versions_have_no_marks(tmp_path, capsys):
+    write_evaluation(tmp_path / "a", made("A", "32", [32], 300), made("B", "32", [32], 250))
+    (tmp_path / "a" / mistakes.FILE).unlink()
+    call_verb(report.main, [f"--evaluations_dir={tmp_path}"], ReportOptions)
+    assert "is not known: evaluate again" in (tmp_path / "tables.md").read_text()
