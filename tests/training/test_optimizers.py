@@ -108,3 +108,21 @@ def test_sgdw_of_addons_by_hand(layers):
     received = _weights_after(layers[1:], stepping, [(1.0,), (2.0,)])
     # Each step first decays the weight and then moves it: -0.1, then -0.1 * (1 - 0.01) - (0.09 + 0.2).
     np.testing.assert_allclose(received, [-0.099 - 0.29], rtol=1e-6)
+
+
+def test_an_average_of_the_weights_that_nothing_uses_is_refused(layers):
+    message = 'use_ema, which averages the weights, but nothing would use the average: leave it out, or give "ema_over'
+    for name in ("sgd", "adam"):
+        with pytest.raises(UserError, match=message):
+            OptimizerConfig(name, 0.1, arguments={"use_ema": True, "ema_momentum": 0.5}).make()
+
+
+def test_an_average_that_becomes_the_weights(layers):
+    arguments = {"use_ema": True, "ema_momentum": 0.75, "ema_overwrite_frequency": 2}
+    config = OptimizerConfig("sgd", 1.0, 0.0, arguments)
+    stepping = optimizers.make_optimizers(config, layers)
+    assert _weights_after(layers, stepping, [(1.0, 1.0)]) == pytest.approx([-1.0, -1.0])
+    # Keras 3 begins the average at the weights after the first step, -1: 0.75 * -1 + 0.25 * -2. Keras 2 begins at zero:
+    # 0.75 * (0.25 * -1) + 0.25 * -2.
+    expected = -1.25 if KERAS_3 else -0.6875
+    assert _weights_after(layers, stepping, [(1.0, 1.0)]) == pytest.approx([expected, expected])

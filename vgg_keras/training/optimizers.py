@@ -35,8 +35,17 @@ class OptimizerConfig:
 
         Raises:
             ValueError: the optimizer does not take the arguments.
-            UserError: the optimizer does not exist, or belongs to tensorflow-addons, which is not installed.
+            UserError: the optimizer does not exist, or belongs to tensorflow-addons, which is not installed; or it
+                averages the weights and never uses the average.
         """
+        # Keras's own `fit` puts the average into the net at its end. Validation and the best model need it in every
+        # epoch, and the training the weights themselves.
+        if self.arguments.get("use_ema") and not self.arguments.get("ema_overwrite_frequency"):
+            raise UserError(
+                "--optimizer_args has use_ema, which averages the weights, but nothing would use the average: leave it "
+                'out, or give "ema_overwrite_frequency" too, a number of steps after which the average becomes the '
+                "weights"
+            )
         momentum = {"momentum": self.momentum} if self.name == "sgd" else {}
         arguments = {"learning_rate": self.learning_rate * multiplier, **momentum, **self.arguments}
         made = _class_of(self.name)
