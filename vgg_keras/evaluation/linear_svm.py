@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from vgg_keras.utils import average_precision
 from vgg_keras.utils.errors import UserError
 
 _CANDIDATES = tuple(2.0**exponent for exponent in range(-4, 9, 2))
@@ -23,8 +24,8 @@ class LinearResult:
         top1_error: top-1 error in percent; None where images have several labels.
         cross_validation_error: top-1 error in percent of the cross-validation with that C, on the training images. If
             it is far from `top1_error`, one split is harder than the other; None where images have several labels.
-        mean_average_precision: area under the precision-recall curve in percent, mean over the classes, the paper's
-            measure on PASCAL VOC, where images have several labels; else None.
+        mean_average_precision: average precision of VOC's development kit in percent, mean over the classes, the
+            paper's measure on PASCAL VOC, where images have several labels; else None.
     """
 
     c: float
@@ -54,6 +55,7 @@ def fit_and_test(
     test_labels: np.ndarray,
     *,
     seed: int = 0,
+    voc_year: int = 2012,
 ) -> LinearResult:
     """Fits a one-against-the-rest linear SVM, with C chosen by cross-validation, and tests it.
 
@@ -61,8 +63,9 @@ def fit_and_test(
         train_features: (N, D) float32, rows of length 1.
         train_labels: (N,) int32; where images have several labels (N, classes), 1 for a label that an image has.
         test_features: (M, D) float32, rows of length 1.
-        test_labels: (M,) int32, or (M, classes).
+        test_labels: (M,) int32, or (M, classes), where -1 marks a difficult image, which does not count for a class.
         seed: seed of the folds and of the solver.
+        voc_year: year of the VOC challenge whose average precision is reported: of 11 points, or from 2010 on the area.
 
     Raises:
         UserError: there are fewer than two classes, or fewer than two training images with or without a class.
@@ -72,7 +75,7 @@ def fit_and_test(
     search = _search(train_features, train_labels, seed)
     result = LinearResult(search.best_params_["estimator__C"], len(train_labels), len(test_labels))
     if train_labels.ndim == 2:
-        precision = _mean_average_precision(search, test_features, test_labels)
+        precision = _mean_average_precision(search, test_features, test_labels, voc_year)
         return dataclasses.replace(result, mean_average_precision=precision)
     predicted = search.predict(test_features)
     return dataclasses.replace(
@@ -104,11 +107,9 @@ def _search(features: np.ndarray, labels: np.ndarray, seed: int):
     return search.fit(features, labels)
 
 
-def _mean_average_precision(fitted, features: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the mean average precision of a classifier on images of several labels, (M, classes), in percent."""
-    from sklearn.metrics import average_precision_score
+def _mean_average_precision(fitted, features: np.ndarray, labels: np.ndarray, year: int = 2012) -> float:
+    """Returns the mean average precision of a classifier on images of several labels, (M, classes), in percent.
 
-    # No average precision is defined for a class that no tested image has, as happens in a small fold.
-    tested = labels.any(axis=0)
-    scores = fitted.decision_function(features)
-    return 100 * float(average_precision_score(labels[:, tested], scores[:, tested]))
+    No average precision is defined for a class that no tested image has, as happens in a small fold.
+    """
+    return 100 * average_precision.mean_average_precision(fitted.decision_function(features), labels, year)

@@ -115,13 +115,14 @@ def to_arrays(
     return arrays
 
 
-def classify(arrays: Mapping[str, np.ndarray], output: Path, seed: int) -> None:
+def classify(arrays: Mapping[str, np.ndarray], output: Path, seed: int, voc_year: int = 2012) -> None:
     """Fits and tests the linear SVM, prints its errors, and writes them beside the descriptors as JSON.
 
     Args:
         arrays: result of `to_arrays`.
         output: the `.npz` file of the descriptors.
         seed: seed of the cross-validation's folds.
+        voc_year: year of the VOC challenge whose average precision is reported.
 
     Raises:
         UserError: a class has too few images.
@@ -132,11 +133,18 @@ def classify(arrays: Mapping[str, np.ndarray], output: Path, seed: int) -> None:
         arrays["features_validation"],
         arrays["labels_validation"],
         seed=seed,
+        voc_year=voc_year,
     )
     console.say(str(result))
     path = output.with_suffix(".json")
     files.write_text(path, json.dumps(dataclasses.asdict(result), indent=2) + "\n")
     console.say(f"numbers: {path}")
+
+
+def _voc_year(data: ImageData) -> int:
+    """Returns the year of a VOC data set of TFDS, from its configuration such as "2007"; 2012 for other data sets."""
+    config = getattr(data.builder.builder_config, "name", "")
+    return int(config[:4]) if data.builder.name == "voc" and config[:4].isdigit() else 2012
 
 
 def write_features(options: FeaturesOptions) -> None:
@@ -170,4 +178,4 @@ def write_features(options: FeaturesOptions) -> None:
         console.say(f"features_{key}: {count:,} descriptors of {width:,} numbers, length 1")
     console.say(f"written: {output}; read it with numpy.load")
     if options.classifier:
-        classify(arrays, output, options.seed)
+        classify(arrays, output, options.seed, _voc_year(data))
