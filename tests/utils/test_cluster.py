@@ -48,17 +48,29 @@ def test_addresses_by_kind_leave_the_evaluator_out():
         ('{"cluster": {"worker": [5000]}}', "5000 is not an address"),
         ('{"cluster": {"worker": ["a:1", "a:1"]}}', "two tasks have the same address"),
         ('{"cluster": {"chief": ["a:1", "b:1"]}}', "more than one chief"),
-        ('{"cluster": {"master": ["a:1"]}}', '"master" is not a type of task'),
+        ('{"cluster": {"master": ["a:1"]}}', '"master" is no type of task'),
         ('{"cluster": {"worker": ["a:1"]}}', 'no "task" with a "type" and an "index"'),
         ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "no task of the type"),
         ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": -1}}', "the index -1"),
         ('{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}}', "parameter servers"),
+        # A digit for str.isdigit, not for int; more digits than int takes; deeper than the parser goes.
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": "\u00b2"}}', "the index '\u00b2'"),
+        (
+            f'{{"cluster": {{"worker": ["a:1"]}}, "task": {{"type": "worker", "index": "{"1" * 5000}"}}}}',
+            "the index '11",
+        ),
+        (f'{{"cluster": {{"worker": ["a:1"]}}, "task": {{"type": "worker", "index": {"1" * 5000}}}}}', "not JSON"),
+        (f'{{"cluster": {{"worker": ["a:{"1" * 5000}"]}}}}', "'a:11.* is not an address"),
+        ("[" * 50_000, "nested too deeply"),
+        (f'{{"cluster": {{"worker": {"[" * 900}{"]" * 900}}}}}', r"is not an address|nested too deeply"),
     ],
 )
 def test_a_malformed_tf_config_is_one_line(text, reason):
     with pytest.raises(UserError, match=reason) as error:
         cluster.from_environment({"TF_CONFIG": text})
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 1000
+    assert not cluster.is_evaluator({"TF_CONFIG": text})
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"cluster": {}}', '{"task": {"type": "worker", "index": 0}}'])

@@ -35,11 +35,22 @@ def test_outside_of_a_step_of_several_tasks_there_is_none(environ):
         ({"SLURM_STEP_TASKS_PER_NODE": "two"}, "'two' is not a list of numbers of tasks"),
         ({"SLURM_STEP_TASKS_PER_NODE": "2,2"}, "contradict each other"),
         ({"SLURM_NODEID": "0"}, "--distribution=block"),
+        # What would fill the memory, and what `str.isdigit` or `int` take for something else.
+        ({"SLURM_STEP_NODELIST": "n[1-999999999]"}, r"'n\[1-999999999\]' names 999,999,999, more than the 65,536"),
+        ({"SLURM_STEP_NODELIST": "n[1-999][1-999]"}, "names 998,001, more than the 65,536"),
+        ({"SLURM_STEP_NODELIST": ",".join(["n[1-60000]"] * 9)}, "names 540,000, more than"),
+        ({"SLURM_STEP_NODELIST": f"n[{'0' * 90_000}1-9]"}, "000.*' is not a whole number"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "1(x999999999)"}, "names 999,999,999, more than"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "999999999"}, "names 999,999,999, more than"),
+        ({"SLURM_STEP_TASKS_PER_NODE": f"{'1' * 5000}"}, "111.*' is not a whole number"),
+        ({"SLURM_PROCID": "\u00b2"}, "is not a whole number"),
+        ({"SLURM_PROCID": "1_0"}, "'1_0' is not a whole number"),
     ],
 )
 def test_variables_that_do_not_fit(change, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as error:
         slurm.read_step({**_STEP, **change})
+    assert len(str(error.value)) < 500
 
 
 def test_a_missing_variable_is_named():

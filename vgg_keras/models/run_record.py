@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vgg_keras.data.labels import CLASS_INDICES, LABEL_NAMES
 from vgg_keras.utils import side_files
+from vgg_keras.utils.arithmetic import parse_whole
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.structures import NUMBER, TEXT, TRUTH, MapOf, Maybe, matching, number, whole
 
@@ -70,7 +71,7 @@ def find_model_file(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    if not (path / BEST_MODEL).exists() and any(inside.name.isdigit() for inside in path.iterdir()):
+    if not (path / BEST_MODEL).exists() and any(parse_whole(inside.name) is not None for inside in path.iterdir()):
         raise UserError(f"{path} holds exported models; give the run or the .keras file that they were exported from")
     return path / BEST_MODEL
 

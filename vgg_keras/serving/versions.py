@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vgg_keras.utils import files, locks
+from vgg_keras.utils.arithmetic import parse_whole
 from vgg_keras.utils.errors import UserError
 
 # Subfolder of a version for files that the graph does not use.
@@ -15,7 +16,8 @@ EXTRA = "assets.extra"
 
 def numbers(folder: Path) -> list[int]:
     """Returns the numbers of the versions in a folder, ascending."""
-    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit() and path.is_dir())
+    found = ((parse_whole(path.name), path) for path in folder.glob("*"))
+    return sorted(number for number, path in found if number is not None and path.is_dir())
 
 
 def newest(folder: Path) -> Path:

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from vgg_keras.utils import slurm
+from vgg_keras.utils.arithmetic import parse_whole
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.escaping import shortened
 
 EXAMPLE = '{"cluster": {"worker": ["first:5000", "second:5000"]}, "task": {"type": "worker", "index": 0}}'
 EVALUATOR_NOTE = (
@@ -19,6 +21,10 @@ EVALUATOR_NOTE = (
     "Leave the evaluator out of the job"
 )
 _CHIEF, _WORKER, _EVALUATOR = "chief", "worker", "evaluator"
+
+
+class EvaluatorError(UserError):
+    """Error that TF_CONFIG makes this process an evaluator, a task that this package does not need."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +85,9 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Cluster | None:
     """Returns the cluster that TF_CONFIG describes, else the tasks of a Slurm step of several, else None.
 
     Raises:
-        UserError: TF_CONFIG or Slurm's variables are malformed, describe parameter servers, or make this process an
-            evaluator.
+        EvaluatorError: TF_CONFIG makes this process an evaluator.
+        UserError: TF_CONFIG or Slurm's variables are malformed, or describe parameter servers.
     """
-    if is_evaluator(environ):
-        raise UserError(EVALUATOR_NOTE)
     if environ.get("TF_CONFIG"):
         return _from_tf_config(environ["TF_CONFIG"])
     step = slurm.read_step(environ)
@@ -126,9 +130,10 @@ def choose(strategy: str, *, one_process: str = "", environ: Mapping[str, str] =
 def is_evaluator(environ: Mapping[str, str] = os.environ) -> bool:
     """Returns whether TF_CONFIG makes this process an evaluator, a task that this package does not need."""
     try:
-        return json.loads(environ["TF_CONFIG"])["task"]["type"] == _EVALUATOR
-    except (KeyError, ValueError, TypeError):
-        return False
+        from_environment(environ)
+    except UserError as error:
+        return isinstance(error, EvaluatorError)
+    return False
 
 
 def unused_note(environ: Mapping[str, str] = os.environ) -> str:
@@ -144,7 +149,16 @@ def unused_note(environ: Mapping[str, str] = os.environ) -> str:
 
 def _from_tf_config(text: str) -> Cluster | None:
     """Parses TF_CONFIG; returns None if it names no cluster, as that of a job of one task."""
-    content = _parsed(text)
+    try:
+        return _cluster_of(text, _parsed(text))
+    except RecursionError:
+        raise _malformed(text, "it is nested too deeply") from None
+
+
+def _cluster_of(text: str, content: dict[str, Any]) -> Cluster | None:
+    """Returns the cluster that the content of TF_CONFIG describes, or None if it names none."""
+    if isinstance(content.get("task"), dict) and content["task"].get("type") == _EVALUATOR:
+        raise EvaluatorError(EVALUATOR_NOTE)
     addresses = content.get("cluster") or {}
     if not isinstance(addresses, dict):
         raise _malformed(text, '"cluster" is not an object of lists of addresses')
@@ -155,7 +169,7 @@ def _from_tf_config(text: str) -> Cluster | None:
             "and workers exchange their gradients directly"
         )
     if unknown := sorted(addresses.keys() - known):
-        raise _malformed(text, f'"{unknown[0]}" is not a type of task; the types are chief, worker and evaluator')
+        raise _malformed(text, f'"{_shown(unknown[0])}" is no type of task; these are chief, worker and evaluator')
     if not addresses:
         return None
     tasks = tuple(
@@ -170,7 +184,7 @@ def _from_tf_config(text: str) -> Cluster | None:
     kind, index = _own_task(text, content)
     places = [place for place, task in enumerate(tasks) if (task.kind, task.index) == (kind, index)]
     if not places:
-        raise _malformed(text, f'the cluster has no task of the type "{kind}" and the index {index}')
+        raise _malformed(text, f'the cluster has no task of the type "{_shown(kind)}" and the index {index}')
     return Cluster("TF_CONFIG", tasks, places[0])
 
 
@@ -192,8 +206,9 @@ def _checked_list(text: str, kind: str, addresses: Any) -> list:
 
 def _checked_address(text: str, address: Any) -> str:
     host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
-    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise _malformed(text, f"{address!r} is not an address of the form host:port, with a port from 1 to 65535")
+    if not host or not 0 < (parse_whole(port) or 0) < 65536:
+        what = "is not an address of the form host:port, with a port from 1 to 65535"
+        raise _malformed(text, f"{_shown(address)!r} {what}")
     return address
 
 
@@ -201,12 +216,16 @@ def _own_task(text: str, content: dict[str, Any]) -> tuple[str, int]:
     task = content.get("task")
     if not isinstance(task, dict) or "type" not in task or "index" not in task:
         raise _malformed(text, 'it has no "task" with a "type" and an "index"')
-    index = task["index"]
-    if isinstance(index, bool) or not str(index).isdigit():
-        raise _malformed(text, f"the index {index!r} of the task is not a whole number from 0 on")
-    return str(task["type"]), int(index)
+    index = None if isinstance(task["index"], bool) else parse_whole(str(task["index"]))
+    if index is None:
+        raise _malformed(text, f"the index {_shown(task['index'])!r} of the task is not a whole number from 0 on")
+    return str(task["type"]), index
 
 
 def _malformed(text: str, what: str) -> UserError:
-    shown = text if len(text) <= 300 else f"{text[:300]}..."
-    return UserError(f"TF_CONFIG is malformed: {what}. It should look like {EXAMPLE}, and is {shown!r}")
+    return UserError(f"TF_CONFIG is malformed: {what}. It should look like {EXAMPLE}, and is {shortened(text)!r}")
+
+
+def _shown(value: Any) -> Any:
+    """Returns a value of TF_CONFIG for a message: a number, or the begin of a text."""
+    return value if isinstance(value, (int, float)) else shortened(str(value), 60)

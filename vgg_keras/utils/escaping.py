@@ -55,6 +55,15 @@ def storable(text: str) -> str:
     return whole.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def shortened(text: str, length: int = 300) -> str:
+    """Returns a text for a message, cut after a number of characters.
+
+    >>> shortened("worker", 4), shortened("work", 4)
+    ('work...', 'work')
+    """
+    return text if len(text) <= length else f"{text[:length]}..."
+
+
 def _is_unsafe(character: str) -> bool:
     return unicodedata.category(character) in _UNSAFE_CATEGORIES or unicodedata.bidirectional(character) in _REORDERING
 

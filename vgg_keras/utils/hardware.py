@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from vgg_keras.utils.arithmetic import parse_whole
+
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 # Those of the verbs that run in one process.
 LOCAL_STRATEGIES = ("auto", "one_device", "mirrored")
@@ -21,5 +23,5 @@ def memory_bytes() -> int:
     sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in map(Path, _MEMORY_LIMITS):
         text = path.read_text(encoding="ascii").strip() if path.is_file() else ""
-        sizes += [int(text)] if text.isdigit() else []  # "max": no limit
+        sizes += filter(None, [parse_whole(text)])  # "max": no limit
     return min(sizes)

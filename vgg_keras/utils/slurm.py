@@ -6,14 +6,22 @@ spelling, in which node10 comes before node2, so that tasks would take each othe
 
 import dataclasses
 import itertools
+import math
 import re
+import reprlib
 from collections.abc import Mapping
 
+from vgg_keras.utils.arithmetic import parse_whole
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.escaping import shortened
 
 # Each job has a range of ports of its own, so that jobs that share a node do not meet; below the ports that the kernel
 # hands out to connections.
 _FIRST_PORT, _PORTS_PER_JOB, _RANGES = 15000, 16, 1000
+# More nodes, and more tasks, than Slurm itself allows in a step (MAX_NODE_COUNT, 64 K nodes).
+_MOST = 1 << 16
+# Variables that are numbers: rank of this task, number of tasks, number of the job.
+_NUMBERS = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_JOB_ID")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,21 +48,34 @@ def read_step(environ: Mapping[str, str]) -> Step | None:
     try:
         nodes = expand_nodes(environ["SLURM_STEP_NODELIST"])
         counts = expand_counts(environ["SLURM_STEP_TASKS_PER_NODE"])
-        rank, num_tasks = int(environ["SLURM_PROCID"]), int(environ["SLURM_STEP_NUM_TASKS"])
-        job = int(environ["SLURM_JOB_ID"])
+        rank, num_tasks, job = (_whole(environ[name]) for name in _NUMBERS)
     except KeyError as error:
         raise UserError(f"Slurm's variable {error.args[0]} is missing: start the tasks by srun") from None
     except ValueError as error:
         raise UserError(f"Slurm's variables are malformed: {error}") from None
     if len(nodes) != len(counts) or sum(counts) != num_tasks or not 0 <= rank < num_tasks:
         raise UserError(
-            f"Slurm's variables contradict each other: rank {rank} of {num_tasks} tasks, {counts} tasks on {nodes}"
+            f"Slurm's variables contradict each other: rank {rank} of {num_tasks} tasks, {reprlib.repr(counts)} tasks "
+            f"on {reprlib.repr(nodes)}"
         )
     places = [(node, local) for node, count in enumerate(counts) for local in range(count)]
     if environ.get("SLURM_NODEID", str(places[rank][0])) != str(places[rank][0]):
         raise UserError("Slurm deals the tasks to the nodes in turn: give srun --distribution=block")
     first_port = _FIRST_PORT + _PORTS_PER_JOB * (job % _RANGES)
     return Step(tuple(f"{nodes[node]}:{first_port + local}" for node, local in places), rank)
+
+
+def _whole(text: str) -> int:
+    number = parse_whole(text)
+    if number is None:
+        raise ValueError(f"{shortened(text)!r} is not a whole number")
+    return number
+
+
+def _require_few(count: int, text: str) -> None:
+    """Refuses a list before it is expanded, for which there may be no memory."""
+    if count > _MOST:
+        raise ValueError(f"{shortened(text)!r} names {count:,}, more than the {_MOST:,} that Slurm allows")
 
 
 def expand_nodes(text: str) -> list[str]:
@@ -64,30 +85,32 @@ def expand_nodes(text: str) -> list[str]:
     ['login', 'n1', 'n2', 'n08', 'n09', 'r0c3-ib', 'r1c3-ib']
 
     Raises:
-        ValueError: the text is not a node list.
+        ValueError: the text is not a node list, or names more nodes than Slurm allows.
     """
     part_pattern = r"(?:[^,\[\]]|\[[^\[\]]+\])+"
     if not re.fullmatch(f"{part_pattern}(?:,{part_pattern})*", text):
-        raise ValueError(f"{text!r} is not a list of nodes")
+        raise ValueError(f"{shortened(text)!r} is not a list of nodes")
+    # Each part is a sequence of texts and of ranges in turn.
+    parts = [re.split(r"\[([^\]]*)\]", part) for part in re.findall(part_pattern, text)]
+    ranges = [[parse_ranges(piece) for piece in part[1::2]] for part in parts]
+    counts = [math.prod(sum(len(numbers) for _, numbers in one) for one in of_part) for of_part in ranges]
+    _require_few(sum(counts), text)
     nodes = []
-    for part in re.findall(part_pattern, text):
-        pieces = re.split(r"\[([^\]]*)\]", part)  # text and ranges in turn
-        choices = [expand_ranges(piece) if place % 2 else [piece] for place, piece in enumerate(pieces)]
+    for part, of_part in zip(parts, ranges, strict=True):
+        choices: list[list[str]] = [[piece] for piece in part]
+        choices[1::2] = [[f"{number:0{width}}" for width, numbers in one for number in numbers] for one in of_part]
         nodes += ["".join(combination) for combination in itertools.product(*choices)]
     return nodes
 
 
-def expand_ranges(text: str) -> list[str]:
-    """Returns the numbers of ranges such as "1-2,08-09", with their leading zeros.
+def parse_ranges(text: str) -> list[tuple[int, range]]:
+    """Returns the ranges of a text such as "1-2,08-09": the number of digits of the first number, and the numbers.
 
     Raises:
         ValueError: the text is not of this form.
     """
-    numbers = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        numbers += [str(number).zfill(len(first)) for number in range(int(first), int(last or first) + 1)]
-    return numbers
+    ends = [(first, last if dash else first) for first, dash, last in (part.partition("-") for part in text.split(","))]
+    return [(len(first), range(_whole(first), _whole(last) + 1)) for first, last in ends]
 
 
 def expand_counts(text: str) -> list[int]:
@@ -97,12 +120,11 @@ def expand_counts(text: str) -> list[int]:
     [3, 3, 1]
 
     Raises:
-        ValueError: the text is not of this form.
+        ValueError: the text is not of this form, or names more nodes or tasks than Slurm allows.
     """
-    counts: list[int] = []
-    for part in text.split(","):
-        found = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)
-        if not found:
-            raise ValueError(f"{text!r} is not a list of numbers of tasks")
-        counts += [int(found[1])] * int(found[2] or 1)
-    return counts
+    found = [re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part) for part in text.split(",")]
+    if not all(found):
+        raise ValueError(f"{shortened(text)!r} is not a list of numbers of tasks")
+    pairs = [(_whole(one[1]), _whole(one[2] or "1")) for one in found if one]
+    _require_few(sum(times * max(count, 1) for count, times in pairs), text)
+    return [count for count, times in pairs for _ in range(times)]

@@ -16,7 +16,11 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from vgg_keras.utils.escaping import shortened
+
 _LARGEST_INT = 2**63
+# Characters of a value that a message shows.
+_SHOWN = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,5 +158,4 @@ def _problem_of_dict(value: Any, structure: dict | MapOf, where: str) -> str:
 
 
 def _mismatch(where: str, value: Any, description: str) -> str:
-    shown = json.dumps(value)
-    return f"{where or 'it'} is {shown if len(shown) <= 60 else f'{shown[:60]}...'}, should be {description}"
+    return f"{where or 'it'} is {shortened(json.dumps(value), _SHOWN)}, should be {description}"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vgg_keras.utils.arithmetic import parse_whole
 from vgg_keras.utils.errors import UserError
 from vgg_keras.weights.assembly import FC_NAMES, TORCH, assemble, map_side
 from vgg_keras.weights.transfer import SourceWeights
@@ -50,12 +51,13 @@ def _modules(name: str, state: Mapping[str, np.ndarray]) -> dict[Module, dict[st
     modules: dict[Module, dict[str, np.ndarray]] = {}
     for key, array in _plain_names(name, state).items():
         part, _, rest = key.partition(".")
-        number, _, kind = rest.partition(".")
-        if not (number.isascii() and number.isdigit() and len(number) < 5) or kind not in _KINDS:
+        number_text, _, kind = rest.partition(".")
+        number = parse_whole(number_text)
+        if number is None or kind not in _KINDS:
             raise UserError(
                 f"{name}: {key} is not of a torchvision VGG, which has features.N and classifier.N; rename it so"
             )
-        modules.setdefault((part, int(number)), {})[kind] = array
+        modules.setdefault((part, number), {})[kind] = array
     return modules
 
 
