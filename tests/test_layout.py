@@ -18,9 +18,10 @@ LEVELS = (
     {"vgg_keras.version": ()},
     {
         "vgg_keras.utils": "arithmetic array_files average_precision channel child_processes cli cluster connection "
-        "console devices display errors escaping file_bounds files flagfiles hardware help_text "
-        "keras_backend keras_compat locks meeting metrics optional_imports options paths "
-        "resumable_array shell side_files slurm stopping structures verb_list watchdog",
+        "console devices display early_signals errors escaping file_bounds files flagfiles "
+        "hardware help_text keras_backend keras_compat locks meeting metrics optional_imports "
+        "options paths resumable_array shell side_files slurm stopping structures verb_list "
+        "watchdog",
     },
     {
         "vgg_keras.data": "builders class_folders datasets decoding_check decoding_memory imagenet input_pipeline "

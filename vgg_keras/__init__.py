@@ -9,6 +9,11 @@
 Importing the package loads neither TensorFlow nor Keras; they are loaded when one of its functions is first used.
 """
 
+# First, so that a verb that is asked to stop while the rest is loaded ends with one line.
+from vgg_keras.utils import early_signals  # noqa: F401
+
+# isort: split
+
 import importlib
 import os
 from typing import TYPE_CHECKING, Any

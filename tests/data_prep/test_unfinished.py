@@ -322,7 +322,7 @@ def test_an_interrupt_from_the_terminal_keeps_what_is_finished(tmp_path):
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 75
     assert "images are finished and kept; give the same command to go on from there" in stderr.splitlines()[-2]
-    assert stderr.splitlines()[-1] == "stopped by SIGINT"
+    assert stderr.splitlines()[-1] == "stopped by SIGINT; start the same command again"
     assert "Traceback" not in stderr
     for worker in workers:
         wait_for_end(worker)

@@ -1,6 +1,8 @@
 """Tests how the workers of a cluster meet, agree, and stop together; they are threads here, without TensorFlow."""
 
 import dataclasses
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,9 +13,9 @@ import pytest
 
 from tests.helpers.paths import ROOT
 from tests.helpers.workers import free_ports, make_clusters, run_workers
-from vgg_keras.utils import meeting
+from vgg_keras.utils import meeting, stopping
 from vgg_keras.utils.channel import Channel
-from vgg_keras.utils.errors import BrokenClusterError, UserError
+from vgg_keras.utils.errors import BrokenClusterError, LostWorkerError, UserError
 
 
 def test_all_get_the_chiefs_value_and_everybodys():
@@ -40,7 +42,7 @@ def test_a_difference_stops_all_with_the_same_line():
         f"{clusters[0].tasks[2]}: --seed is 2, the chief has 1; --net is None, the chief has 'A'; "
         "tensorflow is '2.15', the chief has None"
     )
-    assert [str(error) for error in errors] == [line] * 3
+    assert [(type(error), str(error)) for error in errors] == [(BrokenClusterError, line)] * 3
 
 
 @pytest.mark.parametrize("who", [0, 1])
@@ -53,8 +55,22 @@ def test_the_error_of_one_stops_the_others_who_name_it(who):
     clusters = make_clusters(3)
     errors = run_workers(clusters, bodies)
     assert str(errors[who]) == "the data set is missing"
-    others = {str(error) for place, error in enumerate(errors) if place != who}
-    assert others == {f"{clusters[0].tasks[who]}: the data set is missing"}
+    others = {(type(error), str(error)) for place, error in enumerate(errors) if place != who}
+    assert others == {(BrokenClusterError, f"{clusters[0].tasks[who]}: the data set is missing")}
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_a_worker_that_is_interrupted_is_lost_to_the_others(who):
+    def stop(channel):
+        raise stopping.Stopped(signal.SIGTERM)
+
+    bodies = [lambda channel: channel.agree("name", "value")] * 3
+    bodies[who] = stop
+    clusters = make_clusters(3)
+    errors = run_workers(clusters, bodies)
+    others = {(type(error), str(error)) for place, error in enumerate(errors) if place != who}
+    line = f"{clusters[0].tasks[who]} was interrupted; start all workers again, with --resume"
+    assert others == {(LostWorkerError, line)}
 
 
 def test_an_error_that_is_a_bug_is_not_hidden_and_reaches_the_others():
@@ -90,7 +106,7 @@ def test_the_channel_names_the_worker_whose_loss_tensorflow_reports():
 
     clusters = make_clusters(3)
     chief, _, other = run_workers(clusters, [compute, vanish, compute])
-    assert isinstance(chief, BrokenClusterError)
+    assert type(chief) is type(other) is LostWorkerError
     assert str(chief) == str(other)
     assert str(chief).startswith(f"{clusters[0].tasks[1]} is gone: its process was killed")
     assert "--resume" in str(chief)
@@ -105,6 +121,7 @@ def test_a_broken_connection_of_tensorflow_alone_is_one_line_too(monkeypatch):
     clusters = make_clusters(2)
     errors = run_workers(clusters, [compute, compute])
     assert all("the connection to another worker broke (Collective ops is aborted by" in str(error) for error in errors)
+    assert {type(error) for error in errors} == {LostWorkerError}
 
 
 def test_a_silent_worker_is_lost_and_the_main_thread_is_freed():
@@ -122,7 +139,26 @@ def test_a_silent_worker_is_lost_and_the_main_thread_is_freed():
 
     clusters = make_clusters(2)
     error, _ = run_workers(clusters, [wait, be_silent], timeout=2)
+    assert type(error) is LostWorkerError
     assert str(error).startswith(f"{clusters[0].tasks[1]} has not been heard of for 2 seconds (--worker_timeout)")
+
+
+@pytest.mark.parametrize(("kind", "status"), [(LostWorkerError, 75), (BrokenClusterError, 1)])
+def test_a_process_that_a_library_does_not_let_go_ends_with_the_status_of_its_failure(kind, status, monkeypatch):
+    statuses = []
+    monkeypatch.setattr("vgg_keras.utils.channel._GRACE", 0.0)
+    monkeypatch.setattr(os, "_exit", statuses.append)
+
+    def wait(channel):
+        deadline = time.monotonic() + 60
+        while not statuses and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def fail(channel):
+        raise kind("worker 1 is so")
+
+    run_workers(make_clusters(2), [wait, fail])
+    assert statuses == [status]
 
 
 def test_the_chief_names_the_workers_that_do_not_come(monkeypatch):
@@ -133,12 +169,14 @@ def test_the_chief_names_the_workers_that_do_not_come(monkeypatch):
     errors = run_workers(clusters, [lambda channel: None] * 2, timeout=3)
     missing = str(clusters[0].tasks[2])
     assert all(str(error).startswith(f"{missing} did not come within 3 seconds (--worker_timeout)") for error in errors)
+    assert {type(error) for error in errors} == {LostWorkerError}
     assert f"waiting for 1 of 3 workers: {missing}" in reports
 
 
 def test_a_worker_names_the_chief_that_does_not_come():
     clusters = make_clusters(2)
     (error,) = run_workers(clusters[1:], [lambda channel: None], timeout=1)
+    assert type(error) is LostWorkerError
     assert str(error).startswith(f"{clusters[0].tasks[0]} could not be reached within 1 seconds")
 
 
@@ -172,7 +210,8 @@ def test_a_taken_port_and_two_workers_of_one_index_are_refused():
     assert "the port cannot be opened (Address already in use)" in str(error)
     clusters = make_clusters(3)
     twice = [clusters[0], clusters[1], dataclasses.replace(clusters[2], index=1)]
-    errors = run_workers(twice, [lambda channel: None] * 3)
+    errors = run_workers(twice, [lambda channel: None] * 3, timeout=5)
+    assert BrokenClusterError in map(type, errors)
     assert any(f"two processes are {clusters[0].tasks[1]}" in str(error) for error in errors)
 
 

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from tests.helpers.paths import ROOT
+from tests.helpers.processes import start_verb
 from vgg_keras.utils import console, stopping
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -17,7 +18,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 @pytest.mark.parametrize("number", _SIGNALS)
 def test_a_signal_raises_inside_the_context_alone(number):
     before = signal.getsignal(number)
-    with pytest.raises(stopping.Stopped, match=f"^stopped by {number.name}$"), stopping.raising():
+    with (
+        pytest.raises(stopping.Stopped, match=f"^stopped by {number.name}; start the same command again$"),
+        stopping.raising(),
+    ):
         signal.raise_signal(number)
     assert signal.getsignal(number) is before
     assert not issubclass(stopping.Stopped, Exception)
@@ -26,6 +30,15 @@ def test_a_signal_raises_inside_the_context_alone(number):
 def test_the_message_may_advise():
     expected = pytest.raises(stopping.Stopped, match=r"^stopped by SIGTERM; begin again$")
     with expected, stopping.raising(), stopping.advising("begin again"):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_the_advice_of_the_inner_context_goes_first():
+    saved = []
+    expected = pytest.raises(stopping.Stopped, match=r"^stopped by SIGTERM; 2 steps are saved$")
+    inner = stopping.advising(lambda: f"{len(saved)} steps are saved")
+    with expected, stopping.raising(), stopping.advising("begin again"), inner:
+        saved += ["one", "two"]
         signal.raise_signal(signal.SIGTERM)
 
 
@@ -111,14 +124,17 @@ def test_other_threads_handle_no_signals():
 
 
 _VERB = """
-import dataclasses, sys, time
-from vgg_keras.utils import cli
+import atexit, dataclasses, sys, time
+from vgg_keras.utils import cli, errors
 from vgg_keras.utils.options import Options
+
+def sleep(what):
+    print(what, flush=True)
+    time.sleep(60)
 
 def main(options):
     try:
-        print("working", flush=True)
-        time.sleep(60)
+        {work}
     finally:
         print("tidied up", flush=True)
 
@@ -126,19 +142,74 @@ cli.run(main, Options)
 """
 
 
-@pytest.mark.parametrize("number", _SIGNALS)
-def test_a_verb_tidies_up_and_ends_with_a_status_of_its_own(number):
-    process = subprocess.Popen(
-        [sys.executable, "-c", _VERB],
+def _start(work, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-c", _VERB.format(work=work)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
     )
+
+
+@pytest.mark.parametrize("number", _SIGNALS)
+def test_a_verb_tidies_up_and_ends_with_a_status_of_its_own(number):
+    process = _start("sleep('working')")
     assert process.stdout.readline() == "working\n"
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stdout, stderr) == (75, "tidied up\n", f"stopped by {number.name}\n")
+    line = f"stopped by {number.name}; start the same command again\n"
+    assert (process.returncode, stdout, stderr) == (75, "tidied up\n", line)
+
+
+@pytest.mark.parametrize("number", _SIGNALS)
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_signal_while_python_unloads_changes_nothing(number, fails):
+    process = _start("atexit.register(lambda: (print('unloading', flush=True), time.sleep(1)))" + "; 1 / 0" * fails)
+    assert [process.stdout.readline() for _ in range(2)] == ["tidied up\n", "unloading\n"]
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, "ZeroDivisionError" in stderr) == (int(fails), fails)
+    assert not {"KeyboardInterrupt", number.name} & set(stderr.split())
+
+
+@pytest.mark.parametrize(("error", "status"), [("LostWorkerError", 75), ("BrokenClusterError", 1), ("UserError", 1)])
+def test_the_status_tells_whether_the_same_command_may_succeed(error, status):
+    # A library that waits for another worker as it is unloaded does not keep the process.
+    waits = "atexit.register(time.sleep, 600); " if error != "UserError" else ""
+    process = _start(f"{waits}raise errors.{error}('worker 1 is so')")
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout, stderr) == (status, "tidied up\n", "error: worker 1 is so\n")
+
+
+@pytest.mark.parametrize("number", _SIGNALS)
+@pytest.mark.parametrize(
+    ("library", "verb"),
+    [("tqdm", "vgg_keras.train"), ("absl", "data_prep.verify"), ("tensorflow", "vgg_keras.predict")],
+)
+def test_a_signal_while_a_library_is_loaded_is_one_line(library, verb, number, tmp_path):
+    # Such as a library that tries an import, and takes every error for a missing one.
+    slow = "try:\n    print('loading', flush=True)\n    time.sleep(60)\nexcept BaseException:\n    pass\n"
+    (tmp_path / f"{library}.py").write_text(f"import time\n{slow}")
+    arguments = ["--model=absent", "absent.jpg"] if verb == "vgg_keras.predict" else ["--data_dir=absent"]
+    process = start_verb(verb, *arguments, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    line = f"stopped by {number.name} before the work began; start the same command again\n"
+    assert (process.returncode, stderr) == (75, line)
+
+
+@pytest.mark.parametrize("command", [["-c", ""], ["-m", "other"]])
+def test_a_program_that_imports_the_package_keeps_its_signals(command, tmp_path):
+    code = "import signal, vgg_keras; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "__init__.py").write_text(code)
+    (tmp_path / "other" / "__main__.py").touch()
+    command = [command[0], command[1] or code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    output = subprocess.run([sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert output.stdout == "True\n", output.stderr
 
 
 def test_a_terminal_that_is_gone_does_not_keep_a_run_from_saving(monkeypatch):

@@ -14,7 +14,7 @@ from vgg_keras.serving.onnx_export import ONNX_FILE
 from vgg_keras.serving.tflite_export import TFLITE_FILE, read_calibration_crops
 from vgg_keras.tasks.options import ONNX, SAVED_MODEL, TFLITE, ExportOptions
 from vgg_keras.tasks.results import ExportResult
-from vgg_keras.utils import console
+from vgg_keras.utils import console, stopping
 from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.errors import UserError
 
@@ -78,6 +78,7 @@ def export_model(options: ExportOptions) -> ExportResult:
     """
     model = run_record.find_model_file(Path(options.model))
     saving.require_model_file(model)
-    result = (export_saved_model if options.format == SAVED_MODEL else export_runtime)(options, model)
+    with stopping.advising("nothing was exported; start the same command again"):
+        result = (export_saved_model if options.format == SAVED_MODEL else export_runtime)(options, model)
     removed = versions.keep_newest(Path(options.output_dir), options.keep) if options.keep else ()
     return dataclasses.replace(result, removed=tuple(removed))

@@ -27,6 +27,10 @@ from vgg_keras.utils.arithmetic import ceil_divide
 from vgg_keras.utils.channel import Channel, joined
 from vgg_keras.utils.errors import UserError
 
+# What to do about a run that is stopped before its first step, or after its last one, and while its model is exported.
+_STOPPED = "nothing is lost: the same command with --resume begins the run, or continues it"
+_EXPORT_STOPPED = "the run is complete, its export is not: the same command with --resume exports the model"
+
 
 def open_data(options: TrainConfig, channel: Channel) -> ImageData:
     """Opens the data set that the flags name; draws the synthetic flowers first if they are missing.
@@ -170,9 +174,12 @@ def train_model(options: TrainConfig) -> TrainingResult:
         console.warn(note)
     with joined(workers_found, options.worker_timeout) as channel:
         lock = locks.locked(Path(options.output_dir)) if channel.chief else contextlib.nullcontext()
-        with lock, stopping.advising("the same command with --resume continues the run"):
+        with lock, stopping.advising(_STOPPED):
             result = train_in_cluster(options, channel)
-    return export_best(result, options) if result.chief and options.export_dir else result
+    if not (result.chief and options.export_dir):
+        return result
+    with stopping.advising(_EXPORT_STOPPED):
+        return export_best(result, options)
 
 
 def train_in_cluster(options: TrainConfig, channel: Channel) -> TrainingResult:

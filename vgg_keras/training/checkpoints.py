@@ -65,6 +65,11 @@ class Checkpoints:
         self._write(progress)
         self._saved = progress
 
+    @property
+    def saved_step(self) -> int:
+        """Number of steps that the newest checkpoint holds; 0: there is none, or it is that of a new run."""
+        return self._saved.global_step if self._saved else 0
+
     def _write(self, progress: Progress) -> None:
         self._progress.value = progress
         step = progress.global_step

@@ -72,6 +72,19 @@ def change(before: Progress, after: Progress, schedule: Schedule) -> str:
     return ""
 
 
+def how_to_continue(reached: int, saved: int) -> str:
+    """Returns what is left of a run that was stopped, and what to do.
+
+    Args:
+        reached: number of steps that were done.
+        saved: number of steps that the newest checkpoint holds.
+    """
+    if reached == saved:
+        return "the same command with --resume continues the run"
+    way_out = f"continues after step {saved}" if saved else "begins anew"
+    return f"no checkpoint holds more than {saved} of the {reached} steps: the same command with --resume {way_out}"
+
+
 def stopped(signal_name: str, progress: Progress) -> str:
     """Returns the line about a run that was asked to stop.
 

@@ -94,17 +94,24 @@ class Trainer:
             self._checkpoints.save(self._progress)
         if self._chief:
             self._log = RunLog(self._folder, self._train_step.model, self._progress)
-        with stopping.held_back("a checkpoint is saved after this step; once more ends the run without it") as request:
-            self._stop_request = request
+        with stopping.advising(self._how_to_continue):
+            self._fit_until_stopped()
+            if self._stops:
+                raise stopping.Stopped(0)
+        return self._progress
+
+    def _how_to_continue(self) -> str:
+        return messages.how_to_continue(self.global_step, self._checkpoints.saved_step)
+
+    def _fit_until_stopped(self) -> None:
+        notice = "a checkpoint is saved after this step; once more ends the run without it"
+        with stopping.held_back(notice) as self._stop_request:
             while not self.finished and not self._stops:
                 self._fit_epoch()
             if self._stops:
-                self._report(messages.stopped(request.signal_name, self._progress))
+                self._report(messages.stopped(self._stop_request.signal_name, self._progress))
                 # The chief may need longer for its checkpoint than the others, who must not leave it before.
                 self._agree("stopped", "")
-        if self._stops:
-            raise stopping.Stopped(0)
-        return self._progress
 
     def _fit_epoch(self) -> None:
         """Trains to the end of the epoch and validates; saves a checkpoint where the process is asked to stop."""

@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from vgg_keras.utils import console
+from vgg_keras.utils import console, stopping
 from vgg_keras.utils.cluster import Cluster
-from vgg_keras.utils.connection import Connection
-from vgg_keras.utils.errors import BrokenClusterError, UserError, explain, reason
+from vgg_keras.utils.connection import Connection, failure_in
+from vgg_keras.utils.errors import BrokenClusterError, LostWorkerError, UserError, explain, reason
 from vgg_keras.utils.meeting import meet
 
 # Seconds between two looks at the connections; a pause of several times as long is this process's own.
@@ -66,7 +66,7 @@ class Channel:
         self.cluster, self.timeout = cluster, timeout
         self._peers = [_Peer(connection, time.monotonic()) for connection in connections]
         self._changed = threading.Condition()  # guards what the thread writes
-        self._failure = ""
+        self._failure: BrokenClusterError | None = None
         self._closing = threading.Event()
         self._on_failure: Callable[[str], None] = lambda failure: None
         if self._peers:
@@ -92,7 +92,7 @@ class Channel:
             value: this worker's value.
 
         Raises:
-            BrokenClusterError: a worker is gone, or has stopped with an error.
+            BrokenClusterError: a worker has stopped with an error; `LostWorkerError`: it is gone.
         """
         return self.gather(name, value)[0]
 
@@ -133,7 +133,7 @@ class Channel:
         """Returns the values of all workers, the chief's first; all have to call it.
 
         Raises:
-            BrokenClusterError: a worker is gone, or has stopped with an error.
+            BrokenClusterError: a worker has stopped with an error; `LostWorkerError`: it is gone.
         """
         if self.chief:
             values = [value, *(self._next(peer, name) for peer in self._peers)]
@@ -149,24 +149,24 @@ class Channel:
             self._changed.wait_for(lambda: name in peer.values or self._failure or peer.finished)
             if name in peer.values:
                 return peer.values.pop(name)
-            raise BrokenClusterError(self._failure or f"{peer.connection.name} has ended before the others; {_RESTART}")
+            raise self._failure or LostWorkerError(f"{peer.connection.name} has ended before the others; {_RESTART}")
 
-    def close(self, message: str = "") -> None:
+    def close(self, failure: BrokenClusterError | None = None) -> None:
         """Takes leave of the other workers.
 
         Args:
-            message: why this worker stops before the end, or "".
+            failure: why this worker stops before the end, as the others will raise it; None: it is done.
         """
         self._closing.set()
         for peer in self._peers:
-            peer.connection.send(end=message)
+            peer.connection.send_end(failure)
         if self._peers:
             self._thread.join(2 * _POLL_INTERVAL)
         for peer in self._peers:
             peer.connection.close()
 
-    def verdict(self, wait: float = 0.0) -> str:
-        """Returns what broke the run, or "" if that does not become known in a number of seconds."""
+    def verdict(self, wait: float = 0.0) -> BrokenClusterError | None:
+        """Returns what broke the run, or None if that does not become known in a number of seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._failure, wait if self._peers else 0.0)
             return self._failure
@@ -187,7 +187,7 @@ class Channel:
                 for peer in self._peers:
                     peer.connection.send(alive=True)
             if self._failure:
-                self._break_off()
+                self._break_off(self._failure)
                 return
 
     def _wait(self) -> None:
@@ -205,27 +205,26 @@ class Channel:
                 peer.heard = now
                 if "name" in message:
                     peer.values[message["name"]] = message["value"]
-                elif message.get("end"):
-                    self._failure = self._failure or message["end"]
+                self._failure = self._failure or failure_in(message)
                 peer.finished = peer.finished or "end" in message
             if peer.connection.ended and not peer.finished:
-                self._failure = self._failure or (
+                self._failure = self._failure or LostWorkerError(
                     f"{peer.connection.name} is gone: its process was killed or its machine went down; {_RESTART}"
                 )
             elif now - peer.heard > self.timeout and not peer.finished:
-                self._failure = self._failure or (
+                self._failure = self._failure or LostWorkerError(
                     f"{peer.connection.name} has not been heard of for {self.timeout:g} seconds (--worker_timeout): "
                     f"its machine or the network is down; {_RESTART}"
                 )
             self._changed.notify_all()
 
-    def _break_off(self) -> None:
+    def _break_off(self, failure: BrokenClusterError) -> None:
         for peer in self._peers if self.chief else []:
-            peer.connection.send(end=self._failure)
-        self._on_failure(self._failure)
+            peer.connection.send_end(failure)
+        self._on_failure(str(failure))
         if not self._closing.wait(_GRACE):
-            console.warn(f"error: {self._failure}")
-            os._exit(1)
+            console.warn(f"error: {failure}")
+            os._exit(stopping.exit_status(failure))
 
 
 @contextlib.contextmanager
@@ -237,9 +236,10 @@ def joined(cluster: Cluster | None, timeout: float) -> Iterator[Channel]:
         timeout: number of seconds to wait for the others at the start, and for a sign of life of them later.
 
     Raises:
-        UserError: a worker did not come.
-        BrokenClusterError: a worker is gone, or has stopped with an error; the message names it. It takes the place of
-            TensorFlow's error about the broken connection.
+        UserError: this worker cannot take part.
+        BrokenClusterError: a worker has stopped with an error; the message names it. It takes the place of TensorFlow's
+            error about the broken connection.
+        LostWorkerError: the same, and the worker did not come, or is gone.
     """
     if cluster is None or len(cluster.tasks) == 1:
         yield Channel(cluster, timeout=timeout)
@@ -248,18 +248,20 @@ def joined(cluster: Cluster | None, timeout: float) -> Iterator[Channel]:
     try:
         yield channel
     except UserError as error:
-        channel.close(str(error) if isinstance(error, BrokenClusterError) else f"{cluster.me}: {error}")
+        channel.close(error if isinstance(error, BrokenClusterError) else BrokenClusterError(f"{cluster.me}: {error}"))
         raise
     except Exception as error:
         # TensorFlow's errors have a code; those of a connection come before or after the channel's own news.
         failure = channel.verdict(_VERDICT_TIME if hasattr(error, "error_code") else 0.0)
         if not failure and "ollective" in str(error):
-            failure = f"{cluster.me}: the connection to another worker broke ({reason(error)}); {_RESTART}"
-        channel.close(failure or f"{cluster.me}: {explain(error) or f'{type(error).__name__}: {reason(error)}'}")
+            broke = f"the connection to another worker broke ({reason(error)})"
+            failure = LostWorkerError(f"{cluster.me}: {broke}; {_RESTART}")
+        what = explain(error) or f"{type(error).__name__}: {reason(error)}"
+        channel.close(failure or BrokenClusterError(f"{cluster.me}: {what}"))
         if failure:
-            raise BrokenClusterError(failure) from error
+            raise failure from error
         raise
     except BaseException:
-        channel.close(f"{cluster.me} was interrupted; {_RESTART}")
+        channel.close(LostWorkerError(f"{cluster.me} was interrupted; {_RESTART}"))
         raise
     channel.close()

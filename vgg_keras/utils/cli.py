@@ -8,7 +8,6 @@ imported inside `main`, in the context `loading_libraries`, so that `--help` and
 import contextlib
 import logging as standard_logging
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,8 +25,6 @@ from vgg_keras.utils.keras_backend import require_tensorflow
 from vgg_keras.utils.options import Options, OptionsT, parse
 
 _HELP = {"--help", "-help", "-h", "--helpfull", "-helpfull", "--helpshort"}
-# Seconds that a process whose cluster has broken may take to end.
-_LAST_SECONDS = 20
 _VERBOSITY = {"--verbosity", "-verbosity"}
 
 
@@ -35,7 +32,7 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
     """Runs a verb and exits: parses its flags and calls `main(options)`.
 
     The exit status is 0; 1 after an error, with one line on stderr if the user can correct it, else with a traceback;
-    `stopping.EXIT_STATUS` after SIGTERM, SIGINT or SIGHUP.
+    `stopping.EXIT_STATUS` after SIGTERM, SIGINT or SIGHUP, and after the loss of another worker.
 
     Args:
         main: the verb.
@@ -43,18 +40,8 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
     """
     _set_up_streams()
     try:
-        arguments = expand_flagfiles(sys.argv[1:])
-        if _HELP & set(arguments):
-            print(_help(sys.modules[main.__module__], options_class))
-        else:
-            options = parse(_set_verbosity(arguments), options_class, verbose=True)
-            options.check_outputs()
-            with console.speaking(True), stopping.raising():
-                if not options.takes_cluster and (note := cluster.unused_note()):
-                    console.warn(note)
-                main(options)
-            if sys.stdout:  # None if the process was started without
-                sys.stdout.flush()
+        with stopping.raising(last=True):
+            _run(main, options_class)
     except (stopping.Stopped, KeyboardInterrupt) as stop:
         _end(stopping.EXIT_STATUS, str(stop) or "interrupted")
     except BrokenPipeError:  # such as of `| head`
@@ -64,10 +51,23 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
         message = explain(error)
         if message is None:
             raise
-        if isinstance(error, BrokenClusterError):
-            _end_within(_LAST_SECONDS)
-        _end(1, f"error: {message}")
+        _end(stopping.exit_status(error), f"error: {message}", at_once=isinstance(error, BrokenClusterError))
     sys.exit(0)
+
+
+def _run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None:
+    arguments = expand_flagfiles(sys.argv[1:])
+    if _HELP & set(arguments):
+        print(_help(sys.modules[main.__module__], options_class))
+        return
+    options = parse(_set_verbosity(arguments), options_class, verbose=True)
+    options.check_outputs()
+    with console.speaking(True):
+        if not options.takes_cluster and (note := cluster.unused_note()):
+            console.warn(note)
+        main(options)
+    if sys.stdout:  # None if the process was started without
+        sys.stdout.flush()
 
 
 def _set_up_streams() -> None:
@@ -77,17 +77,22 @@ def _set_up_streams() -> None:
             stream.reconfigure(line_buffering=True, errors=errors)
 
 
-def _end_within(seconds: int) -> None:
-    """Lets the system end this process, should TensorFlow wait for another worker as it is unloaded."""
-    if hasattr(signal, "alarm"):
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(seconds)
+def _end(status: int, message: str = "", *, at_once: bool = False) -> NoReturn:
+    """Ends the process, with a message on stderr.
 
-
-def _end(code: int, message: str = "") -> NoReturn:
+    Args:
+        status: exit status.
+        message: text of one line, or "".
+        at_once: whether nothing is unloaded, since TensorFlow might wait for another worker as it is.
+    """
     if message and sys.stderr:
         print(visible(message), file=sys.stderr)
-    sys.exit(code)
+    if at_once:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            with contextlib.suppress(OSError):  # nobody reads it
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _help(module: ModuleType, options_class: type[Options]) -> str:
@@ -125,14 +130,16 @@ def loading_libraries() -> Iterator[None]:
     """
     require_tensorflow()
     if logging.get_verbosity() >= logging.INFO or not _has_descriptor(sys.stderr):
-        yield
+        with stopping.ending_at_once(2):
+            yield
         return
     sys.stderr.flush()
     stderr = os.dup(sys.stderr.fileno())
     with tempfile.TemporaryFile() as held_back:
         os.dup2(held_back.fileno(), sys.stderr.fileno())
         try:
-            yield
+            with stopping.ending_at_once(stderr):
+                yield
         except Exception:
             held_back.seek(0)
             os.write(stderr, held_back.read())

@@ -5,7 +5,10 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
+
+from vgg_keras.utils.errors import BrokenClusterError, LostWorkerError
 
 # Bytes of the longest line that is read, and seconds that a connection has to take a message.
 _MAX_LINE, _SEND_TIMEOUT = 1 << 20, 5.0
@@ -45,6 +48,14 @@ class Connection:
                 rest = rest[self._send_part(rest) :]
         return not rest
 
+    def send_end(self, failure: BrokenClusterError | None = None) -> bool:
+        """Says that nothing more comes, and why; returns whether the connection took it.
+
+        Args:
+            failure: error that the peer will raise; None: the work is done.
+        """
+        return self.send(end=str(failure or ""), lost=isinstance(failure, LostWorkerError))
+
     def _send_part(self, data: memoryview) -> int:
         """Sends what the socket takes; returns the number of bytes."""
         try:
@@ -83,3 +94,10 @@ class Connection:
     def close(self) -> None:
         """Closes the connection."""
         self._sock.close()
+
+
+def failure_in(message: Mapping[str, Any]) -> BrokenClusterError | None:
+    """Returns the error that a peer's `send_end` tells of, or None for any other message."""
+    if not message.get("end"):
+        return None
+    return (LostWorkerError if message.get("lost") else BrokenClusterError)(str(message["end"]))

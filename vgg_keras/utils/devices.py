@@ -14,7 +14,7 @@ from tensorflow.python.eager import context  # has no public name for the settin
 
 from vgg_keras.utils.channel import Channel
 from vgg_keras.utils.cluster import Cluster
-from vgg_keras.utils.errors import UserError, reason
+from vgg_keras.utils.errors import LostWorkerError, UserError, reason
 from vgg_keras.utils.hardware import cpu_count
 from vgg_keras.utils.watchdog import watchdog
 
@@ -69,7 +69,7 @@ def make_strategy(requested: str, channel: Channel | None = None) -> tuple[tf.di
         channel: the connection to the other workers; None if the work runs in one process only.
 
     Raises:
-        UserError: TensorFlow cannot connect the workers.
+        LostWorkerError: TensorFlow cannot connect the workers.
     """
     keep_freed_memory()
     for gpu in tf.config.list_physical_devices("GPU"):
@@ -115,7 +115,7 @@ def _connect_workers(channel: Channel, cluster: Cluster) -> tf.distribute.Strate
         with watchdog(channel.peers, channel.timeout, late):
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (tf.errors.OpError, RuntimeError) as error:
-        raise UserError(f"{cluster.me}: TensorFlow cannot connect the workers: {reason(error)}") from error
+        raise LostWorkerError(f"{cluster.me}: TensorFlow cannot connect the workers: {reason(error)}") from error
     if threading.current_thread() is threading.main_thread():
         # TensorFlow has taken the signal for a use of its own, and would ignore it.
         signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))

@@ -29,7 +29,14 @@ class UserError(Exception):
 
 
 class BrokenClusterError(UserError):
-    """Error that another worker of a cluster is gone, or has stopped; TensorFlow's server may still wait for it."""
+    """Error that another worker of a cluster differs, has failed, or is lost; TensorFlow may still wait for it."""
+
+
+class LostWorkerError(BrokenClusterError):
+    """Error that another worker of a cluster is gone, late, missing, or was stopped.
+
+    The same command, given again on all workers, may succeed.
+    """
 
 
 def reason(error: Exception) -> str:

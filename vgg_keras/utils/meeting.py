@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from vgg_keras.utils.cluster import Cluster, Task
-from vgg_keras.utils.connection import Connection
-from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.connection import Connection, failure_in
+from vgg_keras.utils.errors import BrokenClusterError, LostWorkerError, UserError
 
 # Seconds between two messages about who is missing, between two looks at the network, and for one greeting.
 _REPORT_INTERVAL, _POLL_INTERVAL, _GREETING_TIMEOUT = 15.0, 0.2, 5.0
@@ -31,7 +31,8 @@ def meet(cluster: Cluster, timeout: float, report: Callable[[str], None]) -> lis
         report: function that takes a message about who is missing, at first and then every quarter of a minute.
 
     Raises:
-        UserError: a worker did not come in time, this worker's port is taken, or two processes are the same worker.
+        LostWorkerError: a worker did not come in time.
+        UserError: this worker's port is taken, two processes are the same worker, or the workers name different ones.
     """
     _require_free_port(cluster.me)
     if cluster.is_chief:
@@ -87,10 +88,10 @@ class _Host:
             while missing := [task for index, task in enumerate(others, 1) if index not in self._present]:
                 names = f"{len(missing)} of {len(self._cluster.tasks)} workers: {'; '.join(map(str, missing))}"
                 if not self._reporter.waits_for(f"waiting for {names}"):
+                    late = f"{'; '.join(map(str, missing))} did not come within {self._timeout:g} seconds"
+                    way_out = "start every worker with its own index, and check that it reaches the chief at"
                     raise self._failed(
-                        f"{'; '.join(map(str, missing))} did not come within {self._timeout:g} seconds "
-                        "(--worker_timeout): start every worker with its own index, and check that it reaches the "
-                        f"chief at {self._cluster.me.address}"
+                        LostWorkerError(f"{late} (--worker_timeout): {way_out} {self._cluster.me.address}")
                     )
                 self._accept(server)
                 self._look_after(names)
@@ -113,9 +114,11 @@ class _Host:
         task = self._cluster.tasks[index]
         connection.name = str(task)
         if index in self._present:
-            raise self._failed(f"two processes are {task}: each worker needs an index of its own", connection)
+            twice = f"two processes are {task}: each worker needs an index of its own"
+            raise self._failed(BrokenClusterError(twice), connection)
         if greeting.get("tasks") != _addresses(self._cluster):
-            raise self._failed(f"{task}: it names other workers than the chief: {greeting.get('tasks')}", connection)
+            others = f"{task}: it names other workers than the chief: {greeting.get('tasks')}"
+            raise self._failed(BrokenClusterError(others), connection)
         self._present[index] = connection
 
     def _look_after(self, missing: str) -> None:
@@ -126,11 +129,12 @@ class _Host:
                 connection.close()
                 del self._present[index]
 
-    def _failed(self, message: str, *more: Connection) -> UserError:
+    def _failed(self, failure: BrokenClusterError, *more: Connection) -> BrokenClusterError:
+        """Sends the workers that are there away; returns the error that they raise too."""
         for connection in (*self._present.values(), *more):
-            connection.send(end=message)
+            connection.send_end(failure)
             connection.close()
-        return UserError(message)
+        return failure
 
 
 def _join(cluster: Cluster, timeout: float, report: Callable[[str], None]) -> Connection:
@@ -151,7 +155,7 @@ def _join(cluster: Cluster, timeout: float, report: Callable[[str], None]) -> Co
         connection.close()
         why = "something else answers there, or the chief has just ended"
         time.sleep(_POLL_INTERVAL)
-    raise UserError(
+    raise LostWorkerError(
         f"{chief} could not be reached within {timeout:g} seconds (--worker_timeout; {why}): start the chief, and "
         "check the address"
     )
@@ -164,8 +168,8 @@ def _is_let_in(connection: Connection, reporter: _Reporter) -> bool:
     while not connection.ended and time.monotonic() - heard < _SILENCE:
         while (message := connection.take()) is not None:
             heard = time.monotonic()
-            if "end" in message:
-                raise UserError(str(message["end"]))
+            if failure := failure_in(message):
+                raise failure
             missing = str(message.get("missing"))
             if not missing:
                 return True

@@ -1,21 +1,29 @@
 """Ends a process in good order when the system or the user asks it to stop: SIGTERM, SIGINT (Ctrl-C), SIGHUP.
 
 Preemption on a cluster, `scancel`, the end of a pod and a closed terminal all arrive as one of these signals. A verb
-ends with `EXIT_STATUS` then, which tells "stopped from outside; give the command again to go on" from a failure.
+ends with `EXIT_STATUS` then, which tells "stopped from outside; give the command again to go on" from a failure. So do
+the other workers of a cluster when one of them is lost.
 """
 
 import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import FrameType
+from typing import Any
 
 from vgg_keras.utils import console
+from vgg_keras.utils.early_signals import EXIT_STATUS, SIGNALS, end_at_once
+from vgg_keras.utils.errors import LostWorkerError
 
-# EX_TEMPFAIL of sysexits.h: the work failed for now, and may be tried again.
-EXIT_STATUS = 75
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_FAILED = 1
+_ADVICE = "start the same command again"
+
+
+def exit_status(error: Exception) -> int:
+    """Returns the exit status of a verb that an error ends: `EXIT_STATUS` if the same command may succeed, else 1."""
+    return EXIT_STATUS if isinstance(error, LostWorkerError) else _FAILED
 
 
 class Stopped(BaseException):
@@ -25,7 +33,7 @@ class Stopped(BaseException):
         number: number of the signal; 0: it came to another process, with which this one works together.
 
     Attributes:
-        advice: what the user may do now, or "".
+        advice: what the user may do now; "": what holds for every verb.
     """
 
     def __init__(self, number: int):
@@ -34,7 +42,7 @@ class Stopped(BaseException):
 
     def __str__(self) -> str:
         cause = f"by {signal.Signals(self._number).name}" if self._number else "with another worker"
-        return f"stopped {cause}" + (f"; {self.advice}" if self.advice else "")
+        return f"stopped {cause}; {self.advice or _ADVICE}"
 
 
 class StopRequest:
@@ -57,24 +65,46 @@ class StopRequest:
         return signal.Signals(self.number).name if self.number else ""
 
 
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise Stopped(number)
+
+
 @contextlib.contextmanager
-def raising() -> Iterator[None]:
-    """Makes the signals raise `Stopped` inside the context, so that its `finally` blocks leave nothing half done."""
+def raising(*, last: bool = False) -> Iterator[None]:
+    """Makes the signals raise `Stopped` inside the context, so that its `finally` blocks leave nothing half done.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped(number)
-
-    with _handled_by(stop):
+    Args:
+        last: whether the process only ends after the context: the signals are ignored then, so that none of them
+            changes the exit status of work that is done, or breaks into Python as it unloads.
+    """
+    with _handled_by(_raise, after=signal.SIG_IGN if last else None):
         yield
 
 
 @contextlib.contextmanager
-def advising(advice: str) -> Iterator[None]:
-    """Adds what the user may do to the message of a request to stop that passes through the context."""
+def ending_at_once(descriptor: int) -> Iterator[None]:
+    """Makes the signals that would raise `Stopped` end the process inside the context, which leaves nothing half done.
+
+    An error raised in the midst of imports may get lost in them, or show as a traceback.
+
+    Args:
+        descriptor: open descriptor that the line about the signal is written to.
+    """
+    with _handled_by(lambda number, frame: end_at_once(number, descriptor), only={_raise}):
+        yield
+
+
+@contextlib.contextmanager
+def advising(advice: str | Callable[[], str]) -> Iterator[None]:
+    """Adds what the user may do to the message of a request to stop that passes through the context.
+
+    Args:
+        advice: text, or a function that makes it then. That of an inner context goes first.
+    """
     try:
         yield
     except Stopped as stopped:
-        stopped.advice = advice
+        stopped.advice = stopped.advice or (advice if isinstance(advice, str) else advice())
         raise
 
 
@@ -110,20 +140,34 @@ def held_back(notice: str) -> Iterator[StopRequest]:
 
 
 @contextlib.contextmanager
-def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def _handled_by(
+    handler: Callable[[int, FrameType | None], None],
+    *,
+    only: Collection[Any] = (),
+    after: signal.Handlers | None = None,
+) -> Iterator[None]:
     """Handles the signals inside the context, but those that the process ignores, as under `nohup`.
 
     Outside of the main thread, where Python delivers no signals, it does nothing.
+
+    Args:
+        handler: function of a signal's number and the frame that it interrupts.
+        only: handlers whose signals are taken over; none: all.
+        after: handler after the context; None: the one before it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    handled = {number: previous for number, previous in before.items() if previous not in (signal.SIG_IGN, None)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    handled = {
+        number: previous
+        for number, previous in before.items()
+        if previous not in (signal.SIG_IGN, None) and (not only or previous in only)
+    }
     for number in handled:
         signal.signal(number, handler)
     try:
         yield
     finally:
         for number, previous in handled.items():
-            signal.signal(number, previous)
+            signal.signal(number, previous if after is None else after)
