@@ -1,16 +1,18 @@
 """Tests what the trainer tells about a run."""
 
 import math
+import signal
 
 import numpy as np
 import pytest
 
 from tests.helpers.paths import TINY_CONFIG
-from vgg_keras.models import saving
+from vgg_keras.models import checkpoint_files, saving
 from vgg_keras.tasks import training
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.training.messages import is_guessing
-from vgg_keras.utils import console
+from vgg_keras.training.train_step import TrainStep
+from vgg_keras.utils import console, stopping
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import parse
 
@@ -40,3 +42,65 @@ def test_a_net_that_diverged_is_not_kept(tmp_path, drawn_data):
         training.train_model(parse([*flags, "--epochs=2", "--learning_rate=1e6"], TrainConfig))
     best = tmp_path / "run" / "best.keras"
     assert not best.exists() or all(np.isfinite(array).all() for array in saving.load_model(best).get_weights())
+
+
+@pytest.mark.parametrize(
+    ("signals", "saved", "message"),
+    [
+        (1, 3, "the same command with --resume continues the run"),
+        # The second signal comes before the third step counts.
+        (2, 0, "no checkpoint holds more than 0 of the 2 steps: the same command with --resume begins anew"),
+    ],
+)
+def test_the_last_line_of_a_run_that_is_stopped_is_true(signals, saved, message, tmp_path, drawn_data, monkeypatch):
+    stop_at_third_step(monkeypatch, signals)
+    with pytest.raises(stopping.Stopped, match=f"^stopped by SIGTERM; {message}$"), stopping.raising():
+        train(tmp_path / "run", drawn_data)
+    assert checkpoint_files.steps(tmp_path / "run" / "checkpoints")[0] == saved
+
+
+def stop_at_third_step(monkeypatch, signals=1):
+    """Sends SIGTERM to this process in the third step of a run, once or several times."""
+    train_once = TrainStep.train
+
+    def train_and_stop(self, batch, step, asked):
+        sums = train_once(self, batch, step, asked)
+        for _ in range(signals if step == 2 else 0):
+            signal.raise_signal(signal.SIGTERM)
+        return sums
+
+    monkeypatch.setattr(TrainStep, "train", train_and_stop)
+
+
+def train(run, data, *flags):
+    required = [f"--flagfile={TINY_CONFIG}", f"--data_dir={data}", f"--output_dir={run}"]
+    return training.train_model(parse([*required, *flags], TrainConfig))
+
+
+def test_a_run_beyond_its_limit_is_left_as_it_is(tmp_path, drawn_data, capsys):
+    run, cached = tmp_path / "run", tmp_path / "run" / "cache" / "view1.npy"
+    train(tmp_path / "first", drawn_data, "--max_steps=1")
+    flags = [f"--init_from={tmp_path / 'first'}", "--freeze_up_to=block1_pool", "--cache_views=1"]
+    train(run, drawn_data, *flags, "--max_steps=9")  # an epoch has eight
+    cached.parent.mkdir()
+    cached.touch()
+    before = {path: path.read_bytes() for path in (run / "checkpoints").iterdir()}
+    for limit, shown in (("--max_steps=5", "--max_steps=5"), ("--epochs=1", "--epochs=1 (step 8)")):
+        with console.speaking(True):
+            result = train(run, drawn_data, *flags, "--resume", f"--export_dir={tmp_path / 'exported'}", limit)
+        assert [line for line in capsys.readouterr().out.splitlines() if "nothing left" in line] == [
+            f"nothing left to do: the run has reached step 9, beyond {shown}; its checkpoints, cache and exports are "
+            "left as they are. Raise that limit to train on"
+        ]
+        assert (result.gone_beyond, result.exported, cached.exists()) == (True, None, True)
+    assert before == {path: path.read_bytes() for path in (run / "checkpoints").iterdir()}
+    assert not (tmp_path / "exported").exists()
+
+
+def test_a_run_that_is_stopped_after_its_last_step_ends_with_a_model(tmp_path, drawn_data, monkeypatch):
+    stop_at_third_step(monkeypatch)
+    with pytest.raises(stopping.Stopped), stopping.raising():
+        train(tmp_path / "run", drawn_data, "--max_steps=3")
+    result = train(tmp_path / "run", drawn_data, "--max_steps=3", "--resume")
+    assert result.best_model.exists()
+    assert 0 <= result.best_error <= 100

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tests.helpers.flag_tables import VERBS
+from tests.helpers.paths import TINY_CONFIG
 from tests.helpers.verbs import call_verb
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import flag_fields
@@ -52,3 +53,21 @@ def test_an_output_that_cannot_be_written(verb, flag, problem, tmp_path, monkeyp
     with pytest.raises(UserError, match=f"^{re.escape(message)}"):
         call_verb(importlib.import_module(verb).main, [*_OTHERS[verb], *needed, f"--{flag}={path}"], VERBS[verb])
     assert not (tmp_path / "ok").exists()
+
+
+@pytest.mark.parametrize(
+    ("verb", "flag", "main_file", "more"),
+    [
+        ("vgg_keras.train", "export_dir", "saved_model.pb", [f"--flagfile={TINY_CONFIG}"]),
+        ("vgg_keras.export", "output_dir", "saved_model.pb", []),
+        ("vgg_keras.export", "output_dir", "model.onnx", ["--format=onnx"]),
+    ],
+)
+def test_versions_of_another_format_are_told_before_the_work_begins(verb, flag, main_file, more, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "versions" / "1").mkdir(parents=True)
+    needed = [*_OTHERS[verb], *more, *(["--output_dir=run"] if verb == "vgg_keras.train" else [])]
+    message = f"^versions/1 holds no {main_file}: it is of another format; choose another --{flag}$"
+    with pytest.raises(UserError, match=message):
+        call_verb(importlib.import_module(verb).main, [*needed, f"--{flag}=versions"], VERBS[verb])
+    assert [path.name for path in tmp_path.iterdir()] == ["versions"]

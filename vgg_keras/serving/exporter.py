@@ -73,7 +73,14 @@ class ExportConfig:
     max_megapixels: float = 100.0
 
 
-def export(model_path: Path, output_dir: Path, photos: Sequence[bytes], config: ExportConfig | None = None) -> Path:
+def export(
+    model_path: Path,
+    output_dir: Path,
+    photos: Sequence[bytes],
+    config: ExportConfig | None = None,
+    *,
+    flag: str = "output_dir",
+) -> Path:
     """Writes a model as the next version below a folder, in the layout that TensorFlow Serving watches.
 
     The version is written under a name that no server loads, loaded again, compared with the source, then renamed.
@@ -83,6 +90,7 @@ def export(model_path: Path, output_dir: Path, photos: Sequence[bytes], config: 
         output_dir: folder of the model's versions.
         photos: encoded photos on which the exported model is compared with its source.
         config: settings of the export; None: the defaults.
+        flag: name of the flag that names the folder, for messages.
 
     Returns:
         The version's folder.
@@ -92,7 +100,7 @@ def export(model_path: Path, output_dir: Path, photos: Sequence[bytes], config: 
     """
     config = config or ExportConfig()
     predictor = Predictor(load_for_inference(model_path, config.protocol), config.protocol)
-    with versions.new_version(output_dir, MAIN_FILE) as folder:
+    with versions.new_version(output_dir, MAIN_FILE, flag) as folder:
         (folder / versions.EXTRA).mkdir()
         save(predictor, config, folder)
         expected = source_posteriors(predictor, photos)

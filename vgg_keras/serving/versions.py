@@ -37,8 +37,26 @@ def published(temporary: Path) -> Path:
     return temporary.with_name(temporary.name.split(".")[1])
 
 
+def require_format(folder: Path, main_file: str, flag: str = "output_dir") -> None:
+    """Checks that the versions in a folder, which may be missing, are of one format.
+
+    Args:
+        folder: folder of the versions.
+        main_file: name of the file that every version must hold; a server fails on a version without it.
+        flag: name of the flag that names the folder, for the message.
+
+    Raises:
+        UserError: an existing version has another format.
+    """
+    for version in numbers(folder):
+        if not (folder / str(version) / main_file).exists():
+            raise UserError(
+                f"{folder / str(version)} holds no {main_file}: it is of another format; choose another --{flag}"
+            )
+
+
 @contextlib.contextmanager
-def new_version(folder: Path, main_file: str) -> Iterator[Path]:
+def new_version(folder: Path, main_file: str, flag: str = "output_dir") -> Iterator[Path]:
     """Yields an empty folder, which becomes the next version if the block succeeds, and is removed if it fails.
 
     Until then it has a name that no server loads. Folders that killed processes left behind are removed.
@@ -46,24 +64,20 @@ def new_version(folder: Path, main_file: str) -> Iterator[Path]:
     Args:
         folder: folder of the versions, created if missing.
         main_file: name of the file that every version must hold; a server fails on a version without it.
+        flag: name of the flag that names the folder, for messages.
 
     Raises:
         UserError: an existing version has another format, or another process writes a version.
     """
-    with locks.locked(folder):
-        yield from _new_version(folder, main_file)
+    with locks.locked(folder, flag):
+        require_format(folder, main_file, flag)
+        yield from _new_version(folder)
 
 
-def _new_version(folder: Path, main_file: str) -> Iterator[Path]:
-    found = numbers(folder)
-    for version in found:
-        if not (folder / str(version) / main_file).exists():
-            raise UserError(
-                f"{folder / str(version)} holds no {main_file}: it is of another format; choose another --output_dir"
-            )
+def _new_version(folder: Path) -> Iterator[Path]:
     for left in (*folder.glob(".*.incomplete"), *folder.glob(".*.removed")):
         shutil.rmtree(left, ignore_errors=True)
-    version = max(found, default=0) + 1
+    version = max(numbers(folder), default=0) + 1
     temporary = folder / f".{version}.incomplete"
     temporary.mkdir()
     try:

@@ -18,6 +18,8 @@ from vgg_keras.utils import console, stopping
 from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.errors import UserError
 
+# File that every version of a format holds.
+_MAIN_FILES = {SAVED_MODEL: exporter.MAIN_FILE, ONNX: ONNX_FILE, TFLITE: TFLITE_FILE}
 _AGREEMENT_COLUMNS = ("photos", "same best class", "largest difference in posterior")
 
 
@@ -59,9 +61,8 @@ def export_runtime(options: ExportOptions, model: Path) -> ExportResult:
         data = datasets.open_data(options.data_dir, options.dataset)
         read_crops = functools.partial(read_calibration_crops, data, options.split, options.calibration_images)
     photos = read_check_photos(model, options.check_images)
-    main_file = ONNX_FILE if options.format == ONNX else TFLITE_FILE
     exported, comparisons = runtime_export.export(
-        model, Path(options.output_dir), photos, _config(options), main_file, read_crops
+        model, Path(options.output_dir), photos, _config(options), _MAIN_FILES[options.format], read_crops
     )
     return ExportResult(exported, model, agreement.comparison_table(comparisons))
 
@@ -76,6 +77,7 @@ def export_model(options: ExportOptions) -> ExportResult:
     Raises:
         UserError: the model, the photos or the calibration data cannot be used, or the exported model disagrees.
     """
+    versions.require_format(Path(options.output_dir), _MAIN_FILES[options.format])
     model = run_record.find_model_file(Path(options.model))
     saving.require_model_file(model)
     with stopping.advising("nothing was exported; start the same command again"):

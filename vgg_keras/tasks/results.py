@@ -28,6 +28,7 @@ class TrainingResult(Shown):
         exported: folder of the exported version, if the run was asked to export its best model.
         agreement: agreement of the exported model with the trained one, as text.
         chief: whether this process is the chief, which writes the files.
+        gone_beyond: whether the run had more steps than the options ask for, and was left as it was.
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class TrainingResult(Shown):
     exported: Path | None = None
     agreement: str = ""
     chief: bool = True
+    gone_beyond: bool = False
 
     @property
     def best_model(self) -> Path:

@@ -12,7 +12,7 @@ from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
 from vgg_keras.models import run_record, vgg
 from vgg_keras.models.metadata import ModelMetadata
-from vgg_keras.serving import exporter
+from vgg_keras.serving import exporter, versions
 from vgg_keras.serving.check_photos import read_check_photos
 from vgg_keras.tasks.results import TrainingResult
 from vgg_keras.tasks.training_step import build_train_step
@@ -90,7 +90,9 @@ def make_schedule(options: TrainConfig, data: ImageData) -> Schedule:
     )
 
 
-def fit(options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: TrainStep, channel: Channel) -> Progress:
+def fit(
+    options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: TrainStep, channel: Channel
+) -> tuple[Progress, bool]:
     """Trains to the end of the schedule, on images or on the cached outputs of the frozen layers.
 
     Args:
@@ -101,7 +103,7 @@ def fit(options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: T
         channel: the connection to the other workers.
 
     Returns:
-        The progress at the end.
+        The progress at the end, and whether the run had gone beyond --max_steps or --epochs before.
 
     Raises:
         UserError: the loss became NaN or infinite, the newest checkpoint cannot be used, or the disk has too little
@@ -127,9 +129,9 @@ def fit(options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: T
     if cache and not trainer.finished:
         cache.fill()
     progress = trainer.fit()
-    if cache:
+    if cache and not trainer.gone_beyond:
         cache.remove()
-    return progress
+    return progress, trainer.gone_beyond
 
 
 def start_run(
@@ -168,6 +170,8 @@ def train_model(options: TrainConfig) -> TrainingResult:
             of a cluster differ or one of them is gone, or the exported model disagrees with the trained one.
     """
     options.validate()
+    if options.export_dir:
+        versions.require_format(Path(options.export_dir), exporter.MAIN_FILE, "export_dir")
     local = "--cache_views" if options.cache_views else "--metrics" if options.metrics else ""
     workers_found = cluster.choose(options.strategy, one_process=local)
     if workers_found is None and (note := cluster.unused_note()):
@@ -176,7 +180,7 @@ def train_model(options: TrainConfig) -> TrainingResult:
         lock = locks.locked(Path(options.output_dir)) if channel.chief else contextlib.nullcontext()
         with lock, stopping.advising(_STOPPED):
             result = train_in_cluster(options, channel)
-    if not (result.chief and options.export_dir):
+    if not (result.chief and options.export_dir) or result.gone_beyond:
         return result
     with stopping.advising(_EXPORT_STOPPED):
         return export_best(result, options)
@@ -221,7 +225,7 @@ def train_in_cluster(options: TrainConfig, channel: Channel) -> TrainingResult:
     with shards.broken_records(data):
         if channel.chief:
             start_run(options, data, train_step.model, choices, described_data)
-        progress = fit(options, data, rgb, train_step, channel)
+        progress, gone_beyond = fit(options, data, rgb, train_step, channel)
     return TrainingResult(
         folder=folder,
         data_dir=Path(data.builder.data_dir),
@@ -229,6 +233,7 @@ def train_in_cluster(options: TrainConfig, channel: Channel) -> TrainingResult:
         best_error=progress.best_error,
         history=run_record.read_history(folder),
         chief=channel.chief,
+        gone_beyond=gone_beyond,
     )
 
 
@@ -238,6 +243,7 @@ def export_best(result: TrainingResult, options: TrainConfig) -> TrainingResult:
     Raises:
         UserError: the exported model disagrees with the trained one.
     """
-    exported = exporter.export(result.best_model, Path(options.export_dir), read_check_photos(result.best_model, ""))
+    photos = read_check_photos(result.best_model, "")
+    exported = exporter.export(result.best_model, Path(options.export_dir), photos, flag="export_dir")
     agreement = exporter.read_record(exported)["agreement_text"]
     return dataclasses.replace(result, exported=exported, agreement=agreement)

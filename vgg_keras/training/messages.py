@@ -72,6 +72,24 @@ def change(before: Progress, after: Progress, schedule: Schedule) -> str:
     return ""
 
 
+def gone_beyond(progress: Progress, schedule: Schedule) -> str:
+    """Returns the limit beyond which an earlier command has let a run go, such as "--max_steps=10"; "" for none."""
+    if 0 < schedule.max_steps < progress.global_step:
+        return f"--max_steps={schedule.max_steps}"
+    last = schedule.epochs * schedule.steps_per_epoch
+    return f"--epochs={schedule.epochs} (step {last})" if last < progress.global_step else ""
+
+
+def nothing_left(progress: Progress, schedule: Schedule) -> str:
+    """Returns the line about a run that is resumed and has no step left to do."""
+    if limit := gone_beyond(progress, schedule):
+        return (
+            f"nothing left to do: the run has reached step {progress.global_step}, beyond {limit}; its checkpoints, "
+            "cache and exports are left as they are. Raise that limit to train on"
+        )
+    return "nothing left to do: the run has ended"
+
+
 def how_to_continue(reached: int, saved: int) -> str:
     """Returns what is left of a run that was stopped, and what to do.
 

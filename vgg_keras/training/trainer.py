@@ -85,7 +85,7 @@ class Trainer:
             UserError: the loss became NaN or infinite.
         """
         if self.finished:
-            self._report("nothing left to do: the run has ended")
+            self._report(messages.nothing_left(self._progress, self._schedule))
             return self._progress
         if self._progress.global_step:
             self._report(f"continuing at epoch {self._progress.epoch + 1}, step {self._progress.global_step}")
@@ -144,11 +144,17 @@ class Trainer:
         return self._progress.global_step
 
     @property
+    def gone_beyond(self) -> bool:
+        """Whether the run had more steps than its schedule has, since an earlier command asked for them."""
+        return bool(messages.gone_beyond(self._progress, self._schedule))
+
+    @property
     def finished(self) -> bool:
-        """Whether the schedule has come to its end."""
+        """Whether the schedule has come to its end, with a best model."""
         progress, schedule = self._progress, self._schedule
         stopped_early = schedule.stops_early(progress.epochs_since_best)
-        out_of_steps = 0 < schedule.max_steps <= progress.global_step
+        # A run that was stopped after its last step is validated when it is resumed.
+        out_of_steps = 0 < schedule.max_steps <= progress.global_step and math.isfinite(progress.best_error)
         return out_of_steps or progress.epoch >= schedule.epochs or progress.plateau.finished or stopped_early
 
     def _rate(self, step: int) -> float:
