@@ -14,7 +14,7 @@ from tests.helpers.evaluation_data import CLASSES, SIZES, photo, save_net, write
 from tests.helpers.processes import start_verb
 from tests.helpers.verbs import call_verb
 from vgg_keras import evaluate
-from vgg_keras.evaluation import figures
+from vgg_keras.evaluation import figures, records
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
 from vgg_keras.models import saving
 from vgg_keras.tasks.options import EvaluateOptions
@@ -89,9 +89,36 @@ def test_finished_and_foreign_folders(place, tmp_path, capsys):
     assert "holds this evaluation already" in capsys.readouterr().out
     with pytest.raises(UserError, match="holds this evaluation without its posteriors"):
         run(place, tmp_path / "e", "--method=center_crop", "--save_posteriors")
-    for flags in (["--method=dense"], ["--method=center_crop", "--flip"], ["--method=center_crop", "--max_images=5"]):
-        with pytest.raises(UserError, match=r"holds another evaluation .*; choose another --output_dir"):
-            run(place, tmp_path / "e", *flags)
+    for flags, models, differing in (
+        (["--flip"], "a", "--flip was False, is True"),
+        (["--max_images=5"], "a", r"the number of images \(--max_images\) was 24, is 5"),
+        (["--test_scales=64"], "a", r"--test_scales was \[48\], is \[64\]"),
+        (["--method=dense", "--noflip"], "a", "--method was 'center_crop', is 'dense'"),
+        (["--test_scales=48"], "b", f"--model was '{place / 'a/best.keras'}', is '{place / 'b/best.keras'}'"),
+        (["--test_scales=48"], "aa", r"the number of models \(--model\) was 1, is 2"),
+    ):
+        line = rf"holds another evaluation \(.*evaluation\.json: {differing}\); choose another --output_dir$"
+        with pytest.raises(UserError, match=line):
+            run(place, tmp_path / "e", "--method=center_crop", *flags, models=models)
+
+
+def test_what_differs_between_two_evaluations():
+    models = [{"path": "a", "net": "A", "test_scales": [48], "sha256": "1"}]
+    images = {
+        "data_set": "x",
+        "split": "test",
+        "num_images": 3,
+        "num_classes": 2,
+        "sha256_of_classes_labels_sizes": "2",
+    }
+    found = {"settings": {"method": "dense", "flip": True, "average": "scores"}, "images": images, "models": models}
+    moved = {**found, "models": [{**models[0], "path": "elsewhere/a"}]}
+    assert records.differences(found, found) == records.differences(found, moved) == []
+    trained_on = {**found, "models": [{**models[0], "sha256": "3"}]}
+    assert records.differences(found, trained_on) == ["--model=a has changed"]
+    other_images = {**found, "images": {**images, "sha256_of_classes_labels_sizes": "3"}}
+    line = "the classes, labels or sizes of the images (--data_dir) are others"
+    assert records.differences(found, other_images) == [line]
 
 
 def test_the_first_images(place, tmp_path):

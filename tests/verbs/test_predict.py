@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import re
 
 import keras
 import numpy as np
@@ -149,6 +151,48 @@ def test_bad_input(place):
     (place / "run" / "label_names.txt").write_text("one\n")
     with pytest.raises(UserError, match=r"label_names\.txt names 1 classes, the model has 6"):
         run(place, place / "photos")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--csv=photos/a.jpg", "photos/a.jpg"], "--csv=photos/a.jpg is one of the inputs, and would overwrite it"),
+        (["--csv=photos/a.jpg", "photos"], "--csv=photos/a.jpg is one of the inputs, and would overwrite it"),
+        (["--json=link.jpg", "photos/*.jpg"], "--json=link.jpg is one of the inputs, and would overwrite it"),
+        (["--json=run/best.keras", "photos"], "--json=run/best.keras is one of the inputs, and would overwrite it"),
+        (["--csv=x", "--json=./x", "photos"], "--csv=x and --json=./x are the same path; choose another --json"),
+        (["--csv=out", "--output_dir=out", "photos"], "--csv=out and --output_dir=out are the same path"),
+        (
+            ["--csv=out/00000_a.jpg", "--output_dir=out", "photos/a.jpg"],
+            "--csv=out/00000_a.jpg and --output_dir=out/00",
+        ),
+        # The picture of the second photo would have the name of the first one.
+        (
+            ["--output_dir=photos", "photos/00001_z.jpg", "photos/z.jpg"],
+            "--output_dir=photos/00001_z.jpg is one of the",
+        ),
+    ],
+)
+def test_an_output_that_is_an_input_or_another_output_is_refused(flags, message, place, monkeypatch):
+    monkeypatch.chdir(place)
+    for name in ("z.jpg", "00001_z.jpg"):
+        (place / "photos" / name).write_bytes((place / "photos" / "a.jpg").read_bytes())
+    (place / "link.jpg").symlink_to("photos/a.jpg")
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=f"^{re.escape(message)}"):
+        run(place, *flags)
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+
+
+def test_pictures_have_names_that_can_be_shown(place):
+    # A line break, a byte that is not UTF-8, and more characters of two bytes than fit.
+    names = [b"a\nb.jpg", b"caf\xe9.jpg", ("\u00fc" * 100).encode() + b".jpg"]
+    for name in names:
+        (place / "photos" / os.fsdecode(name)).write_bytes((place / "photos" / "a.jpg").read_bytes())
+    photos = [place / "photos" / os.fsdecode(name) for name in names]
+    run(place, f"--output_dir={place / 'out'}", f"--json={place / 'all.json'}", *photos)
+    written = sorted(path.name for path in (place / "out").iterdir())
+    assert written == ["00000_a\\nb.jpg", "00001_caf\\xe9.jpg", f"00002_{chr(0xFC) * 75}.jpg"]
 
 
 def test_a_model_that_takes_blue_first_is_refused(place):

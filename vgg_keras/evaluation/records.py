@@ -3,6 +3,7 @@
 Needs no TensorFlow.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,16 @@ _RESULT = {
 }
 _DESCRIPTION = {"settings": MapOf(SCALAR), "images": _IMAGES, "models": [MapOf(ANYTHING)]}
 _RESULTS = {"images": _IMAGES, "results": [_RESULT], "settings": Maybe({"average": Maybe(one_of(*AVERAGES))})}
+# Flag that determines each part of a description.
+_FLAGS = {
+    "settings": {"method": "--method", "flip": "--flip", "average": "--average"},
+    "images": {
+        "data_set": "the data set (--data_dir, --dataset)",
+        "split": "--split",
+        "num_images": "the number of images (--max_images)",
+        "num_classes": "the number of classes (--data_dir, --dataset)",
+    },
+}
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -52,6 +63,40 @@ def read_finished(path: Path) -> dict[str, Any]:
         UserError: the file is missing or damaged.
     """
     return _read_results(path, {**_RESULTS, **_DESCRIPTION})
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Returns in what two descriptions of evaluations differ, in the terms of the flags; none: in nothing that counts.
+
+    A model that was moved is the same, and so are images of another folder.
+
+    Args:
+        found: description of the evaluation that a folder holds.
+        wanted: description of the evaluation that is asked for.
+    """
+    told = [
+        _told(name, found[part].get(key), wanted[part].get(key))
+        for part in _FLAGS
+        for key, name in _FLAGS[part].items()
+    ]
+    told += [_told("the number of models (--model)", len(found["models"]), len(wanted["models"]))]
+    for before, after in zip(found["models"], wanted["models"], strict=False):
+        told += [_told("--test_scales", before.get("test_scales"), after.get("test_scales"))]
+        if _without(before, "path", "test_scales") != _without(after, "path", "test_scales"):
+            told += [
+                _told("--model", before.get("path"), after.get("path")) or f"--model={after.get('path')} has changed"
+            ]
+    differing = list(dict.fromkeys(filter(None, told)))
+    same = all(found[part] == wanted[part] for part in _FLAGS)
+    return differing if differing or same else ["the classes, labels or sizes of the images (--data_dir) are others"]
+
+
+def _told(name: str, before: object, after: object) -> str:
+    return "" if before == after else f"{name} was {before!r}, is {after!r}"
+
+
+def _without(content: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if key not in names}
 
 
 def read_results(path: Path) -> dict[str, Any]:

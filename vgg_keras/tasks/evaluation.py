@@ -17,7 +17,7 @@ from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
 from vgg_keras.inference.protocol import TestProtocol
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
-from vgg_keras.utils import devices, files, keras_compat, locks, side_files, stopping
+from vgg_keras.utils import devices, files, keras_compat, locks, paths, side_files, stopping
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import csv_text
 
@@ -68,21 +68,30 @@ def open_output_dir(folder: Path, wanted: dict) -> dict | None:
     Raises:
         UserError: the folder holds another evaluation, or a record in it is damaged.
     """
-
-    def without_paths(content: dict) -> dict:
-        models = [{key: value for key, value in model.items() if key != "path"} for model in content["models"]]
-        return {**{key: content[key] for key in ("settings", "images")}, "models": models}
-
     finished, begun = folder / tables.RECORD, folder / _PARTIAL / _SETTINGS
     for record, read in ((finished, records.read_finished), (begun, records.read_description)):
         if record.exists():
             found = read(record)
-            if without_paths(found) != without_paths(wanted):
-                raise UserError(f"{folder} holds another evaluation ({record}); choose another --output_dir")
+            if differing := records.differences(found, wanted):
+                what = f"{folder} holds another evaluation ({record}: {'; '.join(differing)})"
+                raise UserError(f"{what}; choose another --output_dir")
             return found if record == finished else None
     begun.parent.mkdir(parents=True, exist_ok=True)
     side_files.write_json(begun, wanted)
     return None
+
+
+def saved_file(index: int, models: Sequence[Evaluable], options: EvaluateOptions) -> Path | None:
+    """Returns the file in which the posteriors of a model are to be kept, or None if they are not.
+
+    Args:
+        index: index of the model.
+        models: the models.
+        options: flags of the verb.
+    """
+    if not options.save_posteriors or not isinstance(models[index], EvaluatedModel):
+        return None
+    return Path(options.output_dir) / ("posteriors.npz" if len(models) == 1 else f"posteriors_{index + 1}.npz")
 
 
 def run_models(
@@ -106,9 +115,9 @@ def run_models(
     for index, model in enumerate(models):
         model_results, timed_by_method = evaluator.test(model, index)
         found += model_results
-        if options.save_posteriors and isinstance(model, EvaluatedModel):
-            name = "posteriors.npz" if len(models) == 1 else f"posteriors_{index + 1}.npz"
-            evaluator.posteriors_to_save(model, timed_by_method, Path(options.output_dir) / name).save()
+        path = saved_file(index, models, options)
+        if path and isinstance(model, EvaluatedModel):
+            evaluator.posteriors_to_save(model, timed_by_method, path).save()
         for method, timed in timed_by_method.items():
             by_method.setdefault(method, []).append(timed)
     fused = {method: TimedPosteriors.mean(parts) for method, parts in by_method.items()}
@@ -179,6 +188,8 @@ def evaluate_only(options: EvaluateOptions) -> EvaluationResult:
     data.require_split(options.split)
     with strategy.scope():
         models = [open_model(path, protocol, data.class_names) for path in options.model_paths()]
+    saved = filter(None, (saved_file(index, models, options) for index in range(len(models))))
+    paths.require_separate([("output_dir", path) for path in saved], options.model_paths())
     manifest = SplitManifest.read(data, options.split, options.max_images)
     if options.compare:  # before the work begins
         comparison.load_marked(Path(options.compare)).require_same_images(manifest.identity())

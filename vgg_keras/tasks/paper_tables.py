@@ -141,6 +141,7 @@ def report(options: ReportOptions) -> None:
     folder = Path(options.evaluations_dir)
     found, damaged = read_evaluations(folder)
     output = paths.output_file("output", os.fspath(options.output or folder / "tables.md"))
+    paths.require_separate([("output", output)], folder.rglob(tables.RECORD))
     # Without any evaluation the tables still show which results could be measured.
     groups: list[ImageSet | None] = [*image_sets.group(found)] or [None]
     files.write_text(output, "\n".join(["# Tables 3 to 6 of arXiv:1409.1556\n", *map(to_markdown, groups)]))

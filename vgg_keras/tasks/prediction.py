@@ -14,11 +14,14 @@ from vgg_keras.evaluation import figures
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictions import Label, Prediction, best_labels
 from vgg_keras.inference.predictor import Predictor
+from vgg_keras.models import run_record
 from vgg_keras.tasks.options import PredictOptions
 from vgg_keras.utils import console, files
 from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.escaping import csv_text, storable
+from vgg_keras.utils.escaping import csv_text, storable, visible
+from vgg_keras.utils.options import FILE
+from vgg_keras.utils.paths import require_separate
 
 # Number of labels whose class-score maps are drawn, side by side.
 _MAPPED_LABELS = 2
@@ -64,34 +67,40 @@ def predictions(
                 labels = best_labels(posteriors, names, max(options.top, _MAPPED_LABELS))
                 prediction = Prediction(storable(str(path)), labels[: options.top])
                 if options.output_dir:
-                    # The index keeps apart files of the same name from several folders.
-                    stem = os.fsdecode(os.fsencode(path.stem)[:_MAX_STEM])
-                    picture = Path(options.output_dir) / f"{index:05}_{stem}"
-                    mapped = labels[:_MAPPED_LABELS] if options.class_score_maps else ()
-                    write_pictures(predictor, prediction, photo, picture, mapped)
+                    annotated, *maps = pictures(options, index, path)
+                    photo_files.write(photo_files.annotate(photo, prediction.lines()), annotated)
+                    for map_path in maps:
+                        figure = map_figure(predictor, prediction.file, photo, labels[:_MAPPED_LABELS])
+                        figures.save(figure, map_path)
                 yield prediction
             bar.update()
 
 
-def write_pictures(
-    predictor: Predictor, prediction: Prediction, photo: np.ndarray, path: Path, mapped: Sequence[Label]
-) -> None:
-    """Writes a photo with its labels on it, and optionally the class-score maps of some labels.
+def pictures(options: PredictOptions, index: int, path: Path) -> list[Path]:
+    """Returns the pictures that are written of a photo: itself with its labels on it, and its class-score maps.
 
     Args:
-        predictor: predictor with the model.
-        prediction: labels of the photo.
-        photo: (H, W, 3) uint8.
-        path: path of the pictures without suffix: `.jpg` and `_class_score_map.png` are appended.
-        mapped: labels whose maps are drawn; if there are none, no maps are written.
+        options: flags of the verb.
+        index: index of the photo, which keeps apart photos of the same name from several folders.
+        path: file of the photo.
+    """
+    stem = visible(path.stem).encode()[:_MAX_STEM].decode(errors="ignore")
+    endings = [".jpg", *(["_class_score_map.png"] if options.class_score_maps else [])]
+    folder = Path(options.output_dir)
+    return [folder / os.fsdecode(f"{index:05}_{stem}{ending}".encode()) for ending in endings]
+
+
+def require_outputs_apart(options: PredictOptions, photos: Sequence[Path]) -> None:
+    """Checks that no file that is written is one of the photos, the model's, or another one that is written.
 
     Raises:
-        UserError: the model cannot be made fully convolutional.
+        UserError: one is.
     """
-    photo_files.write(photo_files.annotate(photo, prediction.lines()), path.with_name(f"{path.name}.jpg"))
-    if mapped:
-        figure = map_figure(predictor, prediction.file, photo, mapped)
-        figures.save(figure, path.with_name(f"{path.name}_class_score_map.png"))
+    written = options.named_paths(FILE)
+    if options.output_dir:
+        for index, photo in enumerate(photos):
+            written += [("output_dir", os.fspath(path)) for path in pictures(options, index, photo)]
+    require_separate(written, [*photos, run_record.find_model_file(Path(options.model))])
 
 
 def to_csv(found: Sequence[Prediction]) -> str:
@@ -134,6 +143,7 @@ def predict(options: PredictOptions) -> None:
     if options.class_score_maps and not options.output_dir:
         raise UserError("--class_score_maps needs --output_dir, where the pictures go")
     paths = photo_files.find(options.paths)
+    require_outputs_apart(options, paths)
     protocol = options.protocol()
     predictor = Predictor(load_for_inference(Path(options.model), protocol), protocol, options.batch_size)
     names = predictor.model.label_names

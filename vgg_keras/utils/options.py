@@ -101,14 +101,27 @@ class Options:
         """Checks that everything can be written where the flags say; for the begin of a verb's work.
 
         Raises:
-            UserError: a path is no local one, a file stands where a folder should be, a folder cannot be written to, or
-                a name is too long.
+            UserError: a path is no local one, a file stands where a folder should be, a folder cannot be written to, a
+                name is too long, or a file is also an input or another output.
         """
         checks = {FILE: paths.output_file, FOLDER: paths.output_folder, NEW_FOLDER: paths.new_folder}
-        for field in flag_fields(type(self)):
-            check, value = checks.get(field.metadata["output"]), getattr(self, field.name)
-            if check and value:
-                check(field.name, value)
+        for kind, check in checks.items():
+            for name, path in self.named_paths(kind):
+                check(name, path)
+        if files := self.named_paths(FILE):
+            paths.require_separate(files, [path for _, path in self.named_paths("")])
+            paths.require_separate([*files, *self.named_paths(FOLDER)])
+
+    def named_paths(self, kind: str) -> list[tuple[str, str]]:
+        """Returns the paths that flags of a kind name, each with the name of its flag.
+
+        Args:
+            kind: FILE, FOLDER or NEW_FOLDER, which are written, or "" for what is read.
+        """
+        fields = [field for field in flag_fields(type(self)) if field.metadata["path"]]
+        given = [(field.name, getattr(self, field.name)) for field in fields if field.metadata["output"] == kind]
+        several = [(name, value if isinstance(value, tuple) else (value,)) for name, value in given]
+        return [(name, path) for name, values in several for path in values if path]
 
     def __post_init__(self) -> None:
         if not isinstance(self.verbose, bool):

@@ -3,8 +3,9 @@
 import contextlib
 import os
 import re
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -186,6 +187,42 @@ def output_folder(flag: str, value: PathLike) -> Path:
     path = local_path(flag, value)
     _check_folder(flag, path)
     return path
+
+
+def _identity(path: Path) -> tuple[int, int] | str | None:
+    """Returns what two paths of the same file or folder have in common; None for a device or a pipe, such as /dev/null.
+
+    Of a path that does not exist it is the path without links.
+    """
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return os.path.realpath(path)
+    is_kept = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+    return (status.st_dev, status.st_ino) if is_kept else None
+
+
+def require_separate(outputs: Iterable[tuple[str, PathLike]], inputs: Iterable[PathLike] = ()) -> None:
+    """Checks that what is to be written is nothing that is read, and that no two outputs are the same path.
+
+    Args:
+        outputs: name of the flag and path of each file or folder that is to be written.
+        inputs: files and folders that are read.
+
+    Raises:
+        UserError: an output is one of the inputs, which it would overwrite, or another output.
+    """
+    read = {_identity(Path(path)) for path in inputs} - {None}
+    written: dict[object, str] = {}
+    for flag, path in outputs:
+        identity, shown = _identity(Path(path)), f"--{flag}={os.fspath(path)}"
+        if identity is None:
+            continue
+        if identity in read:
+            raise UserError(f"{shown} is one of the inputs, and would overwrite it; choose another --{flag}")
+        if identity in written:
+            raise UserError(f"{written[identity]} and {shown} are the same path; choose another --{flag}")
+        written[identity] = shown
 
 
 def new_folder(flag: str, value: PathLike) -> Path:
