@@ -21,7 +21,7 @@ LEVELS = (
         "console devices display early_signals errors escaping file_bounds files flagfiles "
         "hardware help_text keras_backend keras_compat locks meeting metrics optional_imports "
         "options paths resumable_array shell side_files slurm stopping structures verb_list "
-        "watchdog",
+        "watchdog words",
     },
     {
         "vgg_keras.data": "builders class_folders datasets decoding_check decoding_memory imagenet input_pipeline "

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from vgg_keras.evaluation import published, tables
 from vgg_keras.evaluation.mistakes import SAME_IMAGES, FinishedResults, MarkedResult
 from vgg_keras.evaluation.published import RowKey, ScaleLadder
+from vgg_keras.utils.words import counted
 
 
 class ImageSet:
@@ -28,7 +29,7 @@ class ImageSet:
 
     def __init__(self, evaluations: Sequence[FinishedResults]):
         images = evaluations[0].images
-        self.title = f"{images['data_set']}, {images['split']}: {images['num_images']:,} images"
+        self.title = f"{images['data_set']}, {images['split']}: {counted(images['num_images'], 'image')}"
         self.data_note, self.num_classes = tables.data_note(dict(images)), images["num_classes"]
         found = [result for evaluation in evaluations for result in evaluation.results]
         self.ladder = ScaleLadder.of(scale for result in found for scale in result.record["train_scales"])

@@ -6,6 +6,7 @@ import numpy as np
 
 from vgg_keras.utils import average_precision
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.words import counted
 
 _CANDIDATES = tuple(2.0**exponent for exponent in range(-4, 9, 2))
 _FOLDS = 5
@@ -44,8 +45,8 @@ class LinearResult:
             )
         else:
             result = f"mAP {self.mean_average_precision:.2f}%"
-        learned = f"C = {self.c:g}, {self.num_training_images:,} images"
-        return f"linear SVM ({learned}): {result} on {self.num_images:,} images"
+        learned = f"C = {self.c:g}, {counted(self.num_training_images, 'image')}"
+        return f"linear SVM ({learned}): {result} on {counted(self.num_images, 'image')}"
 
 
 def fit_and_test(

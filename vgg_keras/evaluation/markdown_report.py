@@ -20,6 +20,7 @@ from vgg_keras.models import fully_convolutional
 from vgg_keras.utils.display import errors_text, has_top5_error
 from vgg_keras.utils.escaping import markdown, markdown_code, visible
 from vgg_keras.utils.files import write_text
+from vgg_keras.utils.words import counted
 
 _PICTURES = "pictures"
 # Pictures show all classes up to this number; of more classes, only the worst.
@@ -72,7 +73,7 @@ def _overview(finished: FinishedEvaluation) -> str:
     table = tables.results_table(record)
     lines = [
         f"# {markdown(title)}\n",
-        f"**{errors.capitalize()}** ({mistakes} mistakes in {last['num_images']:,} images), "
+        f"**{errors.capitalize()}** ({mistakes} mistakes in {counted(last['num_images'], 'image')}), "
         f"mean cross-entropy {last['loss']:.4f}.\n",
         tables.markdown_table(table.columns, table.rows),
     ]

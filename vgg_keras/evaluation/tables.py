@@ -6,6 +6,7 @@ from vgg_keras.evaluation.published import protocol_differences
 from vgg_keras.inference.protocol import BOTH, CENTER_CROP, DENSE, MULTI_CROP, SCORES, TrainedNet
 from vgg_keras.utils.display import ShownTable, has_top5_error
 from vgg_keras.utils.escaping import markdown
+from vgg_keras.utils.words import counted
 
 RECORD = "evaluation.json"
 REPORT = "report.md"
@@ -32,8 +33,8 @@ def data_note(identity: dict) -> str:
         return ""
     return (
         "The paper's figures are of ILSVRC-2012 validation (50,000 images, 1,000 classes); these are "
-        f"{identity['num_images']:,} images of {identity['data_set']}, split {identity['split']}, "
-        f"{identity['num_classes']:,} classes."
+        f"{counted(identity['num_images'], 'image')} of {identity['data_set']}, split {identity['split']}, "
+        f"{counted(identity['num_classes'], 'class', 'classes')}."
     )
 
 
@@ -112,7 +113,7 @@ def results_table(record: dict) -> ShownTable:
         record: content of `evaluation.json`.
     """
     images = record["images"]
-    title = f"{images['data_set']}, {images['split']}: {images['num_images']:,} images"
+    title = f"{images['data_set']}, {images['split']}: {counted(images['num_images'], 'image')}"
     columns, rows = without_empty_top5(COLUMNS, map(table_row, record["results"]), images["num_classes"])
     if not is_ilsvrc(images):  # the paper's errors are of other images
         columns, rows = without_column(columns, rows, PAPER)

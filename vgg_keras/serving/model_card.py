@@ -7,6 +7,7 @@ from vgg_keras.inference import protocol
 from vgg_keras.models import run_record
 from vgg_keras.utils.display import errors_text
 from vgg_keras.utils.escaping import markdown, visible
+from vgg_keras.utils.words import counted
 
 FILE = "model_card.md"
 
@@ -62,7 +63,7 @@ def _errors(run: Path, flags: Mapping, num_classes: int) -> str:
     best = run_record.best_entry(history)
     errors = errors_text(best["validation_top1_error"], best["validation_top5_error"], num_classes)
     return (
-        f"{errors.capitalize()}: {best['validation_num_images']:,} images of "
+        f"{errors.capitalize()}: {counted(best['validation_num_images'], 'image')} of "
         f"{markdown(flags.get('validation_split', 'the validation split'))}, centre crop, after epoch "
         f"{best['epoch']}. The epoch was chosen on these images."
     )

@@ -15,6 +15,7 @@ from vgg_keras.utils import console, files, paths
 from vgg_keras.utils.display import ShownTable, has_top5_error
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import markdown
+from vgg_keras.utils.words import counted
 
 _TITLES = {
     3: "Table 3: a single test scale",
@@ -151,7 +152,7 @@ def report(options: ReportOptions) -> None:
             console.say_table(ShownTable(f"{table.title} ({title})", table.columns, table.rows))
         for note in _notes(images):
             console.say(note)
-    console.say(f"{len(found)} evaluations; written: {output}")
+    console.say(f"{counted(len(found), 'evaluation')}; written: {output}")
     if damaged:
         counts = f"{damaged} of {damaged + len(found)} evaluations cannot be read (listed above)"
         raise UserError(f"{counts}; {output} has the others")

@@ -26,6 +26,7 @@ from vgg_keras.utils import cluster, console, devices, keras_compat, locks, stop
 from vgg_keras.utils.arithmetic import ceil_divide
 from vgg_keras.utils.channel import Channel, joined
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.words import counted
 
 # What to do about a run that is stopped before its first step, or after its last one, and while its model is exported.
 _STOPPED = "nothing is lost: the same command with --resume begins the run, or continues it"
@@ -67,8 +68,9 @@ def _warn_of_large_batch(options: TrainConfig, num_images: int) -> None:
     """Warns if a step has more images than the training split, of which it then holds copies."""
     if options.batch_size > num_images:
         console.warn(
-            f"--batch_size={options.batch_size} is more than the {num_images:,} photos in {options.train_split}: an "
-            f"epoch is one step, in which some photos are seen {ceil_divide(options.batch_size, num_images)} times; "
+            f"--batch_size={options.batch_size} is more than the {counted(num_images, 'photo')} in "
+            f"{options.train_split}: an epoch is one step, in which some photos are seen "
+            f"{ceil_divide(options.batch_size, num_images)} times; "
             f"take --batch_size={num_images} or less"
         )
 
@@ -156,7 +158,7 @@ def start_run(
     run_dir.save_labels(folder, data.class_names, data.label_names)
     run_dir.save_samples(folder, data.encoded(options.validation_split))
     splits = (options.train_split, options.validation_split)
-    photos = ", ".join(f"{data.num_images(split):,} photos in {split}" for split in splits)
+    photos = ", ".join(f"{counted(data.num_images(split), 'photo')} in {split}" for split in splits)
     console.say(f"net {options.net}, {model.count_params():,} parameters; {len(data.label_names)} classes; {photos}")
     console.say("; ".join(f"{name}: {choice}" for name, choice in choices.items()))
 

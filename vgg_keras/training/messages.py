@@ -10,6 +10,7 @@ from vgg_keras.training.progress import Progress
 from vgg_keras.training.schedules import Schedule
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.metrics import Score
+from vgg_keras.utils.words import counted, rate
 
 # A net that gives every image the same posteriors has at least about this part of the loss of equal ones, unless some
 # class is much larger than the others.
@@ -43,13 +44,15 @@ def epoch(entry: Mapping[str, Any], schedule: Schedule, scores: Mapping[str, Sco
         scores: scores of "training" and "validation".
         num_classes: number of classes.
     """
+    # An epoch that is resumed after its last step has none.
+    speed = f", {rate(entry['images_per_second'])} images/s" if entry["images_per_second"] else ""
     unfinished = "" if entry["complete"] else " (unfinished)"
     lines = [
         f"epoch {entry['epoch']} of {schedule.epochs}{unfinished}, step {entry['step']}, "
-        f"learning rate {entry['learning_rate']:.3g}, {entry['images_per_second']:.1f} images/s"
+        f"learning rate {entry['learning_rate']:.3g}{speed}"
     ]
     for split, score in scores.items():
-        lines.append(f"  {split + ':':11} {score.num_images:,} photos, {score.text(num_classes)}")
+        lines.append(f"  {split + ':':11} {counted(score.num_images, 'photo')}, {score.text(num_classes)}")
     loss = scores["validation"].loss
     if entry["complete"] and entry["epoch"] > 1 and is_guessing(loss, num_classes):
         lines.append(
@@ -68,7 +71,7 @@ def change(before: Progress, after: Progress, schedule: Schedule) -> str:
         rates = " -> ".join(f"{initial * plateau.factor():g}" for plateau in (before.plateau, after.plateau))
         return f"the validation error has stopped improving: learning rate {rates}"
     if schedule.stops_early(after.epochs_since_best):
-        return f"no better model in {after.epochs_since_best} epochs: finished"
+        return f"no better model in {counted(after.epochs_since_best, 'epoch')}: finished"
     return ""
 
 
