@@ -10,7 +10,6 @@ from pathlib import Path
 from vgg_keras.utils import cli, console
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import Options, PathLike, option
-from vgg_keras.utils.words import counted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,9 +39,10 @@ def main(options: VerifyOptions) -> None:
                 console.warn(f"{split}: {problem}")
             problems += found
     if problems:
-        counts = f"{counted(len(problems), 'problem')} in {counted(num_records, 'record')}"
-        raise UserError(f"{options.data_dir}: {counts} (listed above); write it again")
-    console.say(f"{options.data_dir}: {counted(num_records, 'record')} read, counted and decoded; all are whole")
+        raise UserError(
+            f"{options.data_dir}: {len(problems)} problems in {num_records:,} records (listed above); write it again"
+        )
+    console.say(f"{options.data_dir}: {num_records:,} records read, counted and decoded; all are whole")
 
 
 run = partial(cli.run, main, VerifyOptions)
