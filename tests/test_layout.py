@@ -46,8 +46,9 @@ LEVELS = (
     {
         "vgg_keras.evaluation": "comparison evaluator figures findings image_sets linear_svm markdown_report mistakes "
         "paired published records results saved_posteriors tables",
-        "vgg_keras.serving": "agreement check_photos checks client exported_model exporter image_headers local_server "
-        "model_card onnx_export preprocessing runtime_export servable tflite_export versions warmup",
+        "vgg_keras.serving": "agreement check_photos checks client export_record exported_model exporter image_headers "
+        "local_server model_card onnx_export preprocessing runtime_export servable tflite_export "
+        "versions warmup",
     },
     {
         "vgg_keras.tasks": "conversion description evaluation exporting options paper_tables prediction reproduction "

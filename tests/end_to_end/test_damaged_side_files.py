@@ -24,7 +24,7 @@ from vgg_keras.evaluation import records
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
 from vgg_keras.models import metadata, run_record, saving
 from vgg_keras.models.metadata import ModelMetadata
-from vgg_keras.serving import exporter, warmup
+from vgg_keras.serving import export_record, warmup
 from vgg_keras.serving.warmup import WarmUpRequest
 from vgg_keras.tasks.options import PredictOptions
 from vgg_keras.training.config import TrainConfig
@@ -144,7 +144,7 @@ READERS = (
     Reader("posteriors.npz", read_posteriors),
     Reader("rows.npy", read_rows, exact=False),  # fewer rows are left, which is tested below
     Reader("rows.json", lambda folder: ResumableArray(folder / "rows.npy", 3, 4).seconds),
-    Reader("assets.extra/export.json", exporter.read_record),
+    Reader("assets.extra/export.json", export_record.read),
     Reader("assets.extra/tf_serving_warmup_requests", read_warm_up),
     Reader("flags.cfg", lambda folder: parse([f"--flagfile={folder / 'flags.cfg'}"], TrainConfig), exact=False),
     Reader("data/dataset_info.json", read_data, exact=False),

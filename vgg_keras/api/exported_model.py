@@ -10,7 +10,7 @@ from vgg_keras.api.score_map import ScoreMap
 from vgg_keras.api.trained_model import TrainedModel, scales_text
 from vgg_keras.inference import image_inputs
 from vgg_keras.inference.image_inputs import ImageInput, ImageInputs, NamedPhoto
-from vgg_keras.serving import exporter
+from vgg_keras.serving import export_record
 from vgg_keras.serving.exported_model import ExportedSignatures
 from vgg_keras.utils.errors import UserError
 
@@ -26,7 +26,7 @@ class ExportedModel(TrainedModel):
     """
 
     def __init__(self, version: Path):
-        self.path, self._record = version, exporter.read_record(version)
+        self.path, self._record = version, export_record.read(version)
         self._signatures = ExportedSignatures(version, self._record["num_classes"])
         self.labels = self._signatures.label_names
 

@@ -6,7 +6,7 @@ from vgg_keras.api.exported_model import ExportedModel
 from vgg_keras.api.keras_file_model import KerasFileModel
 from vgg_keras.api.trained_model import TrainedModel
 from vgg_keras.models import run_record
-from vgg_keras.serving import exporter, versions
+from vgg_keras.serving import export_record, versions
 from vgg_keras.utils import paths
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import PathLike
@@ -27,7 +27,7 @@ def load(path: PathLike) -> TrainedModel:
         UserError: there is no such model, or it cannot be read.
     """
     found = Path(paths.expand(str(path), str(path)))
-    if (found / exporter.MAIN_FILE).is_file():
+    if (found / export_record.MAIN_FILE).is_file():
         return ExportedModel(found)
     if found.is_dir() and not (found / run_record.BEST_MODEL).exists():
         if versions.numbers(found):

@@ -10,7 +10,7 @@ from PIL import Image
 from vgg_keras.data import transforms
 from vgg_keras.data.labels import LABEL_NAMES
 from vgg_keras.data.photo_decoding import BadImage
-from vgg_keras.serving import exporter
+from vgg_keras.serving import export_record
 from vgg_keras.serving.servable import CLASSIFY, DENSE_MAP, FEATURES
 from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.paths import without_wildcards
@@ -31,7 +31,7 @@ class ExportedSignatures:
     """
 
     def __init__(self, version: Path, num_classes: int):
-        exporter.require_whole(version)
+        export_record.require_whole(version)
         try:
             with without_wildcards(version) as plain:
                 self._loaded = tf.saved_model.load(str(plain))

@@ -21,36 +21,17 @@ from vgg_keras.data.labels import CLASS_INDICES, LABEL_NAMES, label_files, label
 from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictor import Predictor
-from vgg_keras.inference.protocol import AVERAGES, METHODS, TestProtocol
-from vgg_keras.serving import model_card, versions, warmup
+from vgg_keras.inference.protocol import TestProtocol
+from vgg_keras.serving import export_record, model_card, versions, warmup
 from vgg_keras.serving.agreement import TOLERANCES, Agreement
+from vgg_keras.serving.export_record import MAIN_FILE
 from vgg_keras.serving.preprocessing import RequestPreprocessor
 from vgg_keras.serving.servable import CLASSIFY, DENSE_MAP, FEATURES, ServedModel, ServingConfig
 from vgg_keras.serving.warmup import WarmUpRequest
 from vgg_keras.utils import console, files, keras_compat, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.paths import without_wildcards
-from vgg_keras.utils.structures import DESCRIBED_FILE, TEXT, TRUTH, MapOf, Maybe, number, one_of, whole
 
-MAIN_FILE = "saved_model.pb"
-RECORD = "export.json"
-_RECORD = {
-    "source": TEXT,
-    "source_sha256": TEXT,
-    "net": TEXT,
-    "num_classes": whole(1),
-    "input_size": whole(1),
-    "method": one_of(*METHODS),
-    "test_scales": [whole(1)],
-    "flip": TRUTH,
-    "average": one_of(*AVERAGES),
-    "precision": one_of(*TOLERANCES),
-    "max_megapixels": number(0),
-    "agreement": {"num_photos": whole(1), "same_top1": whole(0), "largest_difference": number(0, 1)},
-    "agreement_text": TEXT,
-    "warm_up_requests": Maybe(whole(1)),
-    "files": Maybe(MapOf(DESCRIBED_FILE)),
-}
 # Few, because a server runs all warm-up requests before it answers clients.
 _WARM_UP_PHOTOS = 4
 _BATCH = 8
@@ -111,38 +92,8 @@ def export(
     return versions.published(folder)
 
 
-def read_record(version: Path) -> dict:
-    """Reads `export.json`, the description of an exported version.
-
-    Args:
-        version: folder of the version.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
-    path = version / versions.EXTRA / RECORD
-    return side_files.read_json(path, _RECORD, "vgg_keras.export writes it into each version; export the model again")
-
-
 def _assets(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in (folder / "assets").iterdir())
-
-
-def require_whole(version: Path) -> None:
-    """Checks the files of an exported version that TensorFlow reads without a checksum of its own: graph and labels.
-
-    Args:
-        version: folder of the version. One of an earlier version of this package, or of another program, has no
-            checksums and passes.
-
-    Raises:
-        UserError: a file differs from the one that was written, or the record is damaged.
-    """
-    if not (version / versions.EXTRA / RECORD).exists():
-        return
-    for name, described in read_record(version).get("files", {}).items():
-        if problem := files.difference(version / name, described):
-            raise UserError(f"{version} is not whole: {problem}; export the model again")
 
 
 def save(predictor: Predictor, config: ExportConfig, folder: Path) -> None:
@@ -298,5 +249,5 @@ def _describe(
         "versions": keras_compat.package_versions(),
         "files": {name: files.describe(folder / name) for name in (MAIN_FILE, *_assets(folder))},
     }
-    side_files.write_json(folder / versions.EXTRA / RECORD, record)
+    side_files.write_json(export_record.path(folder), record)
     files.write_text(folder / versions.EXTRA / model_card.FILE, model_card.text(record, model.path.parent))

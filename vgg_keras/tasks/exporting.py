@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vgg_keras.data import datasets
 from vgg_keras.models import run_record, saving
-from vgg_keras.serving import agreement, exporter, runtime_export, versions
+from vgg_keras.serving import agreement, export_record, exporter, runtime_export, versions
 from vgg_keras.serving.agreement import Agreement
 from vgg_keras.serving.check_photos import read_check_photos
 from vgg_keras.serving.exporter import ExportConfig
@@ -35,7 +35,7 @@ def export_saved_model(options: ExportOptions, model: Path) -> ExportResult:
     """
     photos = read_check_photos(model, options.check_images)
     exported = exporter.export(model, Path(options.output_dir), photos, _config(options))
-    found = Agreement(**exporter.read_record(exported)["agreement"])
+    found = Agreement(**export_record.read(exported)["agreement"])
     row = (str(found.num_photos), str(found.same_top1), f"{found.largest_difference:.1e}")
     title = f"the exported model against the trained one: {found}"
     return ExportResult(exported, model, ShownTable(title, _AGREEMENT_COLUMNS, [row]))

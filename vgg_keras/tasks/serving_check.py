@@ -11,7 +11,7 @@ from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictor import Predictor
 from vgg_keras.inference.protocol import TestProtocol
-from vgg_keras.serving import exporter, versions, warmup
+from vgg_keras.serving import export_record, versions, warmup
 from vgg_keras.serving.agreement import TOLERANCES
 from vgg_keras.serving.check_photos import read_servable_photo
 from vgg_keras.serving.checks import Checks, Outcome, Photos, run_all
@@ -124,8 +124,8 @@ def check_server(options: ServeCheckOptions) -> None:
     """
     folder = Path(options.model)
     version = versions.newest(folder)
-    exporter.require_whole(version)
-    record = exporter.read_record(version)
+    export_record.require_whole(version)
+    record = export_record.read(version)
     requests = warmup.read(version, record.get("warm_up_requests"))
     sent = photos_to_send(options, record, requests)
     failed = []
