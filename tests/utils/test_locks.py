@@ -113,3 +113,17 @@ def test_a_damaged_lock_of_nobody_is_taken(content, tmp_path):
     (tmp_path / ".lock").write_text(content)
     with locks.locked(tmp_path):
         assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [(os.mkfifo, "a pipe"), (lambda path: path.symlink_to(path.parent / "target"), "a link"), (os.mkdir, "a folder")],
+)
+def test_what_stands_in_the_place_of_a_lock_is_named(make, kind, tmp_path):
+    (tmp_path / "target").touch()
+    make(tmp_path / ".lock")
+    message = f"^{tmp_path}/.lock is {kind}, where the file of a lock belongs: remove it, and run again$"
+    with pytest.raises(UserError, match=message), locks.locked(tmp_path):
+        pass
+    assert (tmp_path / ".lock").is_symlink() or not (tmp_path / ".lock").is_file()
+    assert (tmp_path / "target").read_bytes() == b""

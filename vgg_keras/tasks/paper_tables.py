@@ -145,7 +145,7 @@ def report(options: ReportOptions) -> None:
     paths.require_separate([("output", output)], folder.rglob(tables.RECORD))
     # Without any evaluation the tables still show which results could be measured.
     groups: list[ImageSet | None] = [*image_sets.group(found)] or [None]
-    files.write_text(output, "\n".join(["# Tables 3 to 6 of arXiv:1409.1556\n", *map(to_markdown, groups)]))
+    files.write_output(output, "\n".join(["# Tables 3 to 6 of arXiv:1409.1556\n", *map(to_markdown, groups)]))
     for images in groups:
         title = images.title if images else "nothing run"
         for table in shown_tables(images):

@@ -152,7 +152,7 @@ def predict(options: PredictOptions) -> None:
     found = list(predictions(predictor, names, paths, options))
     for path, text in ((options.csv, to_csv(found)), (options.json, to_json(found))):
         if path:
-            files.write_text(Path(path), text)
+            files.write_output(Path(path), text)
     console.say_table(table(found))
     if len(found) < len(paths):
         raise UserError(f"{len(paths) - len(found)} of {len(paths)} photos cannot be used (listed above)")

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from vgg_keras.utils import console
+from vgg_keras.utils import console, files
 from vgg_keras.utils.errors import UserError
 
 NAME = ".lock"
@@ -88,10 +88,10 @@ def _acquire(path: Path, flag: str) -> int:
     """Returns the descriptor of the locked file.
 
     Raises:
-        UserError: another process holds the lock.
+        UserError: another process holds the lock, or something else than a file stands in its place.
     """
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = _open(path)
         try:
             system_decides = _lock(descriptor)
             holder = _read(descriptor)
@@ -108,6 +108,19 @@ def _acquire(path: Path, flag: str) -> int:
         except BaseException:
             os.close(descriptor)
             raise
+
+
+def _open(path: Path) -> int:
+    """Opens the file of a lock, which is made if it is missing; a link is not followed, a pipe not waited for.
+
+    Raises:
+        UserError: something else than a file stands at the path.
+    """
+    kind = files.other_kind(path, follow_links=False)
+    if kind:
+        raise UserError(f"{path} is {kind}, where the file of a lock belongs: remove it, and run again")
+    # The flags are for what is put there at this very moment.
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def _lock(descriptor: int) -> bool | None:
