@@ -73,9 +73,7 @@ DAMAGES = {
 
 def pass_of_training(data):
     augmentation = input_pipeline.Augmentation(32, (32, 40), datasets.load_rgb_statistics(data, "train"))
-    batches = input_pipeline.training_epoch(data, "train", augmentation, seed=1, epoch=0, batch_size=16)
-    with shards.broken_records(data):
-        list(batches)
+    list(shards.read(data, input_pipeline.training_epoch(data, "train", augmentation, seed=1, epoch=0, batch_size=16)))
 
 
 READERS = {"training": pass_of_training, "testing": lambda data: SplitManifest.read(data, "train")}
@@ -90,6 +88,15 @@ def test_the_broken_record_is_named(damage, reader, folder):
     message = rf"^{folder}: {TRAIN}: {problem}.*; python -m data_prep\.verify --data_dir={folder} lists all"
     with pytest.raises(UserError, match=message):
         READERS[reader](data)
+
+
+def test_what_fails_outside_of_reading_is_not_blamed_on_the_records(folder):
+    # Such as a writer of TensorFlow's, whose errors are of the same classes.
+    error = tf.errors.FailedPreconditionError(None, None, "run/tensorboard is not a directory")
+    with pytest.raises(tf.errors.FailedPreconditionError) as caught:
+        for _ in shards.read(datasets.open_data(folder), [0, 1]):
+            raise error
+    assert caught.value is error
 
 
 def options(folder, **arguments):

@@ -13,6 +13,7 @@ from vgg_keras.training.event_log import EventLog
 from vgg_keras.training.progress import Progress
 from vgg_keras.training.run_log import RunLog
 from vgg_keras.training.schedules import Plateau
+from vgg_keras.utils.errors import explain
 
 pytestmark = pytest.mark.generations
 
@@ -140,3 +141,12 @@ def test_an_epoch_that_was_not_finished_leaves_the_log_with_its_line(tmp_path):
     assert [step for step, _ in events["validation"]["top1_error"]] == [8, 16, 24]
     assert [step for step, _ in events["training"]["step_loss"]] == [20]
     assert [line["step"] for line in read_history(tmp_path)] == [8, 16, 24]
+
+
+def test_what_stands_in_the_place_of_the_event_files_is_named(tmp_path):
+    (tmp_path / "training").touch()
+    with pytest.raises(FileExistsError) as caught:
+        EventLog(tmp_path, num_classes=5, last_step=0)
+    assert explain(caught.value) == (
+        f"{tmp_path}/training: File exists; choose another path, or remove what is in the way"
+    )

@@ -80,3 +80,14 @@ def test_other_errors_of_the_file_system(tmp_path):
     assert "the file system is read only" in str(explain(OSError(errno.EROFS, os.strerror(errno.EROFS), "x")))
     assert "Not a directory" in explained(lambda: write_record(tmp_path / "file" / "x"))
     assert "File name too long" in explained(lambda: write_record(tmp_path / ("n" * 300)))
+
+
+def test_a_file_in_the_place_of_a_folder_of_tensorflows_writers(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "x.index").mkdir()
+    message = f"{tmp_path}/file is not a directory; choose another path, or remove what is in the way"
+    assert explained(lambda: tf.summary.create_file_writer(str(tmp_path / "file" / "x"))) == message
+    checkpoint = tf.train.Checkpoint(variable=tf.Variable(1.0))
+    assert explained(lambda: checkpoint.write(str(tmp_path / "file" / "x"))) == message
+    message = f"{tmp_path}/x.index; Is a directory; choose another path, or remove what is in the way"
+    assert explained(lambda: checkpoint.write(str(tmp_path / "x"))) == message

@@ -3,15 +3,16 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
 from vgg_keras.data.decoding_check import image_problem
 from vgg_keras.utils.console import progress_bar
-from vgg_keras.utils.errors import UserError, explain, reason
+from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.shell import command
 
+T = TypeVar("T")
 # A record file has, for each record, its length (8 bytes) and two checksums (4 bytes each) beside its content.
 _FRAME_BYTES = 16
 # What TensorFlow raises about a record that is damaged or missing; of too few records a `FailedPreconditionError`.
@@ -130,7 +131,8 @@ def broken_records(data: Any) -> Iterator[None]:
     """Turns TensorFlow's errors about unreadable records into a `UserError` that names the shard and the record.
 
     Args:
-        data: the `datasets.ImageData` that is read inside the context.
+        data: the `datasets.ImageData` that is read inside the context, in which nothing else is done: TensorFlow raises
+            the same errors for much else.
 
     Raises:
         UserError: a record is damaged or missing, or holds no image.
@@ -138,7 +140,14 @@ def broken_records(data: Any) -> Iterator[None]:
     try:
         yield
     except _RECORD_ERRORS as error:
-        problem = first_problem(data)
-        if not problem and explain(error):  # a file that is written inside the context, such as a checkpoint
-            raise
-        raise broken(data, problem or f"a record cannot be read ({reason(error)})") from error
+        raise broken(data, first_problem(data) or f"a record cannot be read ({reason(error)})") from error
+
+
+def read(data: Any, batches: Iterable[T]) -> Iterator[T]:
+    """Yields batches of a data set; what goes wrong as one is read is told as by `broken_records`, and nothing else.
+
+    Raises:
+        UserError: a record is damaged or missing, or holds no image.
+    """
+    with broken_records(data):
+        yield from batches

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.data import transforms
+from vgg_keras.data import shards, transforms
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.data.photo_decoding import BadImage
-from vgg_keras.data.shards import broken_records
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, MULTI_CROP
 from vgg_keras.utils.errors import UserError
 
@@ -132,13 +131,7 @@ def view_batches(manifest: SplitManifest, wanted: np.ndarray, spec: ViewSpec) ->
     indexed = manifest.data.encoded(manifest.split).take(len(manifest)).enumerate()
     indexed = indexed.filter(lambda index, _: tf.gather(tf.constant(wanted), index))
     dataset = _whole_images(indexed, manifest, spec) if spec.method == DENSE else _crops(indexed, spec)
-    iterator = iter(dataset.prefetch(2))
-    while True:
-        with broken_records(manifest.data):
-            batch = next(iterator, None)
-        if batch is None:
-            return
-        yield batch
+    yield from shards.read(manifest.data, dataset.prefetch(2))
 
 
 def _whole_images(indexed: tf.data.Dataset, manifest: SplitManifest, spec: ViewSpec) -> tf.data.Dataset:

@@ -38,6 +38,7 @@ class EventLog:
 
     def __init__(self, folder: Path, num_classes: int, last_step: int, last_epoch_step: int | None = None):
         for split in SPLITS:
+            (folder / split).mkdir(parents=True, exist_ok=True)  # whose error, unlike that of a writer, names the path
             for path in (folder / split).glob(_FILES):
                 _keep_until(path, last_step, last_step if last_epoch_step is None else last_epoch_step)
         self._num_classes = num_classes

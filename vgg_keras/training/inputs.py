@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from vgg_keras.data import input_pipeline
+from vgg_keras.data import input_pipeline, shards
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
 from vgg_keras.models import run_record
@@ -49,7 +49,7 @@ def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, trai
             epoch=epoch,
             first_step=first_step,
         )
-        return input_pipeline.distribute(train_step.strategy, config.batch_size, make)
+        return shards.read(data, input_pipeline.distribute(train_step.strategy, config.batch_size, make))
 
     def validation() -> Iterable:
         make = functools.partial(
@@ -59,7 +59,8 @@ def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, trai
             smallest_side=config.test_scale(),
             crop_size=config.input_size,
         )
-        return input_pipeline.distribute(train_step.strategy, train_step.evaluation_batch_size, make)
+        batches = input_pipeline.distribute(train_step.strategy, train_step.evaluation_batch_size, make)
+        return shards.read(data, batches)
 
     return Batches(training, validation)
 

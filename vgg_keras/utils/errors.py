@@ -12,6 +12,8 @@ from vgg_keras.utils.escaping import visible
 _ABOUT_PATHS = {
     os.strerror(code).lower() for code in (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT, errno.EEXIST)
 }
+# As TensorFlow words it where the operating system was not asked.
+_NO_FOLDER = re.compile(r" is (not )?a directory$")
 # What NumPy says, without a code, where the disk takes only a part of an array.
 _CUT_BY_NUMPY = re.compile(r"^\d+ requested and \d+ written$")
 # As TensorFlow words it inside a graph, and eagerly.
@@ -70,7 +72,10 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}; choose another path, or remove what is in the way"
     # TensorFlow's writers again: a path, and what the operating system says of it.
-    if type(error).__module__.startswith("tensorflow") and text.rpartition("; ")[2] in _ABOUT_PATHS:
+    said = reason(error).lower()
+    if type(error).__module__.startswith("tensorflow") and (
+        said.rpartition("; ")[2] in _ABOUT_PATHS or _NO_FOLDER.search(said)
+    ):
         return f"{reason(error)}; choose another path, or remove what is in the way"
     return None
 
