@@ -1,8 +1,10 @@
 """Tests that a run resumes from its newest whole checkpoint, with history and best model, and is never begun anew."""
 
 import dataclasses
+import gc
 import hashlib
 import json
+import logging
 import shutil
 
 import numpy as np
@@ -11,8 +13,8 @@ import tensorflow as tf
 
 from tests.helpers.nets import small
 from tests.helpers.paths import TINY_CONFIG
-from tests.helpers.runs import history
-from vgg_keras.models import checkpoint_files
+from tests.helpers.runs import assert_same_weights, history
+from vgg_keras.models import checkpoint_files, run_record
 from vgg_keras.models.run_record import read_history
 from vgg_keras.tasks import training
 from vgg_keras.training import checkpoints
@@ -86,8 +88,18 @@ _SCORES = {f"{split}_{key}": 2.0 for split in ("training", "validation") for key
 _ENTRY = {"complete": True, "learning_rate": 0.01, "seconds": 1.0, "images_per_second": 8.0, **_SCORES}
 
 
-def test_a_checkpoint_of_an_earlier_version_is_read_and_checked(tmp_path):
-    # Earlier versions wrote no manifest, and counted the lines of the history instead of keeping them.
+@pytest.fixture
+def tensorflow_log(caplog):
+    """The warnings of TensorFlow."""
+    logger = logging.getLogger("tensorflow")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read_and_checked(tmp_path, tensorflow_log):
+    # Earlier versions wrote no manifest, counted the lines of the history instead of keeping them, and counted the
+    # checkpoints.
     saved, model, progress = _checkpoints(tmp_path, 0.25)
     saved._progress.value = progress
     saved._progress.serialize = lambda: json.dumps(
@@ -97,10 +109,17 @@ def test_a_checkpoint_of_an_earlier_version_is_read_and_checked(tmp_path):
     lines = [{**_ENTRY, "epoch": epoch, "step": 8 * epoch} for epoch in (1, 2)]
     (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (tmp_path / "checkpoints").mkdir()
+    assert saved._checkpoint.save_counter == 0  # which makes it
     saved._checkpoint.write(str(tmp_path / "checkpoints" / "ckpt-8"))
+    assert "save_counter/.ATTRIBUTES/VARIABLE_VALUE" in dict(
+        tf.train.list_variables(str(tmp_path / "checkpoints" / "ckpt-8"))
+    )
     restored, model, _ = _checkpoints(tmp_path, 0.0)
     assert restored.restore().history == (lines[0],)
     assert all((weights == 0.25).all() for weights in model.get_weights())
+    del restored
+    gc.collect()  # which lets TensorFlow tell of what it found no object for
+    assert not tensorflow_log.text
     data = tmp_path / "checkpoints" / "ckpt-8.data-00000-of-00001"
     _flip(data)
     with pytest.raises(UserError, match=r"no checkpoint of .* is whole \(ckpt-8: its files are damaged"):
@@ -135,6 +154,13 @@ _DAMAGE = (_flip, _cut, _empty, _remove, _garbage)
 def _options(folder, data, *flags):
     common = [f"--flagfile={TINY_CONFIG}", "--epochs=3", "--learning_rate=1e-2", "--checkpoint_every=3"]
     return parse([*common, "--resume", f"--data_dir={data}", f"--output_dir={folder}", *flags], TrainConfig)
+
+
+def _resume(run, data, capfd, *flags):
+    """Resumes a run; returns what it prints to stdout and stderr."""
+    with console.speaking(True):
+        training.train_model(_options(run, data, *flags))
+    return capfd.readouterr()
 
 
 @pytest.fixture(scope="module")
@@ -172,10 +198,24 @@ def test_a_checkpoint_is_its_files_and_the_best_model_of_that_moment(whole_run):
 
 def test_the_best_model_goes_back_with_the_checkpoint(run, drawn_data, capfd):
     _empty(run / "checkpoints" / "ckpt-24.index")
-    with console.speaking(True):
-        training.train_model(_options(run, drawn_data, "--max_steps=20"))  # ckpt-22 has more steps than these
+    told = _resume(run, drawn_data, capfd, "--max_steps=20")  # ckpt-22 has more steps than these
     assert (run / "best.keras").read_bytes() == (run / "checkpoints" / "best-16.keras").read_bytes()
-    assert "it is replaced by the best model of the checkpoint, that of step 16" in capfd.readouterr().err
+    assert "it is replaced by the best model of the checkpoint, that of step 16" in told.err
+
+
+def test_a_best_model_that_is_newer_than_the_checkpoint_is_removed(tmp_path, capfd):
+    saved, _, progress = _checkpoints(tmp_path, 1.0)
+    saved.save(progress)
+    saved.save_best_model(8, lambda path: path.write_bytes(b"the model of step 8"))
+    better = dataclasses.replace(progress, global_step=8, best_error=50.0, best_loss=1.0, best_step=8)
+    saved.save(better)
+    assert _checkpoints(tmp_path, 0.0)[0].restore() == better
+    assert (tmp_path / "best.keras").read_bytes() == b"the model of step 8"
+    _flip(tmp_path / "checkpoints" / "ckpt-8.index")
+    with console.speaking(True):
+        assert _checkpoints(tmp_path, 0.0)[0].restore() == progress
+    assert not (tmp_path / "best.keras").exists()
+    assert f"{tmp_path}/best.keras was of a later epoch than the checkpoint and is removed" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("damage", _DAMAGE)
@@ -196,35 +236,48 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, suffix, run, c
 def test_a_run_that_goes_back_ends_as_it_would_have(run, whole_run, drawn_data, capfd):
     _flip(run / "checkpoints" / "ckpt-24.data-00000-of-00001")
     _cut(run / "checkpoints" / "ckpt-22.index")
-    with console.speaking(True):
-        training.train_model(_options(run, drawn_data))
-    told = capfd.readouterr()
+    told = _resume(run, drawn_data, capfd)
     assert "ckpt-24.data-00000-of-00001 is damaged: its checksum is wrong; going back to ckpt-19" in told.err
     assert "ckpt-22.index has" in told.err
     assert "continuing at epoch 3, step 19" in told.out
     assert history(run) == history(whole_run)
-    reader, expected = (tf.train.load_checkpoint(str(folder / "checkpoints")) for folder in (run, whole_run))
-    for name in expected.get_variable_to_shape_map():
-        if name.startswith(("model", "optimizers")):
-            np.testing.assert_array_equal(reader.get_tensor(name), expected.get_tensor(name), err_msg=name)
+    assert_same_weights(run, whole_run)
     assert checkpoint_files.steps(run / "checkpoints") == [24, 22, 19]
     assert checkpoint_files.newest_whole(run / "checkpoints") == (24, [])
+
+
+def _contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_run_without_a_whole_checkpoint_is_refused_and_left_as_it_is(run, drawn_data):
     for path in (run / "checkpoints").glob("*.data-*"):
         _empty(path)
-    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    before = _contents(run)
     with pytest.raises(UserError, match=r"no checkpoint of .*run is whole \(ckpt-24: .* has 0 bytes instead of"):
         training.train_model(_options(run, drawn_data))
-    history, best = run / "history.jsonl", run / "best.keras"
-    after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    # The record is that of the last try.
-    assert {path.name for path in before if before[path] != after.get(path)} <= {"run.json", "flags.cfg"}
+    assert _contents(run) == before
     shutil.rmtree(run / "checkpoints")
+    before = _contents(run)
     with pytest.raises(UserError, match="holds a run without checkpoints, which cannot be resumed"):
+        training.train_model(_options(run, drawn_data, "--epochs=4"))  # other flags, which run.json must not hold
+    assert _contents(run) == before
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+@pytest.mark.parametrize("name", [*run_record.FILES, *run_record.FOLDERS])
+def test_what_stands_in_the_place_of_a_file_or_a_folder_is_named(name, resumed, run, drawn_data):
+    if not resumed:
+        shutil.rmtree(run)
+    path = run / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir() if name in run_record.FILES else path.touch()
+    before = _contents(run)
+    what = "a folder, where a file is to be" if name in run_record.FILES else "a file, where a folder is to be"
+    with pytest.raises(UserError, match=f"^{path} is {what}"):
         training.train_model(_options(run, drawn_data))
-    assert (before[history], before[best]) == (history.read_bytes(), best.read_bytes())
+    assert _contents(run) == before
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x80garbage\xff"])
@@ -238,9 +291,7 @@ def test_the_file_that_names_the_newest_checkpoint_is_not_needed(content, run):
 def test_best_model_and_history_are_brought_back(damage, run, whole_run, drawn_data, capfd):
     damage(run / "best.keras")
     damage(run / "history.jsonl")
-    with console.speaking(True):
-        training.train_model(_options(run, drawn_data))
-    told = capfd.readouterr()
+    told = _resume(run, drawn_data, capfd)
     assert "nothing left to do: the run has ended" in told.out
     assert "best.keras" in told.err
     assert "history.jsonl is missing or damaged; it is that of the checkpoint again" in told.err

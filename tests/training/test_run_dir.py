@@ -1,7 +1,10 @@
-"""Tests the flag file in a run's folder."""
+"""Tests the record and the flag file in a run's folder."""
 
 import pytest
 
+from tests.helpers.paths import TINY_CONFIG
+from tests.helpers.runs import assert_same_weights
+from vgg_keras.tasks import training
 from vgg_keras.training import run_dir
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils.errors import UserError
@@ -15,6 +18,15 @@ def test_the_flag_file_repeats_the_run(value, tmp_path):
     )
     run_dir.write_run_record(tmp_path / "run", options.flags(), {}, {})
     assert parse([f"--flagfile={tmp_path / 'run' / 'flags.cfg'}"], TrainConfig) == options
+
+
+def test_the_flag_file_repeats_a_finished_run_that_was_resumed_in_another_folder(tmp_path, drawn_data):
+    common = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", f"--output_dir={tmp_path / 'run'}"]
+    for steps in (2, 4):
+        training.train_model(parse([*common, "--resume", f"--max_steps={steps}"], TrainConfig))
+    repeat = [f"--flagfile={tmp_path / 'run' / 'flags.cfg'}", f"--output_dir={tmp_path / 'again'}"]
+    training.train_model(parse(repeat, TrainConfig))
+    assert_same_weights(tmp_path / "again", tmp_path / "run")
 
 
 def test_a_run_is_not_resumed_on_other_data(tmp_path):

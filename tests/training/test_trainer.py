@@ -2,18 +2,24 @@
 
 import math
 import signal
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.helpers.paths import TINY_CONFIG
 from vgg_keras.models import checkpoint_files, saving
 from vgg_keras.tasks import training
+from vgg_keras.training import messages
 from vgg_keras.training.config import TrainConfig
+from vgg_keras.training.event_log import EventLog
 from vgg_keras.training.messages import is_guessing
+from vgg_keras.training.schedules import LearningRate, Schedule
 from vgg_keras.training.train_step import TrainStep
 from vgg_keras.utils import console, stopping
-from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.errors import UserError, explain
+from vgg_keras.utils.metrics import Score
 from vgg_keras.utils.options import parse
 
 
@@ -29,11 +35,38 @@ def test_a_net_that_guesses(loss, num_classes, expected):
 def test_a_net_that_does_not_learn_is_told_what_helps(tmp_path, drawn_data, capsys):
     flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", f"--output_dir={tmp_path / 'run'}"]
     with console.speaking(True):
-        training.train_model(parse([*flags, "--epochs=2", "--learning_rate=1e-9"], TrainConfig))
+        training.train_model(parse([*flags, "--epochs=3", "--learning_rate=1e-9"], TrainConfig))
     told = [line for line in capsys.readouterr().out.splitlines() if "has not begun to learn" in line]
-    assert len(told) == 1  # after the second epoch, not after the first
-    assert "is that of guessing among 5 classes" in told[0]
+    assert len(told) == 1  # after the second epoch alone
+    assert "is no better than that of guessing among 5 classes, 1.609." in told[0]
     assert "--optimizer=adam --learning_rate=1e-4" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "training_loss", "validation_loss", "told"),
+    [
+        (1, 1.61, 1.61, False),
+        (2, 1.61, 1.61, True),
+        (3, 1.61, 1.61, False),  # it has been told
+        (2, 0.01, 4.0, False),  # it overfits
+        (2, 1.7, 1.2, False),  # it learns, with a strong dropout
+    ],
+)
+def test_when_a_net_is_told_not_to_learn(epoch, training_loss, validation_loss, told):
+    entry = {"epoch": epoch, "complete": True, "step": 8 * epoch, "learning_rate": 0.01, "images_per_second": 1.0}
+    schedule = Schedule(epochs=3, max_steps=0, steps_per_epoch=8, learning_rate=LearningRate(0.01), patience=5)
+    scores = {"training": Score(training_loss, 50.0, 0.0, 60), "validation": Score(validation_loss, 60.0, 0.0, 35)}
+    assert ("has not begun to learn" in messages.epoch(entry, schedule, scores, num_classes=5)) is told
+
+
+def test_an_error_of_a_writer_is_not_blamed_on_the_data(tmp_path, drawn_data, monkeypatch):
+    error = tf.errors.FailedPreconditionError(None, None, "run/tensorboard/training is not a directory")
+    monkeypatch.setattr(EventLog, "add_step_loss", Mock(side_effect=error))
+    flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", f"--output_dir={tmp_path / 'run'}"]
+    with pytest.raises(tf.errors.FailedPreconditionError) as caught:
+        training.train_model(parse([*flags, "--max_steps=1"], TrainConfig))
+    assert caught.value is error
+    assert str(explain(error)).startswith("run/tensorboard/training is not a directory; choose another path")
 
 
 def test_a_net_that_diverged_is_not_kept(tmp_path, drawn_data):

@@ -112,14 +112,13 @@ def newest_whole(folder: Path) -> tuple[int | None, list[str]]:
     return None, problems
 
 
-def restore(folder: Path, step: int, checkpoint: tf.train.Checkpoint, *, partly: bool = False) -> None:
+def restore(folder: Path, step: int, checkpoint: tf.train.Checkpoint) -> None:
     """Restores objects from the checkpoint of a step.
 
     Args:
         folder: folder of the checkpoints.
         step: the step.
-        checkpoint: the objects.
-        partly: whether the checkpoint may hold more than these objects.
+        checkpoint: the objects; the files may hold more, such as the counter of earlier versions of this package.
 
     Raises:
         UserError: the checkpoint does not fit the objects.
@@ -127,6 +126,6 @@ def restore(folder: Path, step: int, checkpoint: tf.train.Checkpoint, *, partly:
     try:
         with without_wildcards(folder) as plain:
             status = checkpoint.read(str(prefix(plain, step)))
-            (status.expect_partial() if partly else status).assert_existing_objects_matched()
+            status.expect_partial().assert_existing_objects_matched()
     except (ValueError, TypeError, KeyError, AssertionError, tf.errors.OpError) as error:
         raise UserError(f"{prefix(folder, step)} does not fit: {reason(error)}") from error

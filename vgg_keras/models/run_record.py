@@ -11,22 +11,18 @@ from vgg_keras.utils.structures import NUMBER, TEXT, TRUTH, MapOf, Maybe, matchi
 
 HISTORY = "history.jsonl"
 CURVES = "curves.png"
-
-
 BEST_MODEL = "best.keras"
-
-
 RECORD = "run.json"
-
-
 CHECKPOINTS = "checkpoints"
-
-
+# For `tf.train.latest_checkpoint`; the package does not read it.
+NEWEST_CHECKPOINT = f"{CHECKPOINTS}/checkpoint"
 CACHE = "cache"
 FLAGS = "flags.cfg"
 SAMPLES = "samples"
 TENSORBOARD = "tensorboard"
-
+# All that a run writes under a name of its own.
+FILES = (RECORD, FLAGS, LABEL_NAMES, CLASS_INDICES, HISTORY, CURVES, BEST_MODEL, NEWEST_CHECKPOINT)
+FOLDERS = (SAMPLES, TENSORBOARD, CHECKPOINTS, CACHE)
 
 # A training scale S in pixels, as run.json and the metadata of models hold it.
 TRAIN_SCALE = matching(r"[1-9]\d{0,4}(,[1-9]\d{0,4})?", 'a training scale, such as "256" or "256,512"')

@@ -29,7 +29,7 @@ def restore_model(folder: Path, model: keras.Model) -> None:
     step, problems = checkpoint_files.newest_whole(folder)
     if step is None:
         raise UserError(f"{folder} holds no whole checkpoint" + "".join(f"; {text}" for text in problems))
-    checkpoint_files.restore(folder, step, tf.train.Checkpoint(model=model), partly=True)
+    checkpoint_files.restore(folder, step, tf.train.Checkpoint(model=model))
 
 
 @keras_compat.own_settings()

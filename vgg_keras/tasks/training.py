@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -10,7 +11,7 @@ from data_prep.synthetic_flowers import write_synthetic_flowers
 from vgg_keras.data import datasets, input_pipeline, shards
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
-from vgg_keras.models import run_record, vgg
+from vgg_keras.models import run_record
 from vgg_keras.models.metadata import ModelMetadata
 from vgg_keras.serving import export_record, exporter, versions
 from vgg_keras.serving.check_photos import read_check_photos
@@ -18,6 +19,7 @@ from vgg_keras.tasks.results import TrainingResult
 from vgg_keras.tasks.training_step import build_train_step
 from vgg_keras.training import config, inputs, run_dir, workers
 from vgg_keras.training.config import TrainConfig
+from vgg_keras.training.feature_cache import FeatureCache
 from vgg_keras.training.progress import Progress
 from vgg_keras.training.schedules import LearningRate, Schedule
 from vgg_keras.training.train_step import TrainStep
@@ -92,10 +94,10 @@ def make_schedule(options: TrainConfig, data: ImageData) -> Schedule:
     )
 
 
-def fit(
+def restore_trainer(
     options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: TrainStep, channel: Channel
-) -> tuple[Progress, bool]:
-    """Trains to the end of the schedule, on images or on the cached outputs of the frozen layers.
+) -> tuple[Trainer, FeatureCache | None]:
+    """Returns the trainer of the run, with everything restored from its newest checkpoint, and its feature cache.
 
     Args:
         options: flags of the verb.
@@ -105,11 +107,11 @@ def fit(
         channel: the connection to the other workers.
 
     Returns:
-        The progress at the end, and whether the run had gone beyond --max_steps or --epochs before.
+        The trainer, and the cache of the frozen layers' outputs, not yet filled, which it trains on; None: it trains on
+        images.
 
     Raises:
-        UserError: the loss became NaN or infinite, the newest checkpoint cannot be used, or the disk has too little
-            space for the cache.
+        UserError: the run cannot be resumed, or other workers would resume it from another step.
     """
     batches = inputs.image_batches(options, data, rgb, train_step)
     cache = None
@@ -128,35 +130,33 @@ def fit(
         agree=channel.agree,
     )
     channel.compare("start", {"the step of the restored checkpoint": trainer.global_step})
+    return trainer, cache
+
+
+def fit(trainer: Trainer, cache: FeatureCache | None) -> Progress:
+    """Trains to the end of the schedule, after the cache is filled; returns the progress at the end.
+
+    Raises:
+        UserError: the loss became NaN or infinite, a record of the data set is broken, or the disk has too little space
+            for the cache.
+    """
     if cache and not trainer.finished:
         cache.fill()
     progress = trainer.fit()
     if cache and not trainer.gone_beyond:
         cache.remove()
-    return progress, trainer.gone_beyond
+    return progress
 
 
-def start_run(
-    options: TrainConfig,
-    data: ImageData,
-    model: keras.Model,
-    choices: dict[str, str],
-    described_data: dict[str, object],
-) -> None:
-    """Writes the run's record, labels and sample photos into its folder, and prints a summary.
+def show_run(options: TrainConfig, data: ImageData, model: keras.Model, choices: Mapping[str, str]) -> None:
+    """Prints a summary of the run.
 
     Args:
         options: flags of the verb.
         data: the data set.
         model: the net.
         choices: strategy and precision that were chosen, each with the reason.
-        described_data: result of `run_dir.describe_data`.
     """
-    folder = Path(options.output_dir)
-    model_record = {"num_classes": len(data.label_names), "mean_rgb": vgg.subtracted_mean_rgb(model)}
-    run_dir.write_run_record(folder, options.flags(), choices, model_record, described_data)
-    run_dir.save_labels(folder, data.class_names, data.label_names)
-    run_dir.save_samples(folder, data.encoded(options.validation_split))
     splits = (options.train_split, options.validation_split)
     photos = ", ".join(f"{counted(data.num_images(split), 'photo')} in {split}" for split in splits)
     console.say(f"net {options.net}, {model.count_params():,} parameters; {len(data.label_names)} classes; {photos}")
@@ -224,10 +224,13 @@ def train_in_cluster(options: TrainConfig, channel: Channel) -> TrainingResult:
         "strategy": f"{type(strategy).__name__} ({strategy_reason})",
         "precision": f"{precision} ({precision_reason})",
     }
-    with shards.broken_records(data):
-        if channel.chief:
-            start_run(options, data, train_step.model, choices, described_data)
-        progress, gone_beyond = fit(options, data, rgb, train_step, channel)
+    if channel.chief:
+        show_run(options, data, train_step.model, choices)
+    # Nothing is written before it is certain that the run can be trained: a run that is refused stays as it was.
+    trainer, cache = restore_trainer(options, data, rgb, train_step, channel)
+    if channel.chief:
+        run_dir.write_run(options, data, train_step.model, choices, described_data)
+    progress, gone_beyond = fit(trainer, cache), trainer.gone_beyond
     return TrainingResult(
         folder=folder,
         data_dir=Path(data.builder.data_dir),

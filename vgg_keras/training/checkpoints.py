@@ -118,7 +118,7 @@ class Checkpoints:
         checkpoint_files.restore(self._folder, step, self._checkpoint)
         self._saved = self._progress.value
         if self._chief:
-            self._restore_best_model(step, self._progress.value.best_step)
+            self._restore_best_model(step, self._progress.value)
             restore_history(self._run, self._progress.value)
         return self._progress.value
 
@@ -168,22 +168,32 @@ class Checkpoints:
                 replaced = True
         return replaced
 
-    def _restore_best_model(self, step: int, best_step: int) -> None:
+    def _restore_best_model(self, step: int, progress: Progress) -> None:
         """Makes the run's best model that of the checkpoint, if it is damaged, missing or of a later epoch."""
-        kept = checkpoint_files.best_model(self._folder, best_step)
-        if not kept.exists():  # there is none yet, or an earlier version saved it, of which there is no copy
+        best_model = self._run / run_record.BEST_MODEL
+        if not progress.has_best_model:
+            if best_model.exists():
+                best_model.unlink()
+                console.warn(
+                    f"{best_model} was of a later epoch than the checkpoint and is removed; training makes it anew"
+                )
+            return
+        kept = checkpoint_files.best_model(self._folder, progress.best_step)
+        if not kept.exists():  # an earlier version saved it, of which there is no copy
             return
         content = _manifest_or_nothing(self._folder, step).get(kept.name) or files.describe(kept)
         self._best_model = {kept.name: content}
-        difference = files.difference(self._run / run_record.BEST_MODEL, content)
+        difference = files.difference(best_model, content)
         if difference:
-            console.warn(f"{difference}; it is replaced by the best model of the checkpoint, that of step {best_step}")
-            _copy(kept, self._run / run_record.BEST_MODEL)
+            _copy(kept, best_model)
+            console.warn(
+                f"{difference}; it is replaced by the best model of the checkpoint, that of step {progress.best_step}"
+            )
 
     def _remove_old(self, newest: int) -> None:
         """Removes all checkpoints but the newest ones, damaged later ones too, and best models that none refers to."""
         kept = [step for step in checkpoint_files.steps(self._folder) if step <= newest][: self._keep]
-        _note_newest(self._folder, kept)
+        _note_newest(self._run / run_record.NEWEST_CHECKPOINT, kept)
         for step in set(checkpoint_files.steps(self._folder)) - set(kept):
             # The manifest comes last: while it is there, the rest is not taken for an earlier version's checkpoint.
             for path in (*checkpoint_files.files_of(self._folder, step), checkpoint_files.manifest(self._folder, step)):
@@ -201,11 +211,11 @@ def _manifest_or_nothing(folder: Path, step: int) -> dict[str, dict]:
         return {}
 
 
-def _note_newest(folder: Path, steps: Sequence[int]) -> None:
+def _note_newest(path: Path, steps: Sequence[int]) -> None:
     """Writes the file that names the checkpoints, newest first, for `tf.train.latest_checkpoint`."""
     names = [json.dumps(f"ckpt-{step}") for step in steps]
     lines = [f"model_checkpoint_path: {names[0]}", *(f"all_model_checkpoint_paths: {name}" for name in reversed(names))]
-    files.write_text(folder / "checkpoint", "\n".join(lines) + "\n")
+    files.write_text(path, "\n".join(lines) + "\n")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -225,8 +235,8 @@ def restore_history(run: Path, progress: Progress) -> None:
     except (ValueError, UserError):
         found = None
     if found is None or found[: len(expected)] != expected:
-        console.warn(f"{run / run_record.HISTORY} is missing or damaged; it is that of the checkpoint again")
         write_history(run, expected)
+        console.warn(f"{run / run_record.HISTORY} is missing or damaged; it is that of the checkpoint again")
 
 
 def write_history(run: Path, entries: Sequence[Mapping[str, Any]]) -> None:

@@ -15,6 +15,8 @@ from vgg_keras.utils.words import counted, rate
 # A net that gives every image the same posteriors has at least about this part of the loss of equal ones, unless some
 # class is much larger than the others.
 _GUESSING = 0.985
+# After its first epoch many a net has only begun to move, and later ones would repeat the message.
+_JUDGED_EPOCH = 2
 # What helps a net whose loss explodes, or stays at that of guessing; each was seen to.
 _WAYS_OUT = (
     "clip the gradients (--optimizer_args='{\"global_clipnorm\": 1}'), take Adam at a small rate (--optimizer=adam "
@@ -23,7 +25,7 @@ _WAYS_OUT = (
 
 
 def is_guessing(loss: float, num_classes: int) -> bool:
-    """Returns whether a loss, a mean cross-entropy in nats, is about ln(number of classes), that of guessing."""
+    """Returns whether a loss, a mean cross-entropy in nats, is that of guessing, ln(number of classes), or more."""
     return loss > _GUESSING * math.log(num_classes)
 
 
@@ -36,7 +38,7 @@ def diverged(progress: Progress, run: Path) -> UserError:
 
 
 def epoch(entry: Mapping[str, Any], schedule: Schedule, scores: Mapping[str, Score], num_classes: int) -> str:
-    """Returns the lines about an epoch, with what helps if the net has not begun to learn.
+    """Returns the lines about an epoch; after the second one also what helps if the net has not begun to learn.
 
     Args:
         entry: the epoch's entry in the history.
@@ -53,11 +55,12 @@ def epoch(entry: Mapping[str, Any], schedule: Schedule, scores: Mapping[str, Sco
     ]
     for split, score in scores.items():
         lines.append(f"  {split + ':':11} {counted(score.num_images, 'photo')}, {score.text(num_classes)}")
-    loss = scores["validation"].loss
-    if entry["complete"] and entry["epoch"] > 1 and is_guessing(loss, num_classes):
+    # The loss of validation alone is also high where a net overfits, and that of training where the dropout is strong.
+    loss = min(score.loss for score in scores.values())
+    if entry["complete"] and entry["epoch"] == _JUDGED_EPOCH and is_guessing(loss, num_classes):
         lines.append(
-            f"the net has not begun to learn: a loss of {loss:.3f} is that of guessing among {num_classes} classes. "
-            f"If it stays there, start anew: {_WAYS_OUT}"
+            f"the net has not begun to learn: a loss of {loss:.3f} is no better than that of guessing among "
+            f"{num_classes} classes, {math.log(num_classes):.3f}. If it stays there, start anew: {_WAYS_OUT}"
         )
     return "\n".join(lines)
 

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from vgg_keras.training.schedules import Plateau
+from vgg_keras.utils.metrics import Score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,48 @@ class Progress:
     best_step: int = 0
     epochs_since_best: int = 0
     history: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def has_best_model(self) -> bool:
+        """Whether a best model has been saved."""
+        return math.isfinite(self.best_error)
+
+    def is_better(self, validation: Score) -> bool:
+        """Returns whether a model with such a score is better than the best one so far."""
+        return (validation.top1_error, validation.loss) < (self.best_error, self.best_loss)
+
+    def after_steps(self, count: int) -> "Progress":
+        """Returns the progress after further steps of the epoch."""
+        return dataclasses.replace(self, step=self.step + count, global_step=self.global_step + count)
+
+    def after_validation(self, validation: Score) -> "Progress":
+        """Returns the progress after a validation: that with a new best model, if the model is better."""
+        if not self.is_better(validation):
+            return self
+        return dataclasses.replace(
+            self,
+            best_error=validation.top1_error,
+            best_loss=validation.loss,
+            best_step=self.global_step,
+            epochs_since_best=0,
+        )
+
+    def after_epoch(self, entry: Mapping[str, Any], plateau: Plateau) -> "Progress":
+        """Returns the progress after a complete epoch and its validation.
+
+        Args:
+            entry: entry of the epoch in the history.
+            plateau: state of the plateau rule after the epoch.
+        """
+        return dataclasses.replace(
+            self,
+            epoch=self.epoch + 1,
+            step=0,
+            sums=(0.0,) * 4,
+            plateau=plateau,
+            epochs_since_best=0 if self.best_step == self.global_step else self.epochs_since_best + 1,
+            history=(*self.history, entry),
+        )
 
 
 class SavedProgress(tf.train.experimental.PythonState):

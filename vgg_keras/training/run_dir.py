@@ -14,32 +14,38 @@ RUN/best.keras         the model with the lowest validation error
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
+from vgg_keras.data import shards
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.labels import label_files
 from vgg_keras.data.rgb_statistics import RgbStatistics
-from vgg_keras.models import run_record
+from vgg_keras.models import run_record, vgg
 from vgg_keras.models.run_record import RECORD, read_record
 from vgg_keras.training.config import MAY_CHANGE, TrainConfig
-from vgg_keras.utils import devices, keras_compat, shell
+from vgg_keras.utils import devices, files, keras_compat, shell
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.files import write_bytes, write_text
 from vgg_keras.utils.keras_compat import package_versions
+
+# Number of validation photos that are kept with a run.
+_NUM_SAMPLES = 8
 
 
 def require_usable(options: TrainConfig) -> None:
     """Checks that a run may use its folder: it holds no run, or the same one, which is to be resumed.
 
     Raises:
-        UserError: the folder holds a run and --resume is off, the run's flags differ, its record is damaged, or the
-            other Keras generation wrote it.
+        UserError: the folder holds a run and --resume is off, the run's flags differ, its record is damaged, the other
+            Keras generation wrote it, or something else stands in the place of one of its files or folders.
     """
     folder = Path(options.output_dir)
+    for name in run_record.FOLDERS:
+        files.require_folder(folder / name)
+    for name in run_record.FILES:
+        files.require_file(folder / name)
     if not (folder / RECORD).exists():
         if (folder / run_record.CHECKPOINTS).exists():
             raise UserError(
@@ -116,6 +122,34 @@ def _check_generation(folder: Path, version: str) -> None:
         )
 
 
+def write_run(
+    options: TrainConfig,
+    data: ImageData,
+    model: keras.Model,
+    choices: Mapping[str, str],
+    described_data: Mapping[str, object],
+) -> None:
+    """Writes the run's record, labels and sample photos into its folder.
+
+    Args:
+        options: flags of the verb.
+        data: the data set.
+        model: the net.
+        choices: strategy and precision that were chosen, each with the reason.
+        described_data: result of `describe_data`.
+
+    Raises:
+        UserError: the first records of the validation split are broken.
+    """
+    folder = Path(options.output_dir)
+    first = data.encoded(options.validation_split).take(_NUM_SAMPLES).as_numpy_iterator()
+    samples = [example["image_bytes"] for example in shards.read(data, first)]
+    model_record = {"num_classes": len(data.label_names), "mean_rgb": vgg.subtracted_mean_rgb(model)}
+    write_run_record(folder, options.flags(), choices, model_record, described_data)
+    save_labels(folder, data.class_names, data.label_names)
+    save_samples(folder, samples)
+
+
 def write_run_record(
     folder: Path,
     flags: Mapping[str, object],
@@ -141,27 +175,20 @@ def write_run_record(
         "model": dict(model),
         "data": dict(data or {}),
     }
-    write_text(folder / RECORD, json.dumps(content, indent=2) + "\n")
-    write_text(folder / run_record.FLAGS, "".join(shell.flag(name, value) + "\n" for name, value in flags.items()))
+    files.write_text(folder / RECORD, json.dumps(content, indent=2) + "\n")
+    files.write_text(
+        folder / run_record.FLAGS, "".join(shell.flag(name, value) + "\n" for name, value in flags.items())
+    )
 
 
 def save_labels(folder: Path, class_names: Sequence[str], label_names: Sequence[str]) -> None:
     """Writes the label names and the class indices into a run's folder."""
     for name, text in label_files(class_names, label_names).items():
-        write_text(folder / name, text)
+        files.write_text(folder / name, text)
 
 
-def save_samples(folder: Path, encoded: tf.data.Dataset, count: int = 8) -> None:
-    """Writes the first images of a data set into the subfolder `samples`.
-
-    Args:
-        folder: the run's folder.
-        encoded: data set of {"image_bytes": () string, ...}.
-        count: number of images to write.
-    """
-    samples = folder / run_record.SAMPLES
-    samples.mkdir(exist_ok=True)
-    for index, example in enumerate(encoded.take(count).as_numpy_iterator()):
-        image_bytes = example["image_bytes"]
+def save_samples(folder: Path, samples: Iterable[bytes]) -> None:
+    """Writes encoded images into the subfolder `samples` of a run's folder."""
+    for index, image_bytes in enumerate(samples):
         suffix = ".jpg" if image_bytes[:2] == b"\xff\xd8" else ".img"
-        write_bytes(samples / f"{index}{suffix}", image_bytes)
+        files.write_bytes(folder / run_record.SAMPLES / f"{index}{suffix}", image_bytes)

@@ -179,7 +179,7 @@ class Trainer:
                         self._train_step.optimizers.set_rate(rate)
                     asked = self._stop_request.made
                     pending_sums.append(self._train_step.train(batch, self._progress.global_step, asked))
-                    self._advance(1)
+                    self._progress = self._progress.after_steps(1)
                     self._keep_first_images(batch)
                     save = self._progress.step % schedule.checkpoint_every == 0 and self._progress.step < last
                     if save or self._progress.step % schedule.log_every == 0 or self._progress.step == last:
@@ -200,12 +200,6 @@ class Trainer:
         """Keeps a picture of augmented images of the run's first step; a feature cache has none."""
         if self._log and self._progress.global_step == 1 and self._train_step.takes_images:
             self._log.add_training_images(1, self._train_step.gather(batch["image"])[:_SHOWN_IMAGES])
-
-    def _advance(self, steps: int) -> None:
-        progress = self._progress
-        self._progress = dataclasses.replace(
-            progress, step=progress.step + steps, global_step=progress.global_step + steps
-        )
 
     def _update_loss(self, pending_sums: list[tf.Tensor], bar: tqdm.tqdm) -> None:
         """Adds the pending steps' sums to the epoch's, displays them, and stops the run if the loss is not finite.
@@ -246,7 +240,7 @@ class Trainer:
             raise messages.diverged(self._progress, self._folder)
         progress = self._progress
         complete = progress.step == self._schedule.steps_per_epoch
-        better = (validation.top1_error, validation.loss) < (progress.best_error, progress.best_loss)
+        better = progress.is_better(validation)
         # The loss alone does not tell: a ReLU may take NaN for 0.
         if better and not all(np.isfinite(array).all() for array in self._train_step.model.get_weights()):
             raise messages.diverged(self._progress, self._folder)
@@ -256,28 +250,12 @@ class Trainer:
             self._log.add_epoch(entry, better)
             scores = {"training": training, "validation": validation}
             self._report(messages.epoch(entry, self._schedule, scores, self._train_step.model.output_shape[-1]))
-        if better:
-            if self._chief:
-                save = functools.partial(save_model, self._train_step.model, metadata=self._metadata)
-                self._checkpoints.save_best_model(progress.global_step, save)
-            progress = dataclasses.replace(
-                progress,
-                best_error=validation.top1_error,
-                best_loss=validation.loss,
-                best_step=progress.global_step,
-                epochs_since_best=0,
-            )
-        if complete:
-            progress = dataclasses.replace(
-                progress,
-                epoch=progress.epoch + 1,
-                step=0,
-                sums=(0.0,) * 4,
-                plateau=self._updated_plateau(progress.plateau, validation.top1_error),
-                epochs_since_best=0 if better else progress.epochs_since_best + 1,
-                # An unfinished epoch's entry is not final: a run that is resumed writes a whole one.
-                history=(*progress.history, entry),
-            )
+        if better and self._chief:
+            save = functools.partial(save_model, self._train_step.model, metadata=self._metadata)
+            self._checkpoints.save_best_model(progress.global_step, save)
+        progress = progress.after_validation(validation)
+        if complete:  # an unfinished epoch's entry is not final: a run that is resumed writes a whole one
+            progress = progress.after_epoch(entry, self._updated_plateau(progress.plateau, validation.top1_error))
         before, self._progress = self._progress, progress
         self._checkpoints.save(progress)
         if text := messages.change(before, progress, self._schedule):
