@@ -70,8 +70,8 @@ def paper_table(
         number: number of the table, 3..6.
         measured: results by what they are of.
         num_classes: number of classes of the measured results.
-        papers_own: whether the nets are of the paper's own scales: then rows without a result are kept, with blank cells;
-            else they are left out, and the others show their own scales.
+        papers_own: whether the nets are of the paper's own scales: then rows without a result are kept, with blank
+            cells; else they are left out, and the others show their own scales.
     """
     rows = [
         _table_row(row, measured.get(row.key), num_classes, papers_own=papers_own)
