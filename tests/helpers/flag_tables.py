@@ -18,6 +18,7 @@ from vgg_keras.tasks.options import (
     PredictOptions,
     PretrainedOptions,
     ReportOptions,
+    ReproduceOptions,
     ServeCheckOptions,
 )
 from vgg_keras.training.config import TrainConfig
@@ -37,6 +38,7 @@ VERBS = {
     "vgg_keras.predict": PredictOptions,
     "vgg_keras.features": FeaturesOptions,
     "vgg_keras.report": ReportOptions,
+    "vgg_keras.reproduce": ReproduceOptions,
     "vgg_keras.export": ExportOptions,
     "vgg_keras.serve_check": ServeCheckOptions,
 }
