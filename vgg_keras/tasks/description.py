@@ -21,6 +21,7 @@ from vgg_keras.inference.protocol import DENSE, STACK
 from vgg_keras.inference.views import ViewSpec, require_images_fit
 from vgg_keras.tasks.options import FeaturesOptions
 from vgg_keras.utils import console, devices, files, locks, stopping
+from vgg_keras.utils.arithmetic import parse_whole
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.optional_imports import import_extra
 
@@ -144,7 +145,7 @@ def classify(arrays: Mapping[str, np.ndarray], output: Path, seed: int, voc_year
 def _voc_year(data: ImageData) -> int:
     """Returns the year of a VOC data set of TFDS, from its configuration such as "2007"; 2012 for other data sets."""
     config = getattr(data.builder.builder_config, "name", "")
-    return int(config[:4]) if data.builder.name == "voc" and config[:4].isdigit() else 2012
+    return (parse_whole(config[:4]) if data.builder.name == "voc" else None) or 2012
 
 
 def write_features(options: FeaturesOptions) -> None:
