@@ -1,6 +1,7 @@
 """Tests the rows of a miniature, and what is concluded from its differences."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -122,6 +123,31 @@ def test_marks_that_are_not_those_of_the_record_are_refused(tmp_path, damage):
     else:
         mistakes.save(tmp_path / "a", [np.zeros((2, NUM_IMAGES), bool)])
     with pytest.raises(UserError, match=r"mistakes\.npz is damaged: .*; remove .*, and evaluate again"):
+        mistakes.load(tmp_path / "a")
+
+
+@pytest.mark.parametrize("scale", ["256-512", "abc", "5,", "0,5", "\N{SUPERSCRIPT TWO}", "9" * 5000])
+def test_an_evaluation_with_an_odd_scale_leaves_the_others_in_the_tables(tmp_path, capsys, scale):
+    write_evaluation(tmp_path / "good", made("A", "32", [32], 300))
+    write_evaluation(tmp_path / "odd", made("A", scale, [32], 300))
+    with pytest.raises(UserError, match="1 of 2 evaluations cannot be read"):
+        call_verb(report.main, [f"--evaluations_dir={tmp_path}"], ReportOptions)
+    assert "| A | 32 | 32 | dense | 30.0 |" in (tmp_path / "tables.md").read_text()
+    assert "train_scales" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "dangling link"])
+def test_marks_that_are_no_file_are_refused_and_not_waited_for(tmp_path, kind):
+    write_evaluation(tmp_path / "a", made("A", "32", [32], 300))
+    path = tmp_path / "a" / mistakes.FILE
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"mistakes\.npz is (damaged|missing)"):
         mistakes.load(tmp_path / "a")
 
 

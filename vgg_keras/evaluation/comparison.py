@@ -7,7 +7,7 @@ from vgg_keras.evaluation.mistakes import FinishedResults, MarkedResult
 from vgg_keras.utils.display import ShownTable, has_top5_error
 from vgg_keras.utils.errors import UserError
 
-_COLUMNS = ("net", "train S", "test Q", "method", tables.TOP1, "difference", tables.TOP5, "difference")
+_COLUMNS = ("evaluation", "net", "train S", "test Q", "method", tables.TOP1, "difference", tables.TOP5, "difference")
 
 
 def load_marked(folder: Path) -> FinishedResults:
@@ -17,6 +17,8 @@ def load_marked(folder: Path) -> FinishedResults:
         UserError: the folder holds no finished evaluation, a file in it is damaged, or it did not keep which images it
             got wrong.
     """
+    if not (folder / tables.RECORD).exists():
+        raise UserError(f"{folder} holds no finished evaluation; name the folder of one, which has a {tables.RECORD}")
     found = mistakes.load(folder)
     if found.results[-1].wrong is None:
         raise UserError(f"{folder} did not keep which images it got wrong; remove it, and evaluate again")
@@ -43,11 +45,12 @@ def compare(folder: Path, other: Path) -> ShownTable:
     theirs.require_same_images(ours.images)
     first, second = theirs.results[-1], ours.results[-1]
     rows = []
-    for result, (top1, top5) in ((first, ("", "")), (second, difference_cells(second, first))):
+    differences = difference_cells(second, first)
+    for path, result, (top1, top5) in ((other, first, ("", "")), (folder, second, differences)):
         cells = tables.table_row(dict(result.record))
-        rows.append([*cells[:5], top1, cells[5], top5])
+        rows.append([str(path), *cells[:5], top1, cells[5], top5])
     columns = list(_COLUMNS)
     if not has_top5_error(ours.images["num_classes"]):
-        columns, rows = columns[:6], [row[:6] for row in rows]
-    title = f"{folder} minus {other}, in percentage points [95% interval], and McNemar's p"
+        columns, rows = columns[:7], [row[:7] for row in rows]
+    title = f"{folder} against {other}: difference in percentage points [95% interval], and McNemar's p"
     return ShownTable(title, columns, rows)

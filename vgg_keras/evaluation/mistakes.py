@@ -4,6 +4,7 @@ Needs no TensorFlow.
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def load(folder: Path) -> FinishedResults:
     record = records.read_results(folder / tables.RECORD)
     results, num_images = record["results"], record["images"]["num_images"]
     wrong: Sequence[np.ndarray | None] = [None] * len(results)
-    if (folder / FILE).exists():
+    if os.path.lexists(folder / FILE):
         wrong = list(_read_wrong(folder, results, num_images))
     return FinishedResults(folder, record["images"], list(map(MarkedResult, results, wrong)))
 

@@ -8,8 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.inference.protocol import AVERAGES, METHODS, SCORES
+from vgg_keras.models import run_record
 from vgg_keras.utils import side_files
-from vgg_keras.utils.structures import ANYTHING, SCALAR, TEXT, TRUTH, MapOf, Maybe, Nullable, number, one_of, whole
+from vgg_keras.utils.structures import (
+    ANYTHING,
+    SCALAR,
+    TEXT,
+    TRUTH,
+    MapOf,
+    Maybe,
+    Nullable,
+    either,
+    number,
+    one_of,
+    whole,
+)
 
 _PERCENT = number(0, 100)
 _OF_EACH_NET = ("nets", "train_scales", "test_scales", "frozen_up_to")
@@ -22,7 +35,7 @@ _IMAGES = {
 }
 _RESULT = {
     "nets": [TEXT],
-    "train_scales": [TEXT],
+    "train_scales": [either(run_record.TRAIN_SCALE, one_of(""))],
     "frozen_up_to": Maybe([TEXT]),
     "test_scales": [[whole(1)]],
     "method": one_of(*METHODS),

@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 
 from vgg_keras.inference.protocol import AVERAGES, DENSE, TestProtocol, TrainedNet
+from vgg_keras.models import run_record
 from vgg_keras.utils import array_files, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
-from vgg_keras.utils.structures import TEXT, TRUTH, MapOf, Maybe, number, one_of, whole
+from vgg_keras.utils.structures import TEXT, TRUTH, MapOf, Maybe, either, number, one_of, whole
 
 SUFFIX = ".npz"
 _INFO = {
     "model": {
         "net": TEXT,
-        "train_scale": TEXT,
+        "train_scale": either(run_record.TRAIN_SCALE, one_of("")),
         "frozen_up_to": Maybe(TEXT),
         "test_scales": [whole(1)],
         "input_size": whole(1),

@@ -1,5 +1,6 @@
 """Runs a suite: a chain of runs and tests that reproduces the paper's tables, and goes on after it was stopped."""
 
+import functools
 import shlex
 import signal
 import time
@@ -13,7 +14,7 @@ from vgg_keras.tasks import paper_tables
 from vgg_keras.tasks.options import EvaluateOptions, ReportOptions, ReproduceOptions
 from vgg_keras.tasks.suites import EVALUATE, SUITES, TRAIN, Step
 from vgg_keras.training.config import TrainConfig
-from vgg_keras.utils import child_processes, console, locks, shell, side_files, stopping
+from vgg_keras.utils import child_processes, cluster, console, locks, shell, side_files, stopping
 from vgg_keras.utils.display import ShownTable, duration_text
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import Options, parse
@@ -119,8 +120,12 @@ def run_step(step: Step, options: ReproduceOptions, run: Runner) -> float:
     begun = time.monotonic()
     given = arguments(step, options)
     status = run(f"vgg_keras.{step.verb}", given, Path(options.output_dir))
-    if status == stopping.EXIT_STATUS:
+    if status == stopping.EXIT_STATUS:  # a signal came to it alone
         raise stopping.Stopped(signal.SIGTERM)
+    if status < 0:
+        name = signal.Signals(-status).name
+        cause = ", most likely by the system for want of memory" if name == "SIGKILL" else ""
+        raise UserError(f"{step.name} was ended by {name}{cause}; the same command goes on with it")
     if status:
         command = shlex.join(["python", "-m", f"vgg_keras.{step.verb}", *given])
         raise UserError(
@@ -129,7 +134,11 @@ def run_step(step: Step, options: ReproduceOptions, run: Runner) -> float:
     return time.monotonic() - begun
 
 
-def reproduce(options: ReproduceOptions, run: Runner = child_processes.run_module) -> None:
+# Each step is a process of its own, and none of them is a worker of a cluster, whatever the environment describes.
+_RUN: Runner = functools.partial(child_processes.run_module, without=cluster.VARIABLES)
+
+
+def reproduce(options: ReproduceOptions, run: Runner = _RUN) -> None:
     """Runs the steps of a suite that are not finished, one after the other, and prints the tables.
 
     Args:

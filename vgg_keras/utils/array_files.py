@@ -15,6 +15,8 @@ def read_arrays(path: Path, way_out: str) -> dict[str, np.ndarray]:
     Raises:
         UserError: the file is missing, unreadable or damaged.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise damaged(path, f"it is {'a folder' if path.is_dir() else 'no regular file'}", way_out)
     try:
         file_bounds.open_zip(path).close()
         with np.load(path, allow_pickle=False) as arrays:

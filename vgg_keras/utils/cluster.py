@@ -22,6 +22,9 @@ EVALUATOR_NOTE = (
 )
 _CHIEF, _WORKER, _EVALUATOR = "chief", "worker", "evaluator"
 
+# Environment variables without which a process works alone.
+VARIABLES = ("TF_CONFIG", *slurm.NUMBERS)
+
 
 class EvaluatorError(UserError):
     """Error that TF_CONFIG makes this process an evaluator, a task that this package does not need."""

@@ -6,6 +6,7 @@ Names of files and classes are shown so that no terminal obeys them.
 import contextlib
 import contextvars
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,9 @@ from vgg_keras.utils.escaping import visible
 
 # Seconds between two lines of progress in a log file.
 _LOG_INTERVAL = 30.0
+
+# tqdm's own lock is one of `multiprocessing`, whose semaphores a killed process would leave behind, with a warning.
+tqdm.tqdm.set_lock(threading.RLock())
 
 _speaking = contextvars.ContextVar("speaking", default=False)
 _tolerant = contextvars.ContextVar("tolerant", default=False)

@@ -21,7 +21,7 @@ _FIRST_PORT, _PORTS_PER_JOB, _RANGES = 15000, 16, 1000
 # More nodes, and more tasks, than Slurm itself allows in a step (MAX_NODE_COUNT, 64 K nodes).
 _MOST = 1 << 16
 # Variables that are numbers: rank of this task, number of tasks, number of the job.
-_NUMBERS = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_JOB_ID")
+NUMBERS = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_JOB_ID")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ def read_step(environ: Mapping[str, str]) -> Step | None:
     try:
         nodes = expand_nodes(environ["SLURM_STEP_NODELIST"])
         counts = expand_counts(environ["SLURM_STEP_TASKS_PER_NODE"])
-        rank, num_tasks, job = (_whole(environ[name]) for name in _NUMBERS)
+        rank, num_tasks, job = (_whole(environ[name]) for name in NUMBERS)
     except KeyError as error:
         raise UserError(f"Slurm's variable {error.args[0]} is missing: start the tasks by srun") from None
     except ValueError as error:
