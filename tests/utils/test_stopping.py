@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -231,3 +232,17 @@ def test_a_terminal_that_is_gone_does_not_keep_a_run_from_saving(monkeypatch):
     with pytest.raises(stopping.Stopped, match="SIGHUP"):
         work()
     assert saved == [True]
+
+
+def test_a_request_that_is_raised_in_a_destructor_is_made_again(capsys):
+    class Destroyed:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    def wait():
+        Destroyed()
+        time.sleep(5)
+
+    with stopping.raising(), pytest.raises(stopping.Stopped, match="stopped by SIGTERM"):
+        wait()
+    assert capsys.readouterr().err == ""

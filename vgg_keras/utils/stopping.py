@@ -8,6 +8,7 @@ the other workers of a cluster when one of them is lost.
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
 from types import FrameType
@@ -18,6 +19,8 @@ from vgg_keras.utils.early_signals import EXIT_STATUS, SIGNALS, end_at_once
 from vgg_keras.utils.errors import LostWorkerError
 
 _FAILED = 1
+# Seconds after which a request to stop that got lost is made again.
+_REPEAT_AFTER = 0.05
 _ADVICE = "start the same command again"
 
 
@@ -33,15 +36,16 @@ class Stopped(BaseException):
         number: number of the signal; 0: it came to another process, with which this one works together.
 
     Attributes:
+        number: number of the signal, or 0.
         advice: what the user may do now; "": what holds for every verb.
     """
 
     def __init__(self, number: int):
         super().__init__(number)
-        self._number, self.advice = number, ""
+        self.number, self.advice = number, ""
 
     def __str__(self) -> str:
-        cause = f"by {signal.Signals(self._number).name}" if self._number else "with another worker"
+        cause = f"by {signal.Signals(self.number).name}" if self.number else "with another worker"
         return f"stopped {cause}; {self.advice or _ADVICE}"
 
 
@@ -77,8 +81,26 @@ def raising(*, last: bool = False) -> Iterator[None]:
         last: whether the process only ends after the context: the signals are ignored then, so that none of them
             changes the exit status of work that is done, or breaks into Python as it unloads.
     """
-    with _handled_by(_raise, after=signal.SIG_IGN if last else None):
+    with _handled_by(_raise, after=signal.SIG_IGN if last else None), _repeated_where_lost():
         yield
+
+
+@contextlib.contextmanager
+def _repeated_where_lost() -> Iterator[None]:
+    """Makes a request to stop again that is raised where Python drops it with a traceback, such as in a destructor."""
+    before = sys.unraisablehook
+
+    def repeat(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, Stopped):
+            before(unraisable)
+        else:  # not from here, where it would be dropped again
+            threading.Timer(_REPEAT_AFTER, os.kill, (os.getpid(), unraisable.exc_value.number)).start()
+
+    sys.unraisablehook = repeat
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextlib.contextmanager
