@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.models import run_record
+from vgg_keras.models.architectures import BOX_REGRESSIONS
 from vgg_keras.utils import side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.structures import TEXT, Maybe, either, one_of
@@ -27,6 +28,7 @@ _STRUCTURE = {
             "class_names": Maybe([TEXT]),
             "label_names": Maybe([TEXT]),
             "frozen_up_to": Maybe(TEXT),
+            "box_regression": Maybe(one_of("", *BOX_REGRESSIONS)),
         }
     )
 }
@@ -43,6 +45,7 @@ class ModelMetadata:
         class_names: unique names of the classes in the order of their indices; empty if unknown.
         label_names: human-readable names in the same order; empty if unknown.
         frozen_up_to: the last layer that was not trained; "" if all were, or if it is unknown.
+        box_regression: SCR or PCR if the model predicts boxes; "" if it predicts classes.
     """
 
     net: str = ""
@@ -50,6 +53,7 @@ class ModelMetadata:
     class_names: Sequence[str] = ()
     label_names: Sequence[str] = ()
     frozen_up_to: str = ""
+    box_regression: str = ""
 
     def known_label_names(self, num_classes: int) -> list[str]:
         """Returns the label names; if they are unknown, "class 0", "class 1", ..."""
