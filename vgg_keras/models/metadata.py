@@ -76,24 +76,24 @@ def embed(path: Path, metadata: ModelMetadata) -> None:
         file.writestr(_MEMBER, json.dumps(content))
 
 
-def read(path: Path, num_classes: int) -> ModelMetadata:
+def read(path: Path, num_classes: int | None) -> ModelMetadata:
     """Reads the metadata of a `.keras` file, or from the files of the run in the same folder.
 
     Args:
         path: the file.
-        num_classes: number of the model's classes.
+        num_classes: number of the model's classes; None if it is not known.
 
     Raises:
         UserError: the metadata or a file of the run is damaged, or does not name each class.
     """
     content = _read_member(path)
     if _KEY not in content:
-        return read_beside(path.parent, num_classes)
+        return ModelMetadata() if num_classes is None else read_beside(path.parent, num_classes)
     known = {field.name for field in dataclasses.fields(ModelMetadata)}  # later versions may write further ones
     metadata = ModelMetadata(**{name: value for name, value in content[_KEY].items() if name in known})
     for name in ("label_names", "class_names"):
         names = getattr(metadata, name)
-        if names and len(names) != num_classes:
+        if names and num_classes is not None and len(names) != num_classes:
             raise UserError(f"{path} names {len(names)} classes, the model has {num_classes} ({name}); {_WAY_OUT}")
     if len(set(metadata.class_names)) < len(metadata.class_names):
         raise side_files.damaged(path, "class_names holds a name twice", _WAY_OUT)

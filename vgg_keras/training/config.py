@@ -5,15 +5,23 @@ import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from vgg_keras.models.architectures import ALIASES, BOX_REGRESSIONS, INITIALIZERS, NETS, PCR, TOTAL_STRIDE
+from vgg_keras.models.architectures import (
+    ALIASES,
+    BOX_REGRESSIONS,
+    CLASSIFICATION,
+    INITIALIZERS,
+    LOCALIZATION,
+    NETS,
+    PCR,
+    TASKS,
+    TOTAL_STRIDE,
+)
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.hardware import PRECISIONS, STRATEGIES
 from vgg_keras.utils.options import FOLDER, Options, PathLike, option
 
 DRAWN_FLOWERS = "drawn_flowers"
 
-CLASSIFICATION, LOCALIZATION = "classification", "localization"
-TASKS = (CLASSIFICATION, LOCALIZATION)
 PLATEAU, COSINE = "plateau", "cosine"
 SCHEDULES = (PLATEAU, COSINE)
 
