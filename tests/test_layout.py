@@ -29,8 +29,8 @@ LEVELS = (
         "rgb_statistics shards transforms"
     },
     {
-        "data_prep": "__main__ archives builder flowers folder_checks image_folder image_preparation "
-        "imagenet parts pieces plan preparation_record records sources space stored_formats "
+        "data_prep": "__main__ archives builder flowers folder_checks image_folder image_preparation imagenet "
+        "objects parts pieces plan preparation_record records sources space stored_formats "
         "summary synthetic_flowers tfrecords unfinished verify workers",
         "vgg_keras.models": "architectures box_regression checkpoint_files fully_convolutional input_map layers "
         "metadata plain_chain probe run_record saving vgg",
