@@ -75,11 +75,15 @@ class Pieces:
             marks.append(piece.mark)
             notes += piece.note
             note_ends.append(len(notes))
-        columns = (
-            np.array(column, dtype)
-            for column, dtype in ((ends, np.int64), (labels, np.int32), (sizes, np.int64), (marks, np.int64))
+        return cls(
+            bytes(names),
+            np.array(ends, np.int64),
+            np.array(labels, np.int32),
+            np.array(sizes, np.int64),
+            np.array(marks, np.int64),
+            bytes(notes),
+            np.array(note_ends, np.int64),
         )
-        return cls(bytes(names), *columns, bytes(notes), np.array(note_ends, np.int64))
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -51,6 +51,7 @@ class Source:
         splits: the images of each split.
         temporary_bytes: bytes of the files that the splits' readers need.
         multi_label: whether an image has as many labels as its objects have classes, and not one of its own.
+        left_out: a line for each image that the source leaves out, since it cannot be used: split, key and reason.
 
     Raises:
         ValueError: some splits have objects and others none, or there are no objects to give several labels.
@@ -63,6 +64,7 @@ class Source:
     splits: Mapping[str, Split]
     temporary_bytes: int = 0
     multi_label: bool = False
+    left_out: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         annotated = {split.annotate is not None for split in self.splits.values()}

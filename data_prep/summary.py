@@ -95,7 +95,7 @@ class DatasetSummary:
             totals |= {
                 "boxes": lambda split: f"{split.boxes['stored']:,}",
                 "clipped boxes": lambda split: f"{split.boxes['clipped']:,}",
-                "wrong boxes": lambda split: f"{split.boxes['left out']:,}",
+                "boxes left out": lambda split: f"{split.boxes['left out']:,}",
             }
         return ShownTable(
             f"{self.source.name} -> {self.output_dir}",

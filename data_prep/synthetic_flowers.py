@@ -209,8 +209,8 @@ def synthetic_flowers(seed: int, images_per_class: Mapping[str, int] = IMAGES_PE
             Piece(f"{NAMES[number % len(NAMES)]}/{number:05}.jpg", number % len(NAMES), _TYPICAL_SIZE, number)
             for number in range(count)
         )
-        make_reader, annotate = (functools.partial(some, seed, index) for some in (_make_reader, _annotate))
-        splits[split] = Split(pieces, make_reader, f"seed {seed}", annotate)
+        make_reader = functools.partial(_make_reader, seed, index)
+        splits[split] = Split(pieces, make_reader, f"seed {seed}", functools.partial(_annotate, seed, index))
     return Source(
         name="drawn_flowers",
         description="Drawn flowers of five kinds, made from a seed.",

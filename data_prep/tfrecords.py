@@ -107,9 +107,11 @@ def _encoded(values: Values) -> tuple[int, bytes]:
     """Returns the kind of a feature's list and its content; an empty list of numbers has no content."""
     if isinstance(values, bytes):
         return 1, _field(1, values)
-    floats = isinstance(values, np.ndarray)
-    packed = values.astype("<f4").tobytes() if floats else b"".join(map(_varint, values))
-    return 2 if floats else 3, _field(1, packed) if packed else b""
+    if isinstance(values, np.ndarray):
+        kind, packed = 2, values.astype("<f4").tobytes()
+    else:
+        kind, packed = 3, b"".join(map(_varint, values))
+    return kind, _field(1, packed) if packed else b""
 
 
 def example(features: Mapping[str, Values]) -> bytes:

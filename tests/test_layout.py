@@ -24,14 +24,15 @@ LEVELS = (
         "structures verb_list watchdog words",
     },
     {
-        "vgg_keras.data": "boxes builders class_folders datasets decoding_check decoding_memory imagenet "
-        "input_pipeline jpeg_segments labels manifest odd_formats photo_decoding photo_files "
-        "rgb_statistics shards transforms"
+        "vgg_keras.data": "box_records boxes builders class_folders datasets decoding_check decoding_memory "
+        "imagenet input_pipeline jpeg_segments labels manifest odd_formats photo_decoding "
+        "photo_files rgb_statistics shards transforms"
     },
     {
-        "data_prep": "__main__ archives builder flowers folder_checks image_folder image_preparation imagenet "
-        "objects parts pieces plan preparation_record records sources space stored_formats "
-        "summary synthetic_flowers tfrecords unfinished verify workers",
+        "data_prep": "__main__ archives builder flowers folder_checks image_folder image_preparation "
+        "imagenet imagenet_boxes objects parts pieces plan preparation_record records sources "
+        "space stored_formats summary synthetic_flowers tfrecords unfinished verify voc "
+        "voc_layout voc_xml workers",
         "vgg_keras.models": "architectures box_regression checkpoint_files fully_convolutional input_map layers "
         "metadata plain_chain probe run_record saving vgg",
     },

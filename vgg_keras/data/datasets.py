@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from vgg_keras.data import shards, transforms
+from vgg_keras.data import box_records, shards, transforms
 from vgg_keras.data.builders import open_builder
 from vgg_keras.data.class_folders import SPLIT_NAMES
 from vgg_keras.data.labels import LABEL_NAMES
@@ -23,8 +23,9 @@ from vgg_keras.utils.options import PathLike
 _SHUFFLE_BUFFER = 4096
 # Name of the feature in the data sets of data_prep and in TFDS's ImageNet.
 _FILE_NAME = "file_name"
-# TFDS's name for the feature that holds several labels of an image.
-_LABELS = "labels"
+# TFDS's names for the features that hold several labels of an image: all of them, and those of the objects that are not
+# marked as difficult.
+_LABELS, _CERTAIN_LABELS = "labels", "labels_no_difficult"
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -38,6 +39,9 @@ class ImageData(Shown):
         label_names: human-readable names in the order of the class indices.
         name_key: name of the feature that holds the file's name, or "" if there is none.
         multi_label: whether an image may have any number of labels.
+        certain_key: name of the feature that holds the labels of objects that are not marked as difficult, or "" if
+            there is none.
+        objects_key: name of the feature that holds the objects with their boxes, or "" if there is none.
     """
 
     builder: tfds.core.DatasetBuilder
@@ -46,6 +50,13 @@ class ImageData(Shown):
     label_names: Sequence[str]
     name_key: str = ""
     multi_label: bool = False
+    certain_key: str = ""
+    objects_key: str = ""
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether the records hold boxes of objects; single images may have none."""
+        return bool(self.objects_key)
 
     @property
     def class_names(self) -> list[str]:
@@ -73,15 +84,28 @@ class ImageData(Shown):
     def require_labels(self, split: str) -> None:
         """Checks that the first image of a split has a label; those of contests' test splits have none.
 
+        Where images have several labels, one without any is none of a contest.
+
         Raises:
             UserError: the split is missing, empty or without labels, or its first record cannot be read.
         """
         with shards.broken_records(self):
             first = next(self.encoded(split).take(1).as_numpy_iterator())
-        if first["label"].min() < 0:
+        if not self.multi_label and first["label"] < 0:
             raise UserError(
                 f"{self.builder.data_dir}: split {split!r} has no labels, so a net can neither learn from it nor be "
                 f"tested on it; predict classifies photos without labels"
+            )
+
+    def require_boxes(self) -> None:
+        """Checks that the records hold boxes of objects.
+
+        Raises:
+            UserError: they hold none.
+        """
+        if not self.has_boxes:
+            raise UserError(
+                f"{self.builder.data_dir} holds no boxes; prepare it from annotated photos, such as by data_prep.voc"
             )
 
     def num_images(self, split: str) -> int:
@@ -124,37 +148,55 @@ class ImageData(Shown):
         title = f"{self.builder.data_dir}: {len(self.label_names):,} classes ({labels})"
         return ShownTable(title, ("split", "images"), rows)
 
-    def encoded(self, split: str, shuffle_seed: int | None = None, *, labelled: bool = False) -> tf.data.Dataset:
+    def encoded(
+        self, split: str, shuffle_seed: int | None = None, *, labelled: bool = False, boxes: bool = False
+    ) -> tf.data.Dataset:
         """Reads a split without decoding its images, in a reproducible order.
 
         Args:
             split: name of the split.
             shuffle_seed: shuffle seed; None keeps the order of the records.
             labelled: whether an image without a label ends the reading with an error.
+            boxes: whether the boxes are read too.
 
         Returns:
             A data set of {"image_bytes": () string, "label": () int32, -1 if unknown, "name": () string, the file's
             name, empty if the data set has none}. If `multi_label`, "label" is (classes,) int32, 1 for each label that
-            the image has, else 0.
+            the image has, -1 for those that only objects marked as difficult give it, else 0. With `boxes` also
+            {"boxes": (n, 4) float32, "box_labels": (n,) int32}, ymin, xmin, ymax and xmax relative to the image, 0..1,
+            and the class index, of the objects of the image's own label that are not marked as difficult; if
+            `multi_label`, of all that are not.
 
         Raises:
-            UserError: the split is missing or empty.
+            UserError: the split is missing or empty, or has no boxes and `boxes` is set.
         """
         self.require_split(split)
+        if boxes:
+            self.require_boxes()
         shuffled = shuffle_seed is not None
         config = tfds.ReadConfig(shuffle_seed=shuffle_seed, shuffle_reshuffle_each_iteration=False, try_autocache=False)
-        keys = tuple(key for key in (self.image_key, self.label_key, self.name_key) if key)
-        decoders = tfds.decode.PartialDecoding(dict.fromkeys(keys, True), {self.image_key: tfds.decode.SkipDecoding()})
+        objects_key = self.objects_key if boxes else ""
+        keys = (self.image_key, self.label_key, self.certain_key, self.name_key, objects_key)
+        decoders = tfds.decode.PartialDecoding(
+            {key: True for key in keys if key}, {self.image_key: tfds.decode.SkipDecoding()}
+        )
         dataset = self.builder.as_dataset(split, shuffle_files=shuffled, read_config=config, decoders=decoders)
         if shuffled:
             dataset = dataset.shuffle(_SHUFFLE_BUFFER, seed=shuffle_seed, reshuffle_each_iteration=False)
-        return dataset.map(
-            lambda example: {
+
+        def chosen(example: dict) -> dict:
+            label = self._label(example[self.label_key], 0 if labelled else -1)
+            if self.certain_key:
+                certain = self._label(example[self.certain_key], 0)
+                label = tf.where((label == 1) & (certain == 0), -1, label)
+            return {
                 "image_bytes": example[self.image_key],
-                "label": self._label(example[self.label_key], 0 if labelled else -1),
+                "label": label,
                 "name": example[self.name_key] if self.name_key else tf.constant(b""),
+                **(box_records.own_boxes(example[objects_key], None if self.multi_label else label) if boxes else {}),
             }
-        )
+
+        return dataset.map(chosen)
 
     def _label(self, label: tf.Tensor, smallest: int) -> tf.Tensor:
         count = len(self.class_names)
@@ -217,7 +259,10 @@ def open_data(data_dir: PathLike, dataset: str = "", *, multi_label: bool = Fals
         )
     names = _read_label_names(Path(builder.data_dir), _find_class_names(features[labels[0]]))
     file_name = _FILE_NAME if _FILE_NAME in features else ""
-    return ImageData(builder, images[0], labels[0], names, file_name, several)
+    certain = _CERTAIN_LABELS if several and labels[0] == _LABELS and _CERTAIN_LABELS in features else ""
+    return ImageData(
+        builder, images[0], labels[0], names, file_name, several, certain, box_records.find_objects(features)
+    )
 
 
 def _read_label_names(folder: Path, class_names: Sequence[str]) -> Sequence[str]:
