@@ -178,6 +178,6 @@ def _check_apart(names: Mapping[str, list[str]], files: Mapping[str, Path]) -> N
         for other in splits[number + 1 :]:
             if shared := sorted({*names[split]} & {*names[other]}):
                 raise UserError(
-                    f"{files[split]} and {files[other].name} share {len(shared):,} images, such as {visible(shared[0])}; an "
-                    "image may be in one split alone"
+                    f"{files[split]} and {files[other].name} share {len(shared):,} images, such as "
+                    f"{visible(shared[0])}; an image may be in one split alone"
                 )

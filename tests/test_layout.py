@@ -207,7 +207,13 @@ def test_the_list_of_the_verbs_of_data_prep(run_verb):
     assert code == 0
     assert "  data_prep.verify        Checks every record of a data set and names the broken ones.\n" in stdout
     listed = {line.split()[0] for line in stdout.splitlines() if line.startswith("  ")}
-    assert listed == {"data_prep.flowers", "data_prep.imagenet", "data_prep.image_folder", "data_prep.verify"}
+    assert listed == {
+        "data_prep.flowers",
+        "data_prep.imagenet",
+        "data_prep.image_folder",
+        "data_prep.voc",
+        "data_prep.verify",
+    }
 
 
 def test_every_verb_is_a_console_script():

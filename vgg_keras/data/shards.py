@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
-from vgg_keras.data import boxes
+from vgg_keras.data import box_records
 from vgg_keras.data.decoding_check import image_problem
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError, reason
@@ -59,7 +59,7 @@ def shard_problems(shard: Path, num_records: int, data: Any, *, decode: bool) ->
 def _record_problem(serialized: tf.Tensor, data: Any, *, decode: bool) -> str:
     features = {data.image_key: tf.io.FixedLenFeature((), tf.string), data.label_key: tf.io.VarLenFeature(tf.int64)}
     if data.has_boxes:
-        features |= boxes.parsed_features(data.objects_key)
+        features |= box_records.parsed_features(data.objects_key)
     if data.name_key:
         features[data.name_key] = tf.io.FixedLenFeature((), tf.string, "")
     try:
@@ -77,7 +77,9 @@ def _record_problem(serialized: tf.Tensor, data: Any, *, decode: bool) -> str:
     wrong = [label for label in labels if not -1 <= label < len(data.class_names)]
     if wrong:
         return f"has label {wrong[0]}, of {len(data.class_names)} classes{named}"
-    problem = boxes.box_problem(example, data.objects_key, labels, len(data.class_names)) if data.has_boxes else ""
+    problem = (
+        box_records.box_problem(example, data.objects_key, labels, len(data.class_names)) if data.has_boxes else ""
+    )
     return problem and problem + named
 
 

@@ -161,7 +161,8 @@ def evaluate_localizer(options: EvaluateOptions) -> LocalizationResult:
     if list(localizer.class_names) != list(data.class_names):
         raise UserError(f"{localizer.path} knows other classes than the data set {data.builder.data_dir}")
     with locks.locked(folder):
-        started, found, shown = time.monotonic(), [], []
+        started, found = time.monotonic(), []
+        shown: list[BoxedPhoto] = []
         for located, image in locate(data, options.split, find, options.max_images):
             found.append(located)
             if len(shown) < _SHOWN:
