@@ -86,4 +86,4 @@ def _in_tar(path: Path, fileobj=None) -> Iterator[tuple[str, str, IO[bytes]]]:
             if member.name.endswith(".tar"):
                 yield from _in_tar(inside, opened)
             elif member.name.endswith(".xml"):
-                yield str(inside), inside.stem, opened
+                yield str(inside), Path(member.name).stem, opened

@@ -10,6 +10,7 @@ from vgg_keras.data.class_folders import SPLIT_NAMES, is_photo
 from vgg_keras.utils.errors import UserError, did_you_mean
 from vgg_keras.utils.escaping import file_text, visible
 from vgg_keras.utils.shell import flag
+from vgg_keras.utils.words import counted
 
 PHOTOS, ANNOTATIONS, IMAGE_SETS = "JPEGImages", "Annotations", "ImageSets"
 # Training and validation images together.
@@ -178,6 +179,6 @@ def _check_apart(names: Mapping[str, list[str]], files: Mapping[str, Path]) -> N
         for other in splits[number + 1 :]:
             if shared := sorted({*names[split]} & {*names[other]}):
                 raise UserError(
-                    f"{files[split]} and {files[other].name} share {len(shared):,} images, such as "
+                    f"{files[split]} and {files[other].name} share {counted(len(shared), 'image')}, such as "
                     f"{visible(shared[0])}; an image may be in one split alone"
                 )
