@@ -254,8 +254,9 @@ def open_data(data_dir: PathLike, dataset: str = "", *, multi_label: bool = Fals
         # VOC has two such features: all labels, and those of the objects that are not marked as difficult.
         labels = [_LABELS] if _LABELS in labels else labels
     if len(images) != 1 or len(labels) != 1:
+        hint = "; images of several labels are for vgg_keras.features" if _LABELS in features and not labels else ""
         raise UserError(
-            f"{builder.data_dir}: needs one image and one class label a record, has {dict(features.items())}"
+            f"{builder.data_dir}: needs one image and one class label a record, has {dict(features.items())}{hint}"
         )
     names = _read_label_names(Path(builder.data_dir), _find_class_names(features[labels[0]]))
     file_name = _FILE_NAME if _FILE_NAME in features else ""
