@@ -26,7 +26,7 @@ LEVELS = (
     {
         "vgg_keras.data": "box_records boxes builders class_folders datasets decoding_check decoding_memory "
         "imagenet input_pipeline jpeg_segments labels manifest odd_formats photo_decoding "
-        "photo_files rgb_statistics shards transforms"
+        "photo_files record_features rgb_statistics shards transforms"
     },
     {
         "data_prep": "__main__ archives builder flowers folder_checks image_folder image_preparation "

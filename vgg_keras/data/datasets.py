@@ -9,10 +9,18 @@ from pathlib import Path
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from vgg_keras.data import box_records, shards, transforms
+from vgg_keras.data import shards, transforms
+from vgg_keras.data.box_records import own_boxes
 from vgg_keras.data.builders import open_builder
 from vgg_keras.data.class_folders import SPLIT_NAMES
 from vgg_keras.data.labels import LABEL_NAMES
+from vgg_keras.data.record_features import (
+    RecordFeatures,
+    checked_labels,
+    find_class_names,
+    find_features,
+    label_vector,
+)
 from vgg_keras.data.rgb_statistics import FILE_NAME, RgbMoments, RgbStatistics
 from vgg_keras.utils import side_files
 from vgg_keras.utils.display import Shown, ShownTable
@@ -21,37 +29,19 @@ from vgg_keras.utils.options import PathLike
 
 # Number of encoded images in the shuffle buffer. It can be small, since the records are shuffled on disk already.
 _SHUFFLE_BUFFER = 4096
-# Name of the feature in the data sets of data_prep and in TFDS's ImageNet.
-_FILE_NAME = "file_name"
-# TFDS's names for the features that hold several labels of an image: all of them, and those of the objects that are not
-# marked as difficult.
-_LABELS, _CERTAIN_LABELS = "labels", "labels_no_difficult"
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
-class ImageData(Shown):
+@dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
+class ImageData(Shown, RecordFeatures):
     """An image classification data set in TFDS format.
 
     Attributes:
         builder: TFDS's reader of the data set.
-        image_key: name of the image feature.
-        label_key: name of the label feature.
         label_names: human-readable names in the order of the class indices.
-        name_key: name of the feature that holds the file's name, or "" if there is none.
-        multi_label: whether an image may have any number of labels.
-        certain_key: name of the feature that holds the labels of objects that are not marked as difficult, or "" if
-            there is none.
-        objects_key: name of the feature that holds the objects with their boxes, or "" if there is none.
     """
 
     builder: tfds.core.DatasetBuilder
-    image_key: str
-    label_key: str
     label_names: Sequence[str]
-    name_key: str = ""
-    multi_label: bool = False
-    certain_key: str = ""
-    objects_key: str = ""
 
     @property
     def has_boxes(self) -> bool:
@@ -61,7 +51,7 @@ class ImageData(Shown):
     @property
     def class_names(self) -> list[str]:
         """Unique names of the classes in the order of their indices."""
-        return _find_class_names(self.builder.info.features[self.label_key])
+        return find_class_names(self.builder.info.features[self.label_key])
 
     def require_split(self, split: str) -> None:
         """Checks that a split exists and holds images, and that all its record files are there as a whole.
@@ -183,38 +173,22 @@ class ImageData(Shown):
         dataset = self.builder.as_dataset(split, shuffle_files=shuffled, read_config=config, decoders=decoders)
         if shuffled:
             dataset = dataset.shuffle(_SHUFFLE_BUFFER, seed=shuffle_seed, reshuffle_each_iteration=False)
+        return dataset.map(lambda example: self._chosen(example, 0 if labelled else -1, boxes))
 
-        def chosen(example: dict) -> dict:
-            label = self._label(example[self.label_key], 0 if labelled else -1)
-            if self.certain_key:
-                certain = self._label(example[self.certain_key], 0)
-                label = tf.where((label == 1) & (certain == 0), -1, label)
-            return {
-                "image_bytes": example[self.image_key],
-                "label": label,
-                "name": example[self.name_key] if self.name_key else tf.constant(b""),
-                **(box_records.own_boxes(example[objects_key], None if self.multi_label else label) if boxes else {}),
-            }
-
-        return dataset.map(chosen)
-
-    def _label(self, label: tf.Tensor, smallest: int) -> tf.Tensor:
+    def _chosen(self, example: dict, smallest_label: int, boxes: bool) -> dict:
         count = len(self.class_names)
-        known = tf.reduce_all((label >= smallest) & (label < count))
-        message = f"an image has a label that is not one of the {count} classes"
-        with tf.control_dependencies([tf.debugging.Assert(known, [message, label])]):
-            label = tf.cast(label, tf.int32)
-        if not self.multi_label:
-            return label
-        given = label[:, tf.newaxis] == tf.range(count)  # (labels, classes)
-        return tf.cast(tf.reduce_any(given, axis=0), tf.int32)
-
-
-def _find_class_names(feature: tfds.features.FeatureConnector) -> list[str]:
-    """Returns the class names of a class label or of a sequence of them; none for other features."""
-    if isinstance(feature, tfds.features.Sequence):
-        feature = feature.feature
-    return feature.names if isinstance(feature, tfds.features.ClassLabel) else []
+        if self.multi_label:
+            label = label_vector(example, self.label_key, self.certain_key, count)
+        else:
+            label = checked_labels(example[self.label_key], smallest_label, count)
+        chosen = {
+            "image_bytes": example[self.image_key],
+            "label": label,
+            "name": example[self.name_key] if self.name_key else tf.constant(b""),
+        }
+        if boxes:
+            chosen |= own_boxes(example[self.objects_key], None if self.multi_label else label)
+        return chosen
 
 
 def _meant_split(split: str, available: Sequence[str]) -> str:
@@ -245,25 +219,12 @@ def open_data(data_dir: PathLike, dataset: str = "", *, multi_label: bool = Fals
         UserError: the data set is missing or cannot be read, or has not exactly one image and one label feature.
     """
     builder = open_builder(os.fspath(data_dir), dataset)
-    features = builder.info.features
-    images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
-    labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
-    several = not labels and multi_label
-    if several:
-        labels = [key for key, feature in features.items() if _find_class_names(feature)]
-        # VOC has two such features: all labels, and those of the objects that are not marked as difficult.
-        labels = [_LABELS] if _LABELS in labels else labels
-    if len(images) != 1 or len(labels) != 1:
-        hint = "; images of several labels are for vgg_keras.features" if _LABELS in features and not labels else ""
-        raise UserError(
-            f"{builder.data_dir}: needs one image and one class label a record, has {dict(features.items())}{hint}"
-        )
-    names = _read_label_names(Path(builder.data_dir), _find_class_names(features[labels[0]]))
-    file_name = _FILE_NAME if _FILE_NAME in features else ""
-    certain = _CERTAIN_LABELS if several and labels[0] == _LABELS and _CERTAIN_LABELS in features else ""
-    return ImageData(
-        builder, images[0], labels[0], names, file_name, several, certain, box_records.find_objects(features)
-    )
+    try:
+        found = find_features(builder.info.features, multi_label=multi_label)
+    except ValueError as error:
+        raise UserError(f"{builder.data_dir}: {error}") from error
+    names = _read_label_names(Path(builder.data_dir), find_class_names(builder.info.features[found.label_key]))
+    return ImageData(builder=builder, label_names=names, **vars(found))
 
 
 def _read_label_names(folder: Path, class_names: Sequence[str]) -> Sequence[str]:
