@@ -246,6 +246,7 @@ def train_in_cluster(options: TrainConfig, channel: Channel) -> TrainingResult:
         history=run_record.read_history(folder),
         chief=channel.chief,
         gone_beyond=gone_beyond,
+        localizes=options.box_kind() is not None,
     )
 
 
