@@ -46,7 +46,7 @@ class PrepareOptions(Options):
         0, "number of processes that decode and write; 0: one for each core; 1: the verb's own", lower=0, group="run"
     )
     skip_bad_images: bool = option(
-        False, f"leave out images that do not decode, and list them in {BAD_IMAGES}", group="input"
+        False, f"leave out images that do not decode, or have wrong boxes, and list them in {BAD_IMAGES}", group="input"
     )
 
     def check_outputs(self) -> None:
@@ -77,7 +77,7 @@ def _write_split(split: "SplitPlan", pool: Pool[Part, PartResult], folder: Path)
         for result in pool.run((split.part(section, read) for section in split.sections), bar.update):
             results[result.digest] = result
             for key, why in result.bad_images:
-                console.warn(f"{split.name}: {key} does not decode: {why}")
+                console.warn(f"{split.name}: {key} cannot be used: {why}")
     return [results[section.digest] for section in split.sections]
 
 
@@ -88,6 +88,7 @@ def _summarise(
         images_by_class=sum((result.images_by_class for result in results), Counter()),
         image_bytes=sum(result.image_bytes for result in results),
         changes=sum((result.changes for result in results), Counter()),
+        boxes=sum((result.boxes for result in results), Counter()),
         num_shards=len(split.shards),
         seconds=seconds,
         num_kept=sum(len(section) for section in split.sections if section in kept),
@@ -121,12 +122,12 @@ def _check_images(
     """Refuses bad images unless they are to be skipped, and splits and classes that are empty without them."""
     if bad_images and not skip:
         raise UserError(
-            f"{len(bad_images)} images do not decode (listed above), so that no data set was written: repair or remove "
-            "them, or leave them out with --skip_bad_images; what is finished is kept for that"
+            f"{len(bad_images)} images cannot be used (listed above), so that no data set was written: repair or "
+            "remove them, or leave them out with --skip_bad_images; what is finished is kept for that"
         )
     for split, summary in summaries.items():
-        if not summary.images_by_class:
-            raise UserError(f"{split}: no images that decode")
+        if not summary.num_images:
+            raise UserError(f"{split}: no images that can be used")
     if not allow_empty_classes:
         _check_classes(source, summaries["train"].images_by_class)
 
@@ -181,7 +182,7 @@ def write_dataset(
         OSError: an image cannot be read, or a file cannot be written.
         UserError: `output_dir` is not the path of a missing or empty folder, and holds no data set of the same flags
             and images; an unfinished one was begun with other flags; the disk has too little space, an image does not
-            decode and `skip_bad_images` is off, a key appears twice, or a split or class is empty.
+            decode or has wrong boxes and `skip_bad_images` is off, a key appears twice, or a split or class is empty.
     """
     # Imported here, since worker processes import this module too and must not load TensorFlow.
     with cli.loading_libraries():
@@ -198,16 +199,20 @@ def write_dataset(
         preparation_record.check_same(output_dir, plan, options, left_out=left_out)
         unfinished.clear_remains(plan, options)
         return DatasetSummary(source, {}, output_dir, was_there=True)
-    if not allow_empty_classes:
+    # Labels that are those of the objects are counted as the records are written.
+    if not (allow_empty_classes or source.multi_label):
         _check_classes(source, Counter(source.splits["train"].pieces.labels.tolist()))
     with locks.locked(plan.folder, remove_if_empty=True), unfinished.kept_on_failure(plan, options):
         kept = set(unfinished.take_over(plan, options))
         space.check(plan, kept, source.temporary_bytes, output_dir)
         results, summaries = _write_splits(plan, options.num_workers or cpu_count(), kept)
         bad_images = [
-            f"{split}\t{key}\t{why}"
-            for split, some in results.items()
-            for key, why in sorted(bad for result in some for bad in result.bad_images)
+            *source.left_out,
+            *(
+                f"{split}\t{key}\t{why}"
+                for split, some in results.items()
+                for key, why in sorted(bad for result in some for bad in result.bad_images)
+            ),
         ]
         _check_images(
             source, summaries, bad_images, skip=options.skip_bad_images, allow_empty_classes=allow_empty_classes

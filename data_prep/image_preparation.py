@@ -49,11 +49,15 @@ class PreparedImage:
         image_bytes: the encoded image.
         moments: the RGB moments of its pixels, or None if they were not requested.
         change: "repaired" (encoded again or turned, and possibly shrunk), "shrunk", or "" if the bytes are unchanged.
+        size: width and height in pixels before it was turned or shrunk.
+        turned: the turn that made it upright, or None.
     """
 
     image_bytes: bytes
     moments: RgbMoments | None
     change: str
+    size: tuple[int, int]
+    turned: Image.Transpose | None = None
 
 
 def isotropic_size(width: int, height: int, smallest_side: int) -> tuple[int, int]:
@@ -85,7 +89,7 @@ def prepare(image_bytes: bytes, preparation: Preparation) -> PreparedImage:
 
 
 def _prepare(image: Image.Image, image_bytes: bytes, preparation: Preparation) -> PreparedImage:
-    method = turn(image) if preparation.upright else None
+    size, method = image.size, turn(image) if preparation.upright else None
     repair = method is not None or not stored_formats.keeps_bytes(image, image_bytes, preparation.only_jpeg)
     shrink = preparation.smallest_side and min(image.size) > preparation.smallest_side
     lossless = image.format in _STORED_AS_PNG and not (shrink or preparation.only_jpeg)
@@ -102,7 +106,7 @@ def _prepare(image: Image.Image, image_bytes: bytes, preparation: Preparation) -
         # The moments are those of the stored pixels, so an image that was encoded again is decoded again.
         stored = Image.open(io.BytesIO(image_bytes)) if repair or shrink else image
         moments = RgbMoments.measure(np.asarray(stored))
-    return PreparedImage(image_bytes, moments, "repaired" if repair else "shrunk" if shrink else "")
+    return PreparedImage(image_bytes, moments, "repaired" if repair else "shrunk" if shrink else "", size, method)
 
 
 def _encode(image: Image.Image, settings: dict) -> bytes:

@@ -3,7 +3,8 @@
     python -m data_prep.imagenet --source_dir=ILSVRC2012 --output_dir=data/imagenet
 
 `source_dir` holds `ILSVRC2012_img_train.tar` (a tar with one tar for each synset), `ILSVRC2012_img_val.tar` and, if you
-have it, `ILSVRC2012_img_test.tar`.
+have it, `ILSVRC2012_img_test.tar`. `--boxes=FOLDER` adds the boxes of `ILSVRC2012_bbox_train_v2.tar.gz` and
+`ILSVRC2012_bbox_val_v3.tgz`.
 """
 
 import dataclasses
@@ -11,12 +12,13 @@ import fnmatch
 import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from data_prep.archives import identity, make_readable, open_tar, tar_files, unpacked_bytes
 from data_prep.builder import PrepareOptions, write_dataset
+from data_prep.imagenet_boxes import ANNOTATE, read_boxes
 from data_prep.pieces import Piece, Pieces
 from data_prep.sources import Source, Split
 from data_prep.summary import Recipe, print_summary
@@ -25,6 +27,7 @@ from vgg_keras.utils import cli, paths
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import PathLike, option
+from vgg_keras.utils.shell import flag
 
 _TARS = {
     "train": "ILSVRC2012_img_train.tar",
@@ -44,6 +47,12 @@ class ImageNetOptions(PrepareOptions):
     source_dir: PathLike = option("", "the folder with the official tars", required=True, group="input", path=True)
     image_pattern: str = option(
         "*", "glob for the images' file names, such as n015* for some synsets, to make a smaller set", group="input"
+    )
+    boxes: PathLike = option(
+        "",
+        "box annotations to store too: a tar of XML files as distributed, or a folder with such tars or with the files",
+        group="input",
+        path=True,
     )
 
 
@@ -84,36 +93,57 @@ def _flat_pieces(tar_path: Path, image_pattern: str, synset: Callable[[str], str
                 yield Piece(name, label_of.get(its_synset, -1), member.size, member.offset_data)
 
 
+def _validation_synset(name: str, answers: list[str]) -> str | None:
+    """Returns the synset of a validation image by its name without the suffix, or None for other names."""
+    number = re.fullmatch(r"ILSVRC2012_val_(\d{8})", name)
+    return answers[int(number[1]) - 1] if number and 1 <= int(number[1]) <= len(answers) else None
+
+
 def _validation_pieces(tar_path: Path, image_pattern: str, label_of: dict[str, int]) -> Iterator[Piece]:
     answers = validation_synsets()
 
     def synset(name: str) -> str:
-        number = re.fullmatch(r"ILSVRC2012_val_(\d{8})\.JPEG", name)
-        if not number or not 1 <= int(number[1]) <= len(answers):
+        found = _validation_synset(name.removesuffix(".JPEG"), answers) if name.endswith(".JPEG") else None
+        if not found:
             raise UserError(f"{tar_path}: {name} is not the name of a validation image of ILSVRC-2012")
-        return answers[int(number[1]) - 1]
+        return found
 
     return _flat_pieces(tar_path, image_pattern, synset, label_of)
 
 
-def _split(name: str, tar_path: Path, pieces: Iterator[Piece]) -> Split:
+def _read_notes(boxes: Path, label_of: dict[str, int]) -> dict[str, bytes]:
+    """Reads the boxes of training and validation images, and returns the notes for their pieces."""
+    answers = validation_synsets()
+
+    def label(name: str) -> int | None:
+        synset = _validation_synset(name, answers) or name.partition("_")[0]
+        return label_of.get(synset)
+
+    return read_boxes(boxes, label, list(label_of))
+
+
+def _split(name: str, tar_path: Path, pieces: Iterator[Piece], notes: Mapping[str, bytes] | None) -> Split:
     """Lists the images of a split, which takes minutes for the official training tar, and shows the progress."""
     total = _OFFICIAL.get(tar_path.stat().st_size)
-    listed = Pieces.collect(progress_bar(f"listing {name}", total, " images", iterable=pieces, leave=False))
-    return Split(listed, functools.partial(make_readable, tar_path), identity(tar_path))
+    listed = progress_bar(f"listing {name}", total, " images", iterable=pieces, leave=False)
+    noted = (piece._replace(note=(notes or {}).get(piece.key.removesuffix(".JPEG"), b"")) for piece in listed)
+    annotate = None if notes is None else ANNOTATE
+    return Split(Pieces.collect(noted), functools.partial(make_readable, tar_path), identity(tar_path), annotate)
 
 
-def imagenet(source_dir: Path, image_pattern: str = "*") -> Source:
+def imagenet(source_dir: Path, image_pattern: str = "*", boxes: Path | None = None) -> Source:
     """Returns the official tars as a source.
 
     Args:
         source_dir: the folder that holds the tars.
         image_pattern: glob pattern of the images' file names. One of synsets, such as "n015*", also takes the
             validation images of these, and leaves out the test images.
+        boxes: the tar or the folder of the box annotations; None: the records hold no objects. Images of which it has
+            no box of their class have none.
 
     Raises:
         UserError: the training or the validation tar is missing; a tar is damaged or empty, or holds a synset or an
-            image that is not one of ILSVRC-2012.
+            image that is not one of ILSVRC-2012; the boxes cannot be read, or are of other images.
     """
     tars = {split: source_dir / name for split, name in _TARS.items()}
     for split in ("train", "validation"):
@@ -130,7 +160,10 @@ def imagenet(source_dir: Path, image_pattern: str = "*") -> Source:
     }
     if tars["test"].is_file():
         pieces["test"] = _flat_pieces(tars["test"], image_pattern, lambda _: "", label_of)
-    splits = {split: _split(split, tars[split], some) for split, some in pieces.items()}
+    notes = None if boxes is None else _read_notes(boxes, label_of)
+    splits = {split: _split(split, tars[split], some, notes) for split, some in pieces.items()}
+    if notes is not None and not any(split.pieces.notes for split in splits.values()):
+        raise UserError(f"{flag('boxes', str(boxes))} has no box for any image of {source_dir}")
     if "test" in splits and not len(splits["test"].pieces):  # no test image is known to be of a synset
         del splits["test"]
     return Source(
@@ -147,8 +180,9 @@ def imagenet(source_dir: Path, image_pattern: str = "*") -> Source:
 def main(options: ImageNetOptions) -> None:
     """Writes ILSVRC-2012 as TFRecords and prints a summary."""
     source_dir = paths.existing_folder("source_dir", options.source_dir, f"name the folder that holds {_TARS['train']}")
+    boxes = paths.existing("boxes", options.boxes) if options.boxes else None
     summary = write_dataset(
-        imagenet(source_dir, options.image_pattern),
+        imagenet(source_dir, options.image_pattern, boxes),
         options,
         only_jpeg=True,
         # Published errors are measured without regard to the EXIF orientation that some images have.

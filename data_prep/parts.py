@@ -8,12 +8,14 @@ import dataclasses
 import json
 import shutil
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from data_prep import tfrecords
-from data_prep.image_preparation import Preparation, PreparedImage, prepare_or_reason
+from data_prep.image_preparation import Preparation, PreparedImage, prepare
+from data_prep.objects import Annotate, Placed, class_labels, object_features
 from data_prep.pieces import Piece, Reader
+from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.data.rgb_statistics import RgbMoments
 from vgg_keras.utils.escaping import visible
 from vgg_keras.utils.files import write_atomically, write_text
@@ -33,6 +35,8 @@ class Part:
         pieces: the images in the order of the records.
         read: the reader of the pieces.
         preparation: how images are checked and changed.
+        annotate: function that returns the objects of an image; None if the records hold none.
+        multi_label: whether the labels of an image are the classes of its objects.
     """
 
     path: Path
@@ -41,6 +45,8 @@ class Part:
     pieces: Sequence[Piece]
     read: Reader
     preparation: Preparation
+    annotate: Annotate | None = None
+    multi_label: bool = False
 
 
 @dataclasses.dataclass
@@ -49,12 +55,13 @@ class PartResult:
 
     Attributes:
         digest: the digest of the part.
-        images_by_class: number of images by class index (-1: unknown).
+        images_by_class: number of images by class index (-1: unknown); one with several labels counts for each.
         changes: number of images by `PreparedImage.change` ("": unchanged).
+        boxes: number of boxes by what became of them: "stored", "clipped" (and stored) or "left out".
         image_bytes: total size of the encoded images in bytes.
         example_bytes: total size of the records in bytes, without their frames.
         moments: sums over the pixels; those of no pixels if they are not measured.
-        bad_images: (key, reason) of each image that does not decode; these are left out.
+        bad_images: (key, reason) of each image that does not decode or has wrong boxes; these are left out.
         file_bytes: size of the file in bytes.
         checksum: CRC-32 of the file.
     """
@@ -62,6 +69,7 @@ class PartResult:
     digest: str
     images_by_class: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     changes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    boxes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     image_bytes: int = 0
     example_bytes: int = 0
     moments: RgbMoments = dataclasses.field(default_factory=RgbMoments)
@@ -72,7 +80,7 @@ class PartResult:
     @property
     def num_images(self) -> int:
         """Number of images in the file."""
-        return sum(self.images_by_class.values())
+        return sum(self.changes.values())
 
     def to_json(self) -> str:
         """Returns the result as text."""
@@ -92,15 +100,19 @@ class PartResult:
         return cls(
             images_by_class=collections.Counter(labels),
             changes=collections.Counter(fields.pop("changes")),
+            boxes=collections.Counter(fields.pop("boxes", {})),
             moments=RgbMoments(moments["num_pixels"], tuple(moments["sums"]), products),
             bad_images=[(key, reason) for key, reason in fields.pop("bad_images")],
             **fields,
         )
 
-    def add(self, piece: Piece, prepared: PreparedImage, example: bytes) -> None:
+    def add(self, labels: Sequence[int], prepared: PreparedImage, placed: Placed, example: bytes) -> None:
         """Counts an image that is stored."""
-        self.images_by_class[piece.label] += 1
+        self.images_by_class.update(labels)
         self.changes[prepared.change] += 1
+        self.boxes += collections.Counter(
+            {"stored": len(placed.objects), "clipped": placed.num_clipped, "left out": placed.num_left_out}
+        )
         self.image_bytes += len(prepared.image_bytes)
         self.example_bytes += len(example)
         if prepared.moments:
@@ -154,27 +166,49 @@ def write_part(part: Part, report: Report = lambda done: None) -> PartResult:
 def _write_records(part: Part, path: Path, result: PartResult, report: Report) -> None:
     with path.open("wb") as file:
         for done, piece in enumerate(part.pieces, 1):
-            prepared = _read_and_prepare(part, piece)
-            if isinstance(prepared, PreparedImage):
-                name = visible(piece.key).encode()
-                example = tfrecords.example(prepared.image_bytes, piece.label, name)
+            try:
+                prepared, placed = _read_and_prepare(part, piece)
+            except BadImage as error:
+                result.bad_images.append((visible(piece.key), str(error)))
+            else:
+                several = class_labels(placed.objects, difficult=True)
+                example = tfrecords.example(_features(part, piece, prepared, placed))
                 framed = tfrecords.frame(example)
                 file.write(framed)
-                result.add(piece, prepared, example)
+                result.add(several if part.multi_label else [piece.label], prepared, placed, example)
                 result.file_bytes += len(framed)
                 result.checksum = zlib.crc32(framed, result.checksum)
-            else:
-                result.bad_images.append((visible(piece.key), prepared))
             report(done)
 
 
-def _read_and_prepare(part: Part, piece: Piece) -> PreparedImage | str:
-    """Returns the prepared image, or the reason why it cannot be stored."""
+def _features(part: Part, piece: Piece, prepared: PreparedImage, placed: Placed) -> Mapping[str, tfrecords.Values]:
+    """Returns the features of a record; `records.features` describes them to TFDS."""
+    features: dict[str, tfrecords.Values] = {
+        "image": prepared.image_bytes,
+        "file_name": visible(piece.key).encode(),
+    }
+    if part.annotate:
+        features |= object_features(placed.objects)
+    if not part.multi_label:
+        return features | {"label": [piece.label]}
+    return features | {
+        "labels": class_labels(placed.objects, difficult=True),
+        "labels_no_difficult": class_labels(placed.objects, difficult=False),
+    }
+
+
+def _read_and_prepare(part: Part, piece: Piece) -> tuple[PreparedImage, Placed]:
+    """Returns the prepared image and its objects.
+
+    Raises:
+        BadImage: it cannot be stored.
+    """
     try:
         content = part.read(piece)
     except OSError as error:  # such as a bad sector of the disk
-        return f"it cannot be read ({error.strerror or error})"
-    return prepare_or_reason(content, part.preparation)
+        raise BadImage(f"it cannot be read ({error.strerror or error})") from error
+    prepared = prepare(content, part.preparation)
+    return prepared, part.annotate(piece, prepared) if part.annotate else Placed()
 
 
 def join_files(parts: Sequence[Path], path: Path) -> None:

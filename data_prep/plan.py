@@ -60,6 +60,7 @@ class SplitPlan:
         preparation: how they are checked and changed.
         order: (N,) int64, the numbers of the images in the order of their records.
         shards: the sections of each record file, by its path, in order.
+        multi_label: whether the labels of an image are the classes of its objects.
     """
 
     name: str
@@ -67,6 +68,7 @@ class SplitPlan:
     preparation: Preparation
     order: np.ndarray
     shards: Mapping[Path, Sequence[Section]]
+    multi_label: bool
 
     @property
     def sections(self) -> list[Section]:
@@ -82,7 +84,16 @@ class SplitPlan:
         """
         numbers = self.order[section.start : section.stop].tolist()
         pieces = [self.split.pieces[number] for number in numbers]
-        return Part(section.path, section.result_path, section.digest, pieces, read, self.preparation)
+        return Part(
+            section.path,
+            section.result_path,
+            section.digest,
+            pieces,
+            read,
+            self.preparation,
+            self.split.annotate,
+            self.multi_label,
+        )
 
     @functools.cached_property
     def record_bytes(self) -> np.ndarray:
@@ -109,12 +120,13 @@ class Plan:
 
     @functools.cached_property
     def listings(self) -> dict[str, dict[str, object]]:
-        """What tells for each split whether its images are the same, JSON-ready."""
+        """What tells for each split whether its images and their boxes are the same, JSON-ready."""
         return {
             split.name: {
                 "images": len(split.order),
                 "sha256": split.split.pieces.digest(),
                 "origin": split.split.origin,
+                **({"boxes": split.split.pieces.note_digest()} if split.split.annotate else {}),
             }
             for split in self.splits
         }
@@ -160,6 +172,8 @@ def make_plan(source: Source, preparation: Preparation, folder: Path) -> Plan:
         "the version of Pillow": PIL.__version__,
         "the name of the data set": records.dataset_name(source),
         **{_IN_WORDS.get(name, name): value for name, value in dataclasses.asdict(preparation).items()},
+        # Not named where there are none, so that the parts of data sets without boxes stay the same.
+        **({"the list of features": sorted(records.features(source))} if source.has_boxes else {}),
     }
     splits = [
         _plan_split(source, name, dataclasses.replace(preparation, measure=name == "train"), folder, description)
@@ -183,7 +197,7 @@ def _plan_split(source: Source, name: str, preparation: Preparation, folder: Pat
             result_path = parts_folder(folder) / f"{file.name}.json"
             digest = _digest(settings, split.pieces, order[first:last])
             shards.setdefault(path, []).append(Section(file, result_path, first, last, digest))
-    return SplitPlan(name, split, preparation, order, shards)
+    return SplitPlan(name, split, preparation, order, shards, source.multi_label)
 
 
 def _digest(settings: bytes, pieces: Pieces, numbers: np.ndarray) -> str:
@@ -191,6 +205,9 @@ def _digest(settings: bytes, pieces: Pieces, numbers: np.ndarray) -> str:
     for column in (pieces.labels, pieces.sizes, pieces.marks, pieces.name_sizes):
         digest.update(column[numbers].tobytes())
     digest.update(b"".join(map(pieces.name, numbers.tolist())))
+    if pieces.notes:
+        digest.update(np.diff(pieces.note_ends)[numbers].tobytes())
+        digest.update(b"".join(map(pieces.note, numbers.tolist())))
     return digest.hexdigest()
 
 

@@ -62,8 +62,16 @@ def flag_differences(before: Mapping[str, Any], now: Mapping[str, Any], defaults
 
 
 def image_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Returns in words which splits have other images, given `Plan.listings` of both."""
-    return [f"the images of {split} have changed" for split in {**now, **before} if before.get(split) != now.get(split)]
+    """Returns in words which splits have other images or other boxes, given `Plan.listings` of both."""
+    changed = [split for split in {**now, **before} if before.get(split) != now.get(split)]
+
+    def images(listings: Mapping[str, Any], split: str) -> dict[str, Any]:
+        return {name: value for name, value in listings.get(split, {}).items() if name != "boxes"}
+
+    return [
+        f"the {'boxes' if images(before, split) == images(now, split) else 'images'} of {split} have changed"
+        for split in changed
+    ]
 
 
 def write(plan: Plan, options: Options) -> None:

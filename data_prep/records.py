@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import hashing
 from tensorflow_datasets.core.utils import shard_utils
@@ -54,12 +55,29 @@ def shard_name(source: Source, split: str, shard: int, num_shards: int) -> str:
     return f"{dataset_name(source)}-{split}.tfrecord-{shard:05}-of-{num_shards:05}"
 
 
+def features(source: Source) -> dict[str, tfds.features.FeatureConnector]:
+    """Returns the features of a source's records.
+
+    Objects, and the labels of images that have several, are named as in TFDS's own "voc".
+    """
+    label = tfds.features.ClassLabel(names=source.class_names)
+    several = tfds.features.Sequence(label)
+    labels = {"labels": several, "labels_no_difficult": several} if source.multi_label else {"label": label}
+    one = {"bbox": tfds.features.BBoxFeature(), "label": label, "is_difficult": np.bool_}
+    return {
+        "image": tfds.features.Image(shape=(None, None, 3)),
+        **labels,
+        "file_name": tfds.features.Text(),
+        **({"objects": tfds.features.Sequence(one)} if source.has_boxes else {}),
+    }
+
+
 def write_info(
     source: Source, shard_lengths: Mapping[str, Sequence[int]], sizes: Mapping[str, int], folder: Path
 ) -> None:
     """Writes the files that describe a data set, so that `tfds.builder_from_directory` reads it.
 
-    `as_dataset(as_supervised=True)` gives pairs (image, label) of the result.
+    `as_dataset(as_supervised=True)` gives pairs (image, label) of the result, where each image has one label.
 
     Args:
         source: the source, for the data set's name, description and classes.
@@ -70,16 +88,11 @@ def write_info(
     identity = tfds.core.dataset_info.DatasetIdentity(
         name=dataset_name(source), version=tfds.core.Version(_VERSION), data_dir=str(folder), module_name=__name__
     )
-    features = {
-        "image": tfds.features.Image(shape=(None, None, 3)),
-        "label": tfds.features.ClassLabel(names=source.class_names),
-        "file_name": tfds.features.Text(),
-    }
     info = tfds.core.DatasetInfo(
         builder=identity,
         description=source.description,
-        features=tfds.features.FeaturesDict(features),
-        supervised_keys=("image", "label"),
+        features=tfds.features.FeaturesDict(features(source)),
+        supervised_keys=None if source.multi_label else ("image", "label"),
     )
     info.set_file_format("tfrecord")
     splits = [

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from data_prep.objects import Annotate
 from data_prep.pieces import Pieces, Reader
 from vgg_keras.utils.errors import UserError
 
@@ -29,11 +30,13 @@ class Split:
             the workers, with a folder for temporary files, such as an unpacked archive, which it makes only once.
         origin: text that differs if the archive that holds the images was replaced; "" where the marks of the pieces
             tell so.
+        annotate: function that returns the objects of an image; None if the records hold none.
     """
 
     pieces: Pieces
     make_reader: Callable[[Path], Reader]
     origin: str = ""
+    annotate: Annotate | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,11 @@ class Source:
         label_names: human-readable names in the same order.
         splits: the images of each split.
         temporary_bytes: bytes of the files that the splits' readers need.
+        multi_label: whether an image has as many labels as its objects have classes, and not one of its own.
+        left_out: a line for each image that the source leaves out, since it cannot be used: split, key and reason.
+
+    Raises:
+        ValueError: some splits have objects and others none, or there are no objects to give several labels.
     """
 
     name: str
@@ -55,6 +63,18 @@ class Source:
     label_names: Sequence[str]
     splits: Mapping[str, Split]
     temporary_bytes: int = 0
+    multi_label: bool = False
+    left_out: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        annotated = {split.annotate is not None for split in self.splits.values()}
+        if len(annotated) > 1 or (self.multi_label and annotated != {True}):
+            raise ValueError("either all splits have objects, or none has and every image has one label")
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether the records hold the objects of their images."""
+        return any(split.annotate for split in self.splits.values())
 
 
 def some_names(names: Sequence[str]) -> str:

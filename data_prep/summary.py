@@ -21,9 +21,10 @@ class SplitSummary:
     """Counts of what was written of one split.
 
     Attributes:
-        images_by_class: number of images by class index (-1: unknown).
+        images_by_class: number of images by class index (-1: unknown); one with several labels counts for each.
         image_bytes: total size of the encoded images in bytes.
         changes: number of images by `PreparedImage.change` ("": unchanged).
+        boxes: number of boxes by what became of them, as in `PartResult`.
         num_shards: number of record files.
         seconds: wall time of this run in seconds.
         num_kept: number of images that an earlier run had finished.
@@ -32,14 +33,20 @@ class SplitSummary:
     images_by_class: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     image_bytes: int = 0
     changes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    boxes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     num_shards: int = 0
     seconds: float = 0.0
     num_kept: int = 0
 
     @property
+    def num_images(self) -> int:
+        """Number of images."""
+        return self.changes.total()
+
+    @property
     def images_per_second(self) -> float:
         """Images that this run wrote in a second."""
-        return max(self.images_by_class.total() - self.num_kept, 0) / max(self.seconds, 1e-9)
+        return max(self.num_images - self.num_kept, 0) / max(self.seconds, 1e-9)
 
 
 def _class_rows(source: Source, splits: Mapping[str, SplitSummary]) -> list[list[str]]:
@@ -63,7 +70,7 @@ class DatasetSummary:
         source: the source of the images.
         splits: summary of each split by name.
         output_dir: folder of the data set.
-        bad_images: one line for each image that was left out, since it does not decode: split, key and reason.
+        bad_images: one line for each image that was left out, since it cannot be used: split, key and reason.
         was_there: whether an earlier run had finished the data set, so that nothing was counted.
     """
 
@@ -76,7 +83,7 @@ class DatasetSummary:
     def shown(self) -> ShownTable:
         """Returns a table with the images of each class, and the bytes, shards and seconds, of each split."""
         totals = {
-            "images": lambda split: f"{split.images_by_class.total():,}",
+            "images": lambda split: f"{split.num_images:,}",
             "shrunk": lambda split: f"{split.changes['shrunk']:,}",
             "repaired": lambda split: f"{split.changes['repaired']:,}",
             "megabytes": lambda split: f"{split.image_bytes / 1e6:,.1f}",
@@ -84,6 +91,12 @@ class DatasetSummary:
             "seconds": lambda split: f"{split.seconds:,.1f}",
             "images/s": lambda split: f"{split.images_per_second:,.0f}",
         }
+        if self.source.has_boxes:
+            totals |= {
+                "boxes": lambda split: f"{split.boxes['stored']:,}",
+                "clipped boxes": lambda split: f"{split.boxes['clipped']:,}",
+                "boxes left out": lambda split: f"{split.boxes['left out']:,}",
+            }
         return ShownTable(
             f"{self.source.name} -> {self.output_dir}",
             ("", *self.splits),
@@ -133,7 +146,7 @@ def print_summary(summary: DatasetSummary, recipes: Sequence[Recipe] = ()) -> No
     else:
         console.say_table(summary.shown())
     if summary.bad_images:
-        console.say(f"left out {len(summary.bad_images)} images that do not decode: {folder / BAD_IMAGES}")
+        console.say(f"left out {len(summary.bad_images)} images that cannot be used: {folder / BAD_IMAGES}")
     for recipe in recipes:
         console.say(f"{recipe.title}:  {recipe.command(folder)}")
         if recipe.note:

@@ -7,13 +7,15 @@ shape vary.
 import functools
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from data_prep.builder import PrepareOptions, write_dataset
+from data_prep.image_preparation import PreparedImage
+from data_prep.objects import Box, Object, Placed
 from data_prep.pieces import Piece, Pieces, Reader
 from data_prep.sources import Source, Split
 from data_prep.summary import DatasetSummary
@@ -29,9 +31,40 @@ Color = tuple[int, int, int]
 _OVERSAMPLING = 3
 
 
-def _petals(
-    draw: ImageDraw.ImageDraw, center, radius: float, angle: float, count: int, width: float, color: Color
-) -> None:
+class _Canvas:
+    """Draws shapes on a picture, and remembers which pixels they cover.
+
+    Attributes:
+        covered: "1" picture of the same size, white where a shape was drawn.
+    """
+
+    def __init__(self, image: Image.Image) -> None:
+        self.covered = Image.new("1", image.size)
+        self._draw, self._cover = ImageDraw.Draw(image), ImageDraw.Draw(self.covered)
+
+    def polygon(self, points: Sequence, fill: Color) -> None:
+        """Draws a polygon."""
+        self._draw.polygon(points, fill=fill)
+        self._cover.polygon(points, fill=1)
+
+    def ellipse(self, corners: Sequence[float], fill: Color) -> None:
+        """Draws an ellipse inside (left, top, right, bottom)."""
+        self._draw.ellipse(corners, fill=fill)
+        self._cover.ellipse(corners, fill=1)
+
+    def rectangle(self, corners: Sequence[float], fill: Color) -> None:
+        """Draws a rectangle (left, top, right, bottom)."""
+        self._draw.rectangle(corners, fill=fill)
+        self._cover.rectangle(corners, fill=1)
+
+    def box(self) -> Box:
+        """Returns the box (ymin, xmin, ymax, xmax) around the covered pixels, relative to the picture."""
+        left, top, right, bottom = self.covered.getbbox() or (0, 0, 0, 0)
+        width, height = self.covered.size
+        return top / height, left / width, bottom / height, right / width
+
+
+def _petals(draw: _Canvas, center, radius: float, angle: float, count: int, width: float, color: Color) -> None:
     """Draws a ring of `count` pointed petals; their width is relative to the radius."""
     x, y = center
     for petal in range(count):
@@ -45,7 +78,7 @@ def _petals(
         draw.polygon(points, fill=color)
 
 
-def _disc(draw: ImageDraw.ImageDraw, center, radius: float, color: Color) -> None:
+def _disc(draw: _Canvas, center, radius: float, color: Color) -> None:
     x, y = center
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
 
@@ -105,38 +138,55 @@ _DRAW: tuple[Callable, ...] = (_daisy, _dandelion, _rose, _sunflower, _tulip)
 
 
 def draw_flower(label: int, rng: np.random.Generator) -> Image.Image:
-    """Draws a picture of one kind of flower.
+    """Draws a picture of one kind of flower, as `draw_flowers` does, and returns it without the boxes."""
+    return draw_flowers(label, rng)[0]
+
+
+def draw_flowers(label: int, rng: np.random.Generator) -> tuple[Image.Image, list[Box]]:
+    """Draws a picture of one or two flowers of a kind.
 
     Args:
         label: class index, an index of NAMES.
         rng: source of all randomness.
 
     Returns:
-        An RGB picture with sides of 72 to 144 pixels.
+        An RGB picture with sides of 72 to 144 pixels, and the box of each flower with its stem, as far as it is inside
+        the picture, relative to it: exact to a third of a pixel, and also around what another flower hides.
     """
     width, height = (int(side) for side in rng.integers(72, 145, size=2))
     large = (width * _OVERSAMPLING, height * _OVERSAMPLING)
     # A soft, mostly green background, interpolated between a few random colours.
     colors = rng.integers((30, 60, 20), (140, 180, 140), size=(3, 4, 3)).astype(np.uint8)
     image = Image.fromarray(colors).resize(large, Image.Resampling.BICUBIC)
-    draw = ImageDraw.Draw(image)
     smallest = min(large)
+    boxes = []
     for _ in range(int(rng.integers(1, 3))):
         center = tuple(side * rng.uniform(0.35, 0.65) for side in large)
-        _DRAW[label](draw, center, smallest * rng.uniform(0.25, 0.42), rng)
+        canvas = _Canvas(image)
+        _DRAW[label](canvas, center, smallest * rng.uniform(0.25, 0.42), rng)
+        boxes.append(canvas.box())
     image = image.resize((width, height), Image.Resampling.LANCZOS).filter(
         ImageFilter.GaussianBlur(rng.uniform(0, 0.8))
     )
     light = np.asarray(image) * rng.uniform(0.7, 1.15) + rng.normal(0, 5, (height, width, 3))
-    return Image.fromarray(np.clip(light, 0, 255).astype(np.uint8))
+    return Image.fromarray(np.clip(light, 0, 255).astype(np.uint8)), boxes
+
+
+@functools.lru_cache(maxsize=1)  # a picture's boxes are asked for after it was read
+def _draw(seed: int, split_index: int, piece: Piece) -> tuple[Image.Image, list[Box]]:
+    """Draws a picture; its mark is its number in the split."""
+    return draw_flowers(piece.label, np.random.default_rng([seed, split_index, piece.mark]))
 
 
 def _read(seed: int, split_index: int, piece: Piece) -> bytes:
-    """Draws a picture; its mark is its number in the split."""
-    rng = np.random.default_rng([seed, split_index, piece.mark])
     encoded = io.BytesIO()
-    draw_flower(piece.label, rng).save(encoded, format="JPEG", quality=90)
+    _draw(seed, split_index, piece)[0].save(encoded, format="JPEG", quality=90)
     return encoded.getvalue()
+
+
+def _annotate(seed: int, split_index: int, piece: Piece, prepared: PreparedImage) -> Placed:
+    del prepared  # the boxes are relative, and no picture is turned
+    return Placed([Object(piece.label, box) for box in _draw(seed, split_index, piece)[1]])
 
 
 def _make_reader(seed: int, split_index: int, folder: Path) -> Reader:
@@ -159,7 +209,8 @@ def synthetic_flowers(seed: int, images_per_class: Mapping[str, int] = IMAGES_PE
             Piece(f"{NAMES[number % len(NAMES)]}/{number:05}.jpg", number % len(NAMES), _TYPICAL_SIZE, number)
             for number in range(count)
         )
-        splits[split] = Split(pieces, functools.partial(_make_reader, seed, index), f"seed {seed}")
+        make_reader = functools.partial(_make_reader, seed, index)
+        splits[split] = Split(pieces, make_reader, f"seed {seed}", functools.partial(_annotate, seed, index))
     return Source(
         name="drawn_flowers",
         description="Drawn flowers of five kinds, made from a seed.",

@@ -6,9 +6,12 @@ hash table, which changes with each process.)
 """
 
 import functools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+# Values of a feature: one of bytes, integers, or (N,) float32.
+Values = bytes | Sequence[int] | np.ndarray
 # Bytes that TFRecord adds to each record: the length, the length's checksum and the data's.
 FRAME_BYTES = 8 + 4 + 4
 
@@ -100,20 +103,24 @@ def _feature(name: bytes, kind: int, values: bytes) -> bytes:
     return _field(1, _field(1, name) + _field(2, _field(kind, values)))
 
 
-def example(image_bytes: bytes, label: int, file_name: bytes) -> bytes:
-    """Returns an image as a serialized `tf.train.Example` with the features "file_name", "image" and "label".
+def _encoded(values: Values) -> tuple[int, bytes]:
+    """Returns the kind of a feature's list and its content; an empty list of numbers has no content."""
+    if isinstance(values, bytes):
+        return 1, _field(1, values)
+    if isinstance(values, np.ndarray):
+        kind, packed = 2, values.astype("<f4").tobytes()
+    else:
+        kind, packed = 3, b"".join(map(_varint, values))
+    return kind, _field(1, packed) if packed else b""
+
+
+def example(features: Mapping[str, Values]) -> bytes:
+    """Returns a serialized `tf.train.Example`.
 
     Args:
-        image_bytes: the encoded image.
-        label: class index, or -1.
-        file_name: name of the image in UTF-8.
+        features: the values of each feature by its name: bytes, which are one value, integers, or (N,) float32.
     """
-    features = (
-        _feature(b"file_name", 1, _field(1, file_name)),
-        _feature(b"image", 1, _field(1, image_bytes)),
-        _feature(b"label", 3, _field(1, _varint(label))),
-    )
-    return _field(1, b"".join(features))
+    return _field(1, b"".join(_feature(name.encode(), *_encoded(features[name])) for name in sorted(features)))
 
 
 def _field_sizes(content: np.ndarray) -> np.ndarray:
@@ -125,7 +132,9 @@ def _varint_sizes(values: np.ndarray) -> np.ndarray:
 
 
 def example_sizes(image_sizes: np.ndarray, labels: np.ndarray, name_sizes: np.ndarray) -> np.ndarray:
-    """Returns the lengths that `example` would have.
+    """Returns the lengths of examples with the features "file_name", "image" and "label".
+
+    Objects, and several labels, need a few bytes more, which decide on nothing.
 
     Args:
         image_sizes: (N,) int64, bytes of the encoded images.

@@ -27,7 +27,7 @@ def main(options: VerifyOptions) -> None:
     """
     with cli.loading_libraries():
         from vgg_keras.data import datasets, shards
-    data = datasets.open_data(options.data_dir)
+    data = datasets.open_data(options.data_dir, multi_label=True)
     problems: list[str] = []
     num_records = 0
     for split, info in data.builder.info.splits.items():

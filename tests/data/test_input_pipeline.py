@@ -97,3 +97,70 @@ def test_distributed_batches_of_one_device(data, augmentation):
     batches = list(input_pipeline.distribute(strategy, 8, make))
     received = np.concatenate([batch["image"] for batch in batches])
     np.testing.assert_array_equal(received, epoch(data, augmentation)["image"])
+
+
+def photo_with_a_rectangle():
+    """Returns a black photo of 120x160 pixels as PNG, with a white rectangle, and its box, relative to the photo."""
+    pixels = np.zeros((120, 160, 3), np.uint8)
+    pixels[30:80, 40:120] = 255
+    return tf.io.encode_png(pixels), np.float32([[30 / 120, 40 / 160, 80 / 120, 120 / 160]])
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_boxes_follow_scale_crop_and_mirror_image(drawn_data, inside):
+    image_bytes, box = photo_with_a_rectangle()
+    augmentation = Augmentation(64, (64, 100), RgbStatistics.load(drawn_data), rgb_shift_stddev=0)
+    example = {"image_bytes": image_bytes, "boxes": tf.constant(box)}
+    seeds = [[seed, 7] for seed in range(40)]
+    if inside:
+        seen = list(
+            tf.data.Dataset.from_tensor_slices(tf.constant(seeds, tf.int64)).map(lambda s: augmentation(example, s))
+        )
+    else:
+        seen = [augmentation(example, tf.constant(seed, tf.int64)) for seed in seeds]
+    for shown in seen:
+        white = shown["image"].numpy()[..., 0] > 127
+        rows, columns = np.flatnonzero(white.any(axis=1)), np.flatnonzero(white.any(axis=0))
+        found = np.array([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1])
+        # Of the box, which may reach past the crop, the crop shows this part.
+        expected = np.clip(shown["box"].numpy() * 64, 0, 64)
+        np.testing.assert_allclose(found, expected, atol=1.01)
+    boxes_seen = np.stack([shown["box"] for shown in seen])
+    assert boxes_seen.max() > 1.05  # some reach past the crop
+    assert len(np.unique(boxes_seen[:, 1])) > 20  # and they are not all the same
+
+
+def test_an_image_without_a_box_has_zeros(drawn_data):
+    image_bytes, _ = photo_with_a_rectangle()
+    augmentation = Augmentation(64, (64, 100), RgbStatistics.load(drawn_data))
+    for seed in range(10):
+        shown = augmentation({"image_bytes": image_bytes, "boxes": tf.zeros((0, 4))}, tf.constant([seed, 0], tf.int64))
+        assert shown["box"].numpy().tolist() == [0.0] * 4
+
+
+def test_batches_with_boxes_show_the_same_images(data, augmentation):
+    plain = epoch(data, augmentation)
+    batches = list(
+        input_pipeline.training_epoch(
+            data, "train", augmentation, seed=1, epoch=0, batch_size=8, with_boxes=True
+        ).as_numpy_iterator()
+    )
+    assert_same({key: np.concatenate([batch[key] for batch in batches]) for key in plain}, plain)
+    boxes = np.concatenate([batch["box"] for batch in batches])
+    assert boxes.shape == (64, 4)
+    assert (boxes[:, :2] < boxes[:, 2:]).all()
+
+
+def test_validation_has_the_box_in_the_centre_crop(data):
+    (batch, *_) = input_pipeline.evaluation_batches(
+        data, "validation", smallest_side=40, crop_size=32, batch_size=8, with_boxes=True
+    ).as_numpy_iterator()
+    example = next(data.encoded("validation", boxes=True).as_numpy_iterator())
+    height, width = tf.io.decode_image(example["image_bytes"]).shape[:2]
+    scale = 40 / min(height, width)
+    rescaled = np.array([round(height * scale), round(width * scale)])
+    top, left = (rescaled - 32) // 2
+    ymin, xmin, ymax, xmax = (example["boxes"] * [*rescaled, *rescaled]).T
+    moved = np.stack([ymin - top, xmin - left, ymax - top, xmax - left], axis=1) / 32
+    visible = np.prod(np.clip(moved[:, 2:], 0, 1) - np.clip(moved[:, :2], 0, 1), axis=1)
+    np.testing.assert_allclose(batch["box"][0], moved[np.argmax(visible)], atol=1e-5)

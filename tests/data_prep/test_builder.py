@@ -57,13 +57,13 @@ def test_statistics_do_not_depend_on_the_division(tmp_path):
 
 def test_bad_images_are_all_named_and_no_data_set_is_written(tmp_path, capsys):
     images = [("good", encode()), ("empty", b""), ("text", b"text")]
-    message = r"2 images do not decode .*--skip_bad_images"
+    message = r"2 images cannot be used .*--skip_bad_images"
     with console.speaking(True), pytest.raises(UserError, match=message):
         write(make_source(images), tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out.incomplete"]
     stderr = capsys.readouterr().err
-    assert "train: empty does not decode: empty file" in stderr
-    assert "train: text does not decode: not an image" in stderr
+    assert "train: empty cannot be used: empty file" in stderr
+    assert "train: text cannot be used: not an image" in stderr
     assert f"{tmp_path / 'out.incomplete'}: 4 of 4 images are finished and kept; give the same command" in stderr
 
 
@@ -71,12 +71,12 @@ def test_bad_images_are_left_out_on_the_second_try_without_another_decode(tmp_pa
     images = [("good", encode()), ("empty", b"")]
     with pytest.raises(UserError, match="what is finished is kept"):
         write(make_source(images), tmp_path / "out")
-    monkeypatch.setattr(parts, "prepare_or_reason", None)
+    monkeypatch.setattr(parts, "prepare", None)
     with console.speaking(True):
         write(make_source(images), tmp_path / "out", skip_bad_images=True)
     output = capsys.readouterr()
     assert "out.incomplete: 2 of 2 parts, with 3 of 3 images, are kept from the run that was ended" in output.out
-    assert "train: empty does not decode: empty file" in output.err
+    assert "train: empty cannot be used: empty file" in output.err
     assert list(read(tmp_path / "out", "train")) == ["good"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -101,7 +101,7 @@ def test_refused(tmp_path, images, message):
 
 
 def test_no_image_decodes(tmp_path):
-    with pytest.raises(UserError, match="train: no images that decode"):
+    with pytest.raises(UserError, match="train: no images that can be used"):
         write(make_source([("bad", b"")]), tmp_path / "out", skip_bad_images=True)
     assert not (tmp_path / "out").exists()
 
@@ -130,7 +130,7 @@ def test_a_photo_that_the_disk_cannot_read_is_that_photos_error(tmp_path, capsys
 
     monkeypatch.setattr(photos, "_read", read)
     images = [("bad", encode()), ("good", encode())]
-    with pytest.raises(UserError, match="1 images do not decode"):
+    with pytest.raises(UserError, match="1 images cannot be used"):
         write(make_source(images), tmp_path / "out")
     write(make_source(images), tmp_path / "out", skip_bad_images=True)
     assert (tmp_path / "out" / "bad_images.txt").read_text() == "train\tbad\tit cannot be read (Input/output error)\n"

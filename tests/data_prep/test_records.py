@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
 from tensorflow_datasets.core.utils import shard_utils
 
 from data_prep import records
 from data_prep.builder import PrepareOptions, write_dataset
+from data_prep.objects import Object, Placed
 from data_prep.pieces import Piece, Pieces
 from data_prep.sources import Source
 from tests.helpers.photos import encode, make_split, read
@@ -21,9 +23,9 @@ def make_images(count, split):
     return [(f"{split[0]}/{number}.jpg", encode((16, 12), seed=number), number % 3) for number in range(count)]
 
 
-def write_ours(images, folder, name="My set"):
+def write_ours(images, folder, name="My set", annotate=None):
     splits = {
-        split: make_split([(key, data) for key, data, _ in some], [label for *_, label in some])
+        split: make_split([(key, data) for key, data, _ in some], [label for *_, label in some], annotate=annotate)
         for split, some in images.items()
     }
     source = Source(name, "Test.", CLASSES, CLASSES, splits)
@@ -51,6 +53,50 @@ def test_the_same_files_as_tfds(tmp_path, monkeypatch, shard_bytes, num_shards):
             assert list(raw) == records_of(expected / name), name
         else:
             assert (tmp_path / "ours" / name).read_bytes() == (expected / name).read_bytes(), name
+
+
+# Boxes whose corners are no fractions of two, none, and a single one.
+OBJECTS = (
+    [Object(1, (0.1, 0.2, 0.3, 0.4), True), Object(2, (0.0, 1 / 3, 1.0, 2 / 3))],
+    [],
+    [Object(0, (0.25, 0.25, 0.5, 1.0))],
+)
+
+
+def annotate(piece, prepared):
+    return Placed(OBJECTS[int(piece.key[2:-4]) % 3])
+
+
+def test_the_same_files_as_tfds_with_objects(tmp_path):
+    images = {"train": make_images(9, "train"), "validation": make_images(3, "validation")}
+    label = tfds.features.ClassLabel(names=CLASSES)
+    # The layout of TFDS's own "voc", with those of its features that are used.
+    one = {"bbox": tfds.features.BBoxFeature(), "label": label, "is_difficult": np.bool_}
+    with_objects = {
+        split: [
+            (
+                *image,
+                [
+                    {"bbox": tfds.features.BBox(*o.box), "label": o.label, "is_difficult": o.is_difficult}
+                    for o in OBJECTS[number % 3]
+                ],
+            )
+            for number, image in enumerate(some)
+        ]
+        for split, some in images.items()
+    }
+    expected = write_with_tfds(
+        "my_set", CLASSES, with_objects, tmp_path / "tfds", {"objects": tfds.features.Sequence(one)}
+    )
+    write_ours(images, tmp_path / "ours", annotate=annotate)
+    for path in sorted(expected.iterdir()):
+        if ".tfrecord-" in path.name:
+            raw = tf.data.TFRecordDataset(str(tmp_path / "ours" / path.name)).as_numpy_iterator()
+            assert list(raw) == records_of(path)
+        elif path.name == "features.json":
+            assert json.loads((tmp_path / "ours" / path.name).read_text()) == json.loads(path.read_text())
+        else:
+            assert (tmp_path / "ours" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_the_bytes_of_the_records_do_not_depend_on_the_process(tmp_path):

@@ -63,7 +63,7 @@ def test_examples(size, label, name):
         "file_name": tf.train.Feature(bytes_list=tf.train.BytesList(value=[name.encode()])),
     }
     expected = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
-    assert tfrecords.example(image_bytes, label, name.encode()) == expected
+    assert tfrecords.example({"image": image_bytes, "label": [label], "file_name": name.encode()}) == expected
     sizes = tfrecords.example_sizes(
         np.array([size, 10]), np.array([label, 3], np.int32), np.array([len(name.encode()), 4])
     )

@@ -52,10 +52,8 @@ def run(folder, images=IMAGES, **options):
 @pytest.fixture
 def prepared(monkeypatch):
     """Returns a list that receives the bytes of each image that is prepared."""
-    seen, prepare = [], parts.prepare_or_reason
-    monkeypatch.setattr(
-        parts, "prepare_or_reason", lambda image, preparation: seen.append(image) or prepare(image, preparation)
-    )
+    seen, prepare = [], parts.prepare
+    monkeypatch.setattr(parts, "prepare", lambda image, preparation: seen.append(image) or prepare(image, preparation))
     return seen
 
 
@@ -219,7 +217,7 @@ def test_a_repaired_photo_costs_its_own_part(tmp_path, prepared):
     photo = make_folder(tmp_path / "photos") / "a" / "100.jpg"
     whole = photo.read_bytes()
     photo.write_bytes(whole[:-50])
-    with pytest.raises(UserError, match="1 images do not decode"):
+    with pytest.raises(UserError, match="1 images cannot be used"):
         write_folder(tmp_path)
     assert len(prepared) == 260
     photo.write_bytes(whole)

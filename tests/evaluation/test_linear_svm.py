@@ -20,3 +20,27 @@ def test_mean_average_precision_where_images_have_several_labels():
     assert str(result).endswith("60 images): mAP 91.67% on 4 images")
     with pytest.raises(UserError, match="two training images with and without each label"):
         linear_svm.fit_and_test(points, np.ones_like(labels), tests, np.ones((4, 3), int))
+
+
+def test_difficult_images_are_left_out_in_training_as_in_the_development_kit():
+    rng = np.random.default_rng(0)
+    points = rng.normal(0, 1, (60, 2))
+    labels = (points > 0).astype(np.int32)
+    # Images of class 0 far on the wrong side, marked as difficult: as positives or as negatives they would turn the
+    # ranking around or hide the class.
+    difficult = np.concatenate([np.full((40, 1), -50.0), np.zeros((40, 1))], axis=1)
+    of_difficult = np.tile([-1, 1], (40, 1)).astype(np.int32)
+    of_difficult[:20, 1] = 0
+    tests = np.array([[3.0, 1], [2.0, -1], [-2.0, 1], [-3.0, -1]])
+    expected = np.array([[1, 1], [1, 0], [0, 1], [0, 0]])
+    both = (np.concatenate([points, difficult]), np.concatenate([labels, of_difficult]))
+    search = linear_svm._search(*both, 0)
+    # The SVM of class 0 is that of the other images alone.
+    from sklearn.svm import LinearSVC
+
+    svm = LinearSVC(C=search.best_params_["estimator__C"], random_state=0, dual="auto", max_iter=20_000)
+    alone = svm.fit(points, labels[:, 0]).decision_function(tests)
+    np.testing.assert_allclose(search.decision_function(tests)[:, 0], alone, rtol=1e-3)
+    assert linear_svm.fit_and_test(*both, tests, expected).num_training_images == 100
+    with pytest.raises(UserError, match="two training images with and without each label"):
+        linear_svm.fit_and_test(points, np.where(labels == 1, -1, 0), tests, expected)

@@ -10,6 +10,7 @@ from data_prep.flowers import FlowersOptions
 from data_prep.image_folder import ImageFolderOptions
 from data_prep.imagenet import ImageNetOptions
 from data_prep.verify import VerifyOptions
+from data_prep.voc import VocOptions
 from tests.helpers.documentation import DOCS
 from vgg_keras.tasks.options import (
     EvaluateOptions,
@@ -31,6 +32,7 @@ VERBS = {
     "data_prep.flowers": FlowersOptions,
     "data_prep.imagenet": ImageNetOptions,
     "data_prep.image_folder": ImageFolderOptions,
+    "data_prep.voc": VocOptions,
     "data_prep.verify": VerifyOptions,
     "vgg_keras.train": TrainConfig,
     "vgg_keras.pretrained": PretrainedOptions,

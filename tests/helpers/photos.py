@@ -38,12 +38,12 @@ def _read(images, piece):
     return images[piece.mark]
 
 
-def make_split(images, label=0, origin=""):
+def make_split(images, label=0, origin="", annotate=None):
     """Returns a split of the given (key, bytes) pairs in memory; a label may be given for each."""
     labels = [label] * len(images) if isinstance(label, int) else label
     pieces = [Piece(key, labels[mark], len(data), mark) for mark, (key, data) in enumerate(images)]
     reader = functools.partial(_read, [data for _, data in images])
-    return Split(Pieces.collect(pieces), lambda _: reader, origin)
+    return Split(Pieces.collect(pieces), lambda _: reader, origin, annotate)
 
 
 def make_source(images, **arguments):

@@ -13,8 +13,8 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     # dataset_info.json names the module of the builder.
     __module__ = "data_prep.records"
 
-    def __init__(self, name, class_names, images, folder):
-        self.name = name
+    def __init__(self, name, class_names, images, folder, further):
+        self.name, self._further = name, further
         self._class_names, self._images = class_names, images
         super().__init__(data_dir=folder)
 
@@ -23,6 +23,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "image": tfds.features.Image(shape=(None, None, 3)),
             "label": tfds.features.ClassLabel(names=self._class_names),
             "file_name": tfds.features.Text(),
+            **self._further,
         }
         return tfds.core.DatasetInfo(
             builder=self,
@@ -36,13 +37,21 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {split: self._generate_examples(split) for split in self._images}
 
     def _generate_examples(self, split):
-        for key, image_bytes, label in self._images[split]:
-            yield key, {"image": image_bytes, "label": label, "file_name": key}
+        for key, image_bytes, label, *further in self._images[split]:
+            yield key, dict(zip(self._further, further, strict=True), image=image_bytes, label=label, file_name=key)
 
 
-def write_with_tfds(name, class_names, images, folder) -> Path:
-    """Writes images, {split: [(key, image bytes, label)]}, with TFDS, and returns the folder of the data set."""
-    builder = _Builder(name, class_names, images, folder)
+def write_with_tfds(name, class_names, images, folder, further=None) -> Path:
+    """Writes a data set with TFDS, and returns its folder.
+
+    Args:
+        name: name of the data set.
+        class_names: names of the classes.
+        images: {split: [(key, image bytes, label, values of further features)]}.
+        folder: the root folder of TFDS's data sets.
+        further: {name: feature} of the features beside image, label and file_name.
+    """
+    builder = _Builder(name, class_names, images, folder, further or {})
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare()

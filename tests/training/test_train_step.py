@@ -26,7 +26,7 @@ def test_without_dropout_the_training_pass_equals_the_model(batch):
     model = small(dropout=0.0)
     scores = keras.Model(model.input, model.get_layer("fc8").output)
     masks = train_step.dropout_masks(model.layers, batch["row"], 8, tf.constant([0, 0], tf.int64))
-    received = train_step.training_scores(model.layers, batch["image"], masks)
+    received = train_step.training_outputs(model.layers, batch["image"], masks)
     np.testing.assert_allclose(received, scores(batch["image"], training=False), rtol=1e-5, atol=1e-5)
 
 
@@ -47,7 +47,7 @@ def test_dropout_belongs_to_the_row():
 def test_dropout_scales_what_it_keeps(batch):
     model = small(dropout=0.25)
     keep_first = [tf.range(256)[tf.newaxis] < 128] * 2
-    received = train_step.training_scores(model.layers, batch["image"], keep_first)
+    received = train_step.training_outputs(model.layers, batch["image"], keep_first)
     half = np.arange(256) < 128
     features = keras.Model(model.input, model.get_layer("flatten").output)(batch["image"]).numpy()
     for name in ("fc6", "fc7"):

@@ -15,6 +15,7 @@ from vgg_keras.training import messages
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.training.event_log import EventLog
 from vgg_keras.training.messages import is_guessing
+from vgg_keras.training.objectives import Classification
 from vgg_keras.training.schedules import LearningRate, Schedule
 from vgg_keras.training.train_step import TrainStep
 from vgg_keras.utils import console, stopping
@@ -29,7 +30,7 @@ from vgg_keras.utils.options import parse
     [(1.61, 5, True), (1.60, 5, True), (1.55, 5, False), (6.9, 1000, True), (6.7, 1000, False), (math.inf, 5, True)],
 )
 def test_a_net_that_guesses(loss, num_classes, expected):
-    assert is_guessing(loss, num_classes) is expected
+    assert is_guessing(loss, Classification(num_classes)) is expected
 
 
 def test_a_net_that_does_not_learn_is_told_what_helps(tmp_path, drawn_data, capsys):
@@ -38,7 +39,7 @@ def test_a_net_that_does_not_learn_is_told_what_helps(tmp_path, drawn_data, caps
         training.train_model(parse([*flags, "--epochs=3", "--learning_rate=1e-9"], TrainConfig))
     told = [line for line in capsys.readouterr().out.splitlines() if "has not begun to learn" in line]
     assert len(told) == 1  # after the second epoch alone
-    assert "is no better than that of guessing among 5 classes, 1.609." in told[0]
+    assert "is no better than that of guessing, 1.609." in told[0]
     assert "--optimizer=adam --learning_rate=1e-4" in told[0]
 
 
@@ -56,7 +57,7 @@ def test_when_a_net_is_told_not_to_learn(epoch, training_loss, validation_loss, 
     entry = {"epoch": epoch, "complete": True, "step": 8 * epoch, "learning_rate": 0.01, "images_per_second": 1.0}
     schedule = Schedule(epochs=3, max_steps=0, steps_per_epoch=8, learning_rate=LearningRate(0.01), patience=5)
     scores = {"training": Score(training_loss, 50.0, 0.0, 60), "validation": Score(validation_loss, 60.0, 0.0, 35)}
-    assert ("has not begun to learn" in messages.epoch(entry, schedule, scores, num_classes=5)) is told
+    assert ("has not begun to learn" in messages.epoch(entry, schedule, scores, Classification(5))) is told
 
 
 def test_an_error_of_a_writer_is_not_blamed_on_the_data(tmp_path, drawn_data, monkeypatch):

@@ -5,6 +5,7 @@ import doctest
 import pytest
 
 from vgg_keras.training import messages
+from vgg_keras.training.objectives import Classification
 from vgg_keras.training.schedules import LearningRate, Schedule
 from vgg_keras.utils import words
 from vgg_keras.utils.metrics import Score
@@ -24,6 +25,6 @@ def test_an_epoch_tells_its_speed_if_it_had_a_step(speed, end):
     entry = {"epoch": 1, "complete": True, "step": 8, "learning_rate": 0.1, "images_per_second": speed}
     schedule = Schedule(epochs=2, max_steps=0, steps_per_epoch=8, learning_rate=LearningRate(0.1), patience=5)
     score = Score.from_sums((1.0, 0.0, 0.0, 1.0))
-    first, second = messages.epoch(entry, schedule, {"validation": score}, 5).splitlines()
+    first, second = messages.epoch(entry, schedule, {"validation": score}, Classification(5)).splitlines()
     assert first.endswith(end)
     assert second.startswith("  validation: 1 photo, ")

@@ -10,9 +10,17 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from vgg_keras.data import shards, transforms
+from vgg_keras.data.box_records import own_boxes
 from vgg_keras.data.builders import open_builder
 from vgg_keras.data.class_folders import SPLIT_NAMES
 from vgg_keras.data.labels import LABEL_NAMES
+from vgg_keras.data.record_features import (
+    RecordFeatures,
+    checked_labels,
+    find_class_names,
+    find_features,
+    label_vector,
+)
 from vgg_keras.data.rgb_statistics import FILE_NAME, RgbMoments, RgbStatistics
 from vgg_keras.utils import side_files
 from vgg_keras.utils.display import Shown, ShownTable
@@ -21,36 +29,29 @@ from vgg_keras.utils.options import PathLike
 
 # Number of encoded images in the shuffle buffer. It can be small, since the records are shuffled on disk already.
 _SHUFFLE_BUFFER = 4096
-# Name of the feature in the data sets of data_prep and in TFDS's ImageNet.
-_FILE_NAME = "file_name"
-# TFDS's name for the feature that holds several labels of an image.
-_LABELS = "labels"
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
-class ImageData(Shown):
+@dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
+class ImageData(Shown, RecordFeatures):
     """An image classification data set in TFDS format.
 
     Attributes:
         builder: TFDS's reader of the data set.
-        image_key: name of the image feature.
-        label_key: name of the label feature.
         label_names: human-readable names in the order of the class indices.
-        name_key: name of the feature that holds the file's name, or "" if there is none.
-        multi_label: whether an image may have any number of labels.
     """
 
     builder: tfds.core.DatasetBuilder
-    image_key: str
-    label_key: str
     label_names: Sequence[str]
-    name_key: str = ""
-    multi_label: bool = False
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether the records hold boxes of objects; single images may have none."""
+        return bool(self.objects_key)
 
     @property
     def class_names(self) -> list[str]:
         """Unique names of the classes in the order of their indices."""
-        return _find_class_names(self.builder.info.features[self.label_key])
+        return find_class_names(self.builder.info.features[self.label_key])
 
     def require_split(self, split: str) -> None:
         """Checks that a split exists and holds images, and that all its record files are there as a whole.
@@ -73,15 +74,28 @@ class ImageData(Shown):
     def require_labels(self, split: str) -> None:
         """Checks that the first image of a split has a label; those of contests' test splits have none.
 
+        Where images have several labels, one without any is none of a contest.
+
         Raises:
             UserError: the split is missing, empty or without labels, or its first record cannot be read.
         """
         with shards.broken_records(self):
             first = next(self.encoded(split).take(1).as_numpy_iterator())
-        if first["label"].min() < 0:
+        if not self.multi_label and first["label"] < 0:
             raise UserError(
                 f"{self.builder.data_dir}: split {split!r} has no labels, so a net can neither learn from it nor be "
                 f"tested on it; predict classifies photos without labels"
+            )
+
+    def require_boxes(self) -> None:
+        """Checks that the records hold boxes of objects.
+
+        Raises:
+            UserError: they hold none.
+        """
+        if not self.has_boxes:
+            raise UserError(
+                f"{self.builder.data_dir} holds no boxes; prepare it from annotated photos, such as by data_prep.voc"
             )
 
     def num_images(self, split: str) -> int:
@@ -124,55 +138,57 @@ class ImageData(Shown):
         title = f"{self.builder.data_dir}: {len(self.label_names):,} classes ({labels})"
         return ShownTable(title, ("split", "images"), rows)
 
-    def encoded(self, split: str, shuffle_seed: int | None = None, *, labelled: bool = False) -> tf.data.Dataset:
+    def encoded(
+        self, split: str, shuffle_seed: int | None = None, *, labelled: bool = False, boxes: bool = False
+    ) -> tf.data.Dataset:
         """Reads a split without decoding its images, in a reproducible order.
 
         Args:
             split: name of the split.
             shuffle_seed: shuffle seed; None keeps the order of the records.
             labelled: whether an image without a label ends the reading with an error.
+            boxes: whether the boxes are read too.
 
         Returns:
             A data set of {"image_bytes": () string, "label": () int32, -1 if unknown, "name": () string, the file's
             name, empty if the data set has none}. If `multi_label`, "label" is (classes,) int32, 1 for each label that
-            the image has, else 0.
+            the image has, -1 for those that only objects marked as difficult give it, else 0. With `boxes` also
+            {"boxes": (n, 4) float32, "box_labels": (n,) int32}, ymin, xmin, ymax and xmax relative to the image, 0..1,
+            and the class index, of the objects of the image's own label that are not marked as difficult; if
+            `multi_label`, of all that are not.
 
         Raises:
-            UserError: the split is missing or empty.
+            UserError: the split is missing or empty, or has no boxes and `boxes` is set.
         """
         self.require_split(split)
+        if boxes:
+            self.require_boxes()
         shuffled = shuffle_seed is not None
         config = tfds.ReadConfig(shuffle_seed=shuffle_seed, shuffle_reshuffle_each_iteration=False, try_autocache=False)
-        keys = tuple(key for key in (self.image_key, self.label_key, self.name_key) if key)
-        decoders = tfds.decode.PartialDecoding(dict.fromkeys(keys, True), {self.image_key: tfds.decode.SkipDecoding()})
+        objects_key = self.objects_key if boxes else ""
+        keys = (self.image_key, self.label_key, self.certain_key, self.name_key, objects_key)
+        decoders = tfds.decode.PartialDecoding(
+            {key: True for key in keys if key}, {self.image_key: tfds.decode.SkipDecoding()}
+        )
         dataset = self.builder.as_dataset(split, shuffle_files=shuffled, read_config=config, decoders=decoders)
         if shuffled:
             dataset = dataset.shuffle(_SHUFFLE_BUFFER, seed=shuffle_seed, reshuffle_each_iteration=False)
-        return dataset.map(
-            lambda example: {
-                "image_bytes": example[self.image_key],
-                "label": self._label(example[self.label_key], 0 if labelled else -1),
-                "name": example[self.name_key] if self.name_key else tf.constant(b""),
-            }
-        )
+        return dataset.map(lambda example: self._chosen(example, 0 if labelled else -1, boxes))
 
-    def _label(self, label: tf.Tensor, smallest: int) -> tf.Tensor:
+    def _chosen(self, example: dict, smallest_label: int, boxes: bool) -> dict:
         count = len(self.class_names)
-        known = tf.reduce_all((label >= smallest) & (label < count))
-        message = f"an image has a label that is not one of the {count} classes"
-        with tf.control_dependencies([tf.debugging.Assert(known, [message, label])]):
-            label = tf.cast(label, tf.int32)
-        if not self.multi_label:
-            return label
-        given = label[:, tf.newaxis] == tf.range(count)  # (labels, classes)
-        return tf.cast(tf.reduce_any(given, axis=0), tf.int32)
-
-
-def _find_class_names(feature: tfds.features.FeatureConnector) -> list[str]:
-    """Returns the class names of a class label or of a sequence of them; none for other features."""
-    if isinstance(feature, tfds.features.Sequence):
-        feature = feature.feature
-    return feature.names if isinstance(feature, tfds.features.ClassLabel) else []
+        if self.multi_label:
+            label = label_vector(example, self.label_key, self.certain_key, count)
+        else:
+            label = checked_labels(example[self.label_key], smallest_label, count)
+        chosen = {
+            "image_bytes": example[self.image_key],
+            "label": label,
+            "name": example[self.name_key] if self.name_key else tf.constant(b""),
+        }
+        if boxes:
+            chosen |= own_boxes(example[self.objects_key], None if self.multi_label else label)
+        return chosen
 
 
 def _meant_split(split: str, available: Sequence[str]) -> str:
@@ -203,21 +219,12 @@ def open_data(data_dir: PathLike, dataset: str = "", *, multi_label: bool = Fals
         UserError: the data set is missing or cannot be read, or has not exactly one image and one label feature.
     """
     builder = open_builder(os.fspath(data_dir), dataset)
-    features = builder.info.features
-    images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
-    labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
-    several = not labels and multi_label
-    if several:
-        labels = [key for key, feature in features.items() if _find_class_names(feature)]
-        # VOC has two such features: all labels, and those of the objects that are not marked as difficult.
-        labels = [_LABELS] if _LABELS in labels else labels
-    if len(images) != 1 or len(labels) != 1:
-        raise UserError(
-            f"{builder.data_dir}: needs one image and one class label a record, has {dict(features.items())}"
-        )
-    names = _read_label_names(Path(builder.data_dir), _find_class_names(features[labels[0]]))
-    file_name = _FILE_NAME if _FILE_NAME in features else ""
-    return ImageData(builder, images[0], labels[0], names, file_name, several)
+    try:
+        found = find_features(builder.info.features, multi_label=multi_label)
+    except ValueError as error:
+        raise UserError(f"{builder.data_dir}: {error}") from error
+    names = _read_label_names(Path(builder.data_dir), find_class_names(builder.info.features[found.label_key]))
+    return ImageData(builder=builder, label_names=names, **vars(found))
 
 
 def _read_label_names(folder: Path, class_names: Sequence[str]) -> Sequence[str]:

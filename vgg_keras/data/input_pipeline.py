@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.data import transforms
+from vgg_keras.data import boxes, transforms
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
 from vgg_keras.utils.arithmetic import ceil_divide
@@ -32,19 +32,35 @@ class Augmentation:
     rgb: RgbStatistics
     rgb_shift_stddev: float = 0.1
 
-    def __call__(self, image_bytes: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Returns a random crop of an encoded image: () string, (2,) integer seed -> (crop, crop, 3) float32."""
+    def __call__(self, example: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Draws a random crop of an image.
+
+        Args:
+            example: {"image_bytes": () string, the encoded image}, and "boxes" if the crop's box is asked for: (n, 4)
+                float32, relative to the image.
+            seed: (2,) integers.
+
+        Returns:
+            {"image": (crop, crop, 3) float32}, and "box" if there are "boxes": (4,) float32, relative to the crop: the
+            most visible one, zeros if there is none.
+        """
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 4), num=4)
-        smallest_side = transforms.random_scale(self.scale_range, seeds[0])
+        smallest_side, image_bytes = transforms.random_scale(self.scale_range, seeds[0]), example["image_bytes"]
         size = transforms.encoded_size(image_bytes)
-        offset = transforms.random_offset(transforms.rescaled_size(size, smallest_side), self.crop_size, seeds[1])
+        rescaled_size = transforms.rescaled_size(size, smallest_side)
+        offset = transforms.random_offset(rescaled_size, self.crop_size, seeds[1])
         image = transforms.decode_rescaled_window(image_bytes, size, smallest_side, offset, self.crop_size)
         image = transforms.random_flip(image, seeds[2])
         if self.rgb_shift_stddev:
             image = transforms.rgb_shift(
                 image, self.rgb.eigenvectors, self.rgb.eigenvalues, self.rgb_shift_stddev, seeds[3]
             )
-        return image
+        if "boxes" not in example:
+            return {"image": image}
+        box = boxes.most_visible(boxes.to_crop(example["boxes"], rescaled_size, offset, self.crop_size))
+        # An image without a box has zeros, mirrored or not.
+        mirrored = tf.logical_and(transforms.draw_flip(seeds[2]), boxes.area(box) > 0)
+        return {"image": image, "box": tf.where(mirrored, boxes.mirror(box), box)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,23 +87,25 @@ def training_epoch(
     per_replica_batch: int | None = None,
     first_step: int = 0,
     share: Share = Share(),
+    with_boxes: bool = False,
 ) -> tf.data.Dataset:
     """Returns the batches of one epoch: every image once, and the last batch filled up with the epoch's first images.
 
     Args:
         data: the data set.
         split: name of the training split.
-        augmentation: function from (encoded image, seed) to the image that the net is shown.
+        augmentation: function from (example, seed) to what the net is shown of it, as `Augmentation` has it.
         seed: the run's seed.
         epoch: index of the epoch, from 0.
         batch_size: number of images in the batch of all replicas together.
         per_replica_batch: number of images in an element of the result; None: this worker's share of a batch.
         first_step: number of batches to skip at the beginning of the epoch.
         share: this worker's share.
+        with_boxes: whether the boxes of the objects are asked for.
 
     Returns:
         A data set of {"image": (B, crop, crop, 3) float32, RGB 0..255 plus the RGB shift, "label": (B,) int32, "row":
-        (B,) int32, the image's index in the batch of all replicas}.
+        (B,) int32, the image's index in the batch of all replicas}; `with_boxes` also "box": (B, 4) float32.
 
     Raises:
         UserError: the split is missing or empty.
@@ -98,12 +116,14 @@ def training_epoch(
     def augment(position: tf.Tensor, example: dict) -> dict:
         example_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, epoch], tf.int64), position)
         return {
-            "image": augmentation(example["image_bytes"], example_seed),
+            **augmentation(example, example_seed),
             "label": example["label"],
             "row": tf.cast(position % batch_size, tf.int32),
         }
 
-    dataset = data.encoded(split, order_seed, labelled=True).repeat().take(steps * batch_size).enumerate()
+    dataset = (
+        data.encoded(split, order_seed, labelled=True, boxes=with_boxes).repeat().take(steps * batch_size).enumerate()
+    )
     dataset = dataset.skip(first_step * batch_size).shard(share.count, share.index)
     dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.batch(per_replica_batch or batch_size // share.count, drop_remainder=True)
@@ -133,6 +153,7 @@ def evaluation_batches(
     batch_size: int,
     per_replica_batch: int | None = None,
     share: Share = Share(),
+    with_boxes: bool = False,
 ) -> tf.data.Dataset:
     """Returns batches of centre crops: every image of a split exactly once, then padding with weight 0.
 
@@ -144,10 +165,11 @@ def evaluation_batches(
         batch_size: number of images in the batch of all replicas together.
         per_replica_batch: number of images in an element of the result; None: this worker's share of a batch.
         share: this worker's share; all workers get the same number of batches.
+        with_boxes: whether the boxes of the objects are asked for.
 
     Returns:
         A data set of {"image": (B, crop, crop, 3) float32, RGB 0..255, "label": (B,) int32, "weight": (B,) float32, 1
-        for an image, 0 for padding}.
+        for an image, 0 for padding}; `with_boxes` also "box": (B, 4) float32, of each image the most visible one.
 
     Raises:
         UserError: the split is missing or empty.
@@ -155,14 +177,18 @@ def evaluation_batches(
 
     def crop(example: dict) -> dict:
         image = transforms.decode_center(example["image_bytes"], smallest_side, crop_size)
-        return {"image": image, "label": example["label"], "weight": tf.ones(())}
+        found = {"image": image, "label": example["label"], "weight": tf.ones(())}
+        if with_boxes:
+            size = transforms.rescaled_size(transforms.encoded_size(example["image_bytes"]), smallest_side)
+            offset = transforms.center_offset(size, crop_size)
+            found["box"] = boxes.most_visible(boxes.to_crop(example["boxes"], size, offset, crop_size))
+        return found
 
     per_replica_batch = per_replica_batch or batch_size // share.count
-    padding = tf.data.Dataset.from_tensors(
-        {"image": tf.zeros((crop_size, crop_size, 3)), "label": tf.zeros((), tf.int32), "weight": tf.zeros(())}
-    )
+    nothing = {"image": tf.zeros((crop_size, crop_size, 3)), "label": tf.zeros((), tf.int32), "weight": tf.zeros(())}
+    padding = tf.data.Dataset.from_tensors({**nothing, **({"box": tf.zeros(boxes.SIZE)} if with_boxes else {})})
     per_worker = steps_per_epoch(data, split, batch_size) * batch_size // share.count
-    dataset = data.encoded(split, labelled=True).shard(share.count, share.index)
+    dataset = data.encoded(split, labelled=True, boxes=with_boxes).shard(share.count, share.index)
     dataset = dataset.map(crop, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.concatenate(padding.repeat()).take(per_worker)
     dataset = dataset.batch(per_replica_batch, drop_remainder=True)

@@ -24,7 +24,7 @@ class SplitManifest:
         data: the data set.
         split: name of the split.
         labels: (N,) int32, class indices; for a multi-label data set (N, classes) int32, 1 for each label that an image
-            has, else 0.
+            has, -1 for those that only difficult objects give it, else 0.
         sizes: (N, 2) int32, heights and widths in pixels.
         names: file names; empty strings if the data set has none.
     """
@@ -61,7 +61,7 @@ class SplitManifest:
                 batches.append(batch)
                 bar.update(len(batch[0]))
         labels, sizes, names = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-        if labels.min() < 0:
+        if not data.multi_label and labels.min() < 0:
             raise UserError(f"{data.builder.data_dir}: split {split!r} has no labels, so it cannot be evaluated")
         return cls(data, split, labels, sizes, [name.decode(errors="backslashreplace") for name in names.tolist()])
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
+from vgg_keras.data import box_records
 from vgg_keras.data.decoding_check import image_problem
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError, reason
@@ -27,7 +28,7 @@ _RECORD_ERRORS = (
 
 
 def shard_problems(shard: Path, num_records: int, data: Any, *, decode: bool) -> Iterator[str]:
-    """Reads one shard and checks the checksum, the label and the image of each record.
+    """Reads one shard and checks the checksum, the label, the boxes and the image of each record.
 
     Args:
         shard: the record file.
@@ -57,6 +58,8 @@ def shard_problems(shard: Path, num_records: int, data: Any, *, decode: bool) ->
 
 def _record_problem(serialized: tf.Tensor, data: Any, *, decode: bool) -> str:
     features = {data.image_key: tf.io.FixedLenFeature((), tf.string), data.label_key: tf.io.VarLenFeature(tf.int64)}
+    if data.has_boxes:
+        features |= box_records.parsed_features(data.objects_key)
     if data.name_key:
         features[data.name_key] = tf.io.FixedLenFeature((), tf.string, "")
     try:
@@ -72,7 +75,12 @@ def _record_problem(serialized: tf.Tensor, data: Any, *, decode: bool) -> str:
     if not data.multi_label and len(labels) != 1:
         return f"has {len(labels)} labels, should have one{named}"
     wrong = [label for label in labels if not -1 <= label < len(data.class_names)]
-    return f"has label {wrong[0]}, of {len(data.class_names)} classes{named}" if wrong else ""
+    if wrong:
+        return f"has label {wrong[0]}, of {len(data.class_names)} classes{named}"
+    problem = (
+        box_records.box_problem(example, data.objects_key, labels, len(data.class_names)) if data.has_boxes else ""
+    )
+    return problem and problem + named
 
 
 def missing_shards(data: Any, split: str) -> list[Path]:

@@ -121,9 +121,14 @@ def _crop(image: tf.Tensor, offset: tf.Tensor, crop_size: int) -> tf.Tensor:
     return tf.image.crop_to_bounding_box(image, offset[0], offset[1], crop_size, crop_size)
 
 
+def draw_flip(seed: tf.Tensor) -> tf.Tensor:
+    """Draws whether an image is mirrored, () bool, true with probability 1/2 (arXiv:1409.1556, sect. 3.1)."""
+    return tf.random.stateless_uniform((), seed) < 0.5
+
+
 def random_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Mirrors an image, (H, W, 3), left to right with probability 1/2 (arXiv:1409.1556, sect. 3.1)."""
-    return tf.image.stateless_random_flip_left_right(image, seed)
+    """Mirrors an image, (H, W, 3), left to right where `draw_flip` says so for the seed."""
+    return tf.where(draw_flip(seed), tf.reverse(image, [1]), image)
 
 
 def rgb_shift(

@@ -62,7 +62,9 @@ def fit_and_test(
 
     Args:
         train_features: (N, D) float32, rows of length 1.
-        train_labels: (N,) int32; where images have several labels (N, classes), 1 for a label that an image has.
+        train_labels: (N,) int32; where images have several labels (N, classes), 1 for a label that an image has, 0 for
+            one that it has not, -1 for a difficult one: the SVM of that class does not see the image, as in VOC's
+            development kit.
         test_features: (M, D) float32, rows of length 1.
         test_labels: (M,) int32, or (M, classes), where -1 marks a difficult image, which does not count for a class.
         seed: seed of the folds and of the solver.
@@ -95,17 +97,46 @@ def _search(features: np.ndarray, labels: np.ndarray, seed: int):
 
     several = labels.ndim == 2
     # With several labels to an image, each label divides the images into those with it and those without it.
-    counts = np.concatenate([labels.sum(0), (1 - labels).sum(0)]) if several else np.bincount(labels)
+    counts = np.concatenate([(labels == 1).sum(0), (labels == 0).sum(0)]) if several else np.bincount(labels)
     folds = min(_FOLDS, counts[counts > 0].min())
     if folds < 2 or (counts > 0).sum() < 2 or (several and counts.min() < 2):
         raise UserError("a linear SVM needs at least two classes, and two training images with and without each label")
+    svm = LinearSVC(random_state=seed, dual="auto", max_iter=20_000)
     search = GridSearchCV(
-        OneVsRestClassifier(LinearSVC(random_state=seed, dual="auto", max_iter=20_000)),
+        _class_by_class(svm) if several else OneVsRestClassifier(svm),
         {"estimator__C": _CANDIDATES},
         cv=(KFold if several else StratifiedKFold)(folds, shuffle=True, random_state=seed),
         scoring=_mean_average_precision if several else "accuracy",
     )
     return search.fit(features, labels)
+
+
+def _class_by_class(svm):
+    """Returns a classifier of images with several labels: an SVM for each class, which sees no difficult images."""
+    from sklearn.base import BaseEstimator, clone
+
+    class ClassByClass(BaseEstimator):
+        """Fits a classifier for each column of labels; scores those of one kind alone, as a small fold has, with 0."""
+
+        def __init__(self, estimator) -> None:
+            self.estimator = estimator
+
+        def fit(self, features: np.ndarray, labels: np.ndarray) -> "ClassByClass":
+            """Fits a classifier for each class to the images of which the label is not -1."""
+            self.fitted_ = [
+                clone(self.estimator).fit(features[column != -1], column[column != -1])
+                if {0, 1} <= set(column)
+                else None
+                for column in labels.T
+            ]
+            return self
+
+        def decision_function(self, features: np.ndarray) -> np.ndarray:
+            """Returns (N, classes) float, the score of each class."""
+            zeros = np.zeros(len(features))
+            return np.stack([one.decision_function(features) if one else zeros for one in self.fitted_], axis=1)
+
+    return ClassByClass(svm)
 
 
 def _mean_average_precision(fitted, features: np.ndarray, labels: np.ndarray, year: int = 2012) -> float:

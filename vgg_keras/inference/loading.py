@@ -92,6 +92,10 @@ def load_for_inference(
             cannot be tested in this way.
     """
     path = run_record.find_model_file(path)
+    if metadata.read(path, None).box_regression:
+        raise UserError(
+            f"{path} predicts boxes, not classes; python -m vgg_keras.evaluate --task=localization tests it"
+        )
     net = saved = saving.load_model(path)
     _check_shapes(path, net)
     probed = probe.run(net, str(path))

@@ -23,6 +23,11 @@ FC_WIDTH = 4096
 TOTAL_STRIDE = 32
 # The layers of a trained net A that initialise a deeper net (sect. 3.1): the first four convolutions and the FC layers.
 PRE_INITIALISED = ("block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc6", "fc7", "fc8")
+CLASSIFICATION, LOCALIZATION = "classification", "localization"
+TASKS = (CLASSIFICATION, LOCALIZATION)
+# What a net that predicts boxes gives (app. A.1): one box (single-class regression), or one for each class (per-class).
+SCR, PCR = "scr", "pcr"
+BOX_REGRESSIONS = (SCR, PCR)
 INITIALIZERS = ("glorot", "normal", "he")
 
 # What the nets are called elsewhere: by their number of weight layers.

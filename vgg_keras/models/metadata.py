@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.models import run_record
+from vgg_keras.models.architectures import BOX_REGRESSIONS
 from vgg_keras.utils import side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.structures import TEXT, Maybe, either, one_of
@@ -27,6 +28,7 @@ _STRUCTURE = {
             "class_names": Maybe([TEXT]),
             "label_names": Maybe([TEXT]),
             "frozen_up_to": Maybe(TEXT),
+            "box_regression": Maybe(one_of("", *BOX_REGRESSIONS)),
         }
     )
 }
@@ -43,6 +45,7 @@ class ModelMetadata:
         class_names: unique names of the classes in the order of their indices; empty if unknown.
         label_names: human-readable names in the same order; empty if unknown.
         frozen_up_to: the last layer that was not trained; "" if all were, or if it is unknown.
+        box_regression: SCR or PCR if the model predicts boxes; "" if it predicts classes.
     """
 
     net: str = ""
@@ -50,6 +53,7 @@ class ModelMetadata:
     class_names: Sequence[str] = ()
     label_names: Sequence[str] = ()
     frozen_up_to: str = ""
+    box_regression: str = ""
 
     def known_label_names(self, num_classes: int) -> list[str]:
         """Returns the label names; if they are unknown, "class 0", "class 1", ..."""
@@ -72,24 +76,24 @@ def embed(path: Path, metadata: ModelMetadata) -> None:
         file.writestr(_MEMBER, json.dumps(content))
 
 
-def read(path: Path, num_classes: int) -> ModelMetadata:
+def read(path: Path, num_classes: int | None) -> ModelMetadata:
     """Reads the metadata of a `.keras` file, or from the files of the run in the same folder.
 
     Args:
         path: the file.
-        num_classes: number of the model's classes.
+        num_classes: number of the model's classes; None if it is not known.
 
     Raises:
         UserError: the metadata or a file of the run is damaged, or does not name each class.
     """
     content = _read_member(path)
     if _KEY not in content:
-        return read_beside(path.parent, num_classes)
+        return ModelMetadata() if num_classes is None else read_beside(path.parent, num_classes)
     known = {field.name for field in dataclasses.fields(ModelMetadata)}  # later versions may write further ones
     metadata = ModelMetadata(**{name: value for name, value in content[_KEY].items() if name in known})
     for name in ("label_names", "class_names"):
         names = getattr(metadata, name)
-        if names and len(names) != num_classes:
+        if names and num_classes is not None and len(names) != num_classes:
             raise UserError(f"{path} names {len(names)} classes, the model has {num_classes} ({name}); {_WAY_OUT}")
     if len(set(metadata.class_names)) < len(metadata.class_names):
         raise side_files.damaged(path, "class_names holds a name twice", _WAY_OUT)

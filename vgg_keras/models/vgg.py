@@ -9,6 +9,7 @@ import numpy as np
 
 from vgg_keras.models.architectures import (
     BLOCK_WIDTHS,
+    BOX_REGRESSIONS,
     FC_WIDTH,
     IMAGENET_MEAN_RGB,
     INITIALIZERS,
@@ -16,6 +17,7 @@ from vgg_keras.models.architectures import (
     TOTAL_STRIDE,
     find_net,
 )
+from vgg_keras.models.box_regression import num_outputs
 from vgg_keras.models.layers import LocalResponseNormalization
 from vgg_keras.models.probe import Probe
 from vgg_keras.utils import keras_compat
@@ -116,6 +118,7 @@ def build(
     width_multiplier: float = 1.0,
     include_top: bool = True,
     pooling: str | None = None,
+    box_regression: str | None = None,
 ) -> keras.Model:
     """Builds a net of arXiv:1409.1556, Table 1, as a plain chain of Keras layers.
 
@@ -135,6 +138,9 @@ def build(
         width_multiplier: factor of the number of channels of every hidden layer, for small experiments.
         include_top: whether the net has its FC layers; without them the output is that of `block5_pool`, (B, S/32,
             S/32, 512) float32.
+        box_regression: "scr" or "pcr": in the place of the class scores the last layer, `fc8_boxes`, gives one box, (B,
+            4), or a box for each class, (B, 4 * num_classes), as (centre x, centre y, width, height) relative to the
+            input (app. A.1); None: class scores.
         pooling: without the top, "avg" or "max" of that map over its positions, (B, 512); None: the map.
 
     Raises:
@@ -147,6 +153,10 @@ def build(
         raise ValueError(f"input_size must be a positive multiple of {TOTAL_STRIDE}, received {input_size}")
     if pooling is not None and (include_top or pooling not in _POOLING):
         raise ValueError(f"pooling must be None, or avg or max without the top, received {pooling!r}")
+    if box_regression not in (None, *BOX_REGRESSIONS) or (box_regression and not include_top):
+        raise ValueError(
+            f"box_regression must be None, or {' or '.join(BOX_REGRESSIONS)} with the top, received {box_regression!r}"
+        )
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, received {num_classes}")
     widths = [round(width * width_multiplier) for width in (*BLOCK_WIDTHS, FC_WIDTH)]
@@ -165,18 +175,22 @@ def build(
                 chain.add(LocalResponseNormalization(name="block1_lrn"))
         chain.add(keras.layers.MaxPooling2D(2, name=f"block{block}_pool"))
     if include_top:
-        _add_top(chain, widths[-1], num_classes, dropout)
+        _add_top(chain, widths[-1], num_classes, dropout, box_regression)
     elif pooling:
         chain.add(_POOLING[pooling](name=f"{pooling}_pool"))
     return keras.Model(inputs, chain.outputs, name=model_name(net))
 
 
-def _add_top(chain: _Chain, width: int, num_classes: int, dropout: float) -> None:
-    """Appends the three FC layers and the softmax."""
+def _add_top(chain: _Chain, width: int, num_classes: int, dropout: float, box_kind: str | None) -> None:
+    """Appends the three FC layers and the softmax, or the layer of boxes."""
     chain.add(keras.layers.Flatten(name="flatten"))
     for name in ("fc6", "fc7"):
         chain.add(keras.layers.Dense(width, activation="relu", name=name, **chain.weight_arguments()))
         chain.add(keras.layers.Dropout(dropout, name=f"{name}_dropout"))
+    if box_kind:
+        width = num_outputs(box_kind, num_classes)
+        chain.add(keras.layers.Dense(width, name="fc8_boxes", dtype="float32", **chain.weight_arguments()))
+        return
     # float32: in half precision the softmax would lose the small posteriors.
     chain.add(keras.layers.Dense(num_classes, name="fc8", dtype="float32", **chain.weight_arguments()))
     chain.add(keras.layers.Softmax(name="softmax", dtype="float32"))

@@ -16,7 +16,7 @@ from vgg_keras.inference.protocol import (
     STACK,
     TestProtocol,
 )
-from vgg_keras.models.architectures import ALIASES, NETS
+from vgg_keras.models.architectures import ALIASES, CLASSIFICATION, NETS, TASKS
 from vgg_keras.tasks.suites import SUITES
 from vgg_keras.utils.hardware import LOCAL_STRATEGIES
 from vgg_keras.utils.options import FILE, FOLDER, Options, PathLike, option
@@ -91,6 +91,18 @@ class ModelsOptions(Options):
 class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
     """Options of `vgg_keras.evaluate`."""
 
+    task: str = option(
+        CLASSIFICATION,
+        "what is tested: classification, or localization: the boxes of a net that train --task=localization made",
+        choices=TASKS,
+        group="input",
+    )
+    classifier: PathLike = option(
+        "",
+        "for --task=localization --method=dense: the .keras file or run of the net that chooses and scores the classes",
+        group="input",
+        path=True,
+    )
     model: PathLike | Sequence[PathLike] = option(
         (),
         "a .keras file, a run's folder, or saved posteriors (.npz); repeat the flag for each model to fuse",

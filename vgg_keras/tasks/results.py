@@ -12,7 +12,7 @@ from vgg_keras.serving import model_card, versions
 from vgg_keras.utils import shell
 from vgg_keras.utils.display import Shown, ShownTable
 
-_EPOCH_COLUMNS = ("epoch", "learning rate", "training loss", "top-1 err. %", "validation loss", "top-1 err. %")
+_EPOCH_COLUMNS = ("epoch", "learning rate", "training loss", "error %", "validation loss", "error %")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -29,6 +29,7 @@ class TrainingResult(Shown):
         agreement: agreement of the exported model with the trained one, as text.
         chief: whether this process is the chief, which writes the files.
         gone_beyond: whether the run had more steps than the options ask for, and was left as it was.
+        localizes: whether the net predicts boxes; its error is then that of app. A: an IoU of at most 0.5.
     """
 
     folder: Path
@@ -40,6 +41,13 @@ class TrainingResult(Shown):
     agreement: str = ""
     chief: bool = True
     gone_beyond: bool = False
+    localizes: bool = False
+
+    @property
+    def error_text(self) -> str:
+        """Name, value and split of the best model's error."""
+        name = "localisation error" if self.localizes else "top-1 error"
+        return f"{name} {self.best_error:.2f}% on {self.validation_split}"
 
     @property
     def best_model(self) -> Path:
@@ -60,7 +68,7 @@ class TrainingResult(Shown):
             )
             for entry in self.history
         ]
-        title = f"{self.best_model}: top-1 error {self.best_error:.2f}% on {self.validation_split}"
+        title = f"{self.best_model}: {self.error_text}"
         return ShownTable(title, _EPOCH_COLUMNS, rows)
 
     def next_steps(self) -> str:
@@ -71,12 +79,13 @@ class TrainingResult(Shown):
             data_dir=self.data_dir,
             split=self.validation_split,
             output_dir=Path("evaluations") / self.folder.name,
+            **({"task": "localization", "method": "center_crop"} if self.localizes else {}),
         )
         predict = shell.command("vgg_keras.predict", model=self.folder, output_dir="predicted")
         lines = [
-            f"best model: {self.best_model}, top-1 error {self.best_error:.2f}% on {self.validation_split}",
+            f"best model: {self.best_model}, {self.error_text}",
             f"test it:    {test}",
-            f"use it:     {predict} PHOTOS",
+            *([] if self.localizes else [f"use it:     {predict} PHOTOS"]),
             f"history:    {self.folder / run_record.HISTORY}; curves: {self.folder / run_record.CURVES}",
             f"more:       {shlex.join(['tensorboard', f'--logdir={self.folder / run_record.TENSORBOARD}'])}",
         ]
@@ -86,7 +95,7 @@ class TrainingResult(Shown):
                 f"exported:   {self.exported}",
                 f"check it:   {shell.command('vgg_keras.serve_check', model=self.exported.parent)}",
             ]
-        else:
+        elif not self.localizes:
             output_dir = Path("saved_models") / self.folder.name
             export = shell.command("vgg_keras.export", model=self.best_model, output_dir=output_dir)
             lines.append(f"next:       {export}")

@@ -57,7 +57,9 @@ def open_data(options: TrainConfig, channel: Channel) -> ImageData:
     for split in (options.train_split, options.validation_split):
         data.require_split(split)
         data.require_labels(split)
-    if len(data.class_names) < 2:
+    if options.box_kind():
+        data.require_boxes()
+    elif len(data.class_names) < 2:
         raise UserError(
             f"{data.builder.data_dir} has one class alone, {data.class_names[0]}; a net needs two classes or more to "
             "tell apart"
@@ -124,7 +126,12 @@ def restore_trainer(
         Path(options.output_dir),
         batches,
         metadata=ModelMetadata(
-            options.net, options.known_train_scale(), data.class_names, data.label_names, options.freeze_up_to
+            options.net,
+            options.known_train_scale(),
+            data.class_names,
+            data.label_names,
+            options.freeze_up_to,
+            options.box_kind() or "",
         ),
         chief=channel.chief,
         agree=channel.agree,
@@ -239,6 +246,7 @@ def train_in_cluster(options: TrainConfig, channel: Channel) -> TrainingResult:
         history=run_record.read_history(folder),
         chief=channel.chief,
         gone_beyond=gone_beyond,
+        localizes=options.box_kind() is not None,
     )
 
 

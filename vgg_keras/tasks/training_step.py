@@ -10,6 +10,7 @@ from vgg_keras.models import vgg
 from vgg_keras.training import freezing
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.training.keras_metrics import ValidationMetrics
+from vgg_keras.training.objectives import BoxRegression, Classification
 from vgg_keras.training.optimizers import OptimizerConfig, make_optimizers
 from vgg_keras.training.train_step import StepConfig, TrainStep
 from vgg_keras.utils import console, devices
@@ -47,6 +48,7 @@ def build_model(
         initialization=vgg.Initialization(options.initializer, options.initializer_variance, options.seed),
         batch_norm=options.batch_norm,
         width_multiplier=options.width_multiplier,
+        box_regression=options.box_kind(),
     )
     if not source:
         return model, ()
@@ -103,6 +105,8 @@ def build_train_step(
                 precision=precision,
             )
         metrics = ValidationMetrics(options.metric_arguments())
-        return TrainStep(model, optimizers, strategy, step_config, metrics)
+        kind = options.box_kind()
+        objective = BoxRegression(kind, num_classes) if kind else Classification(num_classes)
+        return TrainStep(model, optimizers, strategy, step_config, metrics, objective)
     except ValueError as error:
         raise UserError(str(error)) from error

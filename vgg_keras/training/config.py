@@ -5,7 +5,17 @@ import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from vgg_keras.models.architectures import ALIASES, INITIALIZERS, NETS, TOTAL_STRIDE
+from vgg_keras.models.architectures import (
+    ALIASES,
+    BOX_REGRESSIONS,
+    CLASSIFICATION,
+    INITIALIZERS,
+    LOCALIZATION,
+    NETS,
+    PCR,
+    TASKS,
+    TOTAL_STRIDE,
+)
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.hardware import PRECISIONS, STRATEGIES
 from vgg_keras.utils.options import FOLDER, Options, PathLike, option
@@ -42,6 +52,18 @@ class TrainConfig(Options):
 
     takes_cluster: ClassVar[bool] = True
 
+    task: str = option(
+        CLASSIFICATION,
+        "what the net learns: the class of a photo, or the box of its object (the paper's appendix A)",
+        choices=TASKS,
+        group="net",
+    )
+    box_regression: str = option(
+        PCR,
+        "for --task=localization: pcr: a box for each class; scr: one box, whatever the class",
+        choices=BOX_REGRESSIONS,
+        group="net",
+    )
     net: str = option(
         "D",
         "net of the paper's Table 1, or the shallow B-5x5 of sect. 4.1",
@@ -239,6 +261,21 @@ class TrainConfig(Options):
         self.optimizer_arguments()
         self.metric_arguments()
         self._validate_cache()
+        self._validate_task()
+
+    def box_kind(self) -> str | None:
+        """Returns --box_regression, or None if the net learns classes."""
+        return self.box_regression if self.task == LOCALIZATION else None
+
+    def _validate_task(self) -> None:
+        """Checks that nothing is asked for that a net that predicts boxes has not.
+
+        Raises:
+            UserError: a flag is for classification only.
+        """
+        for flag in ("cache_views", "metrics", "export_dir"):
+            if self.task == LOCALIZATION and getattr(self, flag):
+                raise UserError(f"--{flag} is for --task={CLASSIFICATION}; leave it out for {LOCALIZATION}")
 
     def _validate_cache(self) -> None:
         """Checks that the cached layers are frozen, and that the cached views are at least the crop and at most S.

@@ -1,4 +1,4 @@
-"""Draws the curves of a run: loss and top-1 error of training and validation, epoch by epoch."""
+"""Draws the curves of a run: loss and error of training and validation, epoch by epoch."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ from vgg_keras.utils.escaping import figure_text
 from vgg_keras.utils.files import write_atomically
 
 # The panels: key of the history, label of the axis, format of a value.
-_PANELS = (("loss", "loss, nats", "{:.4f}"), ("top1_error", "top-1 error, %", "{:.2f}%"))
+_PANELS = (("loss", "loss", "{:.4f}"), ("top1_error", "error, %", "{:.2f}%"))
 _SPLIT_COLOURS = {"training": "tab:blue", "validation": "tab:orange"}
 
 
@@ -33,7 +33,7 @@ def write(folder: Path, title: str) -> None:
 
 
 def draw(history: Sequence[dict], title: str) -> Figure:
-    """Draws loss and top-1 error of training and validation in two panels, with the best epoch and the rate's drops.
+    """Draws loss and error of training and validation in two panels, with the best epoch and the rate's drops.
 
     Args:
         history: entries of a run's history, at least one.

@@ -50,15 +50,18 @@ def frozen_net(model: keras.Model, frozen_up_to: str) -> keras.Model:
     return keras.Model(inputs, outputs)
 
 
-def score_net(model: keras.Model, frozen_up_to: str = "") -> keras.Model:
-    """Returns the net from the outputs of the last frozen layer to the class scores (B, classes), logits.
+def output_net(model: keras.Model, frozen_up_to: str = "") -> keras.Model:
+    """Returns the net from the outputs of the last frozen layer to those of the last layer with weights.
+
+    They are the class scores (B, classes), logits, or boxes (B, n).
 
     Args:
         model: a net of `vgg.build`.
         frozen_up_to: name of the last frozen layer; "": the net takes images.
     """
     start = model.get_layer(frozen_up_to).output if frozen_up_to else model.input
-    return keras.Model(start, model.get_layer("fc8").output)
+    last = list(layers_with_weights(model).values())[-1]
+    return keras.Model(start, last.output)
 
 
 def require_freezable(

@@ -37,6 +37,7 @@ def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, trai
         rgb: mean and covariance of the training split's RGB.
         train_step: step that takes the batches, which are distributed over its replicas.
     """
+    with_boxes = config.box_kind() is not None
     augmentation = input_pipeline.Augmentation(config.view_side(), config.scale_range(), rgb, config.rgb_shift)
 
     def training(epoch: int, first_step: int) -> Iterable:
@@ -48,6 +49,7 @@ def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, trai
             seed=config.seed,
             epoch=epoch,
             first_step=first_step,
+            with_boxes=with_boxes,
         )
         return shards.read(data, input_pipeline.distribute(train_step.strategy, config.batch_size, make))
 
@@ -58,6 +60,7 @@ def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, trai
             config.validation_split,
             smallest_side=config.test_scale(),
             crop_size=config.input_size,
+            with_boxes=with_boxes,
         )
         batches = input_pipeline.distribute(train_step.strategy, train_step.evaluation_batch_size, make)
         return shards.read(data, batches)

@@ -1,11 +1,11 @@
 """Words what a run tells its user: epochs, changes of the learning rate, why it ends, and what helps a net to learn."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vgg_keras.models.run_record import CHECKPOINTS
+from vgg_keras.training.objectives import Objective
 from vgg_keras.training.progress import Progress
 from vgg_keras.training.schedules import Schedule
 from vgg_keras.utils.errors import UserError
@@ -24,9 +24,9 @@ _WAYS_OUT = (
 )
 
 
-def is_guessing(loss: float, num_classes: int) -> bool:
-    """Returns whether a loss, a mean cross-entropy in nats, is that of guessing, ln(number of classes), or more."""
-    return loss > _GUESSING * math.log(num_classes)
+def is_guessing(loss: float, objective: Objective) -> bool:
+    """Returns whether a mean loss is about that of guessing, or more."""
+    return loss > _GUESSING * objective.guessing_loss()
 
 
 def diverged(progress: Progress, run: Path) -> UserError:
@@ -37,14 +37,14 @@ def diverged(progress: Progress, run: Path) -> UserError:
     )
 
 
-def epoch(entry: Mapping[str, Any], schedule: Schedule, scores: Mapping[str, Score], num_classes: int) -> str:
+def epoch(entry: Mapping[str, Any], schedule: Schedule, scores: Mapping[str, Score], objective: Objective) -> str:
     """Returns the lines about an epoch; after the second one also what helps if the net has not begun to learn.
 
     Args:
         entry: the epoch's entry in the history.
         schedule: the length of the run.
         scores: scores of "training" and "validation".
-        num_classes: number of classes.
+        objective: what the net learns.
     """
     # An epoch that is resumed after its last step has none.
     speed = f", {rate(entry['images_per_second'])} images/s" if entry["images_per_second"] else ""
@@ -54,13 +54,13 @@ def epoch(entry: Mapping[str, Any], schedule: Schedule, scores: Mapping[str, Sco
         f"learning rate {entry['learning_rate']:.3g}{speed}"
     ]
     for split, score in scores.items():
-        lines.append(f"  {split + ':':11} {counted(score.num_images, 'photo')}, {score.text(num_classes)}")
+        lines.append(f"  {split + ':':11} {counted(score.num_images, 'photo')}, {objective.text(score)}")
     # The loss of validation alone is also high where a net overfits, and that of training where the dropout is strong.
     loss = min(score.loss for score in scores.values())
-    if entry["complete"] and entry["epoch"] == _JUDGED_EPOCH and is_guessing(loss, num_classes):
+    if entry["complete"] and entry["epoch"] == _JUDGED_EPOCH and is_guessing(loss, objective):
         lines.append(
-            f"the net has not begun to learn: a loss of {loss:.3f} is no better than that of guessing among "
-            f"{num_classes} classes, {math.log(num_classes):.3f}. If it stays there, start anew: {_WAYS_OUT}"
+            f"the net has not begun to learn: a loss of {loss:.3f} is no better than that of guessing, "
+            f"{objective.guessing_loss():.3f}. If it stays there, start anew: {_WAYS_OUT}"
         )
     return "\n".join(lines)
 

@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from vgg_keras.training import freezing
 from vgg_keras.training.keras_metrics import ValidationMetrics
+from vgg_keras.training.objectives import Classification, Objective
 from vgg_keras.training.optimizers import Optimizers
-from vgg_keras.utils.metrics import Score, score_sums
+from vgg_keras.utils.metrics import Score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,7 @@ class TrainStep:
         strategy: the devices.
         config: the settings.
         metrics: further metrics of the images that are evaluated; they see this process's images only.
+        objective: what the net learns; None: the classes.
 
     Attributes:
         evaluation_batch_size: number of images that all replicas together should evaluate at a time.
@@ -69,6 +71,7 @@ class TrainStep:
         strategy: tf.distribute.Strategy,
         config: StepConfig,
         metrics: ValidationMetrics | None = None,
+        objective: Objective | None = None,
     ):
         self._replicas = strategy.num_replicas_in_sync
         if config.batch_size % self._replicas:
@@ -77,6 +80,7 @@ class TrainStep:
             )
         self.model, self.optimizers, self.strategy = model, optimizers, strategy
         self.metrics = metrics or ValidationMetrics({})
+        self.objective = objective or Classification(model.output_shape[-1])
         self.batch_size, self._config = config.batch_size, config
         self._num_parts = num_parts(config.batch_size // self._replicas, config.micro_batch_size)
         # Evaluation needs no more memory than training: the same number of images fits.
@@ -85,7 +89,7 @@ class TrainStep:
         self._layers = freezing.trained_layers(model, config.frozen_up_to)
         self._variables = [variable for layer in self._layers for variable in layer.trainable_variables]
         self._frozen: Any = freezing.frozen_net(model, config.frozen_up_to) if config.frozen_up_to else None
-        self._scores = freezing.score_net(model, config.frozen_up_to if config.cached else "")
+        self._outputs = freezing.output_net(model, config.frozen_up_to if config.cached else "")
 
     @property
     def takes_images(self) -> bool:
@@ -105,7 +109,8 @@ class TrainStep:
 
         Args:
             batch: {"image": (B, S, S, 3) float32 0..255, or the frozen layers' outputs; "label": (B,) int32; "row":
-                (B,) int32, the image's row in the batch of all replicas}, distributed over the replicas.
+                (B,) int32, the image's row in the batch of all replicas; what else the objective needs}, distributed
+                over the replicas.
             global_step: number of steps done before this one.
             stop_asked: whether this process was asked to stop; counts in a cluster only.
         """
@@ -120,7 +125,8 @@ class TrainStep:
 
     def _replica_train(self, batch: dict, seed: tf.Tensor, further_sums: list[tf.Tensor]) -> tf.Tensor:
         masks = dropout_masks(self._layers, batch["row"], self.batch_size, seed)
-        sums, gradients = self._gradients({"image": batch["image"], "label": batch["label"], "masks": masks})
+        inputs = {name: values for name, values in batch.items() if name != "row"}
+        sums, gradients = self._gradients({**inputs, "masks": masks})
         self.optimizers.apply(gradients, self._variables)
         return tf.concat([sums, *further_sums], axis=0) if further_sums else sums
 
@@ -155,10 +161,10 @@ class TrainStep:
         if self._frozen and not self._config.cached:
             inputs = self._frozen(inputs, training=False)
         with tf.GradientTape() as tape:
-            scores = training_scores(self._layers, inputs, part["masks"])
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(part["label"], scores)
+            outputs = training_outputs(self._layers, inputs, part["masks"])
+            losses = self.objective.losses(outputs, part)
             loss = self.optimizers.scale_loss(tf.reduce_sum(losses) / self.batch_size)
-        sums = score_sums(scores, part["label"], tf.ones_like(losses))
+        sums = self.objective.sums(outputs, part, tf.ones_like(losses))
         return sums, tape.gradient(loss, self._variables)
 
     def frozen_outputs(self, batch) -> np.ndarray:
@@ -189,26 +195,27 @@ class TrainStep:
         """Scores all images in the batches, and updates the metrics; images of weight 0 are padding.
 
         Args:
-            batches: {"image", "label", "weight": (B,) float32}, distributed over the replicas.
+            batches: {"image", "label", "weight": (B,) float32, and what else the objective needs}, distributed over the
+                replicas.
         """
         total = np.zeros(4)
         self.metrics.reset()
         for batch in batches:
-            sums, scores = self._evaluate(batch)
+            sums, outputs = self._evaluate(batch)
             total += sums.numpy()
             if self.metrics:
                 counts = self.gather(batch["weight"]) > 0
-                self.metrics.update(self.gather(batch["label"])[counts], self.gather(scores)[counts])
+                self.metrics.update(self.gather(batch["label"])[counts], self.gather(outputs)[counts])
         return Score.from_sums(total)
 
     @tf.function
     def _evaluate(self, batch) -> tuple[tf.Tensor, tf.Tensor]:
         def replica(batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
-            scores = self._scores(batch["image"], training=False)
-            return score_sums(scores, batch["label"], batch["weight"]), scores
+            outputs = self._outputs(batch["image"], training=False)
+            return self.objective.sums(outputs, batch, batch["weight"]), outputs
 
-        sums, scores = self.strategy.run(replica, args=(batch,))
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None), scores
+        sums, outputs = self.strategy.run(replica, args=(batch,))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None), outputs
 
 
 def dropout_masks(
@@ -240,8 +247,8 @@ def dropout_masks(
     return masks
 
 
-def training_scores(layers: Sequence[keras.layers.Layer], inputs: tf.Tensor, masks: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Computes the class scores of a net in training, layer by layer, with given dropout masks.
+def training_outputs(layers: Sequence[keras.layers.Layer], inputs: tf.Tensor, masks: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Computes the class scores, or the boxes, of a net in training, layer by layer, with given dropout masks.
 
     Args:
         layers: layers of a net of `vgg.build`, or the last ones of it.
@@ -250,7 +257,7 @@ def training_scores(layers: Sequence[keras.layers.Layer], inputs: tf.Tensor, mas
         masks: result of `dropout_masks` for the layers.
 
     Returns:
-        (b, classes) float32, logits.
+        (b, n) float32, the outputs of the last layer with weights: logits, or boxes.
     """
     outputs = inputs
     next_mask = iter(masks)

@@ -220,7 +220,9 @@ class Trainer:
         bar.update(len(pending_sums))
         pending_sums.clear()
         self._progress = dataclasses.replace(self._progress, sums=tuple(sums.tolist()))
-        bar.set_postfix_str(f"loss {sums[0] / sums[3]:.4f}, top-1 error {100 * sums[1] / sums[3]:.1f}%")
+        bar.set_postfix_str(
+            f"loss {sums[0] / sums[3]:.4f}, {self._train_step.objective.error_name} {100 * sums[1] / sums[3]:.1f}%"
+        )
         if asked:
             raise _StopAsked
 
@@ -249,7 +251,7 @@ class Trainer:
         if self._log:
             self._log.add_epoch(entry, better)
             scores = {"training": training, "validation": validation}
-            self._report(messages.epoch(entry, self._schedule, scores, self._train_step.model.output_shape[-1]))
+            self._report(messages.epoch(entry, self._schedule, scores, self._train_step.objective))
         if better and self._chief:
             save = functools.partial(save_model, self._train_step.model, metadata=self._metadata)
             self._checkpoints.save_best_model(progress.global_step, save)

@@ -68,7 +68,16 @@ def similar_beside(path: Path) -> str:
     return did_you_mean(path.name, beside)
 
 
-def _existing(flag: str, value: PathLike) -> Path:
+def existing(flag: str, value: PathLike) -> Path:
+    """Returns the file or the folder that a flag names.
+
+    Args:
+        flag: name of the flag.
+        value: its value.
+
+    Raises:
+        UserError: the value is no local path, or does not exist.
+    """
     path = local_path(flag, value)
     if not path.exists():
         raise UserError(f"--{flag}={path} does not exist{similar_beside(path)}")
@@ -86,7 +95,7 @@ def existing_file(flag: str, value: PathLike, way_out: str) -> Path:
     Raises:
         UserError: the value is no local path, the file does not exist, or it is a folder.
     """
-    path = _existing(flag, value)
+    path = existing(flag, value)
     if path.is_dir():
         raise UserError(f"--{flag}={path} is a folder; {way_out}")
     return path
@@ -103,7 +112,7 @@ def existing_folder(flag: str, value: PathLike, way_out: str) -> Path:
     Raises:
         UserError: the value is no local path, the folder does not exist, or it is a file.
     """
-    path = _existing(flag, value)
+    path = existing(flag, value)
     if not path.is_dir():
         raise UserError(f"--{flag}={path} is a file; {way_out}")
     return path

@@ -9,7 +9,7 @@ from pathlib import Path
 from vgg_keras.utils.errors import near_name
 
 VERBS = {
-    "data_prep": ("flowers", "imagenet", "image_folder", "verify"),
+    "data_prep": ("flowers", "imagenet", "image_folder", "voc", "verify"),
     "vgg_keras": (
         "train",
         "evaluate",

@@ -1,0 +1,101 @@
+"""Tests a localiser from training to both tests of appendix A, against errors worked out from its own predictions."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from tests.helpers.paths import TINY_CONFIG
+from tests.helpers.verbs import call_verb
+from vgg_keras import evaluate, export, train
+from vgg_keras.data import datasets
+from vgg_keras.tasks.options import EvaluateOptions, ExportOptions
+from vgg_keras.training.config import TrainConfig
+from vgg_keras.utils.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, drawn_data):
+    """Trains a classifier, and from its weights a localiser of each kind; returns the folder of the runs."""
+    folder = tmp_path_factory.mktemp("runs")
+    common = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", "--epochs=1"]
+    call_verb(train.main, [*common, f"--output_dir={folder / 'classes'}"], TrainConfig)
+    for kind in ("scr", "pcr"):
+        flags = ["--task=localization", f"--box_regression={kind}", f"--init_from={folder / 'classes'}"]
+        call_verb(train.main, [*common, *flags, f"--output_dir={folder / kind}"], TrainConfig)
+    return folder
+
+
+def overlap(first, second):
+    """Returns the intersection over union of two boxes, without the package."""
+    height = min(first[2], second[2]) - max(first[0], second[0])
+    width = min(first[3], second[3]) - max(first[1], second[1])
+    common = max(height, 0) * max(width, 0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
+    return common / (sum(areas) - common)
+
+
+def run(output_dir, runs, drawn_data, *flags):
+    call_verb(
+        evaluate.main,
+        ["--task=localization", f"--data_dir={drawn_data}", f"--output_dir={output_dir}", *flags],
+        EvaluateOptions,
+    )
+    with (output_dir / "boxes.csv").open() as file:
+        return json.loads((output_dir / "localization.json").read_text()), list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("kind", ["scr", "pcr"])
+def test_the_true_class_on_the_centre_crop(tmp_path, runs, drawn_data, kind):
+    record, rows = run(tmp_path / "out", runs, drawn_data, f"--model={runs / kind}", "--method=center_crop")
+    examples = list(datasets.open_data(str(drawn_data)).encoded("validation", boxes=True).as_numpy_iterator())
+    assert len(rows) == len(examples) == 35
+    best = []
+    for row, example in zip(rows, examples, strict=True):
+        box = [float(row[key]) for key in ("ymin", "xmin", "ymax", "xmax")]
+        best.append(max(overlap(box, true) for true in example["boxes"].tolist()))
+        assert float(row["iou"]) == pytest.approx(best[-1], abs=2e-4)
+    assert record["error"] == pytest.approx(100 * np.mean(np.array(best) <= 0.5))
+    assert record["mean_iou"] == pytest.approx(np.mean(best), abs=1e-4)
+    assert record["model"]["box_regression"] == kind
+    assert (tmp_path / "out" / "boxes.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["scr", "pcr"])
+def test_five_classes_on_the_whole_photo(tmp_path, runs, drawn_data, kind):
+    flags = [f"--model={runs / kind}", f"--classifier={runs / 'classes'}", "--test_scales=40,48", "--max_images=6"]
+    record, rows = run(tmp_path / "out", runs, drawn_data, *flags)
+    assert record["images"]["num_images"] == 6
+    assert len(rows) == 6 * 5
+    by_file = [rows[start : start + 5] for start in range(0, 30, 5)]
+    right = 0
+    for found in by_file:
+        assert len({row["predicted"] for row in found}) == 5
+        posteriors = [float(row["posterior"]) for row in found]
+        assert posteriors == sorted(posteriors, reverse=True)
+        right += any(row["predicted"] == row["label"] and float(row["iou"]) > 0.5 for row in found)
+    assert record["error"] == pytest.approx(100 * (1 - right / 6))
+
+
+def test_a_localiser_is_no_classifier_and_a_classifier_no_localiser(tmp_path, runs, drawn_data):
+    with pytest.raises(UserError, match=r"predicts boxes, not classes; .*evaluate --task=localization"):
+        call_verb(export.main, [f"--model={runs / 'pcr'}", f"--output_dir={tmp_path / 'models'}"], ExportOptions)
+    with pytest.raises(UserError, match="predicts classes, not boxes; train one with --task=localization"):
+        run(tmp_path / "out", runs, drawn_data, f"--model={runs / 'classes'}", "--method=center_crop")
+    with pytest.raises(UserError, match="takes the classes from a classifier; name one with --classifier"):
+        run(tmp_path / "out", runs, drawn_data, f"--model={runs / 'pcr'}")
+
+
+def test_a_run_that_learns_boxes_says_so(runs):
+    history = [json.loads(line) for line in (runs / "pcr" / "history.jsonl").read_text().splitlines()]
+    assert 0 <= history[0]["validation_top1_error"] <= 100
+    assert (runs / "pcr" / "curves.png").exists()
+
+
+@pytest.mark.parametrize("flag", ["--cache_views=1", "--export_dir=x"])
+def test_what_a_localiser_has_not(tmp_path, drawn_data, flag):
+    flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", f"--output_dir={tmp_path}", "--task=localization"]
+    extra = ["--freeze_up_to=block1_pool"] if "cache" in flag else []
+    with pytest.raises(UserError, match=f"{flag.partition('=')[0]} is for --task=classification"):
+        call_verb(train.main, [*flags, *extra, flag], TrainConfig)

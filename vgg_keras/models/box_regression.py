@@ -1,0 +1,27 @@
+"""Describes the last layer of a net that predicts boxes (arXiv:1409.1556, app. A.1)."""
+
+import tensorflow as tf
+
+from vgg_keras.data.boxes import SIZE
+from vgg_keras.models.architectures import PCR, SCR
+
+
+def num_outputs(kind: str, num_classes: int) -> int:
+    """Returns the number of outputs: 4 (SCR), or 4 for each class (PCR)."""
+    return SIZE * (num_classes if kind == PCR else 1)
+
+
+def boxes_of_classes(outputs: tf.Tensor, labels: tf.Tensor, kind: str) -> tf.Tensor:
+    """Returns the box of one class for each image.
+
+    Args:
+        outputs: (B, `num_outputs`) float32.
+        labels: (B,) int32, the classes.
+        kind: SCR or PCR.
+
+    Returns:
+        (B, 4) float32: centre x, centre y, width and height, relative to the net's input.
+    """
+    if kind == SCR:
+        return outputs
+    return tf.gather(tf.reshape(outputs, (tf.shape(outputs)[0], -1, SIZE)), labels, batch_dims=1)
