@@ -42,20 +42,20 @@ LEVELS = (
         "train_step trainer workers",
         "vgg_keras.weights": "assembly formats inert_pickle keras_hdf5 keras_models safetensors torch_pickle "
         "torchvision transfer",
-        "vgg_keras.inference": "batch_predict box_merging descriptors image_inputs loading posteriors predictions "
-        "predictor protocol score_maps views",
+        "vgg_keras.inference": "batch_predict box_merging descriptors image_inputs loading localizer posteriors "
+        "predictions predictor protocol score_maps views",
         "vgg_keras.layers": (),
     },
     {
-        "vgg_keras.evaluation": "comparison evaluator figures findings image_sets linear_svm markdown_report mistakes "
-        "paired published records results saved_posteriors tables",
+        "vgg_keras.evaluation": "box_figures comparison evaluator figures findings image_sets linear_svm "
+        "markdown_report mistakes paired published records results saved_posteriors tables",
         "vgg_keras.serving": "agreement check_photos checks client export_record exported_model exporter "
         "image_headers local_server model_card onnx_export preprocessing runtime_export "
         "servable tflite_export versions warmup",
     },
     {
-        "vgg_keras.tasks": "conversion description evaluation exporting options paper_tables prediction "
-        "reproduction results serving_check suites training training_step",
+        "vgg_keras.tasks": "conversion description evaluation exporting localization options paper_tables "
+        "prediction reproduction results serving_check suites training training_step",
     },
     {"vgg_keras.api": "exported_model functions keras_file_model loading nets score_map trained_model"},
     {
