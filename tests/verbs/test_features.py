@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tests.helpers.descriptors import expected_descriptors
+from tests.helpers.descriptors import expected_descriptors, expected_of_layers
 from tests.helpers.evaluation_data import CLASSES, SIZES, encoded_images, photo, save_net, write_photos
 from tests.helpers.verbs import call_verb
 from vgg_keras import features
@@ -47,6 +47,22 @@ def test_descriptors_against_numpy_and_pillow(combine, place, tmp_path):
     assert arrays["label_names"].tolist() == CLASSES
     assert arrays["labels_train"].tolist() == [int(name.removesuffix(".jpg")) % 6 for name in arrays["files_train"]]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("f")] == ["f.npz"]
+
+
+@pytest.mark.parametrize("power", ["linear", "sqrt"])
+def test_several_layers_against_numpy_and_pillow(power, place, tmp_path):
+    layers = ("block3_conv2", "block5_conv1", "fc7")
+    arrays = run(place, tmp_path / "f.npz", "--test_scales=64,80", f"--layer={','.join(layers)}", f"--power={power}")
+    images = encoded_images(datasets.open_data(str(place / "data")))
+    rows = expected_of_layers(save_net("A", tmp_path / "same"), images, (64, 80), layers, power)
+    assert arrays["features_validation"].shape == rows.shape
+    np.testing.assert_allclose(arrays["features_validation"], rows, atol=1e-4)
+
+
+@pytest.mark.parametrize("layer", ["fc7,", "fc7,fc7", ","])
+def test_a_layer_twice_or_without_a_name(layer, place, tmp_path):
+    with pytest.raises(UserError, match=f"--layer={layer} must be a layer, or different ones with commas"):
+        run(place, tmp_path / "f.npz", f"--layer={layer}")
 
 
 def test_two_nets_are_stacked(place, tmp_path):

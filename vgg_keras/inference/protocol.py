@@ -15,6 +15,9 @@ SCORES, POSTERIORS = "scores", "posteriors"
 AVERAGES = (SCORES, POSTERIORS)
 # How the descriptors of several scales are combined.
 AVERAGE, STACK = "average", "stack"
+# What is done to the values of a descriptor before it is scaled to length 1.
+LINEAR, SQRT = "linear", "sqrt"
+POWERS = (LINEAR, SQRT)
 # The test scales of the paper: one (sect. 4.1) or three (sect. 4.2).
 SINGLE, MULTI = "single", "multi"
 

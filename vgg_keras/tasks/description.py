@@ -39,7 +39,7 @@ def working_folder(
     content = {
         "models": [model.identity() for model in models],
         "images": [manifest.identity() for manifest in manifests],
-        "layer": options.layer,
+        "layer": options.layer,  # --combine and --power are applied to what is kept
         "flip": options.protocol().flips(),
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
@@ -70,7 +70,7 @@ def describe(
         UserError: a model has no such layer, or an image is too long and thin for the memory.
     """
     flip = options.protocol().flips()
-    nets = [descriptors.descriptor_net(model, options.layer, flip=flip, strategy=strategy) for model in models]
+    nets = [descriptors.descriptor_net(model, options.layers(), flip=flip, strategy=strategy) for model in models]
     for model, manifest in itertools.product(models, manifests.values()):
         require_images_fit(manifest, ViewSpec(DENSE, max(model.test_scales), model.input_size, options.batch_size))
     described = {}
@@ -81,6 +81,7 @@ def describe(
                 model,
                 manifest,
                 combine=options.combine,
+                power=options.power,
                 folder=folder,
                 model_index=index,
                 batch_size=options.batch_size,

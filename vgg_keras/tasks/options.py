@@ -10,14 +10,17 @@ from vgg_keras.inference.protocol import (
     AVERAGES,
     CENTER_CROP,
     DENSE,
+    LINEAR,
     METHODS,
     MULTI_CROP,
+    POWERS,
     SCORES,
     STACK,
     TestProtocol,
 )
 from vgg_keras.models.architectures import ALIASES, CLASSIFICATION, NETS, TASKS
 from vgg_keras.tasks.suites import SUITES
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.hardware import LOCAL_STRATEGIES
 from vgg_keras.utils.options import FILE, FOLDER, Options, PathLike, option
 
@@ -175,7 +178,16 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
     validation_split: str = option("validation", "the split that it is tested on", group="data")
     max_images: int = option(0, "number of images of each split, from the first on; 0: all", group="data", lower=0)
     layer: str = option(
-        "fc7", "layer whose outputs are taken: fc7, the penultimate one, or such as block5_pool", group="features"
+        "fc7",
+        "layer whose outputs are taken: fc7, the penultimate one, or such as block5_pool; of several, "
+        "block3_conv3,block4_conv3, the outputs side by side, each of length 1",
+        group="features",
+    )
+    power: str = option(
+        LINEAR,
+        "sqrt: take the square root of each value, by which a few large ones weigh less",
+        group="features",
+        choices=POWERS,
     )
     combine: str = option(
         AVERAGE, "how the descriptors of several scales are joined", group="features", choices=(AVERAGE, STACK)
@@ -189,6 +201,17 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
         32, "images at a time: as many as have the pixels of this number of crops", group="devices", lower=1
     )
     strategy: str = option("auto", "how the work is shared out over devices", group="devices", choices=LOCAL_STRATEGIES)
+
+    def layers(self) -> list[str]:
+        """Returns the names of --layer.
+
+        Raises:
+            UserError: a name is empty, or appears twice.
+        """
+        names = self.layer.split(",")
+        if not all(names) or len(set(names)) < len(names):
+            raise UserError(f"--layer={self.layer} must be a layer, or different ones with commas between them")
+        return names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
