@@ -16,7 +16,7 @@ from vgg_keras.data.class_folders import (
 )
 from vgg_keras.utils.errors import UserError, near_name
 from vgg_keras.utils.escaping import file_text, visible
-from vgg_keras.utils.shell import flag
+from vgg_keras.utils.shell import command, flag
 
 
 def _photos(number: int) -> str:
@@ -151,6 +151,9 @@ def check_level(folder: Folder, *, divided: bool, as_is: bool) -> None:
         raise UserError(f"{where}: its {_photos(len(folder.photos))} lie in no class folders{above}")
     if as_is or not classes or not is_too_high(folder):
         return
+    if {"JPEGImages", "Annotations"} <= {inside.name for inside in folder.folders}:
+        way_out = command("data_prep.voc", source_dir=folder.path)
+        raise UserError(f"{where} has PASCAL VOC's layout; add --output_dir to {way_out}, which takes its boxes too")
     described = some_names([_describe(class_folder) for class_folder in classes])
     if len(classes) == 1 and not classes[0].classes:
         raise UserError(

@@ -42,7 +42,8 @@ def test_a_data_set_somewhere_below_the_folder(place, drawn_data):
         (("file",), "--data_dir=file is a file; name the folder of a data set"),
         (
             ("empty",),
-            "--data_dir=empty holds no TFDS data set; python -m data_prep.flowers (imagenet, image_folder) writes one",
+            "--data_dir=empty holds no TFDS data set; python -m data_prep.flowers (imagenet, image_folder, voc) "
+            "writes one",
         ),
         (
             ("", "tf_flower"),
@@ -95,6 +96,15 @@ def test_a_folder_of_photos(place, files, flags):
         "--data_dir=my Blüten holds photos, and no data set yet; make one, and give its folder as --data_dir:  "
         f"python -m data_prep.image_folder {flags}",
         "my Blüten",
+    )
+
+
+def test_photos_with_annotations(place):
+    touch(place, "devkit/VOC2007/JPEGImages/1.jpg", "devkit/VOC2007/Annotations/1.xml")
+    refused(
+        "--data_dir=devkit holds photos, and no data set yet; make one, and give its folder as --data_dir:  "
+        "python -m data_prep.voc --source_dir=devkit/VOC2007 --output_dir=data/VOC2007",
+        "devkit",
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_prep import verify, voc
+from data_prep import image_folder, verify, voc
 from data_prep.verify import VerifyOptions
 from data_prep.voc import VocOptions
 from tests.helpers.annotations import annotation_xml, write_voc
@@ -262,3 +262,11 @@ def test_real_kangaroos_and_raccoons(real_data, tmp_path):
         (73 / 464, 173 / 640, 358 / 464, 285 / 640),
         (158 / 464, 373 / 640, 396 / 464, 598 / 640),
     ]
+
+
+def test_image_folder_names_the_verb_for_this_layout(tmp_path):
+    root = write_voc(tmp_path / "my photos", SPLITS)
+    with pytest.raises(
+        UserError, match=r"has PASCAL VOC's layout; .* data_prep\.voc --source_dir='\S+my photos', which"
+    ):
+        image_folder.image_folder(root, "", 0.1, "x", [].append)

@@ -156,6 +156,8 @@ ELSEWHERE = {
     "vgg_keras.utils.locks": "takes a damaged lock for one of nobody",
     "data_prep.parts": "takes a damaged part for an unfinished one",
     "vgg_keras.utils.resumable_array": "maps the checksums of its rows, whatever they are",
+    "data_prep.objects": "reads what the process that leads the workers sends",
+    "data_prep.voc_layout": "reads image sets, which are lists of names of another origin",
     "data_prep.workers": "reads what its own worker processes send",
     "data_prep.unfinished": "takes a damaged plan for another one",
     "data_prep.imagenet": "reads a file of tensorflow-datasets",

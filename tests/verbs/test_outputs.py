@@ -19,6 +19,7 @@ _OTHERS = {
     "data_prep.flowers": ["--archive=absent.tgz"],
     "data_prep.imagenet": ["--source_dir=."],
     "data_prep.image_folder": ["--source_dir=absent"],
+    "data_prep.voc": ["--source_dir=absent"],
     "vgg_keras.train": ["--data_dir=absent"],
     "vgg_keras.evaluate": ["--data_dir=absent", "--model=absent"],
     "vgg_keras.report": ["--evaluations_dir=."],

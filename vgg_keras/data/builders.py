@@ -73,21 +73,24 @@ def _find_data_set(data_dir: str) -> Path:
     if found:
         names = ", ".join(map(str, found))
         raise UserError(f"--data_dir={folder} holds {len(found)} data sets ({names}); give one of them as --data_dir")
-    sources = [source.path for source in find_sources(list_folder(folder))]
+    annotated = [path.parent for path in sorted(folder.rglob("JPEGImages")) if (path.parent / "Annotations").is_dir()]
+    verb = "data_prep.voc" if annotated else "data_prep.image_folder"
+    sources = annotated or [source.path for source in find_sources(list_folder(folder))]
     if len(sources) == 1:
         raise UserError(
             f"--data_dir={folder} holds photos, and no data set yet; make one, and give its folder as --data_dir:  "
-            f"{_image_folder_command(sources[0])}"
+            f"{_prepare_command(verb, sources[0])}"
         )
     raise UserError(
-        f"--data_dir={folder} holds no TFDS data set; python -m data_prep.flowers (imagenet, image_folder) writes one"
+        f"--data_dir={folder} holds no TFDS data set; python -m data_prep.flowers (imagenet, image_folder, voc) writes "
+        "one"
     )
 
 
-def _image_folder_command(source_dir: Path) -> str:
+def _prepare_command(verb: str, source_dir: Path) -> str:
     """Returns the command that makes a data set of a folder of photos."""
     name = source_dir.resolve().name
     output_dir = Path("data", name)
     if output_dir.exists():  # such as the photos themselves
         output_dir = Path("data", f"{name}_records")
-    return command("data_prep.image_folder", source_dir=source_dir, output_dir=output_dir)
+    return command(verb, source_dir=source_dir, output_dir=output_dir)
