@@ -152,8 +152,8 @@ def check_level(folder: Folder, *, divided: bool, as_is: bool) -> None:
     if as_is or not classes or not is_too_high(folder):
         return
     if {"JPEGImages", "Annotations"} <= {inside.name for inside in folder.folders}:
-        way_out = command("data_prep.voc", source_dir=folder.path)
-        raise UserError(f"{where} has PASCAL VOC's layout; add --output_dir to {way_out}, which takes its boxes too")
+        way_out = command("data_prep.voc", source_dir=folder.path, output_dir="DATA_SET")
+        raise UserError(f"{where} has PASCAL VOC's layout; use {way_out}, which stores its boxes too")
     described = some_names([_describe(class_folder) for class_folder in classes])
     if len(classes) == 1 and not classes[0].classes:
         raise UserError(
