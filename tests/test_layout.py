@@ -37,9 +37,9 @@ LEVELS = (
         "metadata plain_chain probe run_record saving vgg",
     },
     {
-        "vgg_keras.training": "checkpoints config curves event_log feature_cache freezing inputs keras_metrics "
-        "messages objectives optimizers pictures progress run_dir run_log schedules "
-        "train_step trainer workers",
+        "vgg_keras.training": "checkpoints config curves event_log feature_cache freezing inputs keras_metrics messages "
+        "objectives optimizers pictures progress resuming run_dir run_log schedules train_step "
+        "trainer workers",
         "vgg_keras.weights": "assembly formats inert_pickle keras_hdf5 keras_models safetensors torch_pickle "
         "torchvision transfer",
         "vgg_keras.inference": "batch_predict box_merging descriptors image_inputs loading localizer posteriors "

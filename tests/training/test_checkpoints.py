@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from tests.helpers.runs import assert_same_weights, history
 from vgg_keras.models import checkpoint_files, run_record
 from vgg_keras.models.run_record import read_history
 from vgg_keras.tasks import training
-from vgg_keras.training import checkpoints
+from vgg_keras.training import checkpoints, resuming
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.training.optimizers import OptimizerConfig, make_optimizer
 from vgg_keras.training.progress import Progress
@@ -32,18 +33,40 @@ pytestmark = pytest.mark.generations
 def test_what_a_killed_process_left_of_a_checkpoint_is_removed(tmp_path):
     for name in ("ckpt-1.index", "ckpt-1.data-00000-of-00001", "ckpt-2.data-00000-of-00001"):
         (tmp_path / name).touch()
-    (tmp_path / "ckpt-3_temp").mkdir()
-    (tmp_path / "ckpt-3_temp" / "part").touch()
+    for folder in ("ckpt-3_temp", "ckpt-5_temp", "my_temp"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "part-00000-of-00001.index").touch()
+    for name in (
+        ".ckpt-6.incomplete.json",
+        ".best-6.incomplete.keras",
+        ".checkpoint.incomplete",
+        "ckpt-6.index.tempstate7",
+    ):
+        (tmp_path / name).touch()
+    # Files of the user, whatever their names resemble.
+    users = (
+        "ckpt-5_temp/notes",
+        ".notes.incomplete.txt",
+        "mine.data-00000-of-00001",
+        "ckpt-07.data-00000-of-00001",
+        "a.tempstate",
+    )
+    for name in users:
+        (tmp_path / name).touch()
     # What is left of a checkpoint that was whole once stays: the missing file may come back from a copy.
     for name in ("ckpt-4.data-00000-of-00001", "ckpt-4.json"):
         (tmp_path / name).touch()
-    checkpoints.remove_unfinished(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+    checkpoint_files.remove_unfinished(tmp_path)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {
         "ckpt-1.data-00000-of-00001",
         "ckpt-1.index",
         "ckpt-4.data-00000-of-00001",
         "ckpt-4.json",
-    ]
+        "my_temp/part-00000-of-00001.index",
+        *users,
+    }
+    assert not (tmp_path / "ckpt-3_temp").exists()
 
 
 def _checkpoints(run, value, **arguments):
@@ -52,6 +75,14 @@ def _checkpoints(run, value, **arguments):
     optimizer = make_optimizer(OptimizerConfig("sgd", 1e-3), model.trainable_variables)
     progress = Progress(Plateau(patience=5))
     return checkpoints.Checkpoints(run, model, [optimizer], progress, **arguments), model, progress
+
+
+def _restore(run, saved=None):
+    """Restores a run's newest whole checkpoint, and its folder to that moment; returns the progress."""
+    saved = saved or _checkpoints(run, 0.0)[0]
+    progress = saved.restore(resuming.choose(run))
+    saved.mend()
+    return progress
 
 
 def test_checkpoints_keep_the_names_by_which_earlier_versions_saved_them(tmp_path):
@@ -69,7 +100,7 @@ def test_what_is_saved_already_is_not_written_again(tmp_path):
     before = path.stat().st_mtime_ns
     saved.save(progress)
     restored, *_ = _checkpoints(tmp_path, 0.0)
-    restored.save(restored.restore())
+    restored.save(_restore(tmp_path, restored))
     assert path.stat().st_mtime_ns == before
     saved.save(dataclasses.replace(progress, epoch=1))
     assert path.stat().st_mtime_ns > before
@@ -80,7 +111,7 @@ def test_a_folder_may_have_a_name_that_tensorflow_takes_for_a_pattern(name, tmp_
     saved, _, progress = _checkpoints(tmp_path / name, 0.25)
     saved.save(progress)
     restored, model, _ = _checkpoints(tmp_path / name, 0.0)
-    assert restored.restore() == progress
+    assert _restore(tmp_path / name, restored) == progress
     assert all((weights == 0.25).all() for weights in model.get_weights())
 
 
@@ -115,7 +146,7 @@ def test_a_checkpoint_of_an_earlier_version_is_read_and_checked(tmp_path, tensor
         tf.train.list_variables(str(tmp_path / "checkpoints" / "ckpt-8"))
     )
     restored, model, _ = _checkpoints(tmp_path, 0.0)
-    assert restored.restore().history == (lines[0],)
+    assert _restore(tmp_path, restored).history == (lines[0],)
     assert all((weights == 0.25).all() for weights in model.get_weights())
     del restored
     gc.collect()  # which lets TensorFlow tell of what it found no object for
@@ -123,7 +154,7 @@ def test_a_checkpoint_of_an_earlier_version_is_read_and_checked(tmp_path, tensor
     data = tmp_path / "checkpoints" / "ckpt-8.data-00000-of-00001"
     _flip(data)
     with pytest.raises(UserError, match=r"no checkpoint of .* is whole \(ckpt-8: its files are damaged"):
-        _checkpoints(tmp_path, 0.0)[0].restore()
+        resuming.choose(tmp_path)
 
 
 def _flip(path):
@@ -198,7 +229,7 @@ def test_a_checkpoint_is_its_files_and_the_best_model_of_that_moment(whole_run):
 
 def test_the_best_model_goes_back_with_the_checkpoint(run, drawn_data, capfd):
     _empty(run / "checkpoints" / "ckpt-24.index")
-    told = _resume(run, drawn_data, capfd, "--max_steps=20")  # ckpt-22 has more steps than these
+    told = _resume(run, drawn_data, capfd, "--max_steps=22")  # those of ckpt-22, so that nothing is trained
     assert (run / "best.keras").read_bytes() == (run / "checkpoints" / "best-16.keras").read_bytes()
     assert "it is replaced by the best model of the checkpoint, that of step 16" in told.err
 
@@ -209,11 +240,11 @@ def test_a_best_model_that_is_newer_than_the_checkpoint_is_removed(tmp_path, cap
     saved.save_best_model(8, lambda path: path.write_bytes(b"the model of step 8"))
     better = dataclasses.replace(progress, global_step=8, best_error=50.0, best_loss=1.0, best_step=8)
     saved.save(better)
-    assert _checkpoints(tmp_path, 0.0)[0].restore() == better
+    assert _restore(tmp_path) == better
     assert (tmp_path / "best.keras").read_bytes() == b"the model of step 8"
     _flip(tmp_path / "checkpoints" / "ckpt-8.index")
     with console.speaking(True):
-        assert _checkpoints(tmp_path, 0.0)[0].restore() == progress
+        assert _restore(tmp_path) == progress
     assert not (tmp_path / "best.keras").exists()
     assert f"{tmp_path}/best.keras was of a later epoch than the checkpoint and is removed" in capfd.readouterr().err
 
@@ -250,18 +281,90 @@ def _contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_run_without_a_whole_checkpoint_is_refused_and_left_as_it_is(run, drawn_data):
-    for path in (run / "checkpoints").glob("*.data-*"):
+# Files of a user in a run's folder; some have names as those that the package removes.
+_USERS_FILES = (
+    "notes.txt",
+    ".notes.incomplete.txt",
+    "checkpoints/notes.txt",
+    "checkpoints/my_temp/f",
+    "checkpoints/best-mine.keras",
+    "checkpoints/mine.data-00000-of-00001",
+    "checkpoints/.notes.incomplete.txt",
+    "samples/mine.jpg",
+    "tensorboard/notes.txt",
+)
+
+
+def _add_users_files(run):
+    for name in _USERS_FILES:
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("mine")
+
+
+def _break_all_data(run):
+    for path in (run / "checkpoints").glob("ckpt-*.data-*"):
         _empty(path)
-    before = _contents(run)
-    with pytest.raises(UserError, match=r"no checkpoint of .*run is whole \(ckpt-24: .* has 0 bytes instead of"):
-        training.train_model(_options(run, drawn_data))
-    assert _contents(run) == before
+    _flip(run / "checkpoints" / "best-24.keras")  # of which best.keras is a whole copy
+
+
+def _remove_all_but_data(run):
+    for path in (run / "checkpoints").glob("ckpt-*"):
+        if path.suffix in (".index", ".json"):
+            path.unlink()
+
+
+def _remove_all_but_data_and_no_model_yet(run):
+    _remove_all_but_data(run)
+    for path in (*run.rglob("best*.keras"), run / "history.jsonl"):
+        path.unlink()
+
+
+def _remove_all(run):
     shutil.rmtree(run / "checkpoints")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_break_all_data, r"no checkpoint of .*run is whole \(ckpt-24: .* has 0 bytes instead of"),
+        (_remove_all_but_data, r"no checkpoint of .*run is whole \(ckpt-24: its index is missing; ckpt-22: "),
+        (_remove_all_but_data_and_no_model_yet, r"no checkpoint of .*run is whole \(ckpt-24: its index is missing"),
+        (_remove_all, "holds a run without checkpoints, which cannot be resumed"),
+    ],
+)
+def test_a_run_without_a_whole_checkpoint_is_refused_and_left_as_it_is(damage, message, run, monkeypatch):
+    damage(run)
+    _add_users_files(run)
     before = _contents(run)
-    with pytest.raises(UserError, match="holds a run without checkpoints, which cannot be resumed"):
-        training.train_model(_options(run, drawn_data, "--epochs=4"))  # other flags, which run.json must not hold
+    drawn = Mock()
+    monkeypatch.setattr(training, "write_synthetic_flowers", drawn)
+    # Other flags, which run.json must not hold, and no data, which are drawn where they are missing.
+    with pytest.raises(UserError, match=message):
+        training.train_model(_options(run, "", "--epochs=4"))
     assert _contents(run) == before
+    assert not drawn.called
+
+
+def test_a_resume_leaves_the_files_of_the_user_alone(run, drawn_data):
+    _add_users_files(run)
+    training.train_model(_options(run, drawn_data, "--epochs=4"))
+    assert checkpoint_files.steps(run / "checkpoints") == [32, 30, 27]  # older ones are removed, and only those
+    assert {name: (run / name).read_text() for name in _USERS_FILES} == dict.fromkeys(_USERS_FILES, "mine")
+
+
+def test_what_a_kill_left_of_the_first_checkpoint_does_not_keep_a_run_from_beginning(tmp_path):
+    saved, _, progress = _checkpoints(tmp_path, 1.0)
+    saved.save(progress)
+    for suffix in ("index", "json"):
+        (tmp_path / "checkpoints" / f"ckpt-0.{suffix}").unlink()
+    assert resuming.choose(tmp_path) == ""
+
+
+def test_an_unfinished_checkpoint_is_no_damaged_one(run, capfd):
+    (run / "checkpoints" / "ckpt-27.data-00000-of-00001").touch()
+    with console.speaking(True):
+        assert resuming.choose(run) == "24"
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("resumed", [False, True])
@@ -278,6 +381,32 @@ def test_what_stands_in_the_place_of_a_file_or_a_folder_is_named(name, resumed, 
     with pytest.raises(UserError, match=f"^{path} is {what}"):
         training.train_model(_options(run, drawn_data))
     assert _contents(run) == before
+
+
+_CHECKPOINT_FILES = (
+    "ckpt-24.json",
+    "ckpt-24.index",
+    "ckpt-99.data-00000-of-00001",
+    "best-8.keras",
+    ".ckpt-27.incomplete.json",
+)
+
+
+@pytest.mark.parametrize("name", _CHECKPOINT_FILES)
+def test_a_folder_in_the_place_of_a_file_of_a_checkpoint_is_named(name, run, drawn_data):
+    path = run / "checkpoints" / name
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    before = _contents(run)
+    with pytest.raises(UserError, match=f"^{path} is a folder, where a file is to be"):
+        training.train_model(_options(run, drawn_data, "--epochs=4"))
+    assert _contents(run) == before
+
+
+def test_a_file_in_the_place_of_tensorflows_folder_is_named(run, drawn_data):
+    (run / "checkpoints" / "ckpt-27_temp").touch()
+    with pytest.raises(UserError, match="ckpt-27_temp is a file, where a folder is to be"):
+        training.train_model(_options(run, drawn_data, "--epochs=4"))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x80garbage\xff"])

@@ -118,7 +118,7 @@ def test_a_run_beyond_its_limit_is_left_as_it_is(tmp_path, drawn_data, capsys):
     train(run, drawn_data, *flags, "--max_steps=9")  # an epoch has eight
     cached.parent.mkdir()
     cached.touch()
-    before = {path: path.read_bytes() for path in (run / "checkpoints").iterdir()}
+    before = contents(run)
     for limit, shown in (("--max_steps=5", "--max_steps=5"), ("--epochs=1", "--epochs=1 (step 8)")):
         with console.speaking(True):
             result = train(run, drawn_data, *flags, "--resume", f"--export_dir={tmp_path / 'exported'}", limit)
@@ -127,8 +127,39 @@ def test_a_run_beyond_its_limit_is_left_as_it_is(tmp_path, drawn_data, capsys):
             "left as they are. Raise that limit to train on"
         ]
         assert (result.gone_beyond, result.exported, cached.exists()) == (True, None, True)
-    assert before == {path: path.read_bytes() for path in (run / "checkpoints").iterdir()}
+    assert contents(run) == before
     assert not (tmp_path / "exported").exists()
+
+
+def contents(folder):
+    """Returns the bytes of each file in a folder and below."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_damaged_run_beyond_its_limit_is_left_as_it_is(tmp_path, drawn_data):
+    run = tmp_path / "run"
+    trained = train(run, drawn_data, "--epochs=2", "--learning_rate=1e-2")
+    assert (run / "best.keras").read_bytes() == (run / "checkpoints" / "best-16.keras").read_bytes()
+    (run / "checkpoints" / "ckpt-16.index").write_bytes(b"damaged")
+    before = contents(run)
+    assert train(run, drawn_data, "--resume", "--max_steps=5", "--learning_rate=1e-2").gone_beyond
+    assert contents(run) == before
+    (run / "history.jsonl").write_bytes(b"damaged\n")
+    before = contents(run)
+    result = train(run, drawn_data, "--resume", "--max_steps=5", "--learning_rate=1e-2")
+    assert contents(run) == before
+    assert result.history == trained.history[:1]  # what the checkpoint of step 8 knows
+
+
+def test_a_run_beyond_its_limit_and_without_a_model_is_left_as_it_is(tmp_path, drawn_data, monkeypatch):
+    run = tmp_path / "run"
+    stop_at_third_step(monkeypatch)
+    with pytest.raises(stopping.Stopped), stopping.raising():
+        train(run, drawn_data, "--max_steps=5")
+    before = contents(run)
+    result = train(run, drawn_data, "--max_steps=2", "--resume")
+    assert contents(run) == before
+    assert result.next_steps() == f"{run} has no best model yet, since no epoch of it has been validated"
 
 
 def test_a_run_that_is_stopped_after_its_last_step_ends_with_a_model(tmp_path, drawn_data, monkeypatch):

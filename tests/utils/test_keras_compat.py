@@ -156,7 +156,7 @@ def test_an_optimizer_of_addons_goes_on_from_a_checkpoint(tmp_path):
 
     def restore(compiled, step):
         if step == 4:
-            checkpoint(compiled).restore()
+            checkpoint(compiled).restore("0")
 
     assert ten_losses(choice, between=save, last=6) == whole[:6]
     # The checkpoint is restored into a new net and a new optimizer.

@@ -1,6 +1,7 @@
 """Defines what the functions of the Python API return; imports no TensorFlow."""
 
 import dataclasses
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -72,7 +73,9 @@ class TrainingResult(Shown):
         return ShownTable(title, _EPOCH_COLUMNS, rows)
 
     def next_steps(self) -> str:
-        """Returns where the results lie, and the commands that test and export the best model."""
+        """Returns where the results lie, and the commands that test and export the best model, if there is one."""
+        if not math.isfinite(self.best_error):
+            return f"{self.folder} has no best model yet, since no epoch of it has been validated"
         test = shell.command(
             "vgg_keras.evaluate",
             model=self.folder,

@@ -11,13 +11,12 @@ from data_prep.synthetic_flowers import write_synthetic_flowers
 from vgg_keras.data import datasets, input_pipeline, shards
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
-from vgg_keras.models import run_record
 from vgg_keras.models.metadata import ModelMetadata
 from vgg_keras.serving import export_record, exporter, versions
 from vgg_keras.serving.check_photos import read_check_photos
 from vgg_keras.tasks.results import TrainingResult
 from vgg_keras.tasks.training_step import build_train_step
-from vgg_keras.training import config, inputs, run_dir, workers
+from vgg_keras.training import config, inputs, resuming, run_dir, workers
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.training.feature_cache import FeatureCache
 from vgg_keras.training.progress import Progress
@@ -97,9 +96,9 @@ def make_schedule(options: TrainConfig, data: ImageData) -> Schedule:
 
 
 def restore_trainer(
-    options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: TrainStep, channel: Channel
+    options: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: TrainStep, channel: Channel, start: str
 ) -> tuple[Trainer, FeatureCache | None]:
-    """Returns the trainer of the run, with everything restored from its newest checkpoint, and its feature cache.
+    """Returns the trainer of the run, with everything restored from its checkpoint, and its feature cache.
 
     Args:
         options: flags of the verb.
@@ -107,6 +106,7 @@ def restore_trainer(
         rgb: RGB statistics of the training split.
         train_step: step of the net.
         channel: the connection to the other workers.
+        start: result of `resuming.choose`.
 
     Returns:
         The trainer, and the cache of the frozen layers' outputs, not yet filled, which it trains on; None: it trains on
@@ -124,6 +124,7 @@ def restore_trainer(
         train_step,
         make_schedule(options, data),
         Path(options.output_dir),
+        start,
         batches,
         metadata=ModelMetadata(
             options.net,
@@ -212,6 +213,9 @@ def train_in_cluster(options: TrainConfig, channel: Channel) -> TrainingResult:
     run_dir.require_usable(options)
     devices.split_cpu(options.cpu_devices)
     strategy, strategy_reason = devices.make_strategy(options.strategy, channel)
+    # Nothing is written before it is certain that the run can be trained: a run that is refused stays as it was. The
+    # chief alone looks at the checkpoints, and all resume from the one that it names.
+    start = channel.agree("checkpoint", resuming.choose(folder) if channel.chief else "")
     data = open_data(options, channel)
     with shards.broken_records(data):
         rgb = datasets.load_rgb_statistics(data, options.train_split)
@@ -233,9 +237,8 @@ def train_in_cluster(options: TrainConfig, channel: Channel) -> TrainingResult:
     }
     if channel.chief:
         show_run(options, data, train_step.model, choices)
-    # Nothing is written before it is certain that the run can be trained: a run that is refused stays as it was.
-    trainer, cache = restore_trainer(options, data, rgb, train_step, channel)
-    if channel.chief:
+    trainer, cache = restore_trainer(options, data, rgb, train_step, channel, start)
+    if channel.chief and not trainer.gone_beyond:
         run_dir.write_run(options, data, train_step.model, choices, described_data)
     progress, gone_beyond = fit(trainer, cache), trainer.gone_beyond
     return TrainingResult(
@@ -243,7 +246,8 @@ def train_in_cluster(options: TrainConfig, channel: Channel) -> TrainingResult:
         data_dir=Path(data.builder.data_dir),
         validation_split=options.validation_split,
         best_error=progress.best_error,
-        history=run_record.read_history(folder),
+        # That of a run that is left as it is may be damaged.
+        history=resuming.known_history(folder, progress),
         chief=channel.chief,
         gone_beyond=gone_beyond,
         localizes=options.box_kind() is not None,

@@ -23,7 +23,7 @@ from vgg_keras.data import shards
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.labels import label_files
 from vgg_keras.data.rgb_statistics import RgbStatistics
-from vgg_keras.models import run_record, vgg
+from vgg_keras.models import checkpoint_files, run_record, vgg
 from vgg_keras.models.run_record import RECORD, read_record
 from vgg_keras.training.config import MAY_CHANGE, TrainConfig
 from vgg_keras.utils import devices, files, keras_compat, shell
@@ -46,6 +46,7 @@ def require_usable(options: TrainConfig) -> None:
         files.require_folder(folder / name)
     for name in run_record.FILES:
         files.require_file(folder / name)
+    checkpoint_files.require_usable(folder / run_record.CHECKPOINTS)
     if not (folder / RECORD).exists():
         if (folder / run_record.CHECKPOINTS).exists():
             raise UserError(

@@ -11,9 +11,9 @@ import numpy as np
 from vgg_keras.models import vgg
 from vgg_keras.models.run_record import HISTORY, TENSORBOARD
 from vgg_keras.training import curves
-from vgg_keras.training.checkpoints import write_history
 from vgg_keras.training.event_log import EventLog
 from vgg_keras.training.progress import Progress
+from vgg_keras.training.resuming import write_history
 from vgg_keras.utils import files
 
 

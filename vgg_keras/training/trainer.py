@@ -34,12 +34,13 @@ class _StopAsked(Exception):
 
 
 class Trainer:
-    """Trains one model in one run folder, and resumes from the newest checkpoint in it.
+    """Trains one model in one run folder, and resumes from a checkpoint in it; writes nothing before `fit`.
 
     Args:
         train_step: the compiled steps.
         schedule: the length of the run.
         folder: the run's folder.
+        start: result of `resuming.choose`.
         batches: the batches of training and validation.
         metadata: what the best model's file tells about it.
         chief: whether this process is the chief, which writes files and reports.
@@ -52,6 +53,7 @@ class Trainer:
         train_step: TrainStep,
         schedule: Schedule,
         folder: Path,
+        start: str,
         batches: Batches,
         *,
         metadata: ModelMetadata | None = None,
@@ -69,9 +71,8 @@ class Trainer:
             Progress(Plateau(schedule.patience)),
             keep=schedule.keep_checkpoints,
             chief=chief,
-            agree=agree,
         )
-        self._progress = self._checkpoints.restore()
+        self._progress = self._checkpoints.restore(start)
         self._log: RunLog | None = None
         self._stop_request = stopping.StopRequest()
         self._stops = False
@@ -79,11 +80,15 @@ class Trainer:
     def fit(self) -> Progress:
         """Trains to the end of the schedule; returns the progress at the end.
 
+        The folder of a run that has gone beyond its schedule is left as it is.
+
         A process that is asked to stop meanwhile saves a checkpoint first.
 
         Raises:
             UserError: the loss became NaN or infinite.
         """
+        if not self.gone_beyond:
+            self._checkpoints.mend()
         if self.finished:
             self._report(messages.nothing_left(self._progress, self._schedule))
             return self._progress
@@ -150,12 +155,13 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether the schedule has come to its end, with a best model."""
+        """Whether the schedule has come to its end, with a best model, or the run went beyond it before."""
         progress, schedule = self._progress, self._schedule
         stopped_early = schedule.stops_early(progress.epochs_since_best)
         # A run that was stopped after its last step is validated when it is resumed.
         out_of_steps = 0 < schedule.max_steps <= progress.global_step and math.isfinite(progress.best_error)
-        return out_of_steps or progress.epoch >= schedule.epochs or progress.plateau.finished or stopped_early
+        ended = out_of_steps or progress.epoch >= schedule.epochs or progress.plateau.finished or stopped_early
+        return ended or self.gone_beyond
 
     def _rate(self, step: int) -> float:
         return self._schedule.learning_rate.at(step, self._progress.plateau)
