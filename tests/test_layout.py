@@ -17,9 +17,9 @@ from vgg_keras.utils import verb_list
 LEVELS = (
     {"vgg_keras.version": ()},
     {
-        "vgg_keras.utils": "arithmetic array_files average_precision channel child_processes cli cluster "
-        "connection console devices display early_signals errors escaping file_bounds files "
-        "flagfiles hardware help_text keras_backend keras_compat locks meeting metrics "
+        "vgg_keras.utils": "arithmetic array_files average_precision channel child_processes cli cluster connection "
+        "console devices display early_signals errors escaping file_bounds files flagfiles "
+        "hardware help_text hosts keras_backend keras_compat locks meeting metrics "
         "optional_imports options paths resumable_array shell side_files slurm stopping "
         "structures verb_list watchdog words",
     },

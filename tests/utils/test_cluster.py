@@ -46,6 +46,14 @@ def test_addresses_by_kind_leave_the_evaluator_out():
         ('{"cluster": {"worker": ["a:x"]}}', "'a:x' is not an address"),
         ('{"cluster": {"worker": ["a:70000"]}}', "'a:70000' is not an address"),
         ('{"cluster": {"worker": [5000]}}', "5000 is not an address"),
+        # What no machine can be named: sockets end in errors of other kinds than that of a machine that is not there.
+        ('{"cluster": {"worker": [".a:5000"]}}', "'.a:5000' is not an address"),
+        ('{"cluster": {"worker": ["a..b:5000"]}}', "'a..b:5000' is not an address"),
+        (r'{"cluster": {"worker": ["\ud800:5000"]}}', r"ud800:5000' is not an address"),
+        (r'{"cluster": {"worker": ["a\u0000:5000"]}}', "00:5000' is not an address"),
+        ('{"cluster": {"worker": ["a b:5000"]}}', "'a b:5000' is not an address"),
+        ('{"cluster": {"worker": ["[a]:5000"]}}', "is not an address"),
+        (f'{{"cluster": {{"worker": ["{"a" * 64}:5000"]}}}}', "aaa.*' is not an address"),
         ('{"cluster": {"worker": ["a:1", "a:1"]}}', "two tasks have the same address"),
         ('{"cluster": {"chief": ["a:1", "b:1"]}}', "more than one chief"),
         ('{"cluster": {"master": ["a:1"]}}', '"master" is no type of task'),
@@ -71,6 +79,21 @@ def test_a_malformed_tf_config_is_one_line(text, reason):
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 1000
     assert not cluster.is_evaluator({"TF_CONFIG": text})
+
+
+@pytest.mark.parametrize("host", [".a", "\ud800"])
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_chief_whose_address_can_never_work_is_refused_at_once(host, index, run_verb):
+    environ = _environ({"worker": [f"{host}:5000", "localhost:5001"]}, index=index)
+    code, _, stderr = run_verb("vgg_keras.train", "--data_dir=missing", "--output_dir=run", env=environ)
+    assert code == 1
+    assert "is not an address of the form host:port" in stderr.splitlines()[-1]
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize("host", ["a", "a.b-c.d.", "my_host", "10.0.0.1", "[::1]", "[fe80::1%eth0]", "b\u00fcro"])
+def test_names_and_addresses_of_machines(host):
+    assert cluster.from_environment(_environ({"worker": [f"{host}:5000"]})).me.address == f"{host}:5000"
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"cluster": {}}', '{"task": {"type": "worker", "index": 0}}'])

@@ -35,6 +35,12 @@ def test_outside_of_a_step_of_several_tasks_there_is_none(environ):
         ({"SLURM_STEP_TASKS_PER_NODE": "two"}, "'two' is not a list of numbers of tasks"),
         ({"SLURM_STEP_TASKS_PER_NODE": "2,2"}, "contradict each other"),
         ({"SLURM_NODEID": "0"}, "--distribution=block"),
+        ({"SLURM_NODEID": "x"}, "malformed: SLURM_NODEID: 'x' is not a whole number"),
+        ({"SLURM_NODEID": ""}, "malformed: SLURM_NODEID: '' is not a whole number"),
+        ({"SLURM_NODEID": "3"}, "contradict each other: rank 3 of 4 tasks on the node of index 3"),
+        ({"SLURM_STEP_NODELIST": "a,b,a"}, "SLURM_STEP_NODELIST: 'a,b,a' names a 2 times"),
+        ({"SLURM_STEP_NODELIST": "n[1,1-2]"}, r"'n\[1,1-2\]' names n1 2 times"),
+        ({"SLURM_STEP_NODELIST": ".a,b,c"}, "'.a' cannot be the name of a machine"),
         # What would fill the memory, and what `str.isdigit` or `int` take for something else.
         ({"SLURM_STEP_NODELIST": "n[1-999999999]"}, r"'n\[1-999999999\]' names 999,999,999, more than the 65,536"),
         ({"SLURM_STEP_NODELIST": "n[1-999][1-999]"}, "names 998,001, more than the 65,536"),

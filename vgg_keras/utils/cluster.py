@@ -14,6 +14,7 @@ from vgg_keras.utils import slurm
 from vgg_keras.utils.arithmetic import parse_whole
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import shortened
+from vgg_keras.utils.hosts import is_host
 
 EXAMPLE = '{"cluster": {"worker": ["first:5000", "second:5000"]}, "task": {"type": "worker", "index": 0}}'
 EVALUATOR_NOTE = (
@@ -209,8 +210,8 @@ def _checked_list(text: str, kind: str, addresses: Any) -> list:
 
 def _checked_address(text: str, address: Any) -> str:
     host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
-    if not host or not 0 < (parse_whole(port) or 0) < 65536:
-        what = "is not an address of the form host:port, with a port from 1 to 65535"
+    if not is_host(host) or not 0 < (parse_whole(port) or 0) < 65536:
+        what = "is not an address of the form host:port, with the name of a machine and a port from 1 to 65535"
         raise _malformed(text, f"{_shown(address)!r} {what}")
     return address
 

@@ -4,6 +4,7 @@ TensorFlow's own `SlurmClusterResolver` needs nvidia-smi and a GPU for each task
 spelling, in which node10 comes before node2, so that tasks would take each other's place.
 """
 
+import collections
 import dataclasses
 import itertools
 import math
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from vgg_keras.utils.arithmetic import parse_whole
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import shortened
+from vgg_keras.utils.hosts import is_host
 
 # Each job has a range of ports of its own, so that jobs that share a node do not meet; below the ports that the kernel
 # hands out to connections.
@@ -46,30 +48,49 @@ def read_step(environ: Mapping[str, str]) -> Step | None:
     if environ.get("SLURM_STEP_NUM_TASKS", "1") == "1":
         return None
     try:
-        nodes = expand_nodes(environ["SLURM_STEP_NODELIST"])
+        nodes = _checked_nodes(environ["SLURM_STEP_NODELIST"])
         counts = expand_counts(environ["SLURM_STEP_TASKS_PER_NODE"])
-        rank, num_tasks, job = (_whole(environ[name]) for name in NUMBERS)
+        rank, num_tasks, job = (_whole(environ[name], name) for name in NUMBERS)
+        own_node = _whole(environ["SLURM_NODEID"], "SLURM_NODEID") if "SLURM_NODEID" in environ else None
     except KeyError as error:
         raise UserError(f"Slurm's variable {error.args[0]} is missing: start the tasks by srun") from None
     except ValueError as error:
         raise UserError(f"Slurm's variables are malformed: {error}") from None
-    if len(nodes) != len(counts) or sum(counts) != num_tasks or not 0 <= rank < num_tasks:
+    fits = len(nodes) == len(counts) and sum(counts) == num_tasks and rank < num_tasks
+    if not fits or (own_node or 0) >= len(nodes):
+        here = "" if own_node is None else f" on the node of index {own_node}"
         raise UserError(
-            f"Slurm's variables contradict each other: rank {rank} of {num_tasks} tasks, {reprlib.repr(counts)} tasks "
-            f"on {reprlib.repr(nodes)}"
+            f"Slurm's variables contradict each other: rank {rank} of {num_tasks} tasks{here}, "
+            f"{reprlib.repr(counts)} tasks on {reprlib.repr(nodes)}"
         )
     places = [(node, local) for node, count in enumerate(counts) for local in range(count)]
-    if environ.get("SLURM_NODEID", str(places[rank][0])) != str(places[rank][0]):
+    if own_node not in (None, places[rank][0]):
         raise UserError("Slurm deals the tasks to the nodes in turn: give srun --distribution=block")
     first_port = _FIRST_PORT + _PORTS_PER_JOB * (job % _RANGES)
     return Step(tuple(f"{nodes[node]}:{first_port + local}" for node, local in places), rank)
 
 
-def _whole(text: str) -> int:
+def _whole(text: str, name: str = "") -> int:
+    """Returns the whole number that a text writes, which is the value of a variable or a part of one."""
     number = parse_whole(text)
     if number is None:
-        raise ValueError(f"{shortened(text)!r} is not a whole number")
+        raise ValueError(f"{name + ': ' if name else ''}{shortened(text)!r} is not a whole number")
     return number
+
+
+def _checked_nodes(text: str) -> list[str]:
+    """Returns the nodes of a node list, of which each is the name of a machine, and no two are the same.
+
+    Raises:
+        ValueError: the text is no such list.
+    """
+    nodes = expand_nodes(text)
+    for node, times in collections.Counter(nodes).items():
+        if not is_host(node):
+            raise ValueError(f"SLURM_STEP_NODELIST: {shortened(node)!r} cannot be the name of a machine")
+        if times > 1:
+            raise ValueError(f"SLURM_STEP_NODELIST: {shortened(text)!r} names {node} {times} times")
+    return nodes
 
 
 def _require_few(count: int, text: str) -> None:
