@@ -1,5 +1,6 @@
 """Tests that one process at a time writes a folder, with real processes."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -108,11 +109,54 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
         pass
 
 
-@pytest.mark.parametrize("content", ["", "garbage", "[]", '{"host": 1}'])
-def test_a_damaged_lock_of_nobody_is_taken(content, tmp_path):
-    (tmp_path / ".lock").write_text(content)
+def test_an_empty_lock_of_nobody_is_taken(tmp_path):
+    (tmp_path / ".lock").touch()  # of a process that was killed before it wrote its name
     with locks.locked(tmp_path):
         assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("content", ["notes of a user", "[]", '{"host": 1}', "[" * 50_000])
+def test_a_file_that_no_lock_wrote_is_left_as_it_is(content, tmp_path):
+    (tmp_path / ".lock").write_text(content)
+    message = (
+        f"^{tmp_path}/.lock holds something that no lock of this package wrote, and would be overwritten: move it "
+        "away, or choose another --output_dir$"
+    )
+    with pytest.raises(UserError, match=message), locks.locked(tmp_path):
+        pass
+    assert (tmp_path / ".lock").read_text() == content
+
+
+@pytest.mark.parametrize("content", ["", json.dumps(dataclasses.asdict(locks.Holder.this_process()))])
+def test_a_hard_link_is_left_as_it_is(content, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "target").write_text(content)
+    (tmp_path / "run" / ".lock").hardlink_to(tmp_path / "target")
+    message = r"run/\.lock is a hard link to a file that has another name too, and would be overwritten: move it away, "
+    with pytest.raises(UserError, match=message), locks.locked(tmp_path / "run"):
+        pass
+    assert (tmp_path / "target").read_text() == content
+
+
+def test_a_full_disk_leaves_neither_a_lock_nor_a_folder(tmp_path, monkeypatch):
+    def full(descriptor, content, offset):
+        raise OSError(28, "No space left on device")
+
+    for pwrite in (full, lambda descriptor, content, offset: len(content) // 2):
+        monkeypatch.setattr(locks.os, "pwrite", pwrite)
+        with pytest.raises(OSError, match=r"No space left on device: '.*run/\.lock'"), locks.locked(tmp_path / "run"):
+            pass
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_of_a_killed_process_with_a_long_command_line_is_free(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks.sys, "argv", ["vgg-predict", *["photo.jpg"] * 20_000])
+    with locks.locked(tmp_path):
+        content = (tmp_path / ".lock").read_text()
+    (tmp_path / ".lock").write_text(content)
+    with locks.locked(tmp_path):
+        pass
+    assert not (tmp_path / ".lock").exists()
 
 
 @pytest.mark.parametrize(

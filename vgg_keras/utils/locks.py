@@ -7,6 +7,7 @@ locks, a lock counts as held while its holder touches the file.
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import json
 import os
@@ -24,6 +25,8 @@ from vgg_keras.utils.errors import UserError
 NAME = ".lock"
 # Seconds between two touches of the file, and without a touch until the holder on another machine is taken for dead.
 _BEAT, _SILENCE = 5.0, 20.0
+# Bytes of a lock that are read, and characters of a command line, of which one with many photos is longer, in a lock.
+_MOST_BYTES, _MOST_COMMAND = 1 << 16, 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Holder:
     def this_process(cls) -> "Holder":
         """Returns the holder that this process is."""
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-        return cls(socket.gethostname(), os.getpid(), since, shlex.join(sys.argv))
+        return cls(socket.gethostname(), os.getpid(), since, shlex.join(sys.argv)[:_MOST_COMMAND])
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, since {self.since} ({self.command})"
@@ -62,12 +65,23 @@ def locked(folder: Path, flag: str = "output_dir", *, remove_if_empty: bool = Fa
         remove_if_empty: whether a folder that existed before is removed too if nothing is left in it.
 
     Raises:
-        UserError: another process writes the folder.
-        OSError: the folder cannot be written.
+        UserError: another process writes the folder, or a file of somebody else stands in the place of the lock.
+        OSError: the folder cannot be written; nothing is left of the lock and of a folder that was made for it.
     """
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / NAME
+    try:
+        with _held(folder / NAME, flag):
+            yield
+    finally:
+        if made or remove_if_empty:
+            with contextlib.suppress(OSError):  # what was written stays
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def _held(path: Path, flag: str) -> Iterator[None]:
+    """Holds the lock of a file inside the context, and removes the file at its end."""
     descriptor = _acquire(path, flag)
     ended = threading.Event()
     touching = threading.Thread(target=_touch, args=(descriptor, ended), daemon=True)
@@ -79,16 +93,14 @@ def locked(folder: Path, flag: str = "output_dir", *, remove_if_empty: bool = Fa
         touching.join()
         path.unlink(missing_ok=True)
         os.close(descriptor)
-        if made or remove_if_empty:
-            with contextlib.suppress(OSError):  # what was written stays
-                folder.rmdir()
 
 
 def _acquire(path: Path, flag: str) -> int:
     """Returns the descriptor of the locked file.
 
     Raises:
-        UserError: another process holds the lock, or something else than a file stands in its place.
+        UserError: another process holds the lock, or something that no lock wrote stands in its place.
+        OSError: the file cannot be written, and was removed.
     """
     while True:
         descriptor = _open(path)
@@ -101,8 +113,8 @@ def _acquire(path: Path, flag: str) -> int:
                     f"or choose another --{flag}"
                 )
             if _is_file(descriptor, path):  # not one that its holder has removed meanwhile
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, json.dumps(dataclasses.asdict(Holder.this_process())).encode(), 0)
+                _require_own(descriptor, path, holder, flag)
+                _write(descriptor, path)
                 return descriptor
             os.close(descriptor)
         except BaseException:
@@ -151,11 +163,44 @@ def _is_alive(path: Path, holder: Holder, system_decides: bool) -> bool:
 
 
 def _read(descriptor: int) -> Holder | None:
-    """Returns the holder that an open lock file names, or None for a new file."""
+    """Returns the holder that an open lock file names, or None for a new file and for one that no lock wrote."""
     try:
-        return Holder(**json.loads(os.pread(descriptor, 1 << 16, 0)))
-    except (ValueError, TypeError):
+        return Holder(**json.loads(os.pread(descriptor, _MOST_BYTES, 0)))
+    except (ValueError, TypeError, RecursionError):
         return None
+
+
+def _require_own(descriptor: int, path: Path, holder: Holder | None, flag: str) -> None:
+    """Checks that an open file may be overwritten: it is empty or names a holder, and has no second name.
+
+    Raises:
+        UserError: it is a file of somebody else.
+    """
+    status = os.fstat(descriptor)
+    if status.st_nlink > 1:
+        problem = "is a hard link to a file that has another name too"
+    elif status.st_size and holder is None:
+        problem = "holds something that no lock of this package wrote"
+    else:
+        return
+    raise UserError(f"{path} {problem}, and would be overwritten: move it away, or choose another --{flag}")
+
+
+def _write(descriptor: int, path: Path) -> None:
+    """Writes this process into an open lock file, which is removed if that fails.
+
+    Raises:
+        OSError: the file cannot be written, such as on a full disk.
+    """
+    content = json.dumps(dataclasses.asdict(Holder.this_process())).encode()
+    try:
+        os.ftruncate(descriptor, 0)
+        if os.pwrite(descriptor, content, 0) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        error.filename = error.filename or str(path)
+        raise
 
 
 def _is_file(descriptor: int, path: Path) -> bool:
