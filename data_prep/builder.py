@@ -53,13 +53,16 @@ class PrepareOptions(Options):
         """Checks that the data set can be written; one that is finished is compared with the source later.
 
         Raises:
-            UserError: `output_dir` is not the path of a missing or empty folder.
+            UserError: `output_dir` is not the path of a missing or empty folder, or the working folder beside it
+                cannot be used.
         """
         # Imported here, since worker processes import this module too.
+        from data_prep import unfinished
         from data_prep.preparation_record import is_prepared
 
         if not is_prepared(self.output_dir):
             super().check_outputs()
+            unfinished.require_usable(paths.local_path("output_dir", self.output_dir), self)
 
 
 def _check_classes(source: Source, images_by_class: Mapping[int, int]) -> None:
@@ -193,7 +196,9 @@ def write_dataset(
     new_or_empty = paths.local_path if is_prepared else paths.new_folder
     output_dir = new_or_empty("output_dir", options.output_dir)
     preparation = Preparation(options.resize_smallest_side, only_jpeg, upright)
-    plan = make_plan(source, preparation, output_dir.with_name(output_dir.name + ".incomplete"))
+    if not is_prepared:
+        unfinished.require_usable(output_dir, options)
+    plan = make_plan(source, preparation, unfinished.working_folder(output_dir))
     if is_prepared:
         left_out = (output_dir / BAD_IMAGES).exists()
         preparation_record.check_same(output_dir, plan, options, left_out=left_out)

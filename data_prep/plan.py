@@ -24,6 +24,8 @@ _MIN_PARTS = 64
 # Images of a part, at least, where a record file has several.
 _MIN_IMAGES = 50
 
+# Name of the version of this package in the description of a plan.
+VERSION = "the version of vgg_keras"
 # What the settings of a preparation are called in messages.
 _IN_WORDS = {"smallest_side": "--resize_smallest_side"}
 
@@ -167,7 +169,7 @@ def make_plan(source: Source, preparation: Preparation, folder: Path) -> Plan:
         if not len(split.pieces):
             raise UserError(f"{name}: no images")
     description = {
-        "the version of vgg_keras": __version__,
+        VERSION: __version__,
         # It decides on the bytes of images that are encoded again.
         "the version of Pillow": PIL.__version__,
         "the name of the data set": records.dataset_name(source),

@@ -1,7 +1,12 @@
-"""Keeps the folder of an unfinished data set, so that the next run of the same command goes on from it."""
+"""Keeps the folder of an unfinished data set, so that the next run of the same command goes on from it.
+
+The file `plan.json` is the first that is written into that folder, and the last that is removed from it: it tells the
+folder from one that somebody else made, which is never touched. Only what this package writes is ever removed.
+"""
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,13 +15,58 @@ from typing import Any
 from data_prep import preparation_record
 from data_prep.archives import UNPACKED
 from data_prep.parts import finished_part
-from data_prep.plan import Plan, Section, data_folder, parts_folder
-from vgg_keras.utils import console, locks
+from data_prep.plan import VERSION, Plan, Section, data_folder, parts_folder
+from vgg_keras.utils import console, files, locks, paths
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_text
 from vgg_keras.utils.options import Options
 
 _PLAN = "plan.json"
+_SUFFIX = ".incomplete"
+# The digits of the identity of an archive with which the name of its unpacked file begins.
+_DIGITS = "[0-9a-f]" * 12
+# All that is written into the folder beside the lock and the plan, as patterns.
+_CONTENT = (data_folder(Path()).name, parts_folder(Path()).name, f"{_DIGITS}-*{UNPACKED}", f".{_DIGITS}-*{UNPACKED}")
+# What may lie there before the plan is written, of a process that was killed at its begin.
+_BEFORE_PLAN = {locks.NAME, files.temporary_path(Path(_PLAN)).name}
+
+
+def working_folder(output_dir: Path) -> Path:
+    """Returns the folder of the unfinished data set, which is made beside the finished one."""
+    return output_dir.with_name(output_dir.name + _SUFFIX)
+
+
+def require_usable(output_dir: Path, options: Options) -> None:
+    """Checks that the folder of the unfinished data set is missing, empty, or one that this package made.
+
+    Args:
+        output_dir: the folder of the finished data set.
+        options: the flags, which name the source.
+
+    Raises:
+        UserError: something else stands there, or the source lies in it.
+    """
+    folder = working_folder(output_dir)
+    what = f"the working folder of --output_dir={output_dir}"
+    for name, path in options.named_paths(""):
+        if paths.lies_in(path, folder):
+            raise UserError(f"--{name}={path} lies in {folder}, {what}: move it, or choose another --output_dir")
+    if kind := _foreign_kind(folder):
+        raise UserError(f"{folder} {kind}, and is needed as {what}: move it away, or choose another --output_dir")
+
+
+def _foreign_kind(folder: Path) -> str:
+    """Returns what stands in the place of the folder and may not be taken over, in words; "" if nothing does."""
+    if not os.path.lexists(folder):
+        return ""
+    if (kind := files.other_kind(folder, follow_links=False)) != "a folder":
+        return f"is {kind or 'a file'}"
+    for path in (data_folder(folder), parts_folder(folder)):
+        if os.path.lexists(path) and files.other_kind(path, follow_links=False) != "a folder":
+            return f"holds {path.name}, which is no folder"
+    if _read_description(folder) or not {path.name for path in folder.iterdir()} - _BEFORE_PLAN:
+        return ""
+    return f"was not made by this package (it holds no {_PLAN} that it wrote)"
 
 
 def find_finished(plan: Plan) -> list[Section]:
@@ -63,16 +113,16 @@ def take_over(plan: Plan, options: Options) -> list[Section]:
             f"{plan.folder}: {len(finished):,} of {len(plan.sections):,} parts, with {images:,} of {total:,} images, "
             "are kept from the run that was ended; going on"
         )
-    elif _is_filled(plan.folder) and (reasons := _differences(_read_description(plan.folder), plan)):
+    elif (before := _read_description(plan.folder)) and (reasons := _differences(before, plan)):
         console.say(f"{plan.folder}: removed, since nothing of it fits: {'; '.join(reasons)}")
-        clear(plan.folder)
+        _remove_content(plan.folder)
+    write_text(plan.folder / _PLAN, json.dumps(_description(plan, options), indent=2) + "\n")
     keep = {path for section in finished for path in (section.path, section.result_path)}
     for folder in (data_folder(plan.folder), parts_folder(plan.folder)):
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
             if path not in keep:
                 path.unlink()
-    write_text(plan.folder / _PLAN, json.dumps(_description(plan, options), indent=2) + "\n")
     return finished
 
 
@@ -86,28 +136,25 @@ def _description(plan: Plan, options: Options) -> dict[str, Any]:
 
 def clear_remains(plan: Plan, options: Options) -> None:
     """Removes what a run left that was killed when the data set was finished."""
-    if plan.folder.is_dir() and _read_description(plan.folder) == _description(plan, options):
+    if not _foreign_kind(plan.folder) and _read_description(plan.folder) == _description(plan, options):
         with locks.locked(plan.folder, remove_if_empty=True):
             clear(plan.folder)
 
 
-def _is_filled(folder: Path) -> bool:
-    """Returns whether a folder holds more than the lock of this process."""
-    return folder.is_dir() and any(path.name != locks.NAME for path in folder.iterdir())
-
-
 def _read_description(folder: Path) -> Mapping:
-    try:
-        description = json.loads((folder / _PLAN).read_text(encoding="utf-8"))
-        return description if isinstance(description, dict) else {}
-    except (OSError, ValueError):
+    """Returns the plan that this package wrote into a folder, or {} if there is none."""
+    path = folder / _PLAN
+    if path.is_symlink() or not path.is_file():
         return {}
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return description if isinstance(description, dict) and VERSION in description else {}
 
 
 def _differences(before: Mapping, plan: Plan) -> list[str]:
     """Returns what has changed, in words."""
-    if not before:
-        return ["it is of another version"]
     changed = {name: now for name, now in plan.description.items() if before.get(name) != now}
     reasons = [f"{name} was {before.get(name)} and is {now}" for name, now in changed.items()]
     return reasons + preparation_record.image_differences(before.get("splits", {}), plan.listings)
@@ -139,11 +186,17 @@ def kept_on_failure(plan: Plan, options: Options) -> Iterator[None]:
 
 
 def clear(folder: Path) -> None:
-    """Removes all that is in the folder of an unfinished data set, but the lock of the process that holds it."""
-    for path in folder.iterdir() if folder.is_dir() else ():
+    """Removes all that this package wrote into the folder of an unfinished data set, but the lock."""
+    _remove_content(folder)
+    (folder / _PLAN).unlink(missing_ok=True)
+
+
+def _remove_content(folder: Path) -> None:
+    """Removes what was written after the plan."""
+    for path in (path for pattern in _CONTENT for path in folder.glob(pattern)):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        elif path.name != locks.NAME:
+        else:
             path.unlink(missing_ok=True)
 
 

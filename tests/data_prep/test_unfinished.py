@@ -162,14 +162,91 @@ def test_other_images_start_over(tmp_path, monkeypatch, capsys):
     assert read(tmp_path / "out", "train").keys() == dict(others).keys()
 
 
-@pytest.mark.parametrize("content", [None, "", "[1]", "{"])
-def test_a_folder_that_is_none_of_ours_is_replaced(tmp_path, capsys, expected, content):
+@pytest.mark.parametrize("content", [None, "", "[1]", "{", '{"holidays": ["Rome"]}'])
+def test_a_folder_that_somebody_else_made_is_left_as_it_is(tmp_path, content):
     folder = tmp_path / "out.incomplete"
-    (folder / "1.0.0.incomplete").mkdir(parents=True)
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "thesis.txt").touch()
     if content is not None:
         (folder / "plan.json").write_text(content)
+    before = folder_content(tmp_path)
+    message = (
+        f"^{folder} was not made by this package \\(it holds no plan.json that it wrote\\), and is needed as the "
+        f"working folder of --output_dir={tmp_path}/out: move it away, or choose another --output_dir$"
+    )
+    with pytest.raises(UserError, match=message):
+        run(tmp_path / "out")
+    with pytest.raises(UserError, match=message):  # before the images are listed
+        builder.PrepareOptions(output_dir=str(tmp_path / "out")).check_outputs()
+    assert folder_content(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["", "/data", "/parts"])
+def test_a_link_is_not_followed(tmp_path, monkeypatch, name):
+    folder = tmp_path / f"out.incomplete{name}"
+    if name:
+        interrupted(tmp_path / "out", monkeypatch)
+        shutil.rmtree(folder)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    folder.symlink_to(tmp_path / "mine")
+    with pytest.raises(UserError, match=r"incomplete (is a link|holds \w+, which is no folder), and is needed as"):
+        run(tmp_path / "out")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+    assert folder.is_symlink()
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "out.incomplete").write_text("mine")
+    with pytest.raises(UserError, match=r"out\.incomplete is a file, and is needed as the working folder of"):
+        run(tmp_path / "out")
+    assert (tmp_path / "out.incomplete").read_text() == "mine"
+
+
+def test_a_source_in_the_working_folder_is_refused(tmp_path, monkeypatch):
+    photos = make_folder(tmp_path / "out.incomplete" / "photos", count=4)
+    (tmp_path / "link").symlink_to(photos)
+    for source_dir in (photos, photos.parent, tmp_path / "link"):
+        message = f"^--source_dir={source_dir} lies in {tmp_path}/out.incomplete, the working folder of --output_dir="
+        with pytest.raises(UserError, match=message):
+            write_folder(tmp_path, source_dir=str(source_dir), as_is=True)
+    make_tar(photos.parent / "f.tgz", [("a.jpg", encode())], "gz")
+    with pytest.raises(UserError, match=r"^--archive=.*f\.tgz lies in .*/out\.incomplete, the working folder of"):
+        FlowersOptions(output_dir=str(tmp_path / "out"), archive=str(photos.parent / "f.tgz")).check_outputs()
+    assert len(list(photos.rglob("*.jpg"))) == 4
+
+
+def test_files_that_somebody_put_beside_ours_stay(tmp_path, monkeypatch, expected):
+    interrupted(tmp_path / "out", monkeypatch)
+    (tmp_path / "out.incomplete" / "notes.txt").write_text("mine")
     run(tmp_path / "out")
-    assert "out.incomplete: removed, since nothing of it fits: it is of another version\n" in capsys.readouterr().out
+    assert folder_content(tmp_path / "out") == expected
+    assert [path.name for path in (tmp_path / "out.incomplete").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("names", [[], [".lock"], [".lock", ".plan.incomplete.json"]])
+def test_what_a_process_left_that_was_killed_at_its_begin(tmp_path, expected, names):
+    (tmp_path / "out.incomplete").mkdir()
+    for name in names:
+        (tmp_path / "out.incomplete" / name).touch()
+    run(tmp_path / "out")
+    assert folder_content(tmp_path / "out") == expected
+    assert not (tmp_path / "out.incomplete").exists()
+
+
+def test_killed_while_it_is_cleared_it_still_knows_the_folder(tmp_path, monkeypatch, expected):
+    interrupted(tmp_path / "out", monkeypatch, resize_smallest_side=10)
+    for path in (tmp_path / "out.incomplete" / "parts").iterdir():
+        path.unlink()
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", stop)
+        with pytest.raises(KeyboardInterrupt):
+            unfinished.clear(tmp_path / "out.incomplete")
+    run(tmp_path / "out")
     assert folder_content(tmp_path / "out") == expected
 
 
@@ -200,8 +277,8 @@ def test_a_damaged_part_is_written_again(tmp_path, monkeypatch, expected, prepar
     assert folder_content(tmp_path / "out") == expected
 
 
-def make_folder(folder, size=(24, 20)):
-    for number in range(260):
+def make_folder(folder, size=(24, 20), count=260):
+    for number in range(count):
         path = folder / "ab"[number % 2] / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(size, seed=number))

@@ -159,7 +159,7 @@ ELSEWHERE = {
     "data_prep.objects": "reads what the process that leads the workers sends",
     "data_prep.voc_layout": "reads image sets, which are lists of names of another origin",
     "data_prep.workers": "reads what its own worker processes send",
-    "data_prep.unfinished": "takes a damaged plan for another one",
+    "data_prep.unfinished": "refuses a folder without a plan of its own",
     "data_prep.imagenet": "reads a file of tensorflow-datasets",
 }
 METHODS, FUNCTIONS = {"read_text", "open_memmap"}, {"loads", "load", "loadtxt", "genfromtxt", "fromfile", "memmap"}

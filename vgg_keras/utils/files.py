@@ -56,6 +56,11 @@ def require_folder(path: Path) -> None:
         raise UserError(f"{path} is {kind}, where a folder is to be: move it away, and run again")
 
 
+def temporary_path(path: Path) -> Path:
+    """Returns the path under which `write_atomically` writes a file until it is complete."""
+    return path.with_name(f".{path.stem}.incomplete{path.suffix}")
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Writes a file under a temporary name with the same suffix, syncs it to disk, then renames it to `path`.
 
@@ -70,7 +75,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     require_file(path)
     if path.is_symlink():  # which stays one
         path = Path(os.path.realpath(path))
-    temporary = path.with_name(f".{path.stem}.incomplete{path.suffix}")
+    temporary = temporary_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         write(temporary)

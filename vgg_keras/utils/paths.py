@@ -211,6 +211,13 @@ def _identity(path: Path) -> tuple[int, int] | str | None:
     return (status.st_dev, status.st_ino) if is_kept else None
 
 
+def lies_in(path: PathLike, folder: PathLike) -> bool:
+    """Returns whether a path is a folder, or something at any depth inside it; links count as what they lead to."""
+    above = _identity(Path(folder))
+    real = Path(os.path.realpath(path))
+    return above is not None and any(_identity(one) == above for one in (real, *real.parents))
+
+
 def require_separate(outputs: Iterable[tuple[str, PathLike]], inputs: Iterable[PathLike] = ()) -> None:
     """Checks that what is to be written is nothing that is read, and that no two outputs are the same path.
 
