@@ -1,5 +1,6 @@
 """Records of which flags and images a data set was prepared, so that the same command finds it finished."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ _STRUCTURE = {
 
 def is_prepared(folder: PathLike) -> bool:
     """Returns whether a folder holds a finished data set with a record of its preparation."""
-    return (Path(folder) / RECORD).exists()
+    return os.path.exists(Path(folder) / RECORD)  # unlike the method of Path, it takes paths that are too long
 
 
 def content_flags(options: Options) -> dict[str, Any]:

@@ -17,38 +17,41 @@ from vgg_keras.utils import verb_list
 LEVELS = (
     {"vgg_keras.version": ()},
     {
-        "vgg_keras.utils": "arithmetic array_files average_precision channel child_processes cli cluster connection "
-        "console devices display early_signals errors escaping file_bounds files flagfiles "
-        "hardware help_text hosts keras_backend keras_compat locks meeting metrics "
-        "optional_imports options paths resumable_array shell side_files slurm stopping "
-        "structures verb_list watchdog words",
+        "vgg_keras.utils": "arithmetic array_files average_precision channel child_processes cli cluster "
+        "connection console devices display early_signals errors escaping file_bounds "
+        "files flagfiles folder_layout hardware help_text hosts keras_backend "
+        "keras_compat locks meeting metrics optional_imports options paths "
+        "resumable_array shell side_files slurm stopping structures verb_list watchdog "
+        "words",
     },
     {
-        "vgg_keras.data": "box_records boxes builders class_folders datasets decoding_check decoding_memory "
-        "imagenet input_pipeline jpeg_segments labels manifest odd_formats photo_decoding "
-        "photo_files record_features rgb_statistics shards transforms"
+        "vgg_keras.data": "box_records boxes builders class_folders datasets decoding_check "
+        "decoding_memory imagenet input_pipeline jpeg_segments labels manifest "
+        "odd_formats photo_decoding photo_files record_features rgb_statistics shards "
+        "transforms"
     },
     {
         "data_prep": "__main__ archives builder flowers folder_checks image_folder image_preparation "
-        "imagenet imagenet_boxes objects parts pieces plan preparation_record records sources "
-        "space stored_formats summary synthetic_flowers tfrecords unfinished verify voc "
-        "voc_layout voc_xml workers",
-        "vgg_keras.models": "architectures box_regression checkpoint_files fully_convolutional input_map layers "
-        "metadata plain_chain probe run_record saving vgg",
+        "imagenet imagenet_boxes objects parts pieces plan preparation_record records "
+        "sources space stored_formats summary synthetic_flowers tfrecords unfinished "
+        "verify voc voc_layout voc_xml workers",
+        "vgg_keras.models": "architectures box_regression checkpoint_files fully_convolutional input_map "
+        "layers metadata plain_chain probe run_record saving vgg",
     },
     {
-        "vgg_keras.training": "checkpoints config curves event_log feature_cache freezing inputs keras_metrics messages "
-        "objectives optimizers pictures progress resuming run_dir run_log schedules train_step "
-        "trainer workers",
+        "vgg_keras.training": "checkpoints config curves event_log feature_cache freezing inputs "
+        "keras_metrics messages objectives optimizers pictures progress resuming "
+        "run_dir run_log schedules train_step trainer workers",
         "vgg_keras.weights": "assembly formats inert_pickle keras_hdf5 keras_models safetensors torch_pickle "
         "torchvision transfer",
-        "vgg_keras.inference": "batch_predict box_merging descriptors image_inputs loading localizer posteriors "
-        "predictions predictor protocol score_maps views",
+        "vgg_keras.inference": "batch_predict box_merging descriptors image_inputs loading localizer "
+        "posteriors predictions predictor protocol score_maps views",
         "vgg_keras.layers": (),
     },
     {
-        "vgg_keras.evaluation": "box_figures comparison evaluator figures findings image_sets linear_svm "
-        "markdown_report mistakes paired published records results saved_posteriors tables",
+        "vgg_keras.evaluation": "box_figures comparison evaluator figures findings image_sets layout linear_svm "
+        "markdown_report mistakes paired published records results saved_posteriors "
+        "tables",
         "vgg_keras.serving": "agreement check_photos checks client export_record exported_model exporter "
         "image_headers local_server model_card onnx_export preprocessing runtime_export "
         "servable tflite_export versions warmup",

@@ -153,7 +153,7 @@ ELSEWHERE = {
     "vgg_keras.utils.connection": "reads what other workers send",
     "vgg_keras.utils.file_bounds": "reads members of files of weights, whose readers explain all errors",
     "vgg_keras.utils.hardware": "reads what the system tells of its memory",
-    "vgg_keras.utils.locks": "takes a damaged lock for one of nobody",
+    "vgg_keras.utils.locks": "leaves a file that no lock wrote as it is",
     "data_prep.parts": "takes a damaged part for an unfinished one",
     "vgg_keras.utils.resumable_array": "maps the checksums of its rows, whatever they are",
     "data_prep.objects": "reads what the process that leads the workers sends",

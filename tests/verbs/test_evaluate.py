@@ -20,6 +20,11 @@ from vgg_keras.models import saving
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.utils.errors import UserError
 
+OWN_FILES = (
+    *("evaluation.json", "report.md", "predictions.csv", "mistakes.npz", "pictures/errors_by_class.png"),
+    *("pictures/confusion_matrix.png", "pictures/mistakes.png", "pictures/class_score_maps.png"),
+)
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
@@ -254,6 +259,59 @@ def test_saved_posteriors_that_do_not_fit(place, tmp_path):
         run(place, tmp_path / "f", "--average=posteriors", models=saved)
     with pytest.raises(UserError, match="is of other images than these"):
         run(place, tmp_path / "f", "--max_images=5", models=saved)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        *(
+            (name, f"^--output_dir=.*/e/{name} is one of the inputs, and would overwrite it; choose")
+            for name in OWN_FILES
+        ),
+        (
+            "pictures/model.keras",
+            "^--output_dir=.*/e/pictures holds one of the inputs, .*/e/model, and would replace it",
+        ),
+        ("partial/model.keras", "^--output_dir=.*/e/partial holds one of the inputs, .*/e/model, and would replace it"),
+    ],
+)
+def test_a_model_that_would_be_overwritten(name, message, tmp_path):
+    model = tmp_path / "e" / name
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b"model")
+    (tmp_path / "e" / "model").symlink_to(model)
+    options = EvaluateOptions(model=tmp_path / "e" / "model", data_dir=tmp_path, output_dir=tmp_path / "e")
+    with pytest.raises(UserError, match=message):
+        options.check_outputs()
+    (tmp_path / "e" / "model").unlink()
+    model.rename(tmp_path / "model.keras")
+    model.hardlink_to(tmp_path / "model.keras")
+    options = EvaluateOptions(model=tmp_path / "model.keras", data_dir=tmp_path, output_dir=tmp_path / "e")
+    if name in OWN_FILES:
+        with pytest.raises(UserError, match=message):
+            options.check_outputs()
+
+
+def test_what_stands_in_the_place_of_a_result_is_told_before_the_work_begins(tmp_path):
+    options = EvaluateOptions(model="absent", data_dir="absent", output_dir=tmp_path)
+    for name in OWN_FILES:
+        (tmp_path / name).mkdir(parents=True)
+        with pytest.raises(UserError, match=f"/{name} is a folder, where a file is to be written: move it away, and"):
+            options.check_outputs()
+        (tmp_path / name).rmdir()
+    (tmp_path / "pictures").rmdir()
+    for name in ("pictures", "partial"):
+        (tmp_path / name).touch()
+        with pytest.raises(UserError, match=f"/{name} is a file, where a folder is to be: move it away, and run again"):
+            options.check_outputs()
+        (tmp_path / name).unlink()
+    options.check_outputs()
+
+
+def test_an_evaluation_writes_what_its_layout_names(place, tmp_path):
+    run(place, tmp_path / "e")
+    written = {path.relative_to(tmp_path / "e").as_posix() for path in (tmp_path / "e").rglob("*") if path.is_file()}
+    assert written == set(OWN_FILES)
 
 
 def test_broken_records(place, tmp_path):

@@ -27,6 +27,7 @@ _OTHERS = {
     "vgg_keras.features": ["--data_dir=absent", "--model=absent"],
     "vgg_keras.pretrained": ["--source=absent.h5"],
     "vgg_keras.export": ["--model=absent"],
+    "vgg_keras.reproduce": [],
 }
 CASES = [
     (verb, field.name) for verb, options in VERBS.items() for field in flag_fields(options) if field.name in _OUTPUTS

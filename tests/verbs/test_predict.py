@@ -16,6 +16,7 @@ from tests.helpers.verbs import call_verb
 from vgg_keras import predict
 from vgg_keras.data import photo_files
 from vgg_keras.evaluation import figures
+from vgg_keras.tasks import prediction
 from vgg_keras.tasks.options import PredictOptions
 from vgg_keras.utils.errors import UserError
 
@@ -160,6 +161,18 @@ def test_bad_input(place):
         (["--csv=photos/a.jpg", "photos"], "--csv=photos/a.jpg is one of the inputs, and would overwrite it"),
         (["--json=link.jpg", "photos/*.jpg"], "--json=link.jpg is one of the inputs, and would overwrite it"),
         (["--json=run/best.keras", "photos"], "--json=run/best.keras is one of the inputs, and would overwrite it"),
+        (["--csv=run/label_names.txt", "photos"], "--csv=run/label_names.txt is one of the inputs, and would"),
+        (["--csv=link.csv", "photos"], "--csv=link.csv is one of the inputs, and would overwrite it"),
+        (["--csv=hard.csv", "photos"], "--csv=hard.csv is one of the inputs, and would overwrite it"),
+        (["--flagfile=my.cfg", "--csv=my.cfg", "photos"], "--csv=my.cfg is one of the inputs, and would overwrite it"),
+        (["--flagfile=my.cfg", "--csv=inner.cfg", "photos"], "--csv=inner.cfg is one of the inputs, and would"),
+        (["--csv=o/x", "--output_dir=o/x/sub", "photos"], "--output_dir=o/x/sub lies below --csv=o/x, which is a file"),
+        (["--csv=o/x", "--json=o/x/j", "photos"], "--json=o/x/j lies below --csv=o/x, which is a file; choose another"),
+        (
+            ["--csv=o/00000_a.jpg/x", "--output_dir=o", "photos/a.jpg"],
+            "--csv=o/00000_a.jpg/x lies below --output_dir=o",
+        ),
+        (["--output_dir=taken", "photos/a.jpg"], "taken/00000_a.jpg is a folder, where a file is to be written: move"),
         (["--csv=x", "--json=./x", "photos"], "--csv=x and --json=./x are the same path; choose another --json"),
         (["--csv=out", "--output_dir=out", "photos"], "--csv=out and --output_dir=out are the same path"),
         (
@@ -178,10 +191,21 @@ def test_an_output_that_is_an_input_or_another_output_is_refused(flags, message,
     for name in ("z.jpg", "00001_z.jpg"):
         (place / "photos" / name).write_bytes((place / "photos" / "a.jpg").read_bytes())
     (place / "link.jpg").symlink_to("photos/a.jpg")
+    (place / "link.csv").symlink_to("run/label_names.txt")
+    (place / "hard.csv").hardlink_to(place / "run" / "label_names.txt")
+    (place / "my.cfg").write_text("--flagfile=inner.cfg\n")
+    (place / "inner.cfg").write_text("--top=3\n")
+    (place / "taken" / "00000_a.jpg").mkdir(parents=True)
     before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    monkeypatch.setattr(prediction, "load_for_inference", None)  # the work does not begin
     with pytest.raises(UserError, match=f"^{re.escape(message)}"):
         run(place, *flags)
     assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+
+
+def test_the_same_labels_may_be_written_into_the_runs_folder_again(place):
+    for _ in range(2):
+        run(place, f"--csv={place / 'run' / 'labels.csv'}", place / "photos" / "a.jpg")
 
 
 def test_pictures_have_names_that_can_be_shown(place):

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from tests.helpers.verbs import call_verb
@@ -127,6 +128,21 @@ def test_nothing_run_and_bad_input(tmp_path):
     assert "## nothing run" in (tmp_path / "tables.md").read_text()
     with pytest.raises(UserError, match=r"absent is not a folder; python -m vgg_keras\.evaluate makes evaluations"):
         run(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "mistakes.npz"])
+@pytest.mark.parametrize("output", ["e/{}", "link.md", ""])
+def test_what_is_read_is_not_overwritten(name, output, tmp_path):
+    write_record(tmp_path / "e", [result(["A"], ["256"], [[256]], "dense", 30.0, 10.0)])
+    if name == "mistakes.npz":
+        np.savez(tmp_path / "e" / name, wrong=np.packbits(np.arange(50_000) % 10 < [[[3], [1]]], axis=-1))
+    for link in ("link.md", "tables.md"):
+        (tmp_path / link).symlink_to(f"e/{name}")
+    before = (tmp_path / "e" / name).read_bytes()
+    flags = [f"--output={tmp_path / output.format(name)}"] if output else []
+    with pytest.raises(UserError, match=r"is one of the inputs, and would overwrite it; choose another --output$"):
+        run(tmp_path, *flags)
+    assert (tmp_path / "e" / name).read_bytes() == before
 
 
 def test_damaged_evaluations_are_named_and_the_others_shown(tmp_path, capsys):

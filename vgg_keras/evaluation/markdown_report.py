@@ -10,7 +10,7 @@ import tensorflow as tf
 from vgg_keras.data import transforms
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.data.shards import broken_records
-from vgg_keras.evaluation import figures, results, tables
+from vgg_keras.evaluation import figures, layout, results, tables
 from vgg_keras.evaluation.evaluator import Evaluable
 from vgg_keras.evaluation.figures import Captioned, MappedPhoto
 from vgg_keras.inference.loading import EvaluatedModel
@@ -22,7 +22,6 @@ from vgg_keras.utils.escaping import markdown, markdown_code, visible
 from vgg_keras.utils.files import write_text
 from vgg_keras.utils.words import counted
 
-_PICTURES = "pictures"
 # Pictures show all classes up to this number; of more classes, only the worst.
 _MAX_CLASSES = 20
 _MAX_MISTAKES = 16
@@ -53,7 +52,7 @@ def write(finished: FinishedEvaluation, folder: Path) -> Path:
     Raises:
         UserError: a record cannot be read.
     """
-    (folder / _PICTURES).mkdir(exist_ok=True)
+    (folder / layout.PICTURES).mkdir(exist_ok=True)
     mistakes, mapped = _most_confident_mistakes(finished), _shown_in_maps(finished)
     # The records are read once for all pictures.
     photos = dict(_photos(finished.manifest, {*mistakes, *mapped}))
@@ -104,17 +103,17 @@ def _classes(finished: FinishedEvaluation, folder: Path) -> str:
     figure = figures.errors_by_class(
         [names[index] for index in worst], [classes[index]["top1_error"] for index in worst], mean
     )
-    figures.save(figure, folder / _PICTURES / "errors_by_class.png")
+    figures.save(figure, folder / layout.ERRORS_BY_CLASS)
     shown = "" if len(classes) <= _MAX_CLASSES else f" (the worst {len(worst)} of {len(classes):,})"
     counts, column_names = _shown_counts(finished, sorted(worst), names)
     figure = figures.confusion_matrix(counts, [names[index] for index in sorted(worst)], column_names)
-    figures.save(figure, folder / _PICTURES / "confusion_matrix.png")
+    figures.save(figure, folder / layout.CONFUSION_MATRIX)
     columns = ("class", "images", tables.TOP1, tables.TOP5, "most often taken for")
     rows = [_class_row(finished, index) for index in worst]
     table = tables.markdown_table(*tables.without_empty_top5(columns, rows, len(classes)))
     return (
-        f"## Error by class{shown}\n\n{table}\n![error by class]({_PICTURES}/errors_by_class.png)\n\n"
-        f"## Confusion matrix{shown}\n\n![confusion matrix]({_PICTURES}/confusion_matrix.png)\n"
+        f"## Error by class{shown}\n\n{table}\n![error by class]({layout.ERRORS_BY_CLASS})\n\n"
+        f"## Confusion matrix{shown}\n\n![confusion matrix]({layout.CONFUSION_MATRIX})\n"
     )
 
 
@@ -172,10 +171,10 @@ def _mistakes(
     if not chosen:
         return "## Most confident mistakes\n\nThere are no mistakes.\n"
     pictures = [Captioned(figures.thumbnail(photos[index]), _caption(finished, index)) for index in chosen]
-    figures.save(figures.gallery(pictures), folder / _PICTURES / "mistakes.png")
+    figures.save(figures.gallery(pictures), folder / layout.MISTAKEN_PHOTOS)
     return (
         "## Most confident mistakes\n\nIndex, file, true class and predicted class, each with its posterior.\n\n"
-        f"![most confident mistakes]({_PICTURES}/mistakes.png)\n"
+        f"![most confident mistakes]({layout.MISTAKEN_PHOTOS})\n"
     )
 
 
@@ -199,11 +198,8 @@ def _maps(finished: FinishedEvaluation, folder: Path, chosen: Sequence[int], pho
     net = fully_convolutional.convert(model.net)
     maps = PosteriorMaps(net, model.test_scales, model.input_size, flip=settings["flip"])
     mapped = [_mapped(finished, maps, index, photos[index]) for index in chosen]
-    figures.save(figures.class_score_maps(mapped), folder / _PICTURES / "class_score_maps.png")
-    return (
-        f"## Class-score maps\n\n{_maps_text(model, settings)}\n\n"
-        f"![class-score maps]({_PICTURES}/class_score_maps.png)\n"
-    )
+    figures.save(figures.class_score_maps(mapped), folder / layout.SCORE_MAPS)
+    return f"## Class-score maps\n\n{_maps_text(model, settings)}\n\n![class-score maps]({layout.SCORE_MAPS})\n"
 
 
 def _maps_text(model: EvaluatedModel, settings: Mapping) -> str:

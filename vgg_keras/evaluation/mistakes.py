@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from vgg_keras.evaluation import records, tables
+from vgg_keras.evaluation.layout import MISTAKES
 from vgg_keras.evaluation.paired import PairedDifference, paired_difference
 from vgg_keras.utils import array_files, side_files
 from vgg_keras.utils.arithmetic import ceil_divide
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
 
-FILE = "mistakes.npz"
 # The value of an evaluation's images that is the same if and only if the images are.
 SAME_IMAGES = "sha256_of_classes_labels_sizes"
 
@@ -86,7 +86,7 @@ def save(folder: Path, wrong: Sequence[np.ndarray]) -> None:
         wrong: (2, N) bool for each result, as `MarkedResult` has it.
     """
     packed = np.packbits(np.stack(wrong), axis=-1)  # an eighth: of 50,000 images 12 kB for each result
-    write_atomically(folder / FILE, lambda temporary: np.savez(temporary, wrong=packed))
+    write_atomically(folder / MISTAKES, lambda temporary: np.savez(temporary, wrong=packed))
 
 
 def load(folder: Path) -> FinishedResults:
@@ -98,14 +98,14 @@ def load(folder: Path) -> FinishedResults:
     record = records.read_results(folder / tables.RECORD)
     results, num_images = record["results"], record["images"]["num_images"]
     wrong: Sequence[np.ndarray | None] = [None] * len(results)
-    if os.path.lexists(folder / FILE):
+    if os.path.lexists(folder / MISTAKES):
         wrong = list(_read_wrong(folder, results, num_images))
     return FinishedResults(folder, record["images"], list(map(MarkedResult, results, wrong)))
 
 
 def _read_wrong(folder: Path, results: Sequence[Mapping[str, Any]], num_images: int) -> np.ndarray:
     """Returns what `save` wrote, (results, 2, N) bool, after a check against the errors on record."""
-    path, way_out = folder / FILE, f"remove {folder}, and evaluate again"
+    path, way_out = folder / MISTAKES, f"remove {folder}, and evaluate again"
     packed = array_files.read_arrays(path, way_out).get("wrong")
     expected = (len(results), 2, ceil_divide(num_images, 8))
     if packed is None or packed.shape != expected or packed.dtype != np.uint8:

@@ -7,6 +7,7 @@ from vgg_keras.data.labels import CLASS_INDICES, LABEL_NAMES
 from vgg_keras.utils import side_files
 from vgg_keras.utils.arithmetic import parse_whole
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.folder_layout import FolderLayout
 from vgg_keras.utils.structures import NUMBER, TEXT, TRUTH, MapOf, Maybe, matching, number, whole
 
 HISTORY = "history.jsonl"
@@ -23,6 +24,7 @@ TENSORBOARD = "tensorboard"
 # All that a run writes under a name of its own.
 FILES = (RECORD, FLAGS, LABEL_NAMES, CLASS_INDICES, HISTORY, CURVES, BEST_MODEL, NEWEST_CHECKPOINT)
 FOLDERS = (SAMPLES, TENSORBOARD, CHECKPOINTS, CACHE)
+LAYOUT = FolderLayout(FILES, FOLDERS)
 
 # A training scale S in pixels, as run.json and the metadata of models hold it.
 TRAIN_SCALE = matching(r"[1-9]\d{0,4}(,[1-9]\d{0,4})?", 'a training scale, such as "256" or "256,512"')

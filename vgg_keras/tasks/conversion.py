@@ -6,12 +6,11 @@ from pathlib import Path
 
 import keras
 
-from vgg_keras.models import run_record, saving, vgg
+from vgg_keras.models import saving, vgg
 from vgg_keras.models.metadata import ModelMetadata
 from vgg_keras.tasks.options import PretrainedOptions
-from vgg_keras.utils import console, paths
+from vgg_keras.utils import console
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.options import FILE
 from vgg_keras.weights import formats, transfer
 from vgg_keras.weights.transfer import SourceWeights, TransferReport
 
@@ -59,7 +58,6 @@ def convert(options: PretrainedOptions) -> None:
     output = Path(options.output)
     if output.suffix != ".keras":
         raise UserError(f"--output={output} must end in .keras")
-    paths.require_separate(options.named_paths(FILE), [Path(options.source) / run_record.BEST_MODEL])
     source = formats.read_weights(os.fspath(options.source), options.net or "D")
     model = build(source, options)
     report = transfer.transfer_weights(source, model, strict=options.strict)

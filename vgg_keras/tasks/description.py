@@ -19,7 +19,7 @@ from vgg_keras.inference import descriptors
 from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
 from vgg_keras.inference.protocol import DENSE, STACK
 from vgg_keras.inference.views import ViewSpec, require_images_fit
-from vgg_keras.tasks.options import FeaturesOptions
+from vgg_keras.tasks.options import FeaturesOptions, numbers_file
 from vgg_keras.utils import console, devices, files, locks, stopping
 from vgg_keras.utils.arithmetic import parse_whole
 from vgg_keras.utils.errors import UserError
@@ -138,7 +138,7 @@ def classify(arrays: Mapping[str, np.ndarray], output: Path, seed: int, voc_year
         voc_year=voc_year,
     )
     console.say(str(result))
-    path = output.with_suffix(".json")
+    path = numbers_file(output)
     files.write_text(path, json.dumps(dataclasses.asdict(result), indent=2) + "\n")
     console.say(f"numbers: {path}")
 

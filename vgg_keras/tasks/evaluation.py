@@ -9,7 +9,16 @@ import numpy as np
 
 from vgg_keras.data import datasets
 from vgg_keras.data.manifest import SplitManifest
-from vgg_keras.evaluation import comparison, markdown_report, mistakes, records, results, saved_posteriors, tables
+from vgg_keras.evaluation import (
+    comparison,
+    layout,
+    markdown_report,
+    mistakes,
+    records,
+    results,
+    saved_posteriors,
+    tables,
+)
 from vgg_keras.evaluation.evaluator import Evaluable, Evaluator, Result, TimedPosteriors
 from vgg_keras.evaluation.markdown_report import FinishedEvaluation
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
@@ -20,11 +29,6 @@ from vgg_keras.tasks.results import EvaluationResult
 from vgg_keras.utils import devices, files, keras_compat, locks, paths, side_files, stopping
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import csv_text
-
-# Subfolder of an unfinished evaluation, which holds its settings and the posteriors at each scale.
-_PARTIAL = "partial"
-_SETTINGS = "settings.json"
-_PREDICTIONS = "predictions.csv"
 
 
 def open_model(path: Path, protocol: TestProtocol, class_names: Sequence[str]) -> Evaluable:
@@ -68,7 +72,7 @@ def open_output_dir(folder: Path, wanted: dict) -> dict | None:
     Raises:
         UserError: the folder holds another evaluation, or a record in it is damaged.
     """
-    finished, begun = folder / tables.RECORD, folder / _PARTIAL / _SETTINGS
+    finished, begun = folder / tables.RECORD, folder / layout.SETTINGS
     for record, read in ((finished, records.read_finished), (begun, records.read_description)):
         if record.exists():
             found = read(record)
@@ -150,17 +154,17 @@ def require_same_files(folder: Path, models: Sequence[Evaluable], options: Evalu
     unsaved = any(isinstance(model, EvaluatedModel) for model in models) and not list(folder.glob("posteriors*.npz"))
     if options.save_posteriors and unsaved:
         raise UserError(f"{folder} holds this evaluation without its posteriors; choose another --output_dir")
-    shutil.rmtree(folder / _PARTIAL, ignore_errors=True)
+    shutil.rmtree(folder / layout.PARTIAL, ignore_errors=True)
 
 
 def write_results(folder: Path, evaluation: FinishedEvaluation, found: Sequence[Result]) -> None:
     """Writes predictions, mistakes, report and record into the evaluation's folder; removes the files for resuming."""
-    files.write_text(folder / _PREDICTIONS, predictions_csv(evaluation.posteriors, evaluation.manifest))
+    files.write_text(folder / layout.PREDICTIONS, predictions_csv(evaluation.posteriors, evaluation.manifest))
     mistakes.save(folder, [result.wrong for result in found])
     markdown_report.write(evaluation, folder)
     # The record is written last: it marks the evaluation as complete.
     side_files.write_json(folder / tables.RECORD, evaluation.record)
-    shutil.rmtree(folder / _PARTIAL)
+    shutil.rmtree(folder / layout.PARTIAL, ignore_errors=True)  # which may be a link to another disk
 
 
 def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
@@ -193,7 +197,7 @@ def evaluate_only(options: EvaluateOptions) -> EvaluationResult:
     manifest = SplitManifest.read(data, options.split, options.max_images)
     if options.compare:  # before the work begins
         comparison.load_marked(Path(options.compare)).require_same_images(manifest.identity())
-    evaluator = Evaluator(manifest, protocol, folder / _PARTIAL, strategy, options.batch_size)
+    evaluator = Evaluator(manifest, protocol, folder / layout.PARTIAL, strategy, options.batch_size)
     for model in models:
         evaluator.check(model)
     description = describe(models, manifest, protocol)

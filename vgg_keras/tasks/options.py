@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from vgg_keras.evaluation import layout
 from vgg_keras.inference.protocol import (
     AVERAGE,
     AVERAGES,
@@ -18,6 +19,7 @@ from vgg_keras.inference.protocol import (
     STACK,
     TestProtocol,
 )
+from vgg_keras.models import run_record
 from vgg_keras.models.architectures import ALIASES, CLASSIFICATION, NETS, TASKS
 from vgg_keras.tasks.suites import SUITES
 from vgg_keras.utils.errors import UserError
@@ -112,6 +114,7 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
         group="input",
         required=True,
         path=True,
+        layout=run_record.LAYOUT,
     )
     method: str = option(
         DENSE,
@@ -128,6 +131,7 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
         group="output",
         required=True,
         output=FOLDER,
+        layout=layout.WRITTEN,
     )
     save_posteriors: bool = option(False, "keep each model's posteriors as .npz, to be fused later", group="output")
     compare: PathLike = option(
@@ -135,6 +139,7 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
         "the folder of another evaluation of the same images, with whose last result the last one of this is compared",
         group="output",
         path=True,
+        layout=layout.COMPARED,
     )
     batch_size: int = option(
         32, "crops at a time; whole images as many as have the same number of pixels", group="devices", lower=1
@@ -150,7 +155,9 @@ class PredictOptions(ProtocolOptions):
     """Options of `vgg_keras.predict`."""
 
     paths: tuple[PathLike, ...] = option((), "photos: files, folders, globs", group="input", positional=True, path=True)
-    model: PathLike = option("", "a .keras file or a run's folder", group="input", required=True, path=True)
+    model: PathLike = option(
+        "", "a .keras file or a run's folder", group="input", required=True, path=True, layout=run_record.LAYOUT
+    )
     top: int = option(5, "number of labels to give each photo", group="output", lower=1)
     csv: PathLike = option("", "CSV file to write the labels to", group="output", output=FILE)
     json: PathLike = option("", "JSON file to write the labels to", group="output", output=FILE)
@@ -163,6 +170,11 @@ class PredictOptions(ProtocolOptions):
     batch_size: int = option(32, "crops at a time", group="devices", lower=1)
 
 
+def numbers_file(output: Path) -> Path:
+    """Returns the JSON file for the errors of the linear SVM, beside the file of the descriptors."""
+    return output.with_suffix(".json")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
     """Options of `vgg_keras.features`."""
@@ -173,6 +185,7 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
         group="input",
         required=True,
         path=True,
+        layout=run_record.LAYOUT,
     )
     train_split: str = option("train", "the split that the classifier learns from", group="data")
     validation_split: str = option("validation", "the split that it is tested on", group="data")
@@ -213,6 +226,12 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
             raise UserError(f"--layer={self.layer} must be a layer, or different ones with commas between them")
         return names
 
+    def output_files(self) -> list[tuple[str, PathLike]]:
+        """Returns the descriptors' file, and with --classifier the one beside it for the errors."""
+        files = super().output_files()
+        beside = [("output", numbers_file(Path(self.output)))] if self.classifier and Path(self.output).name else []
+        return [*files, *beside]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PretrainedOptions(Options):
@@ -225,6 +244,7 @@ class PretrainedOptions(Options):
         group="input",
         required=True,
         path=True,
+        layout=run_record.LAYOUT,
     )
     net: str = option("", "the net; empty: the source's", group="net", choices=("", *NETS), aliases=ALIASES)
     num_classes: int = option(0, "number of classes; 0: the source's", group="net", lower=0)
@@ -239,7 +259,11 @@ class ReportOptions(Options):
     """Options of `vgg_keras.report`."""
 
     evaluations_dir: PathLike = option(
-        "evaluations", "the folder in which, at any depth, finished evaluations lie", group="input", path=True
+        "evaluations",
+        "the folder in which, at any depth, finished evaluations lie",
+        group="input",
+        path=True,
+        layout=layout.COLLECTED,
     )
     output: PathLike = option(
         "", "the Markdown file; empty: tables.md in --evaluations_dir", group="output", output=FILE

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from vgg_keras.evaluation import image_sets, mistakes, published, tables
+from vgg_keras.evaluation import image_sets, layout, mistakes, published, tables
 from vgg_keras.evaluation.comparison import difference_cells
 from vgg_keras.evaluation.findings import FINDINGS
 from vgg_keras.evaluation.image_sets import ImageSet
@@ -142,7 +142,7 @@ def report(options: ReportOptions) -> None:
     folder = Path(options.evaluations_dir)
     found, damaged = read_evaluations(folder)
     output = paths.output_file("output", os.fspath(options.output or folder / "tables.md"))
-    paths.require_separate([("output", output)], folder.rglob(tables.RECORD))
+    paths.require_separate([("output", output)], layout.COLLECTED.existing(folder))
     # Without any evaluation the tables still show which results could be measured.
     groups: list[ImageSet | None] = [*image_sets.group(found)] or [None]
     files.write_output(output, "\n".join(["# Tables 3 to 6 of arXiv:1409.1556\n", *map(to_markdown, groups)]))

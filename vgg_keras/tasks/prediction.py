@@ -14,13 +14,11 @@ from vgg_keras.evaluation import figures
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.predictions import Label, Prediction, best_labels
 from vgg_keras.inference.predictor import Predictor
-from vgg_keras.models import run_record
 from vgg_keras.tasks.options import PredictOptions
 from vgg_keras.utils import console, files
 from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import csv_text, storable, visible
-from vgg_keras.utils.options import FILE
 from vgg_keras.utils.paths import require_separate
 
 # Number of labels whose class-score maps are drawn, side by side.
@@ -91,16 +89,17 @@ def pictures(options: PredictOptions, index: int, path: Path) -> list[Path]:
 
 
 def require_outputs_apart(options: PredictOptions, photos: Sequence[Path]) -> None:
-    """Checks that no file that is written is one of the photos, the model's, or another one that is written.
+    """Checks that no file that is written is an input, or another one that is written, and that each can be written.
 
     Raises:
-        UserError: one is.
+        UserError: one is, or cannot.
     """
-    written = options.named_paths(FILE)
-    if options.output_dir:
-        for index, photo in enumerate(photos):
-            written += [("output_dir", os.fspath(path)) for path in pictures(options, index, photo)]
-    require_separate(written, [*photos, run_record.find_model_file(Path(options.model))])
+    shown = photos if options.output_dir else ()
+    drawn = [path for index, photo in enumerate(shown) for path in pictures(options, index, photo)]
+    written = [*options.output_files(), *(("output_dir", path) for path in drawn)]
+    require_separate(written, [*photos, *options.input_files(), *options.flagfiles])
+    for path in drawn:
+        files.require_file(path)
 
 
 def to_csv(found: Sequence[Prediction]) -> str:

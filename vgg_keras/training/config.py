@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from vgg_keras.models import run_record
 from vgg_keras.models.architectures import (
     ALIASES,
     BOX_REGRESSIONS,
@@ -84,7 +85,9 @@ class TrainConfig(Options):
     )
     train_split: str = option("train", "the training split, in TFDS's notation: train[:90%]", group="data")
     validation_split: str = option("validation", "the validation split", group="data")
-    output_dir: PathLike = option("", "the run's folder", required=True, group="run", output=FOLDER)
+    output_dir: PathLike = option(
+        "", "the run's folder", required=True, group="run", output=FOLDER, layout=run_record.LAYOUT
+    )
     batch_size: int = option(256, "number of images in a step, of all devices together", lower=1, group="optimisation")
     micro_batch_size: int = option(
         0, "number of images that a device computes at a time; 0: 32 on a CPU, all on a GPU", lower=0, group="devices"
@@ -122,6 +125,7 @@ class TrainConfig(Options):
         "keras_applications downloads, for other than 1000 classes the convolutions alone",
         group="transfer",
         path=True,
+        layout=run_record.LAYOUT,
     )
     strict: bool = option(
         False, "fail if a layer of --init_from is missing, unexpected or of another shape", group="transfer"

@@ -42,10 +42,7 @@ def require_usable(options: TrainConfig) -> None:
             Keras generation wrote it, or something else stands in the place of one of its files or folders.
     """
     folder = Path(options.output_dir)
-    for name in run_record.FOLDERS:
-        files.require_folder(folder / name)
-    for name in run_record.FILES:
-        files.require_file(folder / name)
+    run_record.LAYOUT.require_writable(folder)
     checkpoint_files.require_usable(folder / run_record.CHECKPOINTS)
     if not (folder / RECORD).exists():
         if (folder / run_record.CHECKPOINTS).exists():

@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
@@ -56,11 +57,12 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
 
 
 def _run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None:
-    arguments = expand_flagfiles(sys.argv[1:])
+    flagfiles: list[Path] = []
+    arguments = expand_flagfiles(sys.argv[1:], flagfiles)
     if _HELP & set(arguments):
         print(_help(sys.modules[main.__module__], options_class))
         return
-    options = parse(_set_verbosity(arguments), options_class, verbose=True)
+    options = parse(_set_verbosity(arguments), options_class, verbose=True, flagfiles=flagfiles)
     options.check_outputs()
     with console.speaking(True):
         if not options.takes_cluster and (note := cluster.unused_note()):

@@ -53,12 +53,16 @@ def find_flagfile(name: str, including_folder: Path | None = None) -> Path:
 
 
 def expand_flagfiles(
-    argv: Sequence[str], including_folder: Path | None = None, _open_files: tuple[Path, ...] = ()
+    argv: Sequence[str],
+    opened: list[Path] | None = None,
+    including_folder: Path | None = None,
+    _open_files: tuple[Path, ...] = (),
 ) -> list[str]:
     """Replaces each `--flagfile=X` by the flags in X, at the same position, so that later flags override earlier ones.
 
     Args:
         argv: the arguments, without the program's name.
+        opened: list to which the flag files are added.
         including_folder: folder of the flag file that the arguments come from, if they come from one.
 
     Raises:
@@ -74,7 +78,9 @@ def expand_flagfiles(
         path = find_flagfile(value if equals else next(arguments, ""), including_folder).resolve()
         if path in _open_files:
             raise UserError(f"flag file {path} includes itself")
-        expanded += expand_flagfiles(_read(path), path.parent, (*_open_files, path))
+        if opened is not None:
+            opened.append(path)
+        expanded += expand_flagfiles(_read(path), opened, path.parent, (*_open_files, path))
     return expanded
 
 

@@ -12,6 +12,7 @@ import numbers
 import os
 import shlex
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from absl import flags
@@ -19,6 +20,7 @@ from absl import flags
 from vgg_keras.utils import paths
 from vgg_keras.utils.errors import UserError, did_you_mean
 from vgg_keras.utils.flagfiles import expand_flagfiles
+from vgg_keras.utils.folder_layout import FolderLayout
 
 # An instance of options holds a path as a text.
 PathLike = paths.PathLike
@@ -39,6 +41,7 @@ def option(
     positional: bool = False,
     path: bool = False,
     output: str = "",
+    layout: FolderLayout | None = None,
 ) -> Any:
     """Returns a dataclass field that is also a flag.
 
@@ -56,6 +59,7 @@ def option(
         path: whether the strings are paths of this machine, in which "~" stands for the home folder.
         output: FILE or FOLDER if the verb writes the file, or into the folder, that the flag names; NEW_FOLDER if it
             makes the folder: `check_outputs` then checks the path before the work begins.
+        layout: what the verb writes into the folder, or reads from an input beside what the flag itself names.
     """
     metadata = {
         "help": help,
@@ -68,6 +72,7 @@ def option(
         "positional": positional,
         "path": path or bool(output),
         "output": output,
+        "layout": layout,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -79,6 +84,7 @@ class Options:
     Attributes:
         verbose: whether messages, tables and progress bars are shown. No flag: a verb always shows them, a function of
             the Python API only if asked to.
+        flagfiles: the flag files from which they were read.
         takes_cluster: whether the verb runs on all workers of a cluster together.
 
     Raises:
@@ -86,6 +92,7 @@ class Options:
     """
 
     verbose: bool = False
+    flagfiles: tuple[Path, ...] = dataclasses.field(default=(), init=False, repr=False, compare=False)
     takes_cluster: ClassVar[bool] = False
 
     def flags(self) -> dict[str, Any]:
@@ -104,13 +111,35 @@ class Options:
             UserError: a path is no local one, a file stands where a folder should be, a folder cannot be written to, a
                 name is too long, or a file is also an input or another output.
         """
-        checks = {FILE: paths.output_file, FOLDER: paths.output_folder, NEW_FOLDER: paths.new_folder}
-        for kind, check in checks.items():
+        for name, file in self.output_files():
+            paths.output_file(name, file)
+        for kind, check in {FOLDER: paths.output_folder, NEW_FOLDER: paths.new_folder}.items():
             for name, path in self.named_paths(kind):
                 check(name, path)
-        if files := self.named_paths(FILE):
-            paths.require_separate(files, [path for _, path in self.named_paths("")])
-            paths.require_separate([*files, *self.named_paths(FOLDER)])
+        inputs = self.input_files()
+        for name, path in self.named_paths(FOLDER):
+            if layout := self._layout(name):
+                layout.require_writable(Path(path))
+                # A flag file counts for files of its own name alone: that of a run resumes the run.
+                paths.require_separate([(name, Path(path) / file) for file in layout.files], inputs)
+                paths.require_outside([(name, Path(path) / folder) for folder in layout.folders], inputs)
+        if files := self.output_files():
+            paths.require_separate(files, [*inputs, *self.flagfiles], self.named_paths(FOLDER))
+
+    def output_files(self) -> list[tuple[str, PathLike]]:
+        """Returns the files that are written under names that flags give, each with the name of its flag."""
+        return list(self.named_paths(FILE))
+
+    def input_files(self) -> list[Path]:
+        """Returns the files and folders that flags name as inputs, and the files that are read with them."""
+        found = []
+        for name, path in self.named_paths(""):
+            layout = self._layout(name)
+            found += [Path(path), *(layout.existing(Path(path)) if layout else ())]
+        return found
+
+    def _layout(self, name: str) -> FolderLayout | None:
+        return type(self).__dataclass_fields__[name].metadata["layout"]
 
     def named_paths(self, kind: str) -> list[tuple[str, str]]:
         """Returns the paths that flags of a kind name, each with the name of its flag.
@@ -196,13 +225,16 @@ def _checked_text(field: dataclasses.Field, value: Any) -> str:
     return text
 
 
-def parse(argv: Sequence[str], options_class: type[OptionsT], *, verbose: bool = False) -> OptionsT:
+def parse(
+    argv: Sequence[str], options_class: type[OptionsT], *, verbose: bool = False, flagfiles: Iterable[Path] = ()
+) -> OptionsT:
     """Makes options from a command line, with its flag files.
 
     Args:
         argv: the arguments, without the program's name.
         options_class: a subclass of `Options`.
         verbose: value of `Options.verbose`.
+        flagfiles: the flag files that were replaced by their flags already.
 
     Raises:
         UserError: a flag is unknown, missing or has an illegal value, a flag file is missing, or an argument without a
@@ -210,8 +242,9 @@ def parse(argv: Sequence[str], options_class: type[OptionsT], *, verbose: bool =
     """
     fields = flag_fields(options_class)
     flag_values = _define_flags(fields)
+    opened = list(flagfiles)
     try:
-        rest = flag_values(["verb", *expand_flagfiles(argv)])[1:]
+        rest = flag_values(["verb", *expand_flagfiles(argv, opened)])[1:]
     except flags.UnrecognizedFlagError as error:
         names = [field.name for field in fields if not field.metadata["positional"]]
         hint = did_you_mean(error.flagname.removeprefix("no"), names, "--")
@@ -227,7 +260,9 @@ def parse(argv: Sequence[str], options_class: type[OptionsT], *, verbose: bool =
         hint = f"did you mean --flagfile={rest[0]}?" if is_config else "every option is a flag, --name=value"
         raise UserError(f"unexpected argument: {shlex.join(rest)}; {hint}")
     given |= {name: tuple(rest) for name in positional}
-    return options_class(**given, verbose=verbose)
+    options = options_class(**given, verbose=verbose)
+    object.__setattr__(options, "flagfiles", tuple(opened))
+    return options
 
 
 def _define_flags(fields: Iterable[dataclasses.Field]) -> flags.FlagValues:

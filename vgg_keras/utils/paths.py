@@ -218,27 +218,59 @@ def lies_in(path: PathLike, folder: PathLike) -> bool:
     return above is not None and any(_identity(one) == above for one in (real, *real.parents))
 
 
-def require_separate(outputs: Iterable[tuple[str, PathLike]], inputs: Iterable[PathLike] = ()) -> None:
-    """Checks that what is to be written is nothing that is read, and that no two outputs are the same path.
+def require_separate(
+    outputs: Iterable[tuple[str, PathLike]],
+    inputs: Iterable[PathLike] = (),
+    folders: Iterable[tuple[str, PathLike]] = (),
+) -> None:
+    """Checks that what is to be written is nothing that is read, and that no two outputs stand in each other's way.
 
     Args:
-        outputs: name of the flag and path of each file or folder that is to be written.
+        outputs: name of the flag and path of each file that is to be written.
         inputs: files and folders that are read.
+        folders: name of the flag and path of each folder into which is to be written.
 
     Raises:
-        UserError: an output is one of the inputs, which it would overwrite, or another output.
+        UserError: an output is one of the inputs, which it would overwrite, or another output, or lies below a file.
     """
     read = {_identity(Path(path)) for path in inputs} - {None}
+    outputs = [(flag, path) for flag, path in outputs if _identity(Path(path)) is not None]
     written: dict[object, str] = {}
-    for flag, path in outputs:
-        identity, shown = _identity(Path(path)), f"--{flag}={os.fspath(path)}"
-        if identity is None:
-            continue
+    for flag, path in (*outputs, *folders):
+        identity, shown = _identity(Path(path)), _shown(flag, path)
         if identity in read:
             raise UserError(f"{shown} is one of the inputs, and would overwrite it; choose another --{flag}")
         if identity in written:
             raise UserError(f"{written[identity]} and {shown} are the same path; choose another --{flag}")
         written[identity] = shown
+    files = {os.path.realpath(path): _shown(flag, path) for flag, path in outputs}
+    for flag, path in (*outputs, *folders):
+        if above := next((files[str(one)] for one in Path(os.path.realpath(path)).parents if str(one) in files), None):
+            raise UserError(f"{_shown(flag, path)} lies below {above}, which is a file; choose another --{flag}")
+
+
+def require_outside(folders: Iterable[tuple[str, PathLike]], inputs: Iterable[PathLike]) -> None:
+    """Checks that nothing that is read lies in a folder whose content is replaced.
+
+    Args:
+        folders: name of the flag and path of each folder.
+        inputs: files and folders that are read.
+
+    Raises:
+        UserError: an input lies there.
+    """
+    existing, inputs = [(flag, path) for flag, path in folders if os.path.isdir(path)], list(inputs)
+    for flag, folder in existing:
+        for path in inputs:
+            if lies_in(path, folder):
+                raise UserError(
+                    f"{_shown(flag, folder)} holds one of the inputs, {os.fspath(path)}, and would replace it; choose "
+                    f"another --{flag}"
+                )
+
+
+def _shown(flag: str, path: PathLike) -> str:
+    return f"--{flag}={os.fspath(path)}"
 
 
 def new_folder(flag: str, value: PathLike) -> Path:

@@ -1,0 +1,24 @@
+"""Names what the folder of an evaluation holds. Needs neither TensorFlow nor NumPy."""
+
+from vgg_keras.evaluation.tables import RECORD, REPORT
+from vgg_keras.utils.folder_layout import FolderLayout
+
+PREDICTIONS = "predictions.csv"
+# Which images each result got wrong.
+MISTAKES = "mistakes.npz"
+# What an unfinished evaluation holds: its settings, and the posteriors at each scale.
+PARTIAL = "partial"
+SETTINGS = f"{PARTIAL}/settings.json"
+PICTURES = "pictures"
+ERRORS_BY_CLASS = f"{PICTURES}/errors_by_class.png"
+CONFUSION_MATRIX = f"{PICTURES}/confusion_matrix.png"
+MISTAKEN_PHOTOS = f"{PICTURES}/mistakes.png"
+SCORE_MAPS = f"{PICTURES}/class_score_maps.png"
+
+WRITTEN = FolderLayout(
+    (RECORD, REPORT, PREDICTIONS, MISTAKES, ERRORS_BY_CLASS, CONFUSION_MATRIX, MISTAKEN_PHOTOS, SCORE_MAPS),
+    (PICTURES, PARTIAL),
+)
+# What is read of a finished evaluation, and of those that lie at any depth below a folder.
+COMPARED = FolderLayout((RECORD, MISTAKES))
+COLLECTED = FolderLayout((f"**/{RECORD}", f"**/{MISTAKES}"))
