@@ -227,7 +227,7 @@ def write_dataset(
         records.write_info(source, shard_lengths, sizes, plan.data_folder)
         moments = sum((result.moments for result in results["train"]), RgbMoments())
         _write_side_files(source, moments, bad_images, plan.data_folder)
-        preparation_record.write(plan, options)
+        preparation_record.write(plan, options, results)
         sync_tree(plan.data_folder)
         if output_dir.exists():
             output_dir.rmdir()

@@ -5,6 +5,7 @@ This module imports neither TensorFlow nor TFDS, so that a worker starts quickly
 
 import collections
 import dataclasses
+import hashlib
 import json
 import shutil
 import zlib
@@ -64,6 +65,7 @@ class PartResult:
         bad_images: (key, reason) of each image that does not decode or has wrong boxes; these are left out.
         file_bytes: size of the file in bytes.
         checksum: CRC-32 of the file.
+        contents: the `ContentsDigest` of the images as they were read; "" if an earlier version wrote the part.
     """
 
     digest: str
@@ -76,6 +78,7 @@ class PartResult:
     bad_images: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     file_bytes: int = 0
     checksum: int = 0
+    contents: str = ""
 
     @property
     def num_images(self) -> int:
@@ -117,6 +120,34 @@ class PartResult:
         self.example_bytes += len(example)
         if prepared.moments:
             self.moments += prepared.moments
+
+
+class ContentsDigest:
+    """The SHA-256 of the contents of images in their order, each by its own SHA-256."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, content: bytes) -> None:
+        """Adds the next image."""
+        self._digest.update(hashlib.sha256(content).digest())
+
+    def hexdigest(self) -> str:
+        """Returns the digest of the images so far in hexadecimal digits."""
+        return self._digest.hexdigest()
+
+
+def contents_digest(part: Part) -> str:
+    """Reads the images of a part, and returns what `PartResult.contents` is of them.
+
+    Raises:
+        OSError: an image cannot be read.
+        UserError: an archive or a photo is changed meanwhile.
+    """
+    read = ContentsDigest()
+    for piece in part.pieces:
+        read.add(part.read(piece))
+    return read.hexdigest()
 
 
 def finished_part(path: Path, result_path: Path, digest: str) -> PartResult | None:
@@ -164,10 +195,11 @@ def write_part(part: Part, report: Report = lambda done: None) -> PartResult:
 
 
 def _write_records(part: Part, path: Path, result: PartResult, report: Report) -> None:
+    read = ContentsDigest()
     with path.open("wb") as file:
         for done, piece in enumerate(part.pieces, 1):
             try:
-                prepared, placed = _read_and_prepare(part, piece)
+                prepared, placed = _read_and_prepare(part, piece, read)
             except BadImage as error:
                 result.bad_images.append((visible(piece.key), str(error)))
             else:
@@ -179,6 +211,7 @@ def _write_records(part: Part, path: Path, result: PartResult, report: Report) -
                 result.file_bytes += len(framed)
                 result.checksum = zlib.crc32(framed, result.checksum)
             report(done)
+    result.contents = read.hexdigest()
 
 
 def _features(part: Part, piece: Piece, prepared: PreparedImage, placed: Placed) -> Mapping[str, tfrecords.Values]:
@@ -197,8 +230,8 @@ def _features(part: Part, piece: Piece, prepared: PreparedImage, placed: Placed)
     }
 
 
-def _read_and_prepare(part: Part, piece: Piece) -> tuple[PreparedImage, Placed]:
-    """Returns the prepared image and its objects.
+def _read_and_prepare(part: Part, piece: Piece, read: ContentsDigest) -> tuple[PreparedImage, Placed]:
+    """Returns the prepared image and its objects; adds what was read to the digest.
 
     Raises:
         BadImage: it cannot be stored.
@@ -206,7 +239,9 @@ def _read_and_prepare(part: Part, piece: Piece) -> tuple[PreparedImage, Placed]:
     try:
         content = part.read(piece)
     except OSError as error:  # such as a bad sector of the disk
+        read.add(str(error).encode())
         raise BadImage(f"it cannot be read ({error.strerror or error})") from error
+    read.add(content)
     prepared = prepare(content, part.preparation)
     return prepared, part.annotate(piece, prepared) if part.annotate else Placed()
 

@@ -109,10 +109,14 @@ class Pieces:
         """Yields the keys of all images in UTF-8."""
         return (self.names[start:end] for start, end in itertools.pairwise(self.ends.tolist()))
 
-    def digest(self) -> str:
-        """Returns a text that differs if the images are others, whatever their notes are."""
+    def digest(self, *, marks: bool = True) -> str:
+        """Returns a text that differs if the images are others, whatever their notes are.
+
+        Args:
+            marks: whether the marks count; without them, images of other content may have the same names and sizes.
+        """
         digest = hashlib.sha256(self.names)
-        for column in (self.ends, self.labels, self.sizes, self.marks):
+        for column in (self.ends, self.labels, self.sizes, *([self.marks] if marks else [])):
             digest.update(column.tobytes())
         return digest.hexdigest()
 

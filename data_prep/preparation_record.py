@@ -1,16 +1,19 @@
 """Records of which flags and images a data set was prepared, so that the same command finds it finished."""
 
+import hashlib
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.plan import Plan
-from vgg_keras.utils import side_files
+from data_prep.parts import PartResult, contents_digest
+from data_prep.plan import Plan, SplitPlan
+from vgg_keras.utils import console, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import Options, PathLike, flag_fields
 from vgg_keras.utils.shell import flag
-from vgg_keras.utils.structures import SCALAR, TEXT, MapOf, whole
+from vgg_keras.utils.structures import SCALAR, TEXT, MapOf, Maybe, whole
 
 RECORD = "preparation.json"
 # Flags that change nothing about the records: images that are left out lie in a file of their own.
@@ -19,6 +22,9 @@ _STRUCTURE = {
     "flags": MapOf(SCALAR),
     "images": MapOf({"images": whole(1), "sha256": TEXT, "origin": TEXT}),
     "files": MapOf(whole(0)),
+    # Of each split, by which photos are recognised that were copied without their times; earlier versions did not
+    # record it.
+    "contents": Maybe(MapOf({"names_and_sizes": TEXT, "sha256": TEXT})),
 }
 
 
@@ -75,11 +81,59 @@ def image_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list
     ]
 
 
-def write(plan: Plan, options: Options) -> None:
-    """Writes the record into the folder that becomes the data set, when all its other files are there."""
+def write(plan: Plan, options: Options, results: Mapping[str, Sequence[PartResult]]) -> None:
+    """Writes the record into the folder that becomes the data set, when all its other files are there.
+
+    Args:
+        plan: the data set.
+        options: the flags.
+        results: what the parts of each split hold, in the order of the records.
+    """
+    contents = {
+        split.name: {
+            "names_and_sizes": split.split.pieces.digest(marks=False),
+            "sha256": _joined(result.contents for result in results[split.name]),
+        }
+        for split in plan.splits
+        if all(result.contents for result in results[split.name])
+    }
     files = {path.name: path.stat().st_size for path in sorted(plan.data_folder.iterdir())}
-    content = {"flags": content_flags(options), "images": plan.listings, "files": files}
+    content = {"flags": content_flags(options), "images": plan.listings, "files": files, "contents": contents}
     side_files.write_json(plan.data_folder / RECORD, content)
+
+
+def _joined(digests: Iterable[str]) -> str:
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _same_contents(split: SplitPlan, before: Mapping[str, str], scratch: Path) -> bool:
+    """Returns whether the images of a split, whose times have changed, have the contents on record.
+
+    Args:
+        split: the images.
+        before: what the record holds of their contents.
+        scratch: existing folder in which an archive may be unpacked.
+    """
+    if before.get("names_and_sizes") != split.split.pieces.digest(marks=False):
+        return False
+    read = split.split.make_reader(scratch)
+    sections = console.progress_bar(
+        f"{split.name}: other times; comparing contents", len(split.sections), " parts", iterable=split.sections
+    )
+    return before["sha256"] == _joined(contents_digest(split.part(section, read)) for section in sections)
+
+
+def _changed_images(folder: Path, record: Mapping[str, Any], plan: Plan) -> list[str]:
+    """Returns in words which splits have other images than those of which a data set was made."""
+    reasons = []
+    contents, splits = record.get("contents", {}), {split.name: split for split in plan.splits}
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name[:20]}.") as scratch:
+        for name in {**plan.listings, **record["images"]}:
+            before, now = record["images"].get(name), plan.listings.get(name)
+            known = name in splits and name in contents
+            if before != now and not (known and _same_contents(splits[name], contents[name], Path(scratch))):
+                reasons += image_differences({name: before}, {name: now})
+    return reasons
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -108,7 +162,8 @@ def check_same(folder: Path, plan: Plan, options: Options, *, left_out: bool) ->
     way_out = "remove it, or choose another --output_dir"
     record = read(folder)
     reasons = flag_differences(record["flags"], content_flags(options), options.defaults())
-    reasons += image_differences(record["images"], plan.listings)
+    if record["images"] != plan.listings:
+        reasons += _changed_images(folder, record, plan)
     if left_out and not getattr(options, "skip_bad_images", False):
         reasons.append("--skip_bad_images then, which left images out, --noskip_bad_images now")
     if reasons:

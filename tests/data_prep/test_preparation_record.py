@@ -1,14 +1,17 @@
 """Tests that a command whose data set is finished already ends well, and that it names what is not the same."""
 
 import os
+import shutil
 
 import pytest
 
-from data_prep import builder, image_folder, preparation_record
+from data_prep import builder, flowers, image_folder, preparation_record
+from data_prep.flowers import FlowersOptions
 from data_prep.image_folder import ImageFolderOptions
 from tests.helpers.paths import folder_content
-from tests.helpers.photos import encode
+from tests.helpers.photos import encode, make_tar
 from tests.helpers.verbs import call_verb
+from vgg_keras.utils import side_files
 from vgg_keras.utils.errors import UserError
 
 
@@ -64,17 +67,52 @@ def test_other_flags_are_named(place, flag, difference):
     )
 
 
-@pytest.mark.parametrize("change", ["another", "touched", "gone"])
+@pytest.mark.parametrize("change", ["another", "of the same size", "gone"])
 def test_other_images_are_named(place, change):
     photo = place / "photos" / "a" / "0.jpg"
     if change == "another":
         (place / "photos" / "a" / "8.jpg").write_bytes(encode(seed=8))
-    elif change == "touched":
+    elif change == "of the same size":
+        content = photo.read_bytes()
+        photo.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
         os.utime(photo, (1, 1))
     else:
         photo.unlink()
     with pytest.raises(UserError, match=r"holds another data set \(the images of \w+ have changed.*\); remove it, or"):
         run(place)
+
+
+def test_photos_that_were_touched_or_copied_without_their_times_are_the_same(place, monkeypatch, capsys):
+    before = folder_content(place / "data")
+    monkeypatch.setattr(builder, "write_part", None)  # nothing is written
+    os.utime(place / "photos" / "a" / "0.jpg", (1, 1))
+    run(place)
+    shutil.copytree(place / "photos", place / "copy", copy_function=shutil.copyfile)
+    for photo in (place / "copy").rglob("*.jpg"):
+        os.utime(photo, (2, 2))
+    run(place, f"--source_dir={place / 'copy'}")
+    assert folder_content(place / "data") == before
+    assert sorted(path.name for path in place.iterdir()) == ["copy", "data", "photos"]
+    assert capsys.readouterr().out.count("data: is there already, of the same images and flags") == 2
+    # The record of an earlier version does not hold the contents.
+    record = preparation_record.read(place / "data")
+    del record["contents"]
+    side_files.write_json(place / "data" / preparation_record.RECORD, record)
+    with pytest.raises(UserError, match="the images of train have changed; the images of validation have changed"):
+        run(place, f"--source_dir={place / 'copy'}")
+
+
+@pytest.mark.parametrize("compression", ["", "gz"])
+def test_an_archive_that_was_copied_without_its_time_is_the_same(compression, tmp_path):
+    photos = [(f"f/{kind}/{number}.jpg", encode(seed=number)) for kind in "ab" for number in range(20)]
+    archive = make_tar(tmp_path / "f.tar", photos, compression)
+    options = FlowersOptions(archive=str(archive), output_dir=str(tmp_path / "data"), num_workers=1)
+    flowers.main(options)
+    os.utime(archive, (1, 1))
+    flowers.main(options)
+    make_tar(archive, [*photos[:-1], (photos[-1][0], photos[-1][1][::-1])], compression)
+    with pytest.raises(UserError, match=r"the images of (train|validation) have changed"):
+        flowers.main(options)
 
 
 def test_images_that_were_left_out(place):
