@@ -9,7 +9,7 @@ import pytest
 from tests.helpers import flag_tables
 from tests.helpers.flag_tables import VERBS
 from tests.helpers.paths import ROOT
-from vgg_keras.tasks.options import EvaluateOptions, PredictOptions
+from vgg_keras.tasks.options import EvaluateOptions, FeaturesOptions, PredictOptions
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import flag_fields, parse
@@ -189,3 +189,27 @@ def test_the_page_of_flags_has_every_flag():
     assert flag_tables.FLAGS_PAGE.read_text(encoding="utf-8") == flag_tables.page(), (
         "run python -m tests.helpers.flag_tables"
     )
+
+
+def test_the_flag_file_that_a_run_wrote_resumes_it(tmp_path):
+    (tmp_path / "flags.cfg").write_text(f"--dataset=drawn_flowers\n--output_dir={tmp_path}\n")
+    options = parse([f"--flagfile={tmp_path / 'flags.cfg'}", "--resume"], TrainConfig)
+    assert options.flagfiles == (tmp_path / "flags.cfg",)
+    options.check_outputs()
+
+
+def test_a_model_among_the_files_of_the_run_that_it_begins_is_refused(tmp_path):
+    (tmp_path / "best.keras").touch()
+    for init_from in (tmp_path, tmp_path / "best.keras"):
+        with pytest.raises(
+            UserError, match=r"best\.keras is one of the inputs, and would overwrite it; choose another"
+        ):
+            TrainConfig(output_dir=tmp_path, init_from=init_from).check_outputs()
+
+
+def test_the_file_beside_the_descriptors_overwrites_no_input(tmp_path):
+    (tmp_path / "run.json").touch()
+    flags = {"model": tmp_path, "data_dir": "absent", "output": tmp_path / "run.npz"}
+    FeaturesOptions(**flags).check_outputs()
+    with pytest.raises(UserError, match=r"^--output=.*run\.json is one of the inputs, and would overwrite it"):
+        FeaturesOptions(**flags, classifier=True).check_outputs()
