@@ -9,10 +9,12 @@ from functools import partial
 from vgg_keras.tasks import reproduction
 from vgg_keras.tasks.options import ReproduceOptions
 from vgg_keras.utils import cli
+from vgg_keras.utils.keras_backend import require_tensorflow
 
 
 def main(options: ReproduceOptions) -> None:
     """Runs the suite, and prints its tables."""
+    require_tensorflow()  # or the first step would fail
     reproduction.reproduce(options)
 
 

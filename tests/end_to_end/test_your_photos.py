@@ -39,14 +39,15 @@ def test_the_commands_of_the_page_run_in_their_order(place, run_verb):
     need_a_network = {"--init_from=keras_applications", "--dataset=tf_flowers"}
     local = [command for command in commands if not need_a_network & set(command.arguments)]
     assert [command.verb for command in local] == [
-        "data_prep.image_folder", "data_prep.verify", "vgg_keras.train", "vgg_keras.evaluate", "vgg_keras.predict",
-        "vgg_keras.export", "vgg_keras.serve_check",
+        "data_prep.image_folder", "data_prep.verify", "vgg_keras.train", "vgg_keras.train", "vgg_keras.evaluate",
+        "vgg_keras.predict", "vgg_keras.export", "vgg_keras.serve_check",
     ]  # fmt: skip
     for command in local:
         code, stdout, stderr = run_verb(command.verb, *command.arguments)
         assert code == 0, (command.verb, stdout, stderr)
     evaluated = json.loads((place / "evaluations/my_photos/evaluation.json").read_text())["results"][-1]
     assert evaluated["num_images"] > 0
+    assert (place / "runs/trial/best.keras").exists()
     assert (place / "runs/my_photos/curves.png").read_bytes().startswith(b"\x89PNG")
     assert len((place / "labels.csv").read_text().splitlines()) == 1 + 3 * len(KINDS)  # a line for each label
     assert len(list((place / "predicted").glob("*_class_score_map.png"))) == len(KINDS)

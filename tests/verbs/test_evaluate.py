@@ -76,7 +76,8 @@ def test_its_numbers_files_and_table(place, tmp_path, capsys):
     assert (tmp_path / "e").joinpath("report.md").read_text().count("![") == 4
     names = {path.name for path in (tmp_path / "e").iterdir()}
     assert names == {
-        "evaluation.json", "predictions.csv", "report.md", "pictures", "posteriors_1.npz", "posteriors_2.npz"
+        *("evaluation.json", "predictions.csv", "mistakes.npz", "report.md", "pictures"),
+        *("posteriors_1.npz", "posteriors_2.npz"),
     }  # fmt: skip
     printed = capsys.readouterr().out
     assert "multi-crop & dense" in printed

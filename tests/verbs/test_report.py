@@ -63,7 +63,7 @@ def test_results_find_their_cells(tmp_path, capsys):
     assert text.count("\n| ") == 4 + 4 + 12 + 10 + 6 + 4  # headings, rules and rows
     printed = capsys.readouterr().out
     assert "2 evaluations; written:" in printed
-    assert "the paper's figures are of the same images" in printed
+    assert "The paper's figures are of the same images" in printed
 
 
 def test_the_papers_errors_on_the_test_set_are_shown(tmp_path):

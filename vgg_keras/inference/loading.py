@@ -92,11 +92,11 @@ def load_for_inference(
             cannot be tested in this way.
     """
     path = run_record.find_model_file(path)
+    net = saved = saving.load_model(path)
     if metadata.read(path, None).box_regression:
         raise UserError(
             f"{path} predicts boxes, not classes; python -m vgg_keras.evaluate --task=localization tests it"
         )
-    net = saved = saving.load_model(path)
     _check_shapes(path, net)
     probed = probe.run(net, str(path))
     _check_input(path, net, probed)
