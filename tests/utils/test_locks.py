@@ -127,8 +127,9 @@ def test_a_file_that_no_lock_wrote_is_left_as_it_is(content, tmp_path):
     assert (tmp_path / ".lock").read_text() == content
 
 
-@pytest.mark.parametrize("content", ["", json.dumps(dataclasses.asdict(locks.Holder.this_process()))])
-def test_a_hard_link_is_left_as_it_is(content, tmp_path):
+@pytest.mark.parametrize("holds_a_holder", [False, True])
+def test_a_hard_link_is_left_as_it_is(holds_a_holder, tmp_path):
+    content = json.dumps(dataclasses.asdict(locks.Holder.this_process())) if holds_a_holder else ""
     (tmp_path / "run").mkdir()
     (tmp_path / "target").write_text(content)
     (tmp_path / "run" / ".lock").hardlink_to(tmp_path / "target")
