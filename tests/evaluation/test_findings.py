@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.verbs import call_verb
 from vgg_keras import report
 from vgg_keras.evaluation import findings, mistakes
+from vgg_keras.evaluation.layout import MISTAKES
 from vgg_keras.evaluation.paired import PairedDifference
 from vgg_keras.evaluation.published import PAPER_LADDER, ScaleLadder
 from vgg_keras.inference.protocol import MULTI, SINGLE, TrainedNet
@@ -117,7 +118,7 @@ def test_the_papers_differences_are_those_of_its_tables():
 @pytest.mark.parametrize("damage", ["cut", "other"])
 def test_marks_that_are_not_those_of_the_record_are_refused(tmp_path, damage):
     write_evaluation(tmp_path / "a", made("A", "32", [32], 300))
-    path = tmp_path / "a" / mistakes.FILE
+    path = tmp_path / "a" / MISTAKES
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-30])
     else:
@@ -139,7 +140,7 @@ def test_an_evaluation_with_an_odd_scale_leaves_the_others_in_the_tables(tmp_pat
 @pytest.mark.parametrize("kind", ["pipe", "folder", "dangling link"])
 def test_marks_that_are_no_file_are_refused_and_not_waited_for(tmp_path, kind):
     write_evaluation(tmp_path / "a", made("A", "32", [32], 300))
-    path = tmp_path / "a" / mistakes.FILE
+    path = tmp_path / "a" / MISTAKES
     path.unlink()
     if kind == "pipe":
         os.mkfifo(path)
@@ -153,6 +154,6 @@ def test_marks_that_are_no_file_are_refused_and_not_waited_for(tmp_path, kind):
 
 def test_evaluations_of_earlier_versions_have_no_marks(tmp_path, capsys):
     write_evaluation(tmp_path / "a", made("A", "32", [32], 300), made("B", "32", [32], 250))
-    (tmp_path / "a" / mistakes.FILE).unlink()
+    (tmp_path / "a" / MISTAKES).unlink()
     call_verb(report.main, [f"--evaluations_dir={tmp_path}"], ReportOptions)
     assert "is not known: evaluate again" in (tmp_path / "tables.md").read_text()
