@@ -16,17 +16,15 @@ from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.localizer import CenterPredictor, DensePredictor, Found, Localizer
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TestProtocol
 from vgg_keras.tasks.options import EvaluateOptions
+from vgg_keras.training.objectives import MIN_IOU
 from vgg_keras.utils import console, files, keras_compat, locks, side_files
-from vgg_keras.utils.display import Shown, ShownTable
+from vgg_keras.utils.display import TOP_K, Shown, ShownTable
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import csv_text, markdown
 
 RECORD = "localization.json"
 REPORT = "report.md"
 _PREDICTIONS, _PICTURE = "boxes.csv", "boxes.png"
-# A box is right if its intersection over union with that of an object is above this number.
-_MIN_IOU = 0.5
-_TOP = 5
 _SHOWN = 16
 _COLUMNS = ("net", "box regression", "train S", "test Q", "test", "images", "error %", "mean IoU")
 _TESTS = {CENTER_CROP: "true class, centre crop (Table 8)", DENSE: "five classes, dense (Table 9)"}
@@ -55,9 +53,9 @@ class Located:
         """Index of the object with the largest overlap."""
         return int(np.argmax(self.overlaps))
 
-    def is_right(self, top: int = _TOP) -> bool:
+    def is_right(self, top: int = TOP_K) -> bool:
         """Returns whether one of the first `top` objects is right: of the class, with an IoU above 0.5."""
-        return max(self.overlaps[:top]) > _MIN_IOU
+        return max(self.overlaps[:top]) > MIN_IOU
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -212,7 +210,7 @@ def _write(
     text = [
         f"# {markdown(table.title)}\n",
         tables.markdown_table(table.columns, table.rows),
-        f"A box is right if its intersection over union (IoU) with an object of the class is above {_MIN_IOU}.\n",
+        f"A box is right if its intersection over union (IoU) with an object of the class is above {MIN_IOU}.\n",
         f"White: the objects; green: a predicted box that is right; red: one that is wrong.\n\n![boxes]({_PICTURE})\n",
     ]
     files.write_text(result.folder / REPORT, "\n".join(text))
