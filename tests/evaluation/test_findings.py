@@ -69,6 +69,21 @@ def test_the_papers_own_scales_are_taken_as_they_are():
     assert PAPER_LADDER.row_key([TrainedNet("D", "256")], "dense", [(256, 288)]) is None
 
 
+def test_scales_are_also_compared_at_the_centre_crop(tmp_path, capsys):
+    write_evaluation(tmp_path / "s", made("D", "32", [32], 300))
+    write_evaluation(tmp_path / "d", made("D", "40", [40], 200, method="center_crop"))
+    write_evaluation(
+        tmp_path / "j",
+        made("D", "32,48", [40], 150, method="center_crop"),
+        made("D", "32,48", [32, 40, 48], 180, method="center_crop"),
+    )
+    call_verb(report.main, [f"--evaluations_dir={tmp_path}"], ReportOptions)
+    rows = [line for line in (tmp_path / "tables.md").read_text().splitlines() if "(centre crop)" in line]
+    assert len(rows) == 2
+    assert "20.00 -> 15.00" in rows[0] and rows[0].endswith("| holds |")
+    assert "15.00 -> 18.00" in rows[1] and rows[1].endswith("| does not hold |")
+
+
 def test_tables_and_findings_of_a_miniature(tmp_path, capsys):
     write_evaluation(tmp_path / "a", made("A", "32", [32], 300), made("A-LRN", "32", [32], 302))
     write_evaluation(tmp_path / "d", made("D", "32", [32], 200), made("D", "40", [40], 200))

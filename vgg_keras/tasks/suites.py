@@ -64,6 +64,8 @@ _CIFAR_10 = Suite(
         **{"vgg11": 0.7, "vgg11_lrn": 0.7, "vgg13": 0.7, "vgg16_c": 0.7, "vgg16": 0.7, "vgg19": 0.7},
         **{"vgg16_c_40": 1, "vgg16_40": 1, "vgg19_40": 1},
         **{"vgg16_c_32_48": 1, "vgg16_32_48": 15, "vgg16_32_48_fc": 1, "vgg19_32_48": 20},
+        **{"vgg16_c_40_center_crop": 0.5, "vgg16_40_center_crop": 0.5, "vgg19_40_center_crop": 0.5},
+        **{"vgg16_c_32_48_center_crop": 0.5, "vgg16_32_48_center_crop": 0.5, "vgg19_32_48_center_crop": 0.5},
         **{"vgg13_center_crop": 0.5, "vgg13_5x5_center_crop": 0.5, "seven_nets": 0.3, "vgg16_vgg19": 0.3},
     },
 )
