@@ -93,9 +93,20 @@ def test_a_run_that_learns_boxes_says_so(runs):
     assert (runs / "pcr" / "curves.png").exists()
 
 
-@pytest.mark.parametrize("flag", ["--cache_views=1", "--export_dir=x"])
+def test_a_cache_changes_nothing_while_there_is_a_view_for_each_epoch(tmp_path, runs, drawn_data):
+    flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", "--task=localization", "--epochs=2"]
+    flags += [f"--init_from={runs / 'classes'}", "--freeze_up_to=block4_pool"]
+    histories = []
+    for name, more in (("images", []), ("cached", ["--cache_views=2"])):
+        call_verb(train.main, [*flags, *more, f"--output_dir={tmp_path / name}"], TrainConfig)
+        lines = (tmp_path / name / "history.jsonl").read_text().splitlines()
+        entries = [json.loads(line) for line in lines]
+        histories.append([[entry["training_loss"], entry["validation_top5_error"]] for entry in entries])
+    np.testing.assert_allclose(histories[1], histories[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("flag", ['--metrics={"accuracy": {}}', "--export_dir=x"])
 def test_what_a_localiser_has_not(tmp_path, drawn_data, flag):
     flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", f"--output_dir={tmp_path}", "--task=localization"]
-    extra = ["--freeze_up_to=block1_pool"] if "cache" in flag else []
     with pytest.raises(UserError, match=f"{flag.partition('=')[0]} is for --task=classification"):
-        call_verb(train.main, [*flags, *extra, flag], TrainConfig)
+        call_verb(train.main, [*flags, flag], TrainConfig)

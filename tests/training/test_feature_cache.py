@@ -1,6 +1,7 @@
 """Tests the cache of frozen layers' outputs."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from vgg_keras.training import feature_cache
@@ -85,3 +86,37 @@ def test_crops_and_mirror_images_of_cached_maps(tmp_path):
     # Validation takes its maps as they are.
     validation = np.concatenate([batch["image"] for batch in cache.validation()])
     np.testing.assert_array_equal(validation[:10], images_of_view(0, side=2))
+
+
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_boxes_follow_the_crops_and_mirror_images_of_maps(in_pipeline):
+    # A view of 128x128 pixels, its map of 4x4 positions; the net sees 64x64 pixels, 2x2 positions. The map tells its
+    # positions; the box spans rows 16 to 80 and columns 32 to 112 of the view.
+    rows, columns = np.indices((4, 4)).astype(np.float32)
+    view = {"image": np.stack([rows, columns], axis=-1), "box": np.array([16, 32, 80, 112], np.float32) / 128}
+    seeds = [[1, seed] for seed in range(40)]
+
+    def crop(seed):
+        return feature_cache.crop_map(view, 2, 64, seed)
+
+    if in_pipeline:
+        drawn = list(tf.data.Dataset.from_tensor_slices(tf.constant(seeds)).map(crop).as_numpy_iterator())
+    else:
+        drawn = [{name: value.numpy() for name, value in crop(tf.constant(seed)).items()} for seed in seeds]
+    seen = set()
+    for one in drawn:
+        top, mirrored = int(one["image"][0, 0, 0]), bool(one["image"][0, 0, 1] > one["image"][0, 1, 1])
+        left = int(one["image"][0, :, 1].min())
+        seen.add((top, left, mirrored))
+        xmin, xmax = 32 - 32 * left, 112 - 32 * left  # in pixels of the crop
+        if mirrored:
+            xmin, xmax = 64 - xmax, 64 - xmin
+        expected = [(16 - 32 * top) / 64, xmin / 64, (80 - 32 * top) / 64, xmax / 64]
+        np.testing.assert_allclose(one["box"], expected, atol=1e-6)
+    assert len(seen) > 12
+
+
+def test_an_image_without_a_box_stays_without():
+    view = {"image": tf.zeros((4, 4, 1)), "box": tf.zeros(4)}
+    for seed in range(8):
+        np.testing.assert_array_equal(feature_cache.crop_map(view, 2, 64, tf.constant([0, seed]))["box"], np.zeros(4))

@@ -277,7 +277,7 @@ class TrainConfig(Options):
         Raises:
             UserError: a flag is for classification only.
         """
-        for flag in ("cache_views", "metrics", "export_dir"):
+        for flag in ("metrics", "export_dir"):
             if self.task == LOCALIZATION and getattr(self, flag):
                 raise UserError(f"--{flag} is for --task={CLASSIFICATION}; leave it out for {LOCALIZATION}")
 

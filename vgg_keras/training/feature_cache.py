@@ -19,15 +19,15 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.data import input_pipeline, transforms
+from vgg_keras.data import boxes, input_pipeline, transforms
 from vgg_keras.training.train_step import TrainStep
 from vgg_keras.utils.arithmetic import ceil_divide
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.resumable_array import ResumableArray
 
-# Columns of a row: the label, the weight, and then the frozen layers' outputs.
-_LABEL, _WEIGHT, _FIRST_OUTPUT = 0, 1, 2
+# Columns of a row: the label, the weight, the box if there is one, and then the frozen layers' outputs.
+_LABEL, _WEIGHT, _BOX = 0, 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,13 +69,22 @@ class FeatureCache:
         views: augmented views of the training split.
         validation: validation split, with images as large as the net's input.
         seed: seed of the order of later epochs, and of the crops and mirror images of maps.
+        with_boxes: whether the images' batches hold "box", which crops and mirror images of maps take along.
     """
 
     def __init__(
-        self, folder: Path, train_step: TrainStep, views: list[CachedSource], validation: CachedSource, *, seed: int
+        self,
+        folder: Path,
+        train_step: TrainStep,
+        views: list[CachedSource],
+        validation: CachedSource,
+        *,
+        seed: int,
+        with_boxes: bool = False,
     ):
         self._folder, self._train_step, self._seed = folder, train_step, seed
-        self._views, self._validation = views, validation
+        self._views, self._validation, self._with_boxes = views, validation, with_boxes
+        self._first_output = _BOX + (boxes.SIZE if with_boxes else 0)
 
     def fill(self) -> None:
         """Computes the missing outputs, with a progress bar; resumes where a killed process stopped.
@@ -109,7 +118,8 @@ class FeatureCache:
 
         Returns:
             Batches of {"image": (B, ...) float32, the frozen layers' outputs, "label": (B,) int32, "weight": (B,)
-            float32, "row": (B,) int32, the image's row in the batch of all replicas}.
+            float32, "row": (B,) int32, the image's row in the batch of all replicas, and, if there are boxes, "box":
+            (B, 4) float32, relative to the crop}.
         """
         source = self._views[epoch % len(self._views)]
         order = np.arange(source.num_rows)
@@ -126,7 +136,7 @@ class FeatureCache:
         return self._folder / f"{source.name}.npy"
 
     def _width(self, source: CachedSource) -> int:
-        return _FIRST_OUTPUT + math.prod(self._train_step.frozen_shape(source.side))
+        return self._first_output + math.prod(self._train_step.frozen_shape(source.side))
 
     def _fill(self, source: CachedSource) -> None:
         rows = ResumableArray(self._path(source), source.num_rows, self._width(source))
@@ -148,7 +158,8 @@ class FeatureCache:
         """Computes the cached rows of a batch of images: (B, width) float32."""
         outputs, labels = self._train_step.frozen_outputs(batch), self._train_step.gather(batch["label"])
         weights = self._train_step.gather(batch["weight"]) if "weight" in batch else np.ones(len(labels))
-        return np.column_stack([labels, weights, outputs.reshape(len(labels), -1)]).astype(np.float32)
+        found = [self._train_step.gather(batch["box"])] if self._with_boxes else []
+        return np.column_stack([labels, weights, *found, outputs.reshape(len(labels), -1)]).astype(np.float32)
 
     def _batches(
         self, source: CachedSource, order: np.ndarray, first_step: int, seed: tuple[int, int] = (0, 0)
@@ -160,14 +171,14 @@ class FeatureCache:
         def example(index: tf.Tensor, position: tf.Tensor) -> dict:
             row = tf.numpy_function(lambda row_index: rows[row_index], [index], tf.float32, stateful=False)
             row = tf.ensure_shape(row, (rows.shape[1],))
-            outputs = tf.reshape(row[_FIRST_OUTPUT:], shape)
+            found = {"image": tf.reshape(row[self._first_output :], shape)}
+            if self._with_boxes:
+                found["box"] = row[_BOX : self._first_output]
             if shape != wanted:
                 seeds = tf.random.experimental.stateless_fold_in(tf.constant(seed, tf.int64), position)
-                seeds = tf.unstack(tf.random.experimental.stateless_split(seeds, 2))
-                outputs = transforms.random_crop(outputs, wanted[0], seeds[0])
-                outputs = transforms.random_flip(outputs, seeds[1])
+                found = crop_map(found, wanted[0], self._validation.side, seeds)
             return {
-                "image": outputs,
+                **found,
                 "label": tf.cast(row[_LABEL], tf.int32),
                 "weight": row[_WEIGHT],
                 "row": tf.cast(position % source.batch_size, tf.int32),
@@ -180,3 +191,29 @@ class FeatureCache:
             return examples.batch(per_replica_batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
         return input_pipeline.distribute(self._train_step.strategy, source.batch_size, make)
+
+
+def crop_map(example: Mapping[str, tf.Tensor], positions: int, side: int, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Draws a random crop, or its mirror image, of the map of a view.
+
+    Args:
+        example: {"image": (m, m, C) float32, the map}, and "box": (4,) float32, relative to the view, zeros if there is
+            none.
+        positions: side of the crop in positions of the map, at most m.
+        side: side in pixels of the crop that the net sees; a multiple of `positions`.
+        seed: (2,) integers.
+
+    Returns:
+        {"image": (positions, positions, C), and "box" if there was one, relative to the crop}.
+    """
+    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2), num=2)
+    size = tf.shape(example["image"])[:2]
+    cropped = transforms.random_crop(example["image"], positions, seeds[0])
+    found = {"image": transforms.random_flip(cropped, seeds[1])}
+    if "box" in example:
+        step = side // positions
+        offset = step * transforms.random_offset(size, positions, seeds[0])
+        box = boxes.to_crop(example["box"][tf.newaxis], step * size, offset, side)[0]
+        box = tf.where(transforms.draw_flip(seeds[1]), boxes.mirror(box), box)
+        found["box"] = tf.where(boxes.area(example["box"]) > 0, box, tf.zeros(boxes.SIZE))
+    return found

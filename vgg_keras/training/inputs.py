@@ -96,4 +96,5 @@ def make_feature_cache(config: TrainConfig, data: ImageData, images: Batches, tr
         side=config.input_size,
     )
     folder = Path(config.output_dir) / run_record.CACHE
-    return FeatureCache(folder, train_step, views, validation, seed=config.seed)
+    with_boxes = config.box_kind() is not None
+    return FeatureCache(folder, train_step, views, validation, seed=config.seed, with_boxes=with_boxes)
