@@ -88,6 +88,17 @@ def missing_shards(data: Any, split: str) -> list[Path]:
     return [path for path in map(Path, data.builder.info.splits[split].filepaths) if not path.exists()]
 
 
+def share_records(data: Any, splits: Iterable[str]) -> bool:
+    """Returns whether any two of some splits, such as "train" and "train[90%:]", have a record in common."""
+    instructions = [one for split in splits for one in data.builder.info.splits[split].file_instructions]
+    records = [
+        (one.filename, index)
+        for one in instructions
+        for index in range(one.skip, one.examples_in_shard if one.take == -1 else one.skip + one.take)
+    ]
+    return len(set(records)) < len(records)
+
+
 def split_of_other_size(data: Any, split: str) -> str:
     """Returns the name of a whole split that `split` is of, and whose files do not have the size that they should have.
 

@@ -1,5 +1,6 @@
 """Names what the folder of an evaluation holds. Needs neither TensorFlow nor NumPy."""
 
+from vgg_keras.evaluation.linear_records import FILE as DESCRIPTOR_RESULT
 from vgg_keras.evaluation.tables import RECORD, REPORT
 from vgg_keras.utils.folder_layout import FolderLayout
 
@@ -21,4 +22,4 @@ WRITTEN = FolderLayout(
 )
 # What is read of a finished evaluation, and of those that lie at any depth below a folder.
 COMPARED = FolderLayout((RECORD, MISTAKES))
-COLLECTED = FolderLayout((f"**/{RECORD}", f"**/{MISTAKES}"))
+COLLECTED = FolderLayout((f"**/{RECORD}", f"**/{MISTAKES}", f"**/{DESCRIPTOR_RESULT}"))

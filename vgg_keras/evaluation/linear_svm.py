@@ -8,7 +8,8 @@ from vgg_keras.utils import average_precision
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.words import counted
 
-_CANDIDATES = tuple(2.0**exponent for exponent in range(-4, 9, 2))
+# Values of C that are tried.
+CANDIDATES = tuple(2.0**exponent for exponent in range(-4, 9, 2))
 _FOLDS = 5
 
 
@@ -23,8 +24,9 @@ class LinearResult:
         mean_class_recall: recall in percent, mean over the classes, the paper's measure on Caltech-101 and 256; None
             where images have several labels.
         top1_error: top-1 error in percent; None where images have several labels.
-        cross_validation_error: top-1 error in percent of the cross-validation with that C, on the training images. If
-            it is far from `top1_error`, one split is harder than the other; None where images have several labels.
+        cross_validation_error: top-1 error in percent of the cross-validation with that C, on the training images; of a
+            random split the error on its held-out training images. If it is far from `top1_error`, one split is harder
+            than the other; None where images have several labels.
         mean_average_precision: average precision of VOC's development kit in percent, mean over the classes, the
             paper's measure on PASCAL VOC, where images have several labels; else None.
     """
@@ -104,7 +106,7 @@ def _search(features: np.ndarray, labels: np.ndarray, seed: int):
     svm = LinearSVC(random_state=seed, dual="auto", max_iter=20_000)
     search = GridSearchCV(
         _class_by_class(svm) if several else OneVsRestClassifier(svm),
-        {"estimator__C": _CANDIDATES},
+        {"estimator__C": CANDIDATES},
         cv=(KFold if several else StratifiedKFold)(folds, shuffle=True, random_state=seed),
         scoring=_mean_average_precision if several else "accuracy",
     )

@@ -14,11 +14,12 @@ import numpy as np
 from vgg_keras.data import datasets
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.manifest import SplitManifest
-from vgg_keras.evaluation import linear_svm
+from vgg_keras.evaluation import linear_records, linear_svm
 from vgg_keras.inference import descriptors
 from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
 from vgg_keras.inference.protocol import DENSE, STACK
 from vgg_keras.inference.views import ViewSpec, require_images_fit
+from vgg_keras.tasks import random_split_classification
 from vgg_keras.tasks.options import FeaturesOptions, numbers_file
 from vgg_keras.utils import console, devices, files, locks, stopping
 from vgg_keras.utils.arithmetic import parse_whole
@@ -117,14 +118,16 @@ def to_arrays(
     return arrays
 
 
-def classify(arrays: Mapping[str, np.ndarray], output: Path, seed: int, voc_year: int = 2012) -> None:
-    """Fits and tests the linear SVM, prints its errors, and writes them beside the descriptors as JSON.
+def classify(arrays: Mapping[str, np.ndarray], seed: int, voc_year: int = 2012) -> dict[str, Any]:
+    """Fits the linear SVM on the training split, tests it on the other, and prints its errors.
 
     Args:
         arrays: result of `to_arrays`.
-        output: the `.npz` file of the descriptors.
         seed: seed of the cross-validation's folds.
         voc_year: year of the VOC challenge whose average precision is reported.
+
+    Returns:
+        The figures, ready for JSON.
 
     Raises:
         UserError: a class has too few images.
@@ -138,9 +141,29 @@ def classify(arrays: Mapping[str, np.ndarray], output: Path, seed: int, voc_year
         voc_year=voc_year,
     )
     console.say(str(result))
-    path = numbers_file(output)
-    files.write_text(path, json.dumps(dataclasses.asdict(result), indent=2) + "\n")
-    console.say(f"numbers: {path}")
+    return dataclasses.asdict(result)
+
+
+def describe_settings(
+    models: Sequence[EvaluatedModel], manifests: Sequence[SplitManifest], options: FeaturesOptions, voc_year: int
+) -> dict[str, Any]:
+    """Returns of what the figures of a linear SVM are, ready for JSON, as `linear_records` reads it.
+
+    Args:
+        models: the models.
+        manifests: images of the two splits.
+        options: flags of the verb.
+        voc_year: year of the VOC challenge whose average precision is reported.
+    """
+    names = ("layer", "power", "combine", "seed", "train_per_class", "test_per_class")
+    return {
+        "nets": [model.trained.net for model in models],
+        "train_scales": [model.trained.train_scale for model in models],
+        "test_scales": [list(model.test_scales) for model in models],
+        "images": [manifest.identity() for manifest in manifests],
+        "voc_year": voc_year,
+        "settings": {**{name: getattr(options, name) for name in names}, "flip": options.protocol().flips()},
+    }
 
 
 def _voc_year(data: ImageData) -> int:
@@ -161,7 +184,8 @@ def write_features(options: FeaturesOptions) -> None:
         raise UserError(f"--output={output} must end in .npz")
     if options.classifier:
         import_extra(["sklearn"], "features", "--classifier")
-    data = datasets.open_data(options.data_dir, options.dataset, multi_label=True)
+    options.validate()
+    data = datasets.open_data(options.data_dir, options.dataset, multi_label=not options.splits)
     strategy, _ = devices.make_strategy(options.strategy)
     with strategy.scope():
         models = [load_for_inference(path, options.protocol(), posteriors=False) for path in options.model_paths()]
@@ -169,15 +193,23 @@ def write_features(options: FeaturesOptions) -> None:
         split: SplitManifest.read(data, split, options.max_images)
         for split in (options.train_split, options.validation_split)
     }
+    drawn = random_split_classification.draw(list(manifests.values()), options)  # a class too small is told at once
     folder = working_folder(models, list(manifests.values()), options)
     with locks.locked(folder, "output"), stopping.advising("the same command continues where this one was"):
         described = describe(models, manifests, folder, strategy, options)
         arrays = to_arrays(data, manifests, described, options)
         files.write_atomically(output, lambda temporary: np.savez(temporary, **arrays))
+        for key in ("train", "validation"):
+            count, width = arrays[f"features_{key}"].shape
+            console.say(f"features_{key}: {count:,} descriptors of {width:,} numbers, length 1")
+        console.say(f"written: {output}; read it with numpy.load")
+        if options.classifier:
+            year = _voc_year(data)
+            if drawn:
+                figures = random_split_classification.classify(list(described.values()), drawn, options)
+            else:
+                figures = classify(arrays, options.seed, year)
+            context = describe_settings(models, list(manifests.values()), options, year)
+            linear_records.write(numbers_file(output), figures, context)
+            console.say(f"numbers: {numbers_file(output)}")
         shutil.rmtree(folder)
-    for key in ("train", "validation"):
-        count, width = arrays[f"features_{key}"].shape
-        console.say(f"features_{key}: {count:,} descriptors of {width:,} numbers, length 1")
-    console.say(f"written: {output}; read it with numpy.load")
-    if options.classifier:
-        classify(arrays, output, options.seed, _voc_year(data))

@@ -27,6 +27,8 @@ from vgg_keras.utils.hardware import LOCAL_STRATEGIES
 from vgg_keras.utils.options import FILE, FOLDER, Options, PathLike, option
 
 SAVED_MODEL, ONNX, TFLITE = "saved_model", "onnx", "tflite"
+# Training images of a class that a random split needs: one to fit the SVM, and one to choose C.
+_FEWEST_TO_TRAIN = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -175,6 +177,11 @@ def numbers_file(output: Path) -> Path:
     return output.with_suffix(".json")
 
 
+def splits_file(output: Path) -> Path:
+    """Returns the JSON file for the images of random splits, beside the file of the descriptors."""
+    return output.with_suffix(".splits.json")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
     """Options of `vgg_keras.features`."""
@@ -208,12 +215,46 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
     classifier: bool = option(
         False, "fit a linear SVM on the training split and test it on the other", group="features"
     )
-    seed: int = option(0, "seed of the cross-validation's folds", group="features", lower=0)
+    splits: int = option(
+        0,
+        "number of random splits of the images of --train_split and --validation_split together, on each of which an "
+        "SVM is fitted and tested, as the paper does on Caltech-101; 0: the two splits as they are",
+        group="random splits",
+        lower=0,
+    )
+    train_per_class: int = option(
+        0,
+        "with --splits: number of training images of each class, a fifth of which chooses C",
+        group="random splits",
+        lower=0,
+    )
+    test_per_class: int = option(
+        0, "with --splits: largest number of test images of each class; 0: all others", group="random splits", lower=0
+    )
+    seed: int = option(0, "seed of the random splits, or of the cross-validation's folds", group="features", lower=0)
     output: PathLike = option("", "the .npz file to write", group="output", required=True, output=FILE)
     batch_size: int = option(
         32, "images at a time: as many as have the pixels of this number of crops", group="devices", lower=1
     )
     strategy: str = option("auto", "how the work is shared out over devices", group="devices", choices=LOCAL_STRATEGIES)
+
+    def validate(self) -> None:
+        """Checks the flags of random splits together.
+
+        Raises:
+            UserError: one of them needs another one.
+        """
+        if self.splits and not self.classifier:
+            raise UserError(f"--splits={self.splits} draws the splits on which --classifier is tested; give that, too")
+        if self.splits and self.train_per_class < _FEWEST_TO_TRAIN:
+            raise UserError(
+                f"--splits={self.splits} needs --train_per_class, the number of training images of each class, of at "
+                f"least {_FEWEST_TO_TRAIN}: one to fit the SVM, and one to choose C"
+            )
+        for name in ("train_per_class", "test_per_class"):
+            value = getattr(self, name)
+            if value and not self.splits:
+                raise UserError(f"--{name}={value} is for random splits; give their number, such as --splits=3")
 
     def layers(self) -> list[str]:
         """Returns the names of --layer.
@@ -227,10 +268,13 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
         return names
 
     def output_files(self) -> list[tuple[str, PathLike]]:
-        """Returns the descriptors' file, and with --classifier the one beside it for the errors."""
-        files = super().output_files()
-        beside = [("output", numbers_file(Path(self.output)))] if self.classifier and Path(self.output).name else []
-        return [*files, *beside]
+        """Returns the descriptors' file, and beside it those for the errors (--classifier) and for --splits."""
+        files, output = super().output_files(), Path(self.output)
+        if self.classifier and output.name:
+            files.append(("output", numbers_file(output)))
+        if self.splits and output.name:
+            files.append(("output", splits_file(output)))
+        return files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,15 +1,18 @@
-"""Collects finished evaluations into the paper's Tables 3 to 6 and its findings; needs no TensorFlow."""
+"""Collects results into the paper's Tables 3 to 6, 11 and 12, and its findings; needs no TensorFlow."""
 
+import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
-from vgg_keras.evaluation import image_sets, layout, mistakes, published, tables
+from vgg_keras.evaluation import image_sets, layout, linear_records, mistakes, published, tables
 from vgg_keras.evaluation.comparison import difference_cells
 from vgg_keras.evaluation.findings import FINDINGS
 from vgg_keras.evaluation.image_sets import ImageSet
 from vgg_keras.evaluation.mistakes import FinishedResults, MarkedResult
 from vgg_keras.evaluation.published import PublishedResult, RowKey
+from vgg_keras.tasks import descriptor_tables
 from vgg_keras.tasks.options import ReportOptions
 from vgg_keras.utils import console, files, paths
 from vgg_keras.utils.display import ShownTable, has_top5_error
@@ -17,6 +20,9 @@ from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import markdown
 from vgg_keras.utils.words import counted
 
+ResultT = TypeVar("ResultT")
+
+_NOTHING_RUN = "nothing run"
 _TITLES = {
     3: "Table 3: a single test scale",
     4: "Table 4: several test scales",
@@ -35,6 +41,15 @@ _FINDINGS_NOTE = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Section:
+    """A part of the report: tables of results that can be compared, and what readers have to know of them."""
+
+    title: str
+    tables: list[ShownTable]
+    notes: list[str]
+
+
 def read_evaluations(folder: Path) -> tuple[list[FinishedResults], int]:
     """Reads all finished evaluations below a folder, the oldest first; warns of those that are damaged.
 
@@ -46,14 +61,28 @@ def read_evaluations(folder: Path) -> tuple[list[FinishedResults], int]:
     """
     if not folder.is_dir():
         raise UserError(f"--evaluations_dir={folder} is not a folder; python -m vgg_keras.evaluate makes evaluations")
-    records = sorted(folder.rglob(tables.RECORD), key=lambda path: path.lstat().st_mtime)
-    found = [evaluation for record in records if (evaluation := _read_or_warn(record.parent))]
-    return found, len(records) - len(found)
+    return _read_all(folder, tables.RECORD, lambda path: mistakes.load(path.parent))
 
 
-def _read_or_warn(folder: Path) -> FinishedResults | None:
+def read_descriptor_results(folder: Path) -> tuple[list[dict[str, Any]], int]:
+    """Reads the results of all linear SVMs below a folder, the oldest first; warns of those that are damaged.
+
+    Returns:
+        The results, and the number of damaged ones.
+    """
+    return _read_all(folder, linear_records.FILE, linear_records.read)
+
+
+def _read_all(folder: Path, name: str, read: Callable[[Path], ResultT]) -> tuple[list[ResultT], int]:
+    """Reads all files of a name below a folder; returns what they hold, and the number of damaged ones."""
+    paths_found = sorted(folder.rglob(name), key=lambda path: path.lstat().st_mtime)
+    found = [result for path in paths_found if (result := _read_or_warn(path, read)) is not None]
+    return found, len(paths_found) - len(found)
+
+
+def _read_or_warn(path: Path, read: Callable[[Path], ResultT]) -> ResultT | None:
     try:
-        return mistakes.load(folder)
+        return read(path)
     except UserError as error:
         console.warn(str(error))
         return None
@@ -140,22 +169,37 @@ def report(options: ReportOptions) -> None:
         UserError: the folder is missing, or, at the end, an evaluation could not be read.
     """
     folder = Path(options.evaluations_dir)
-    found, damaged = read_evaluations(folder)
+    evaluations, damaged_evaluations = read_evaluations(folder)
+    linear_svms, damaged_svms = read_descriptor_results(folder)
     output = paths.output_file("output", os.fspath(options.output or folder / "tables.md"))
     paths.require_separate([("output", output)], layout.COLLECTED.existing(folder))
-    # Without any evaluation the tables still show which results could be measured.
-    groups: list[ImageSet | None] = [*image_sets.group(found)] or [None]
-    files.write_output(output, "\n".join(["# Tables 3 to 6 of arXiv:1409.1556\n", *map(to_markdown, groups)]))
-    for images in groups:
-        title = images.title if images else "nothing run"
-        for table in shown_tables(images):
-            console.say_table(ShownTable(f"{table.title} ({title})", table.columns, table.rows))
-        for note in _notes(images):
+    sections = list(_sections(evaluations, linear_svms))
+    files.write_output(output, "\n".join(["# Tables of arXiv:1409.1556\n", *map(to_markdown, sections)]))
+    for section in sections:
+        for table in section.tables:
+            console.say_table(ShownTable(f"{table.title} ({section.title})", table.columns, table.rows))
+        for note in section.notes:
             console.say(note)
-    console.say(f"{counted(len(found), 'evaluation')}; written: {output}")
+    found, damaged = len(evaluations) + len(linear_svms), damaged_evaluations + damaged_svms
+    console.say(f"{counted(found, 'evaluation')}; written: {output}")
     if damaged:
-        counts = f"{damaged} of {damaged + len(found)} evaluations cannot be read (listed above)"
+        counts = f"{damaged} of {damaged + found} evaluations cannot be read (listed above)"
         raise UserError(f"{counts}; {output} has the others")
+
+
+def _sections(evaluations: list[FinishedResults], linear_svms: list[dict[str, Any]]) -> Iterator[_Section]:
+    """Yields the tables of each set of images, and those of descriptors.
+
+    Without any result, the tables still show which could be measured.
+    """
+    groups: list[ImageSet | None] = [*image_sets.group(evaluations)]
+    for images in groups or ([] if linear_svms else [None]):
+        title = images.title if images else _NOTHING_RUN
+        yield _Section(title, list(shown_tables(images)), _notes(images))
+    if linear_svms or not evaluations:
+        title = "appendix B" if linear_svms else _NOTHING_RUN
+        results = descriptor_tables.sort_results(linear_svms)
+        yield _Section(title, list(descriptor_tables.shown_tables(results)), [descriptor_tables.NOTE])
 
 
 def _notes(images: ImageSet | None) -> list[str]:
@@ -166,10 +210,9 @@ def _notes(images: ImageSet | None) -> list[str]:
     return [*same, *notes, *([_FINDINGS_NOTE] if findings_table(images.results) else [])]
 
 
-def to_markdown(images: ImageSet | None) -> str:
-    """Returns the tables of a set of images as Markdown."""
-    title = images.title if images else "nothing run"
-    text = [f"## {markdown(title)}\n", *(f"{markdown(note)}\n" for note in _notes(images))]
-    for table in shown_tables(images):
+def to_markdown(section: _Section) -> str:
+    """Returns a section of the report as Markdown."""
+    text = [f"## {markdown(section.title)}\n", *(f"{markdown(note)}\n" for note in section.notes)]
+    for table in section.tables:
         text += [f"### {table.title}\n", tables.markdown_table(table.columns, table.rows)]
     return "\n".join(text)
