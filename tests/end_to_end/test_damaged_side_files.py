@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 from data_prep import preparation_record
+from tests.helpers.linear_results import linear_result
 from tests.helpers.mutations import mutate
 from tests.helpers.nets import small
 from vgg_keras.data import datasets, labels
 from vgg_keras.data.rgb_statistics import RgbStatistics
-from vgg_keras.evaluation import records
+from vgg_keras.evaluation import linear_records, records
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
 from vgg_keras.models import metadata, run_record, saving
 from vgg_keras.models.metadata import ModelMetadata
@@ -140,6 +141,7 @@ READERS = (
     Reader("rgb_statistics.json", read_statistics),
     Reader("evaluation.json", lambda folder: records.read_finished(folder / "evaluation.json")),
     Reader("evaluation.json", lambda folder: records.read_results(folder / "evaluation.json")),
+    Reader("features.json", lambda folder: linear_records.read(folder / "features.json")),
     Reader("settings.json", lambda folder: records.read_description(folder / "settings.json")),
     Reader("posteriors.npz", read_posteriors),
     Reader("rows.npy", read_rows, exact=False),  # fewer rows are left, which is tested below
@@ -168,6 +170,7 @@ def folder(tmp_path_factory, drawn_data):
     described = {"settings": {"method": "dense"}, "images": IMAGES, "models": [{"path": "x", "sha256": "0" * 64}]}
     side_files.write_json(folder / "evaluation.json", {**described, "results": [RESULT]})
     side_files.write_json(folder / "settings.json", described)
+    linear_records.write(folder / "features.json", linear_result(), {})
     model = {"net": "A", "train_scale": "48", "test_scales": [48], "input_size": 32, "sha256": "0" * 64}
     info = {"model": model, "images": IMAGES, "flip": True, "average": "scores", "seconds": {"dense": 1.5}}
     posteriors = np.full((3, 5), 0.2, np.float32)

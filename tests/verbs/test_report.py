@@ -1,12 +1,15 @@
-"""Tests the verb `report`, which collects evaluations into Tables 3 to 6."""
+"""Tests the verb `report`, which collects evaluations into Tables 3 to 6, 11 and 12."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 
+from tests.helpers.linear_results import linear_result, voc_result
 from tests.helpers.verbs import call_verb
 from vgg_keras import report
+from vgg_keras.evaluation import linear_records
 from vgg_keras.tasks.options import ReportOptions
 from vgg_keras.utils.errors import UserError
 
@@ -125,7 +128,9 @@ def test_of_five_classes_no_top5_error_is_shown(tmp_path):
 
 def test_nothing_run_and_bad_input(tmp_path):
     run(tmp_path)
-    assert "## nothing run" in (tmp_path / "tables.md").read_text()
+    text = (tmp_path / "tables.md").read_text(encoding="utf-8")
+    assert text.count("## nothing run") == 2
+    assert "| Caltech-101 | D | 256, 384, 512 | mean class recall |  | 91.8 ± 1.0 |  |" in text
     with pytest.raises(UserError, match=r"absent is not a folder; python -m vgg_keras\.evaluate makes evaluations"):
         run(tmp_path / "absent")
 
@@ -178,3 +183,50 @@ def test_names_are_no_markup(tmp_path, capsys):
     assert "\n## &lt;b>[x\\](y)\\\\x1b[31m, validation: 9 images\n" in text
     assert "these are 9 images of &lt;b>[x\\](y)\\\\x1b[31m, split" in text
     assert "single test scale (<b>[x](y)\\x1b[31m, validation: 9 images)" in capsys.readouterr().out
+
+
+def write_linear(folder, record):
+    folder.mkdir(parents=True)
+    linear_records.write(folder / "features.json", record, {})
+
+
+def test_linear_svms_find_their_cells(tmp_path, capsys):
+    write_linear(tmp_path / "old", linear_result(["E", "D"], recall=1.0))
+    os.utime(tmp_path / "old" / "features.json", (0, 0))
+    write_linear(tmp_path / "new", linear_result(["E", "D"], recall=92.44, std=0.55))
+    write_linear(tmp_path / "deep" / "voc", voc_result(88.5))
+    write_linear(tmp_path / "action", voc_result(83.1, 2012, 3_000, ["D", "E"], (256,), described="image_and_box"))
+    write_linear(tmp_path / "coarse", linear_result(recall=90.0, test_scales=[[256]]))
+    flowers = {"data_set": "flowers", "split": "train", "num_images": 300, "num_classes": 5}
+    write_linear(tmp_path / "flowers", linear_result(recall=88.0, std=None, images=[flowers], splits=[]))
+    run(tmp_path)
+    text = (tmp_path / "tables.md").read_text(encoding="utf-8")
+    assert "## nothing run" not in text
+    assert "Table 3" not in text
+    lines = text.splitlines()
+    assert lines.count("| VOC-2007 | D | 256, 384, 512, 640, 768 | mAP | 88.5 | 89.3 | 4,952 |") == 1
+    assert "| Caltech-101 | D + E | 256, 384, 512 | mean class recall | 92.4 ± 0.6 | 92.7 ± 0.5 | 4,000 |" in lines
+    assert "| Caltech-256 | E | 256, 384, 512 | mean class recall |  | 85.1 ± 0.3 |  |" in lines
+    assert "| VOC-2012 actions, image and box | D + E |  | mAP | 83.1 | 84.0 | 3,000 |" in lines
+    assert "| VOC-2012 actions | D + E |  | mAP |  | 79.2 |  |" in lines
+    start = lines.index("### Other linear SVMs on descriptors")
+    assert sorted(lines[start + 4 :]) == [
+        "| Caltech-101 | D | [256;512] | 256 | mean class recall | 90.0 ± 0.8 | 4,000 | other Q |",
+        "| flowers | D | [256;512] | 256, 384, 512 | mean class recall | 88.0 | 4,000 | fc7 |",
+    ]
+    printed = capsys.readouterr().out
+    assert "Table 11: descriptors on other data sets (appendix B)" in printed
+    assert "6 evaluations; written:" in printed
+
+
+def test_tables_of_evaluations_and_of_linear_svms_together(tmp_path):
+    write_record(tmp_path / "a", [result(["A"], ["256"], [[256]], "dense", 30.0, 10.0)])
+    run(tmp_path)
+    assert "Table 11" not in (tmp_path / "tables.md").read_text(encoding="utf-8")
+    write_linear(tmp_path / "b", linear_result())
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "features.json").write_text("{}")
+    with pytest.raises(UserError, match=r"^1 of 3 evaluations cannot be read"):
+        run(tmp_path)
+    text = (tmp_path / "tables.md").read_text(encoding="utf-8")
+    assert text.index("Table 3") < text.index("## appendix B") < text.index("Table 11") < text.index("Table 12")

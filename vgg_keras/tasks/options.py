@@ -304,7 +304,7 @@ class ReportOptions(Options):
 
     evaluations_dir: PathLike = option(
         "evaluations",
-        "the folder in which, at any depth, finished evaluations lie",
+        "the folder in which, at any depth, finished evaluations lie, and files features.json of features --classifier",
         group="input",
         path=True,
         layout=layout.COLLECTED,

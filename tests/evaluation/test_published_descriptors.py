@@ -1,0 +1,110 @@
+"""Tests the published figures of Tables 11 and 12, their flag files, and which results are theirs."""
+
+import pytest
+
+from tests.helpers.linear_results import linear_result, voc_result
+from tests.helpers.paths import ROOT
+from vgg_keras.evaluation import linear_records, published_descriptors
+from vgg_keras.evaluation.published_descriptors import PROTOCOLS, PUBLISHED, DescriptorKey
+from vgg_keras.tasks.options import FeaturesOptions
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.options import parse
+
+CONFIGS = sorted(path.stem for path in (ROOT / "configs" / "tables").glob("table11_caltech*.cfg"))
+NETS = {"vgg16": ("D",), "vgg19": ("E",), "vgg16_vgg19": ("D", "E")}
+
+
+def test_the_tables_hold_what_the_paper_has():
+    figures = {(row.key.data_set, "+".join(row.key.nets)): row.value for row in PUBLISHED if row.table == 11}
+    # The rows of the paper: VOC-2007, VOC-2012, Caltech-101, Caltech-256.
+    data_sets = ("VOC-2007", "VOC-2012", "Caltech-101", "Caltech-256")
+    by_nets = {nets: [figures[data_set, nets] for data_set in data_sets] for nets in ("D", "E", "D+E")}
+    assert by_nets == {"D": [89.3, 89, 91.8, 85], "E": [89.3, 89, 92.3, 85.1], "D+E": [89.7, 89.3, 92.7, 86.2]}
+    spreads = [row.spread for row in PUBLISHED if row.key.data_set.startswith("Caltech")]
+    assert spreads == [1.0, 0.5, 0.5, 0.2, 0.3, 0.3]
+    assert [row.value for row in PUBLISHED if row.table == 12] == [79.2, 84.0]
+    assert len(PUBLISHED) == 14
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_flag_file_is_a_row_and_opens_with_its_command(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = parse([f"--flagfile=configs/tables/{name}.cfg"], FeaturesOptions)
+    options.validate()
+    text = (ROOT / "configs" / "tables" / f"{name}.cfg").read_text(encoding="utf-8")
+    assert text.startswith(f"# python -m vgg_keras.features --flagfile=configs/tables/{name}.cfg\n")
+    _, data_set, nets = name.split("_", 2)
+    number = data_set.removeprefix("caltech")
+    (row,) = [row for row in PUBLISHED if row.key == DescriptorKey(f"Caltech-{number}", NETS[nets])]
+    assert f"Expected: mean class recall {row.value}% ± {row.spread}." in text
+    papers = PROTOCOLS[row.key.data_set]
+    assert tuple(map(int, str(options.test_scales).split(","))) == papers.test_scales
+    found = (options.combine, options.splits, options.train_per_class, options.test_per_class)
+    assert found == (papers.combine, papers.splits, papers.train_per_class, papers.test_per_class)
+    assert (options.layer, options.power, options.flip) == ("fc7", "linear", None)
+    assert options.data_dir == f"data/{data_set}"
+    assert options.output == f"evaluations/{name}/{linear_records.FILE.replace('.json', '.npz')}"
+    assert [path.name for path in options.model_paths()] == [f"{net}_256_512" for net in nets.split("_")]
+
+
+def test_every_caltech_row_has_a_flag_file():
+    assert len(CONFIGS) == len([row for row in PUBLISHED if row.key.data_set.startswith("Caltech")]) == 6
+
+
+@pytest.mark.parametrize(
+    ("record", "data_set"),
+    [
+        (linear_result(), "Caltech-101"),
+        (linear_result(num_classes=101), ""),  # without the class of backgrounds
+        (linear_result(num_images=(8_230, 915)), ""),
+        (linear_result(num_classes=257, num_images=(27_546, 3_061), per_class=(60, 0)), "Caltech-256"),
+        (voc_result(), "VOC-2007"),
+        (voc_result(year=2012), "VOC-2012"),
+        (voc_result(year=2010), ""),
+        (voc_result(described="image"), "VOC-2012 actions"),
+    ],
+)
+def test_data_sets_are_recognised(record, data_set):
+    assert published_descriptors.find_data_set(record) == data_set
+    if data_set:
+        assert published_descriptors.differences(record, PROTOCOLS[data_set]) == []
+
+
+def settings(**changed):
+    return {**linear_result()["settings"], **changed}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"settings": settings(layer="block5_pool", flip=False)}, ["layer block5_pool", "no mirror"]),
+        ({"settings": settings(power="sqrt", combine="average")}, ["power sqrt", "scales joined by average"]),
+        ({"test_scales": [[256, 384]]}, ["other Q"]),
+        ({"test_scales": [[512, 256, 384]]}, []),
+        ({"splits": [{"mean_class_recall": 90.0}]}, ["1 random split"]),
+        ({"settings": settings(test_per_class=0)}, ["30 training and all other test images of a class"]),
+    ],
+)
+def test_other_protocols_are_told(changed, words):
+    assert published_descriptors.differences(linear_result(**changed), PROTOCOLS["Caltech-101"]) == words
+
+
+def test_a_result_finds_its_row():
+    assert published_descriptors.find_key(linear_result(["E", "D"])) == DescriptorKey("Caltech-101", ("D", "E"))
+    assert published_descriptors.find_key(linear_result(["A"])) is None
+
+
+def test_results_without_what_they_are_of(tmp_path):
+    path = tmp_path / "features.json"
+    # What versions before wrote.
+    path.write_text('{"c": 1.0, "num_training_images": 3, "num_images": 2, "mean_class_recall": 50.0}')
+    with pytest.raises(UserError, match="it has no nets; compute it again"):
+        linear_records.read(path)
+    for changed, message in (
+        ({"train_scales": []}, "it does not have the scales of each net"),
+        ({"images": []}, "it names no images"),
+        ({"mean_class_recall": None}, "it holds neither mean_class_recall nor mean_average_precision"),
+    ):
+        linear_records.write(path, linear_result(**changed), {})
+        with pytest.raises(UserError, match=message):
+            linear_records.read(path)
