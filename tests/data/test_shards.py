@@ -114,6 +114,14 @@ def test_a_missing_shard_is_named_before_the_work_begins(folder):
     assert len(SplitManifest.read(datasets.open_data(folder), "validation")) == 35
 
 
+def test_splits_that_share_records(folder):
+    data = datasets.open_data(str(folder))
+    assert not shards.share_records(data, ["train", "validation"])
+    assert not shards.share_records(data, ["train[:50%]", "train[50%:]"])
+    assert shards.share_records(data, ["train[:51%]", "train[50%:]"])
+    assert shards.share_records(data, ["train+validation", "validation"])
+
+
 def test_a_split_without_labels(folder):
     records = read_records(folder / TRAIN)
     write_records(folder / TRAIN, [changed(record, "label", [-1]) for record in records])

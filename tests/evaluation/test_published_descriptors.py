@@ -89,6 +89,12 @@ def test_other_protocols_are_told(changed, words):
     assert published_descriptors.differences(linear_result(**changed), PROTOCOLS["Caltech-101"]) == words
 
 
+def test_the_validation_images_of_voc_2007_are_not_its_test_images():
+    (words,) = published_descriptors.differences(voc_result(num_images=2_510), PROTOCOLS["VOC-2007"])
+    assert words == "other test images"
+    assert published_descriptors.differences(voc_result(num_images=5_823, year=2012), PROTOCOLS["VOC-2012"]) == []
+
+
 def test_a_result_finds_its_row():
     assert published_descriptors.find_key(linear_result(["E", "D"])) == DescriptorKey("Caltech-101", ("D", "E"))
     assert published_descriptors.find_key(linear_result(["A"])) is None

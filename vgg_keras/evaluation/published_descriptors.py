@@ -79,6 +79,7 @@ class PaperProtocol:
         splits: number of random splits; 0: the data set's own.
         train_per_class: training images of each class in a random split.
         test_per_class: largest number of test images of each class; 0: all others.
+        num_images: number of test images; 0: not known, or a matter of the random splits.
     """
 
     test_scales: tuple[int, ...]
@@ -86,12 +87,14 @@ class PaperProtocol:
     splits: int = 0
     train_per_class: int = 0
     test_per_class: int = 0
+    num_images: int = 0
 
 
-_VOC = PaperProtocol((256, 384, 512, 640, 768), AVERAGE)
+_VOC_SCALES = (256, 384, 512, 640, 768)
 PROTOCOLS = {
-    VOC_2007: _VOC,
-    VOC_2012: _VOC,
+    VOC_2007: PaperProtocol(_VOC_SCALES, AVERAGE, num_images=4_952),
+    # Of 2012 only the validation images have public labels, so that no number is asked for.
+    VOC_2012: PaperProtocol(_VOC_SCALES, AVERAGE),
     CALTECH_101: PaperProtocol((256, 384, 512), STACK, 3, 30, 50),
     CALTECH_256: PaperProtocol((256, 384, 512), STACK, 3, 60),
     ACTIONS: PaperProtocol((), AVERAGE),
@@ -136,6 +139,7 @@ def differences(record: Mapping[str, Any], papers: PaperProtocol) -> list[str]:
         counted(split_count, "random split"): split_count != papers.splits,
         f"{per_class[0]} training and {per_class[1] or 'all other'} test images of a class": bool(papers.splits)
         and per_class != (papers.train_per_class, papers.test_per_class),
+        "other test images": papers.num_images not in (0, record["num_images"]),
     }
     return [words for words, differs in found.items() if differs]
 
