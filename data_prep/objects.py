@@ -82,11 +82,14 @@ class Placed:
         objects: the objects, with boxes relative to the stored image, 0..1.
         num_clipped: number of boxes that were cut at the border of the image.
         num_left_out: number of boxes that were left out, since they are wrong.
+        box: box of the one object that the record is of, relative to the stored image, 0..1; None if it is of the image
+            as a whole.
     """
 
     objects: Sequence[Object] = ()
     num_clipped: int = 0
     num_left_out: int = 0
+    box: Box | None = None
 
 
 # Function from an image that is stored to its objects. It must be picklable, since worker processes call it, and raises

@@ -12,6 +12,8 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from data_prep import tfrecords
 from data_prep.image_preparation import Preparation, PreparedImage, prepare
 from data_prep.objects import Annotate, Placed, class_labels, object_features
@@ -222,6 +224,8 @@ def _features(part: Part, piece: Piece, prepared: PreparedImage, placed: Placed)
     }
     if part.annotate:
         features |= object_features(placed.objects)
+    if placed.box is not None:
+        features["box"] = np.array(placed.box, np.float32)
     if not part.multi_label:
         return features | {"label": [piece.label]}
     return features | {

@@ -58,7 +58,8 @@ def shard_name(source: Source, split: str, shard: int, num_shards: int) -> str:
 def features(source: Source) -> dict[str, tfds.features.FeatureConnector]:
     """Returns the features of a source's records.
 
-    Objects, and the labels of images that have several, are named as in TFDS's own "voc".
+    Objects, and the labels of images that have several, are named as in TFDS's own "voc". "box" is that of the
+    object that a record is of.
     """
     label = tfds.features.ClassLabel(names=source.class_names)
     several = tfds.features.Sequence(label)
@@ -69,6 +70,7 @@ def features(source: Source) -> dict[str, tfds.features.FeatureConnector]:
         **labels,
         "file_name": tfds.features.Text(),
         **({"objects": tfds.features.Sequence(one)} if source.has_boxes else {}),
+        **({"box": tfds.features.BBoxFeature()} if source.one_object else {}),
     }
 
 

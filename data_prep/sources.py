@@ -51,6 +51,7 @@ class Source:
         splits: the images of each split.
         temporary_bytes: bytes of the files that the splits' readers need.
         multi_label: whether an image has as many labels as its objects have classes, and not one of its own.
+        one_object: whether each record is of one object, whose box it holds, and not of the image as a whole.
         left_out: a line for each image that the source leaves out, since it cannot be used: split, key and reason.
 
     Raises:
@@ -64,6 +65,7 @@ class Source:
     splits: Mapping[str, Split]
     temporary_bytes: int = 0
     multi_label: bool = False
+    one_object: bool = False
     left_out: Sequence[str] = ()
 
     def __post_init__(self) -> None:

@@ -7,16 +7,45 @@ from pathlib import Path
 
 from data_prep.sources import some_names
 from vgg_keras.data.class_folders import SPLIT_NAMES, is_photo
+from vgg_keras.utils import console
 from vgg_keras.utils.errors import UserError, did_you_mean
 from vgg_keras.utils.escaping import file_text, visible
 from vgg_keras.utils.shell import flag
 from vgg_keras.utils.words import counted
 
 PHOTOS, ANNOTATIONS, IMAGE_SETS = "JPEGImages", "Annotations", "ImageSets"
+# VOC gives the first column and the first row of pixels the number 1.
+FIRST_PIXEL = 1
 # Training and validation images together.
 _BOTH = "trainval"
 # Folders below the given one in which the layout is looked for, as in VOCdevkit/VOC2007.
 _MAX_DEPTH = 3
+
+
+class Faults:
+    """Collects images that cannot be used, which end the reading unless they are to be skipped.
+
+    Attributes:
+        lines: a line for each image that is left out: split, key and reason.
+
+    Args:
+        skip: whether such images are left out.
+    """
+
+    def __init__(self, skip: bool) -> None:
+        self._skip = skip
+        self.lines: list[str] = []
+
+    def add(self, split: str, key: str, file: Path, why: str) -> None:
+        """Takes an image that cannot be used.
+
+        Raises:
+            UserError: such images are not to be skipped.
+        """
+        if not self._skip:
+            raise UserError(f"{file}: {why}; mend it, or leave out such images with --skip_bad_images")
+        console.warn(f"{split}: {visible(key)} cannot be used: {visible(file.name)}: {why}")
+        self.lines.append(f"{split}\t{visible(key)}\t{visible(file.name)}: {why}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +80,7 @@ def read_layout(source_dir: Path, note: Callable[[str], None]) -> Layout:
     """
     root = find_root(source_dir)
     image_sets, files = _read_image_sets(root, note)
-    return Layout(root, _list_photos(root / PHOTOS), _list_annotations(root / ANNOTATIONS), image_sets, files)
+    return Layout(root, list_photos(root / PHOTOS), list_annotations(root / ANNOTATIONS), image_sets, files)
 
 
 def find_root(source_dir: Path) -> Path:
@@ -98,11 +127,17 @@ def _list_files(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Path]:
     return found
 
 
-def _list_photos(folder: Path) -> dict[str, str]:
+def list_photos(folder: Path) -> dict[str, str]:
+    """Returns the paths of the photos at any depth of a folder, below it, by the same paths without their suffixes.
+
+    Raises:
+        UserError: two photos differ in their suffixes alone.
+    """
     return {name: path.relative_to(folder).as_posix() for name, path in _list_files(folder, is_photo).items()}
 
 
-def _list_annotations(folder: Path) -> dict[str, Path]:
+def list_annotations(folder: Path) -> dict[str, Path]:
+    """Returns the XML files at any depth of a folder by their paths below it without the suffix."""
     return _list_files(folder, lambda name: name.lower().endswith(".xml") and not name.startswith("."))
 
 
@@ -141,7 +176,7 @@ def _read_image_sets(root: Path, note: Callable[[str], None]) -> tuple[dict[str,
                 f"{did_you_mean(f'{usual}.txt', [path.name for path in others])}; "
                 "list the names of its images there, without their suffix, one a line"
             )
-    _check_apart(names, files)
+    check_apart(names, files)
     # VOC has a file such as aeroplane_train.txt for each class and split.
     passed_over = [path for path in others if path.stem.rpartition("_")[2].lower() not in {*SPLIT_NAMES, _BOTH}]
     if passed_over:
@@ -172,8 +207,16 @@ def _derive(names: dict[str, list[str]], files: dict[str, Path]) -> None:
         names[split], files[split] = [name for name in both if name not in other], path
 
 
-def _check_apart(names: Mapping[str, list[str]], files: Mapping[str, Path]) -> None:
-    """Checks that no image is in two splits."""
+def check_apart(names: Mapping[str, list[str]], files: Mapping[str, Path]) -> None:
+    """Checks that no image is in two splits.
+
+    Args:
+        names: names of the images of each split.
+        files: the file of each split, for messages.
+
+    Raises:
+        UserError: an image is.
+    """
     splits = list(names)
     for number, split in enumerate(splits):
         for other in splits[number + 1 :]:

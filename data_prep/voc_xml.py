@@ -2,6 +2,7 @@
 
 import math
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
 from typing import IO, NamedTuple
 
 from data_prep.objects import Box
@@ -21,11 +22,14 @@ class NamedObject(NamedTuple):
         name: name of its class.
         box: its corners in pixels, as the file counts them.
         is_difficult: whether it is marked as difficult to recognise.
+        actions: for a person whose actions the file tells, whether it does each of them, by the action's name; else
+            None.
     """
 
     name: str
     box: Box
     is_difficult: bool
+    actions: Mapping[str, bool] | None = None
 
 
 class _PlainTree(ElementTree.TreeBuilder):
@@ -86,7 +90,20 @@ def _object(element: ElementTree.Element) -> NamedObject:
     difficult = 0.0 if element.find("difficult") is None else _number(element, "difficult")
     if difficult not in (0, 1):
         raise ValueError(f"its object/difficult is {difficult:g}, should be 0 or 1")
-    return NamedObject(name, (ymin, xmin, ymax, xmax), difficult == 1)
+    return NamedObject(name, (ymin, xmin, ymax, xmax), difficult == 1, _actions(element.find("actions")))
+
+
+def _actions(element: ElementTree.Element | None) -> Mapping[str, bool] | None:
+    if element is None:
+        return None
+    actions = {}
+    for one in element:
+        if visible(one.tag) != one.tag or (one.text or "").strip() not in ("0", "1"):
+            raise ValueError(
+                f"its actions/{shortened(one.tag, 60)} is {shortened(one.text or '', 60)!r}, should be 0 or 1"
+            )
+        actions[one.tag] = (one.text or "").strip() == "1"
+    return actions
 
 
 def _text(element: ElementTree.Element, path: str) -> str:

@@ -26,7 +26,7 @@ LEVELS = (
     },
     {
         "vgg_keras.data": "box_records boxes builders class_folders datasets decoding_check "
-        "decoding_memory imagenet input_pipeline jpeg_segments labels manifest "
+        "decoding_memory imagenet input_pipeline jpeg_segments labels manifest object_names "
         "odd_formats photo_decoding photo_files record_features rgb_statistics shards "
         "transforms"
     },
@@ -34,7 +34,7 @@ LEVELS = (
         "data_prep": "__main__ archives builder flowers folder_checks image_folder image_preparation "
         "imagenet imagenet_boxes objects parts pieces plan preparation_record records "
         "sources space stored_formats summary synthetic_flowers tfrecords unfinished "
-        "verify voc voc_layout voc_xml workers",
+        "verify voc voc_action_sets voc_actions voc_layout voc_xml workers",
         "vgg_keras.models": "architectures box_regression checkpoint_files fully_convolutional input_map "
         "layers metadata plain_chain probe run_record saving vgg",
     },

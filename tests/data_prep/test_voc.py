@@ -121,6 +121,15 @@ def test_a_test_split_of_a_contest_has_no_annotations(tmp_path):
     assert [int(example["label"]) for example in read(out, "test").values()] == [-1, -1]
 
 
+def test_the_annotations_of_a_few_test_images_are_those_of_other_tasks(tmp_path, capsys):
+    root = write_voc(tmp_path / "photos", SPLITS | {"test": {"c1": [], "c2": [], "c3": [("cat", *CORNERS)]}})
+    for name in ("c1", "c2"):
+        (root / "Annotations" / f"{name}.xml").unlink()
+    out = run(root)
+    assert [int(example["label"]) for example in read(out, "test").values()] == [-1, -1, -1]
+    assert "test: 1 of 3 images have annotations; it is stored without labels" in capsys.readouterr().out
+
+
 def test_boxes_of_photos_that_are_turned_and_shrunk(tmp_path):
     root = write_voc(tmp_path / "photos", SPLITS)
     # Stored with 100 columns and 50 rows; the viewer turns it clockwise, so that the left side comes to the top.

@@ -28,13 +28,13 @@ def parse(content):
 def test_a_file_of_voc():
     assert parse(VOC_FILE) == (
         (353, 500),
-        [("dog", (240, 48, 371, 195), False), ("person", (12, 8, 498, 352.5), True)],
+        [("dog", (240, 48, 371, 195), False, None), ("person", (12, 8, 498, 352.5), True, None)],
     )
 
 
 @pytest.mark.parametrize("size", [None, (0, 0), (0, 50)])
 def test_a_file_without_a_size(size):
-    assert parse(annotation_xml([("a", 1, 2, 3, 4)], size)) == ((0, 0), [("a", (2, 1, 4, 3), False)])
+    assert parse(annotation_xml([("a", 1, 2, 3, 4)], size)) == ((0, 0), [("a", (2, 1, 4, 3), False, None)])
 
 
 @pytest.mark.parametrize(
