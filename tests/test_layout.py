@@ -50,16 +50,16 @@ LEVELS = (
     },
     {
         "vgg_keras.evaluation": "box_figures comparison evaluator figures findings image_sets layout linear_records "
-        "linear_svm markdown_report mistakes paired published published_descriptors random_splits records results "
-        "saved_posteriors split_results tables",
+        "linear_svm markdown_report mistakes paired published published_descriptors random_splits "
+        "records results saved_posteriors split_results tables voc_results",
         "vgg_keras.serving": "agreement check_photos checks client export_record exported_model exporter "
         "image_headers local_server model_card onnx_export preprocessing runtime_export "
         "servable tflite_export versions warmup",
     },
     {
         "vgg_keras.tasks": "conversion description descriptor_tables evaluation exporting localization options "
-        "paper_tables prediction random_split_classification reproduction results serving_check suites training "
-        "training_step",
+        "paper_tables prediction random_split_classification reproduction results serving_check "
+        "suites training training_step voc_classification",
     },
     {"vgg_keras.api": "exported_model functions keras_file_model loading nets score_map trained_model"},
     {

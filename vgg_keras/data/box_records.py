@@ -49,6 +49,19 @@ def parsed_features(key: str) -> dict[str, tf.io.VarLenFeature]:
     return {f"{key}/{_BOX}": tf.io.VarLenFeature(tf.float32), f"{key}/{_LABEL}": tf.io.VarLenFeature(tf.int64)}
 
 
+def corners_problem(boxes: np.ndarray) -> str:
+    """Returns what is wrong with one of some boxes, (N, 4), ymin, xmin, ymax, xmax, as the end of a message, or ""."""
+    # Written so that a NaN is wrong too.
+    right = (boxes[:, :2] < boxes[:, 2:]).all(1) & (boxes >= 0).all(1) & (boxes <= 1).all(1)
+    if right.all():
+        return ""
+    ymin, xmin, ymax, xmax = boxes[np.argmin(right)]
+    return (
+        f"has a box with ymin={ymin:g}, xmin={xmin:g}, ymax={ymax:g}, xmax={xmax:g}, which is empty or not inside "
+        "the image"
+    )
+
+
 def box_problem(example: Mapping[str, tf.SparseTensor], key: str, labels: Sequence[int], num_classes: int) -> str:
     """Returns what is wrong with the objects of a record, as the end of a message, or "".
 
@@ -62,15 +75,8 @@ def box_problem(example: Mapping[str, tf.SparseTensor], key: str, labels: Sequen
     box_labels = example[f"{key}/{_LABEL}"].values.numpy().tolist()
     if len(corners) != 4 * len(box_labels):
         return f"has {len(corners) / 4:g} boxes and {len(box_labels)} labels of boxes"
-    boxes = corners.reshape(-1, 4)
-    # Written so that a NaN is wrong too.
-    right = (boxes[:, :2] < boxes[:, 2:]).all(1) & (boxes >= 0).all(1) & (boxes <= 1).all(1)
-    if not right.all():
-        ymin, xmin, ymax, xmax = boxes[np.argmin(right)]
-        return (
-            f"has a box with ymin={ymin:g}, xmin={xmin:g}, ymax={ymax:g}, xmax={xmax:g}, which is empty or not inside "
-            "the image"
-        )
+    if problem := corners_problem(corners.reshape(-1, 4)):
+        return problem
     if wrong := [label for label in box_labels if not 0 <= label < num_classes]:
         return f"has a box of label {wrong[0]}, of {num_classes} classes"
     if box_labels and (lost := sorted({label for label in labels if label >= 0} - set(box_labels))):

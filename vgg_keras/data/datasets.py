@@ -152,7 +152,8 @@ class ImageData(Shown, RecordFeatures):
         Returns:
             A data set of {"image_bytes": () string, "label": () int32, -1 if unknown, "name": () string, the file's
             name, empty if the data set has none}. If `multi_label`, "label" is (classes,) int32, 1 for each label that
-            the image has, -1 for those that only objects marked as difficult give it, else 0. With `boxes` also
+            the image has, -1 for those that only objects marked as difficult give it, else 0. If `box_key`, also
+            {"box": (4,) float32, ymin, xmin, ymax and xmax of the object that the record is of}. With `boxes` also
             {"boxes": (n, 4) float32, "box_labels": (n,) int32}, ymin, xmin, ymax and xmax relative to the image, 0..1,
             and the class index, of the objects of the image's own label that are not marked as difficult; if
             `multi_label`, of all that are not.
@@ -166,7 +167,7 @@ class ImageData(Shown, RecordFeatures):
         shuffled = shuffle_seed is not None
         config = tfds.ReadConfig(shuffle_seed=shuffle_seed, shuffle_reshuffle_each_iteration=False, try_autocache=False)
         objects_key = self.objects_key if boxes else ""
-        keys = (self.image_key, self.label_key, self.certain_key, self.name_key, objects_key)
+        keys = (self.image_key, self.label_key, self.certain_key, self.name_key, self.box_key, objects_key)
         decoders = tfds.decode.PartialDecoding(
             {key: True for key in keys if key}, {self.image_key: tfds.decode.SkipDecoding()}
         )
@@ -186,6 +187,8 @@ class ImageData(Shown, RecordFeatures):
             "label": label,
             "name": example[self.name_key] if self.name_key else tf.constant(b""),
         }
+        if self.box_key:
+            chosen["box"] = example[self.box_key]
         if boxes:
             chosen |= own_boxes(example[self.objects_key], None if self.multi_label else label)
         return chosen

@@ -27,6 +27,10 @@ class SplitManifest:
             has, -1 for those that only difficult objects give it, else 0.
         sizes: (N, 2) int32, heights and widths in pixels.
         names: file names; empty strings if the data set has none.
+        boxes: (N, 4) float32, ymin, xmin, ymax and xmax of the object that each record is of, relative to the image;
+            None if the records are of images as a whole.
+        windows: (N, 4) int32, top, left, height and width in pixels of the part of each image that is meant, whose
+            sizes are then `sizes`; None: the whole images.
     """
 
     data: ImageData
@@ -34,6 +38,8 @@ class SplitManifest:
     labels: np.ndarray
     sizes: np.ndarray
     names: Sequence[str]
+    boxes: np.ndarray | None = None
+    windows: np.ndarray | None = None
 
     @classmethod
     def read(cls, data: ImageData, split: str, max_images: int = 0) -> "SplitManifest":
@@ -51,8 +57,9 @@ class SplitManifest:
         data.require_labels(split)
         count = min(max_images or data.num_images(split), data.num_images(split))
 
-        def describe(example: dict) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            return example["label"], transforms.encoded_size(example["image_bytes"]), example["name"]
+        def describe(example: dict) -> tuple[tf.Tensor, ...]:
+            box = [example["box"]] if data.box_key else []
+            return example["label"], transforms.encoded_size(example["image_bytes"]), example["name"], *box
 
         images = data.encoded(split).take(count).map(describe, tf.data.AUTOTUNE)
         batches = []
@@ -60,18 +67,41 @@ class SplitManifest:
             for batch in images.batch(_READ_BATCH).as_numpy_iterator():
                 batches.append(batch)
                 bar.update(len(batch[0]))
-        labels, sizes, names = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        labels, sizes, names, *boxes = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         if not data.multi_label and labels.min() < 0:
             raise UserError(f"{data.builder.data_dir}: split {split!r} has no labels, so it cannot be evaluated")
-        return cls(data, split, labels, sizes, [name.decode(errors="backslashreplace") for name in names.tolist()])
+        decoded = [name.decode(errors="backslashreplace") for name in names.tolist()]
+        return cls(data, split, labels, sizes, decoded, *boxes)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether some image has a label; those of the test splits of contests with several labels have none."""
+        return bool((self.labels > 0).any()) if self.data.multi_label else bool((self.labels >= 0).any())
+
+    def cut_to_boxes(self) -> "SplitManifest":
+        """Returns the same records, of each of which only the part of the image inside its box is meant.
+
+        Raises:
+            UserError: the records have no boxes.
+        """
+        if self.boxes is None:
+            raise UserError(
+                f"{self.data.builder.data_dir}: its records are of images, not of objects with a box; "
+                "data_prep.voc --task=actions writes such ones"
+            )
+        edges = np.round(self.boxes * np.tile(self.sizes, 2)).astype(np.int32)  # of the rows and columns inside the box
+        start = np.minimum(edges[:, :2], self.sizes - 1)
+        windows = np.concatenate([start, np.maximum(edges[:, 2:] - start, 1)], axis=1)
+        return dataclasses.replace(self, sizes=windows[:, 2:], windows=windows)
 
     def identity(self) -> dict:
         """Returns a JSON-ready description, which differs if the classes, the labels or the image sizes differ."""
         class_names = self.data.class_names
         content = "\n".join(class_names).encode() + self.labels.tobytes() + self.sizes.tobytes()
+        content += b"" if self.boxes is None else self.boxes.tobytes()
         return {
             "data_set": self.data.builder.name,
             "split": self.split,

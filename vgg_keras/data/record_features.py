@@ -8,8 +8,10 @@ import tensorflow_datasets as tfds
 
 from vgg_keras.data import box_records
 
-# Name of the feature in the data sets of data_prep and in TFDS's ImageNet.
-_FILE_NAME = "file_name"
+# Names of the feature in the data sets of data_prep and in TFDS's ImageNet, and in TFDS's "voc".
+_FILE_NAMES = ("file_name", "image/filename")
+# Name of the feature that holds the box of the object that a record is of.
+_BOX = "box"
 # TFDS's names for the features that hold several labels of an image: all of them, and those of the objects that are not
 # marked as difficult.
 _LABELS, _CERTAIN_LABELS = "labels", "labels_no_difficult"
@@ -27,6 +29,8 @@ class RecordFeatures:
         certain_key: name of the feature that holds the labels of objects that are not marked as difficult, or "" if
             there is none.
         objects_key: name of the feature that holds the objects with their boxes, or "" if there is none.
+        box_key: name of the feature that holds the box of the one object that the record is of, such as a person whose
+            actions are its labels, or "" if a record is of the image as a whole.
     """
 
     image_key: str
@@ -35,6 +39,7 @@ class RecordFeatures:
     multi_label: bool = False
     certain_key: str = ""
     objects_key: str = ""
+    box_key: str = ""
 
 
 def find_class_names(feature: tfds.features.FeatureConnector) -> list[str]:
@@ -54,6 +59,7 @@ def find_features(features: tfds.features.FeaturesDict, *, multi_label: bool) ->
     Raises:
         ValueError: there is not exactly one image and one label feature.
     """
+    known = dict(features.items())  # TFDS's dictionary of features has no `get`
     images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
     labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
     several = not labels and multi_label
@@ -67,10 +73,11 @@ def find_features(features: tfds.features.FeaturesDict, *, multi_label: bool) ->
     return RecordFeatures(
         images[0],
         labels[0],
-        _FILE_NAME if _FILE_NAME in features else "",
+        next((name for name in _FILE_NAMES if isinstance(known.get(name), tfds.features.Text)), ""),
         several,
         _CERTAIN_LABELS if has_certain else "",
         box_records.find_objects(features),
+        _BOX if isinstance(known.get(_BOX), tfds.features.BBoxFeature) else "",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
-from vgg_keras.data import box_records
+from vgg_keras.data import box_records, boxes
 from vgg_keras.data.decoding_check import image_problem
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError, reason
@@ -60,6 +60,8 @@ def _record_problem(serialized: tf.Tensor, data: Any, *, decode: bool) -> str:
     features = {data.image_key: tf.io.FixedLenFeature((), tf.string), data.label_key: tf.io.VarLenFeature(tf.int64)}
     if data.has_boxes:
         features |= box_records.parsed_features(data.objects_key)
+    if data.box_key:
+        features[data.box_key] = tf.io.FixedLenFeature((boxes.SIZE,), tf.float32)
     if data.name_key:
         features[data.name_key] = tf.io.FixedLenFeature((), tf.string, "")
     try:
@@ -77,6 +79,8 @@ def _record_problem(serialized: tf.Tensor, data: Any, *, decode: bool) -> str:
     wrong = [label for label in labels if not -1 <= label < len(data.class_names)]
     if wrong:
         return f"has label {wrong[0]}, of {len(data.class_names)} classes{named}"
+    if data.box_key and (problem := box_records.corners_problem(example[data.box_key].numpy()[None])):
+        return problem + named
     problem = (
         box_records.box_problem(example, data.objects_key, labels, len(data.class_names)) if data.has_boxes else ""
     )

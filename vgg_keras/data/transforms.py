@@ -121,6 +121,17 @@ def _crop(image: tf.Tensor, offset: tf.Tensor, crop_size: int) -> tf.Tensor:
     return tf.image.crop_to_bounding_box(image, offset[0], offset[1], crop_size, crop_size)
 
 
+def cut_out(image: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """Cuts a window out of an image: (H, W, 3) -> (height, width, 3).
+
+    Args:
+        image: the image.
+        window: (4,) int32: top, left, height and width in pixels, inside the image.
+    """
+    top, left, height, width = tf.unstack(window)
+    return image[top : top + height, left : left + width]
+
+
 def draw_flip(seed: tf.Tensor) -> tf.Tensor:
     """Draws whether an image is mirrored, () bool, true with probability 1/2 (arXiv:1409.1556, sect. 3.1)."""
     return tf.random.stateless_uniform((), seed) < 0.5

@@ -14,8 +14,10 @@ from vgg_keras.utils.structures import TEXT, TRUTH, Maybe, Nullable, either, num
 
 # Name of the files that `report` collects.
 FILE = "features.json"
-# What was described of each image, where a data set has boxes of people and their actions (appendix B, Table 12).
-IMAGE, IMAGE_AND_BOX = "image", "image_and_box"
+# What was described of each image, where a data set has boxes of persons and their actions (appendix B, Table 12).
+IMAGE, BOX = "image", "box"
+IMAGE_AND_BOX = f"{IMAGE},{BOX}"
+REGIONS = (IMAGE, BOX, IMAGE_AND_BOX)
 
 _PERCENT = number(0, 100)
 _STRUCTURE = {
@@ -29,7 +31,7 @@ _STRUCTURE = {
     "train_scales": [either(run_record.TRAIN_SCALE, one_of(""))],
     "test_scales": [[whole(1)]],
     "images": [{"data_set": TEXT, "split": TEXT, "num_images": whole(1), "num_classes": whole(1)}],
-    "voc_year": whole(1),
+    "voc_year": Maybe(Nullable(whole(1))),
     "settings": {
         "layer": TEXT,
         "power": one_of(*POWERS),
@@ -38,7 +40,7 @@ _STRUCTURE = {
         "train_per_class": whole(0),
         "test_per_class": whole(0),
     },
-    "described": Maybe(one_of(IMAGE, IMAGE_AND_BOX)),
+    "described": Maybe(one_of(*REGIONS)),
 }
 _WAY_OUT = "compute it again: vgg_keras.features --classifier"
 
@@ -49,7 +51,7 @@ def write(path: Path, result: Mapping[str, Any], context: Mapping[str, Any]) -> 
     Args:
         path: the JSON file.
         result: the figures, such as a `LinearResult` as a dictionary.
-        context: of what they are: "nets", "train_scales", "test_scales", "images", "voc_year" and "settings".
+        context: of what they are: "nets", "train_scales", "test_scales", "images", "settings", and "described".
 
     Raises:
         OSError: the file cannot be written.
@@ -69,7 +71,7 @@ def read(path: Path) -> dict[str, Any]:
         problem = "it does not have the scales of each net"
     elif not record["images"]:
         problem = "it names no images"
-    elif measured(record)[1] is None:
+    elif measured(record)[1] is None and "mean_average_precision" not in record:
         problem = "it holds neither mean_class_recall nor mean_average_precision"
     if problem:
         raise side_files.damaged(path, problem, _WAY_OUT)
@@ -77,7 +79,10 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def measured(record: Mapping[str, Any]) -> tuple[str, float | None, float | None]:
-    """Returns the name of a result's measure, its value in percent, and its standard deviation if it has one."""
+    """Returns the name of a result's measure, its value in percent, and its standard deviation if it has one.
+
+    The value is None if the tested images have no labels.
+    """
     precision = record.get("mean_average_precision")
     if precision is not None:
         return "mAP", precision, None

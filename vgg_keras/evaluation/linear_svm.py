@@ -1,6 +1,8 @@
 """Fits and tests a linear SVM on the descriptors of a frozen net (arXiv:1409.1556, appendix B)."""
 
 import dataclasses
+import functools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,7 +30,11 @@ class LinearResult:
             random split the error on its held-out training images. If it is far from `top1_error`, one split is harder
             than the other; None where images have several labels.
         mean_average_precision: average precision of VOC's development kit in percent, mean over the classes, the
-            paper's measure on PASCAL VOC, where images have several labels; else None.
+            paper's measure on PASCAL VOC, where images have several labels; None where they have one, or the tested ones
+            have none.
+        average_precisions: the same of each class, in percent, in the order of the classes; None for one that no tested
+            image has.
+        voc_year: where images have several labels, the year of the VOC challenge whose average precision it is.
     """
 
     c: float
@@ -38,17 +44,22 @@ class LinearResult:
     top1_error: float | None = None
     cross_validation_error: float | None = None
     mean_average_precision: float | None = None
+    average_precisions: Sequence[float | None] = ()
+    voc_year: int | None = None
 
     def __str__(self) -> str:
-        if self.mean_average_precision is None:
+        tested = counted(self.num_images, "image")
+        learned = f"C = {self.c:g}, {counted(self.num_training_images, 'image')}"
+        if self.mean_average_precision is not None:
+            result = f"mAP {self.mean_average_precision:.2f}%"
+        elif self.top1_error is None:
+            return f"linear SVM ({learned}): no score, since the {tested} tested have no labels"
+        else:
             result = (
                 f"mean class recall {self.mean_class_recall:.2f}%, top-1 error {self.top1_error:.2f}% "
                 f"({self.cross_validation_error:.2f}% by cross-validation on the training images)"
             )
-        else:
-            result = f"mAP {self.mean_average_precision:.2f}%"
-        learned = f"C = {self.c:g}, {counted(self.num_training_images, 'image')}"
-        return f"linear SVM ({learned}): {result} on {counted(self.num_images, 'image')}"
+        return f"linear SVM ({learned}): {result} on {tested}"
 
 
 def fit_and_test(
@@ -77,11 +88,11 @@ def fit_and_test(
     """
     from sklearn.metrics import balanced_accuracy_score
 
+    if train_labels.ndim == 2:
+        several = (train_features, train_labels, test_features, test_labels)
+        return fit_and_score(*several, seed=seed, voc_year=voc_year)[0]
     search = _search(train_features, train_labels, seed)
     result = LinearResult(search.best_params_["estimator__C"], len(train_labels), len(test_labels))
-    if train_labels.ndim == 2:
-        precision = _mean_average_precision(search, test_features, test_labels, voc_year)
-        return dataclasses.replace(result, mean_average_precision=precision)
     predicted = search.predict(test_features)
     return dataclasses.replace(
         result,
@@ -91,7 +102,44 @@ def fit_and_test(
     )
 
 
-def _search(features: np.ndarray, labels: np.ndarray, seed: int):
+def fit_and_score(
+    train_features: np.ndarray,
+    train_labels: np.ndarray,
+    test_features: np.ndarray,
+    test_labels: np.ndarray,
+    *,
+    seed: int = 0,
+    voc_year: int = 2012,
+) -> tuple[LinearResult, np.ndarray]:
+    """Fits a linear SVM for each class of images that have several labels, and scores other images.
+
+    Args:
+        train_features, train_labels, test_features, test_labels, seed, voc_year: as `fit_and_test` takes them, with
+            labels (N, classes). If no tested image has a label, as in the test sets of contests, the result has no
+            average precision.
+
+    Returns:
+        The result, and (M, classes) float64, the score of each tested image for each class.
+
+    Raises:
+        UserError: a class has fewer than two training images, or fewer than two lack it.
+    """
+    search = _search(train_features, train_labels, seed, voc_year)
+    scores = search.decision_function(test_features)
+    precisions = average_precision.average_precisions(scores, test_labels, voc_year)
+    tested = [one for one in precisions if one is not None]
+    result = LinearResult(
+        search.best_params_["estimator__C"],
+        len(train_labels),
+        len(test_labels),
+        mean_average_precision=100 * float(np.mean(tested)) if tested else None,
+        average_precisions=[one if one is None else 100 * one for one in precisions] if tested else (),
+        voc_year=voc_year,
+    )
+    return result, scores
+
+
+def _search(features: np.ndarray, labels: np.ndarray, seed: int, voc_year: int = 2012):
     """Searches for C by cross-validation; returns scikit-learn's fitted search, which predicts with the best C."""
     from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
     from sklearn.multiclass import OneVsRestClassifier
@@ -108,7 +156,7 @@ def _search(features: np.ndarray, labels: np.ndarray, seed: int):
         _class_by_class(svm) if several else OneVsRestClassifier(svm),
         {"estimator__C": CANDIDATES},
         cv=(KFold if several else StratifiedKFold)(folds, shuffle=True, random_state=seed),
-        scoring=_mean_average_precision if several else "accuracy",
+        scoring=functools.partial(_mean_average_precision, year=voc_year) if several else "accuracy",
     )
     return search.fit(features, labels)
 
@@ -141,7 +189,7 @@ def _class_by_class(svm):
     return ClassByClass(svm)
 
 
-def _mean_average_precision(fitted, features: np.ndarray, labels: np.ndarray, year: int = 2012) -> float:
+def _mean_average_precision(fitted, features: np.ndarray, labels: np.ndarray, *, year: int) -> float:
     """Returns the mean average precision of a classifier on images of several labels, (M, classes), in percent.
 
     No average precision is defined for a class that no tested image has, as happens in a small fold.

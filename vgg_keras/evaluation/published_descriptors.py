@@ -116,7 +116,7 @@ def find_data_set(record: Mapping[str, Any]) -> str:
         return _CALTECH.get((classes, sum(images["num_images"] for images in record["images"])), "")
     if record.get("described"):
         return ACTIONS
-    return _VOC_YEARS.get(record["voc_year"], "") if classes == _VOC_CLASSES else ""
+    return _VOC_YEARS.get(record.get("voc_year") or 0, "") if classes == _VOC_CLASSES else ""
 
 
 def differences(record: Mapping[str, Any], papers: PaperProtocol) -> list[str]:

@@ -158,7 +158,7 @@ def describe_split(
     Args:
         net: result of `descriptor_net`.
         model: the model from which `net` was cut; the descriptors are computed at its test scales.
-        manifest: the images.
+        manifest: the images, or their windows.
         combine: how the descriptors of several scales are combined: AVERAGE or STACK.
         power: one of POWERS, see `scale_layers`.
         folder: folder in which the descriptors of each scale are kept until the run ends.
@@ -173,15 +173,16 @@ def describe_split(
     """
     parts = []
     for side in model.test_scales:
+        region = "" if manifest.windows is None else "_box"
         outputs = ResumableArray(
-            folder / f"{model_index}_{manifest.split}_{side}.npy", len(manifest), net.predictor.width
+            folder / f"{model_index}_{manifest.split}{region}_{side}.npy", len(manifest), net.predictor.width
         )
         predict_split(
             outputs,
             net.predictor,
             manifest,
             ViewSpec(DENSE, side, model.input_size, batch_size),
-            title=f"{model.trained.net} {manifest.split} Q={side}",
+            title=f"{model.trained.net} {manifest.split}{region.replace('_', ' ')} Q={side}",
             model_name=str(model.path),
         )
         parts.append(outputs.values())

@@ -118,7 +118,7 @@ def view_batches(manifest: SplitManifest, wanted: np.ndarray, spec: ViewSpec) ->
     """Yields the views of the wanted images of a split, each view once, images of equal shape together.
 
     Args:
-        manifest: the images.
+        manifest: the images, or their windows.
         wanted: (N,) bool, true for the images whose views are yielded.
         spec: the views of each image.
 
@@ -130,8 +130,14 @@ def view_batches(manifest: SplitManifest, wanted: np.ndarray, spec: ViewSpec) ->
     """
     indexed = manifest.data.encoded(manifest.split).take(len(manifest)).enumerate()
     indexed = indexed.filter(lambda index, _: tf.gather(tf.constant(wanted), index))
-    dataset = _whole_images(indexed, manifest, spec) if spec.method == DENSE else _crops(indexed, spec)
+    dataset = (_whole_images if spec.method == DENSE else _crops)(indexed, manifest, spec)
     yield from shards.read(manifest.data, dataset.prefetch(2))
+
+
+def _meant_part(image_bytes: tf.Tensor, index: tf.Tensor, manifest: SplitManifest) -> tf.Tensor:
+    """Decodes an image, or the window of it that the manifest means: (h, w, 3) uint8."""
+    image = transforms.decode(image_bytes)
+    return image if manifest.windows is None else transforms.cut_out(image, tf.constant(manifest.windows)[index])
 
 
 def _whole_images(indexed: tf.data.Dataset, manifest: SplitManifest, spec: ViewSpec) -> tf.data.Dataset:
@@ -146,7 +152,7 @@ def _whole_images(indexed: tf.data.Dataset, manifest: SplitManifest, spec: ViewS
         return spec.images_per_batch(key // tf.int32.max, key % tf.int32.max)
 
     def load(index: tf.Tensor, example: dict) -> dict:
-        return {"image": spec.extract(transforms.decode(example["image_bytes"]))[0], "index": index}
+        return {"image": spec.extract(_meant_part(example["image_bytes"], index, manifest))[0], "index": index}
 
     def batched(key: tf.Tensor, window: tf.data.Dataset) -> tf.data.Dataset:
         return window.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(images_per_batch(key))
@@ -154,9 +160,12 @@ def _whole_images(indexed: tf.data.Dataset, manifest: SplitManifest, spec: ViewS
     return indexed.group_by_window(shape_key, batched, window_size_func=images_per_batch)
 
 
-def _crops(indexed: tf.data.Dataset, spec: ViewSpec) -> tf.data.Dataset:
+def _crops(indexed: tf.data.Dataset, manifest: SplitManifest, spec: ViewSpec) -> tf.data.Dataset:
     def load(index: tf.Tensor, example: dict) -> dict:
-        (crops,) = decode_views(example["image_bytes"], [spec])
+        if manifest.windows is None:
+            (crops,) = decode_views(example["image_bytes"], [spec])
+        else:
+            crops = spec.extract(_meant_part(example["image_bytes"], index, manifest))
         return {"image": crops, "index": tf.repeat(index, spec.num_views)}
 
     views = indexed.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).unbatch()

@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,22 @@ from vgg_keras.data import datasets
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.evaluation import linear_records, linear_svm
+from vgg_keras.evaluation.linear_records import BOX, IMAGE
 from vgg_keras.inference import descriptors
 from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
 from vgg_keras.inference.protocol import DENSE, STACK
 from vgg_keras.inference.views import ViewSpec, require_images_fit
-from vgg_keras.tasks import random_split_classification
+from vgg_keras.tasks import random_split_classification, voc_classification
 from vgg_keras.tasks.options import FeaturesOptions, numbers_file
 from vgg_keras.utils import console, devices, files, locks, stopping
-from vgg_keras.utils.arithmetic import parse_whole
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.optional_imports import import_extra
+
+# What of the images is described, by --regions.
+_REGIONS: Mapping[str, Callable[[SplitManifest], SplitManifest]] = {
+    IMAGE: lambda manifest: manifest,
+    BOX: SplitManifest.cut_to_boxes,
+}
 
 
 def working_folder(
@@ -55,7 +61,7 @@ def describe(
     strategy,
     options: FeaturesOptions,
 ) -> dict[str, np.ndarray]:
-    """Computes the descriptors of each split, those of several nets side by side.
+    """Computes the descriptors of each split, those of several nets and of several regions side by side.
 
     Args:
         models: the models.
@@ -68,14 +74,19 @@ def describe(
         {split: (N, D) float32, rows of length 1}.
 
     Raises:
-        UserError: a model has no such layer, or an image is too long and thin for the memory.
+        UserError: a model has no such layer, an image is too long and thin for the memory, or the images have no boxes
+            and --regions asks for them.
     """
     flip = options.protocol().flips()
     nets = [descriptors.descriptor_net(model, options.layers(), flip=flip, strategy=strategy) for model in models]
-    for model, manifest in itertools.product(models, manifests.values()):
+    shown = {
+        split: [_REGIONS[region](manifest) for region in options.regions.split(",")]
+        for split, manifest in manifests.items()
+    }
+    for model, manifest in itertools.product(models, itertools.chain(*shown.values())):
         require_images_fit(manifest, ViewSpec(DENSE, max(model.test_scales), model.input_size, options.batch_size))
     described = {}
-    for split, manifest in manifests.items():
+    for split, regions in shown.items():
         parts = [
             descriptors.describe_split(
                 net,
@@ -88,6 +99,7 @@ def describe(
                 batch_size=options.batch_size,
             )
             for index, (net, model) in enumerate(zip(nets, models, strict=True))
+            for manifest in regions
         ]
         described[split] = descriptors.combine_descriptors(parts, STACK)
     return described
@@ -118,13 +130,12 @@ def to_arrays(
     return arrays
 
 
-def classify(arrays: Mapping[str, np.ndarray], seed: int, voc_year: int = 2012) -> dict[str, Any]:
+def classify(arrays: Mapping[str, np.ndarray], seed: int) -> dict[str, Any]:
     """Fits the linear SVM on the training split, tests it on the other, and prints its errors.
 
     Args:
         arrays: result of `to_arrays`.
         seed: seed of the cross-validation's folds.
-        voc_year: year of the VOC challenge whose average precision is reported.
 
     Returns:
         The figures, ready for JSON.
@@ -138,14 +149,13 @@ def classify(arrays: Mapping[str, np.ndarray], seed: int, voc_year: int = 2012) 
         arrays["features_validation"],
         arrays["labels_validation"],
         seed=seed,
-        voc_year=voc_year,
     )
     console.say(str(result))
     return dataclasses.asdict(result)
 
 
 def describe_settings(
-    models: Sequence[EvaluatedModel], manifests: Sequence[SplitManifest], options: FeaturesOptions, voc_year: int
+    models: Sequence[EvaluatedModel], manifests: Sequence[SplitManifest], options: FeaturesOptions
 ) -> dict[str, Any]:
     """Returns of what the figures of a linear SVM are, ready for JSON, as `linear_records` reads it.
 
@@ -153,7 +163,6 @@ def describe_settings(
         models: the models.
         manifests: images of the two splits.
         options: flags of the verb.
-        voc_year: year of the VOC challenge whose average precision is reported.
     """
     names = ("layer", "power", "combine", "seed", "train_per_class", "test_per_class")
     return {
@@ -161,15 +170,9 @@ def describe_settings(
         "train_scales": [model.trained.train_scale for model in models],
         "test_scales": [list(model.test_scales) for model in models],
         "images": [manifest.identity() for manifest in manifests],
-        "voc_year": voc_year,
+        **({"described": options.regions} if manifests[0].data.box_key else {}),
         "settings": {**{name: getattr(options, name) for name in names}, "flip": options.protocol().flips()},
     }
-
-
-def _voc_year(data: ImageData) -> int:
-    """Returns the year of a VOC data set of TFDS, from its configuration such as "2007"; 2012 for other data sets."""
-    config = getattr(data.builder.builder_config, "name", "")
-    return (parse_whole(config[:4]) if data.builder.name == "voc" else None) or 2012
 
 
 def write_features(options: FeaturesOptions) -> None:
@@ -194,6 +197,7 @@ def write_features(options: FeaturesOptions) -> None:
         for split in (options.train_split, options.validation_split)
     }
     drawn = random_split_classification.draw(list(manifests.values()), options)  # a class too small is told at once
+    submission = voc_classification.plan_submission(manifests[options.validation_split], options)
     folder = working_folder(models, list(manifests.values()), options)
     with locks.locked(folder, "output"), stopping.advising("the same command continues where this one was"):
         described = describe(models, manifests, folder, strategy, options)
@@ -204,12 +208,13 @@ def write_features(options: FeaturesOptions) -> None:
             console.say(f"features_{key}: {count:,} descriptors of {width:,} numbers, length 1")
         console.say(f"written: {output}; read it with numpy.load")
         if options.classifier:
-            year = _voc_year(data)
             if drawn:
                 figures = random_split_classification.classify(list(described.values()), drawn, options)
+            elif data.multi_label:
+                figures = voc_classification.classify(arrays, data, submission, options)
             else:
-                figures = classify(arrays, options.seed, year)
-            context = describe_settings(models, list(manifests.values()), options, year)
+                figures = classify(arrays, options.seed)
+            context = describe_settings(models, list(manifests.values()), options)
             linear_records.write(numbers_file(output), figures, context)
             console.say(f"numbers: {numbers_file(output)}")
         shutil.rmtree(folder)

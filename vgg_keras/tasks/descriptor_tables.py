@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vgg_keras.evaluation import linear_records, published_descriptors, tables
-from vgg_keras.evaluation.linear_records import IMAGE, IMAGE_AND_BOX
+from vgg_keras.evaluation.linear_records import BOX, IMAGE, IMAGE_AND_BOX
 from vgg_keras.evaluation.published_descriptors import (
     PROTOCOLS,
     DescriptorKey,
@@ -18,7 +18,7 @@ from vgg_keras.utils.words import counted
 _TITLES = {11: "Table 11: descriptors on other data sets", 12: "Table 12: actions in photos"}
 _PAPERS_COLUMNS = ("data set", "net", "test Q", "measure", "result %", "paper's", "test images")
 _OTHER_COLUMNS = ("data set", "net", "train S", "test Q", "measure", "result %", "test images", "tested")
-_DESCRIBED = {IMAGE: "", IMAGE_AND_BOX: ", image and box"}
+_DESCRIBED = {IMAGE: "", BOX: ", box", IMAGE_AND_BOX: ", image and box"}
 NOTE = (
     "After ± is the standard deviation over the random splits. The paper's figures of VOC-2012 are of the test images, "
     "whose labels only the challenge's server has."
@@ -42,11 +42,14 @@ def sort_results(records: Sequence[Mapping[str, Any]]) -> DescriptorResults:
     """Divides results into those of the paper's rows and others.
 
     Args:
-        records: the results, as `linear_records.read` returns them, the oldest first.
+        records: the results, as `linear_records.read` returns them, the oldest first; those of images without labels
+            are left out.
     """
     papers: dict[DescriptorKey, Mapping[str, Any]] = {}
     others = []
     for record in records:
+        if linear_records.measured(record)[1] is None:
+            continue  # the images had no labels
         key = published_descriptors.find_key(record)
         if key and not published_descriptors.differences(record, PROTOCOLS[key.data_set]):
             papers[key] = record
@@ -90,13 +93,14 @@ def _papers_row(row: PublishedDescriptorResult, record: Mapping[str, Any] | None
 def _other_row(record: Mapping[str, Any]) -> list[str]:
     name = published_descriptors.find_data_set(record)
     measure, value, deviation = linear_records.measured(record)
+    assert value is not None, "sort_results keeps those of labelled images"
     nets = list(map(TrainedNet, record["nets"], record["train_scales"]))
     how = published_descriptors.differences(record, PROTOCOLS[name]) if name else _protocol_words(record)
     return [
         name or record["images"][0]["data_set"],
         *tables.net_cells(nets, record["test_scales"]),
         measure,
-        "" if value is None else format_percent(value, deviation),
+        format_percent(value, deviation),
         f"{record['num_images']:,}",
         ", ".join(how) or "as in the paper",  # with other nets
     ]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vgg_keras.evaluation import layout
+from vgg_keras.evaluation.linear_records import IMAGE, REGIONS
+from vgg_keras.evaluation.voc_results import ARCHIVE, COMPETITIONS
 from vgg_keras.inference.protocol import (
     AVERAGE,
     AVERAGES,
@@ -172,6 +174,11 @@ class PredictOptions(ProtocolOptions):
     batch_size: int = option(32, "crops at a time", group="devices", lower=1)
 
 
+def results_folder(output: Path) -> Path:
+    """Returns the folder for PASCAL VOC's result files, beside the file of the descriptors."""
+    return output.with_name(f"{output.stem}_results")
+
+
 def numbers_file(output: Path) -> Path:
     """Returns the JSON file for the errors of the linear SVM, beside the file of the descriptors."""
     return output.with_suffix(".json")
@@ -212,6 +219,13 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
     combine: str = option(
         AVERAGE, "how the descriptors of several scales are joined", group="features", choices=(AVERAGE, STACK)
     )
+    regions: str = option(
+        IMAGE,
+        "for persons with a box, of data_prep.voc --task=actions: describe the image, the part of it inside the box, or "
+        "both, side by side",
+        group="features",
+        choices=REGIONS,
+    )
     classifier: bool = option(
         False, "fit a linear SVM on the training split and test it on the other", group="features"
     )
@@ -230,6 +244,20 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
     )
     test_per_class: int = option(
         0, "with --splits: largest number of test images of each class; 0: all others", group="random splits", lower=0
+    )
+    voc_year: str | int = option(
+        "",
+        "year of the PASCAL VOC challenge whose average precision is reported, until 2009 that of 11 points, then the "
+        "area; empty: that of TFDS's voc, or 2012",
+        group="features",
+        choices=("", *map(str, range(2007, 2013))),
+    )
+    voc_results: str = option(
+        "",
+        "with --classifier, write the scores as PASCAL VOC's server takes them: for comp1 (classes) or comp9 (actions) if "
+        "the net has seen VOC's own images alone, for comp2 or comp10 if it was trained on others, such as ImageNet's",
+        group="output",
+        choices=("", *COMPETITIONS),
     )
     seed: int = option(0, "seed of the random splits, or of the cross-validation's folds", group="features", lower=0)
     output: PathLike = option("", "the .npz file to write", group="output", required=True, output=FILE)
@@ -268,13 +296,16 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
         return names
 
     def output_files(self) -> list[tuple[str, PathLike]]:
-        """Returns the descriptors' file, and beside it those for the errors (--classifier) and for --splits."""
+        """Returns the descriptors' file, and beside it those of --classifier, of --splits and of --voc_results."""
         files, output = super().output_files(), Path(self.output)
-        if self.classifier and output.name:
-            files.append(("output", numbers_file(output)))
-        if self.splits and output.name:
-            files.append(("output", splits_file(output)))
-        return files
+        if not output.name:
+            return files
+        beside: dict[Path, object] = {
+            numbers_file(output): self.classifier,
+            splits_file(output): self.splits,
+            results_folder(output) / ARCHIVE: self.classifier and self.voc_results,
+        }
+        return [*files, *(("output", path) for path, wanted in beside.items() if wanted)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,20 @@ def average_precision(scores: np.ndarray, relevant: np.ndarray, year: int = 2012
     return float(envelope[np.searchsorted(found, needed)].mean())
 
 
+def average_precisions(scores: np.ndarray, relevant: np.ndarray, year: int = 2012) -> list[float | None]:
+    """Returns the average precision of each class, 0..1; None for one that has no positive image.
+
+    Args:
+        scores: (N, classes) float.
+        relevant: (N, classes) integers: POSITIVE, NEGATIVE or DIFFICULT.
+        year: year of the challenge.
+    """
+    return [
+        average_precision(column, marks, year) if (marks == POSITIVE).any() else None
+        for column, marks in zip(scores.T, relevant.T, strict=True)
+    ]
+
+
 def mean_average_precision(scores: np.ndarray, relevant: np.ndarray, year: int = 2012) -> float:
     """Returns the mean of the average precisions of all classes that have a positive image.
 
@@ -65,7 +79,7 @@ def mean_average_precision(scores: np.ndarray, relevant: np.ndarray, year: int =
     Raises:
         ValueError: no class has a positive image.
     """
-    tested = np.flatnonzero((relevant == POSITIVE).any(axis=0))
-    if not len(tested):
+    tested = [one for one in average_precisions(scores, relevant, year) if one is not None]
+    if not tested:
         raise ValueError("the mean average precision needs at least one positive image")
-    return float(np.mean([average_precision(scores[:, index], relevant[:, index], year) for index in tested]))
+    return float(np.mean(tested))
