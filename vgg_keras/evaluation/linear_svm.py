@@ -30,8 +30,8 @@ class LinearResult:
             random split the error on its held-out training images. If it is far from `top1_error`, one split is harder
             than the other; None where images have several labels.
         mean_average_precision: average precision of VOC's development kit in percent, mean over the classes, the
-            paper's measure on PASCAL VOC, where images have several labels; None where they have one, or the tested ones
-            have none.
+            paper's measure on PASCAL VOC, where images have several labels; None where they have one, or the tested
+            ones have none.
         average_precisions: the same of each class, in percent, in the order of the classes; None for one that no tested
             image has.
         voc_year: where images have several labels, the year of the VOC challenge whose average precision it is.

@@ -1,8 +1,8 @@
 """Writes scores as PASCAL VOC's evaluation server and development kit read them.
 
 The server takes an archive of text files, one for each class, in the folders of the development kit, such as
-results/VOC2012/Main/comp2_cls_test_aeroplane.txt, in which each line has an image and its score. The files of the action
-task, such as results/VOC2012/Action/comp10_action_test_jumping.txt, have the number of the person in between.
+results/VOC2012/Main/comp2_cls_test_aeroplane.txt, in which each line has an image and its score. The files of the
+action task, such as results/VOC2012/Action/comp10_action_test_jumping.txt, have the number of the person in between.
 """
 
 import dataclasses

@@ -221,8 +221,8 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
     )
     regions: str = option(
         IMAGE,
-        "for persons with a box, of data_prep.voc --task=actions: describe the image, the part of it inside the box, or "
-        "both, side by side",
+        "of persons with a box, from data_prep.voc --task=actions: describe the image, the part of it inside the box, "
+        "or both, side by side",
         group="features",
         choices=REGIONS,
     )
@@ -254,8 +254,8 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
     )
     voc_results: str = option(
         "",
-        "with --classifier, write the scores as PASCAL VOC's server takes them: for comp1 (classes) or comp9 (actions) if "
-        "the net has seen VOC's own images alone, for comp2 or comp10 if it was trained on others, such as ImageNet's",
+        "with --classifier, write the scores as PASCAL VOC's server takes them: for comp1 (classes) or comp9 (actions) "
+        "if the net saw VOC's images alone, for comp2 or comp10 if it was trained on others, such as ImageNet's",
         group="output",
         choices=("", *COMPETITIONS),
     )
