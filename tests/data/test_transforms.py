@@ -164,3 +164,11 @@ def test_decoded_window_equals_a_crop_of_the_whole(apply, image_format, width, h
 def test_encoded_size(apply):
     for image_format in ("JPEG", "PNG"):
         assert tuple(apply(transforms.encoded_size, encode(picture(50, 30), format=image_format))) == (30, 50)
+
+
+@both
+def test_a_window_is_cut_out(apply):
+    image = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    cut = apply(transforms.cut_out, image, np.array([1, 2, 3, 2], np.int32))
+    assert cut.dtype == np.uint8
+    np.testing.assert_array_equal(cut, image[1:4, 2:4])

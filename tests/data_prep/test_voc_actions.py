@@ -7,6 +7,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_prep import verify, voc, voc_actions
+from data_prep.builder import PrepareOptions, write_dataset
+from data_prep.objects import Placed
 from data_prep.verify import VerifyOptions
 from data_prep.voc import VocOptions
 from tests.helpers.annotations import annotation_xml, write_actions, write_voc
@@ -75,6 +77,17 @@ def test_a_record_for_each_person(tmp_path, capsys):
     call_verb(verify.main, [f"--data_dir={out}"], VerifyOptions)
     run(tmp_path / "voc")
     assert "is there already" in capsys.readouterr().out
+
+
+def test_verify_looks_at_the_boxes_of_persons(tmp_path, capsys, monkeypatch):
+    # A writer that makes a mistake.
+    monkeypatch.setattr(voc_actions.PersonPlacer, "__call__", lambda *_: Placed([], box=(0.5, 0.2, 0.5, 0.4)))
+    source = voc_actions.actions(make(tmp_path / "voc"), "x")
+    write_dataset(source, PrepareOptions(output_dir=str(tmp_path / "out"), num_workers=1), allow_empty_classes=True)
+    with pytest.raises(UserError, match="4 problems in 4 records"):
+        call_verb(verify.main, [f"--data_dir={tmp_path / 'out'}"], VerifyOptions)
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "has a box with ymin=0.5, xmin=0.2, ymax=0.5, xmax=0.4, which is empty or not inside" in printed
 
 
 def test_a_test_set_without_labels(tmp_path):

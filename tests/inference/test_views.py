@@ -1,12 +1,17 @@
 """Tests the views that nets are shown: their windows, their grouping by shape, and that each image comes once."""
 
+import dataclasses
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers import numpy_net
 from tests.helpers.evaluation_data import encoded_images, photo, write_photos
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.inference.views import ViewSpec, view_batches
+from vgg_keras.utils.errors import UserError
 
 
 def views(data, method, side, *, crop_size=224, batch_size=32, wanted=None):
@@ -81,3 +86,33 @@ def test_the_manifest(tmp_path):
 )
 def test_whole_images_fill_a_batch_of_crops(height, width, batch_size, expected):
     assert ViewSpec("dense", 256, 224, batch_size).images_per_batch(height, width) == expected
+
+
+def test_boxes_are_cut_out_of_the_images_before_they_are_rescaled(tmp_path):
+    data = write_photos([photo(0, (90, 64)), photo(1, (64, 90))] * 3, tmp_path / "data")
+    whole = SplitManifest.read(data, "validation")
+    with pytest.raises(
+        UserError, match=r"its records are of images, not of objects with a box; data_prep\.voc --task=act"
+    ):
+        whole.cut_to_boxes()
+    boxes = np.tile(np.array([[0.25, 0.1, 0.75, 0.7]], np.float32), (len(whole), 1))
+    # A box of less than half a pixel at the lower right corner still has one.
+    boxes[0] = [0.999, 0.999, 1, 1]
+    boxed = dataclasses.replace(whole, boxes=boxes)
+    cut = boxed.cut_to_boxes()
+    assert boxed.identity() != whole.identity()
+    expected = {(64, 90): [16, 9, 32, 54], (90, 64): [22, 6, 46, 39]}  # 22.5 and 67.5 are rounded to even ones
+    assert cut.windows[0].tolist() == [whole.sizes[0][0] - 1, whole.sizes[0][1] - 1, 1, 1]
+    assert cut.windows[1:].tolist() == [expected[tuple(size)] for size in whole.sizes[1:].tolist()]
+    np.testing.assert_array_equal(cut.sizes, cut.windows[:, 2:])
+    for method in ("dense", "center_crop"):
+        for batch in view_batches(cut, np.arange(len(cut)) > 0, ViewSpec(method, 32, 32)):
+            for view, index in zip(batch["image"].numpy(), batch["index"].numpy(), strict=True):
+                top, left, height, width = cut.windows[index]
+                decoded = Image.open(io.BytesIO(encoded_images(data)[index]))
+                png = io.BytesIO()
+                decoded.crop((left, top, left + width, top + height)).save(png, format="PNG")
+                rescaled = numpy_net.rescaled(png.getvalue(), 32)
+                start = [(side - 32) // 2 if method == "center_crop" else 0 for side in rescaled.shape[:2]]
+                stop = [first + size for first, size in zip(start, view.shape[:2], strict=True)]
+                np.testing.assert_allclose(view, rescaled[start[0] : stop[0], start[1] : stop[1]], atol=2.5)

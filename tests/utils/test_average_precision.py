@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vgg_keras.utils.average_precision import average_precision, mean_average_precision
+from vgg_keras.utils.average_precision import average_precision, average_precisions, mean_average_precision
 
 
 def by_the_kit(scores, relevant, year):
@@ -83,3 +83,11 @@ def test_the_mean_is_over_the_classes_with_positive_images():
     for compute in (mean_average_precision, lambda *arrays: average_precision(*(array[:, 2] for array in arrays))):
         with pytest.raises(ValueError, match="at least one positive image"):
             compute(scores, np.where(relevant == 1, 0, relevant))
+
+
+def test_the_precision_of_each_class():
+    scores = np.array([[3.0, 1.0, 1.0], [2.0, 2.0, 2.0], [1.0, 3.0, 3.0]])
+    # The second class: a hit at the last rank; the third one: only a difficult image.
+    relevant = np.array([[1, 1, 0], [0, 0, -1], [0, 0, 0]])
+    assert average_precisions(scores, relevant) == [1.0, pytest.approx(1 / 3), None]
+    assert mean_average_precision(scores, relevant) == pytest.approx(2 / 3)
