@@ -195,7 +195,7 @@ def test_linear_svms_find_their_cells(tmp_path, capsys):
     os.utime(tmp_path / "old" / "features.json", (0, 0))
     write_linear(tmp_path / "new", linear_result(["E", "D"], recall=92.44, std=0.55))
     write_linear(tmp_path / "deep" / "voc", voc_result(88.5))
-    write_linear(tmp_path / "action", voc_result(83.1, 2012, 3_000, ["D", "E"], (256,), described="image_and_box"))
+    write_linear(tmp_path / "action", voc_result(83.1, 2012, 3_000, ["D", "E"], (256,), described="image,box"))
     write_linear(tmp_path / "coarse", linear_result(recall=90.0, test_scales=[[256]]))
     flowers = {"data_set": "flowers", "split": "train", "num_images": 300, "num_classes": 5}
     write_linear(tmp_path / "flowers", linear_result(recall=88.0, std=None, images=[flowers], splits=[]))
