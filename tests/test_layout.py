@@ -25,9 +25,9 @@ LEVELS = (
         "words",
     },
     {
-        "vgg_keras.data": "box_records boxes builders class_folders datasets decoding_check "
-        "decoding_memory imagenet input_pipeline jpeg_segments labels manifest object_names "
-        "odd_formats photo_decoding photo_files record_features rgb_statistics shards "
+        "vgg_keras.data": "box_records boxes builders class_folders datasets decoding_check decoding_memory "
+        "imagenet input_pipeline jpeg_segments labels manifest object_names odd_formats "
+        "photo_decoding photo_files record_features resized_crops rgb_statistics shards "
         "transforms"
     },
     {
@@ -35,8 +35,8 @@ LEVELS = (
         "imagenet imagenet_boxes objects parts pieces plan preparation_record records "
         "sources space stored_formats summary synthetic_flowers tfrecords unfinished "
         "verify voc voc_action_sets voc_actions voc_layout voc_xml workers",
-        "vgg_keras.models": "architectures box_regression checkpoint_files fully_convolutional input_map "
-        "layers metadata plain_chain probe run_record saving vgg",
+        "vgg_keras.models": "architectures box_regression checkpoint_files fully_convolutional input_map layers "
+        "metadata plain_chain preparation probe run_record saving vgg",
     },
     {
         "vgg_keras.training": "checkpoints config curves event_log feature_cache freezing inputs "

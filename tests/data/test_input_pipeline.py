@@ -1,8 +1,12 @@
 """Tests the content and the order of batches, which depend only on the seed and the epoch."""
 
+import dataclasses
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from vgg_keras.data import datasets, input_pipeline, transforms
 from vgg_keras.data.input_pipeline import Augmentation, Share
@@ -67,6 +71,26 @@ def test_workers_share_every_batch(data, augmentation):
         assert_same(part, {key: value[index::2] for key, value in whole.items()})
 
 
+def test_an_epoch_of_resized_windows_follows_from_its_seed(data, augmentation):
+    augmentation = dataclasses.replace(augmentation, scale_range=None)
+    first = epoch(data, augmentation)
+    assert_same(epoch(data, augmentation), first)
+    rest = epoch(data, augmentation, first_step=3)
+    assert_same(rest, {key: value[24:] for key, value in first.items()})
+    assert first["image"].shape == (64, 32, 32, 3)
+    assert np.abs(first["image"][60:] - first["image"][:4]).max() > 1  # the same photos, in other windows
+
+
+def test_validation_on_squashed_photos(data):
+    example = next(iter(data.encoded("validation")))
+    photo = Image.open(io.BytesIO(example["image_bytes"].numpy())).convert("RGB")
+    expected = np.asarray(photo.resize((32, 32), Image.Resampling.BILINEAR), np.float32)
+    batch = next(
+        iter(input_pipeline.evaluation_batches(data, "validation", smallest_side=None, crop_size=32, batch_size=1))
+    )
+    np.testing.assert_allclose(batch["image"][0], expected, atol=2.1)
+
+
 @pytest.mark.parametrize("batch_size", [1, 8, 35, 50])
 @pytest.mark.parametrize("count", [1, 2])
 def test_evaluation_sees_every_image_once(data, batch_size, count):
@@ -106,10 +130,11 @@ def photo_with_a_rectangle():
     return tf.io.encode_png(pixels), np.float32([[30 / 120, 40 / 160, 80 / 120, 120 / 160]])
 
 
+@pytest.mark.parametrize("scale_range", [(64, 100), None])
 @pytest.mark.parametrize("inside", [False, True])
-def test_boxes_follow_scale_crop_and_mirror_image(drawn_data, inside):
+def test_boxes_follow_scale_crop_and_mirror_image(drawn_data, inside, scale_range):
     image_bytes, box = photo_with_a_rectangle()
-    augmentation = Augmentation(64, (64, 100), RgbStatistics.load(drawn_data), rgb_shift_stddev=0)
+    augmentation = Augmentation(64, scale_range, RgbStatistics.load(drawn_data), rgb_shift_stddev=0)
     example = {"image_bytes": image_bytes, "boxes": tf.constant(box)}
     seeds = [[seed, 7] for seed in range(40)]
     if inside:
@@ -120,6 +145,8 @@ def test_boxes_follow_scale_crop_and_mirror_image(drawn_data, inside):
         seen = [augmentation(example, tf.constant(seed, tf.int64)) for seed in seeds]
     for shown in seen:
         white = shown["image"].numpy()[..., 0] > 127
+        if scale_range is None and not white.any():
+            continue  # the window shows nothing of the object
         rows, columns = np.flatnonzero(white.any(axis=1)), np.flatnonzero(white.any(axis=0))
         found = np.array([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1])
         # Of the box, which may reach past the crop, the crop shows this part.

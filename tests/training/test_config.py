@@ -58,3 +58,16 @@ def test_illegal_scales(scale):
 
 def test_flags_that_may_change_on_resume_exist():
     assert set(MAY_CHANGE) <= {field.name for field in dataclasses.fields(TrainConfig)}
+
+
+def test_windows_of_random_size_have_no_training_scale():
+    options = TrainConfig(output_dir="x", crop="random_resized", input_size=320)
+    options.validate()
+    assert (options.crop_scales(), options.known_train_scale(), options.test_scale()) == (None, "", 320)
+
+
+@pytest.mark.parametrize(("flag", "value"), [("train_scale", "384"), ("cache_side", 256)])
+def test_what_windows_of_random_size_do_not_have(flag, value):
+    options = TrainConfig(output_dir="x", crop="random_resized", **{flag: value})
+    with pytest.raises(UserError, match=f"--{flag}={value} is for --crop=random; .* leave --{flag} out"):
+        options.validate()

@@ -13,20 +13,21 @@ import tensorflow as tf
 SIZE = 4
 
 
-def to_crop(boxes: tf.Tensor, image_size: tf.Tensor, offset: tf.Tensor, crop_size: int) -> tf.Tensor:
+def to_crop(boxes: tf.Tensor, image_size: tf.Tensor, offset: tf.Tensor, crop_size: int | tf.Tensor) -> tf.Tensor:
     """Moves boxes from a rescaled image to a crop of it. Isotropic rescaling alone moves no relative box.
 
     Args:
         boxes: (n, 4) float32, relative to the image.
         image_size: (2,) int32, height and width of the rescaled image in pixels.
         offset: (2,) int32, (top, left) of the crop in the rescaled image in pixels.
-        crop_size: side of the crop in pixels.
+        crop_size: side of the crop in pixels, or (2,) int32, its height and width.
 
     Returns:
         (n, 4) float32, relative to the crop.
     """
-    size, offset = (tf.tile(tf.cast(pair, tf.float32), [2]) for pair in (image_size, offset))
-    return (boxes * size - offset) / float(crop_size)
+    pairs = (image_size, offset, tf.broadcast_to(crop_size, [2]))
+    size, offset, crop = (tf.tile(tf.cast(pair, tf.float32), [2]) for pair in pairs)
+    return (boxes * size - offset) / crop
 
 
 def from_crop(boxes: tf.Tensor, image_size: tf.Tensor, offset: tf.Tensor, crop_size: int) -> tf.Tensor:

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.data import boxes, transforms
+from vgg_keras.data import boxes, resized_crops, transforms
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
 from vgg_keras.utils.arithmetic import ceil_divide
@@ -22,13 +22,14 @@ class Augmentation:
 
     Attributes:
         crop_size: side of the net's input in pixels.
-        scale_range: (Smin, Smax) of the training scale S in pixels, both included, at least `crop_size`.
+        scale_range: (Smin, Smax) of the training scale S in pixels, both included, at least `crop_size`; None: in the
+            place of a crop of the rescaled image, a window of random area and shape is resized (`resized_crops`).
         rgb: the statistics that the RGB shift uses.
         rgb_shift_stddev: standard deviation of the RGB shift's random factors; 0 switches the shift off.
     """
 
     crop_size: int
-    scale_range: tuple[int, int]
+    scale_range: tuple[int, int] | None
     rgb: RgbStatistics
     rgb_shift_stddev: float = 0.1
 
@@ -45,11 +46,17 @@ class Augmentation:
             most visible one, zeros if there is none.
         """
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 4), num=4)
-        smallest_side, image_bytes = transforms.random_scale(self.scale_range, seeds[0]), example["image_bytes"]
+        image_bytes = example["image_bytes"]
         size = transforms.encoded_size(image_bytes)
-        rescaled_size = transforms.rescaled_size(size, smallest_side)
-        offset = transforms.random_offset(rescaled_size, self.crop_size, seeds[1])
-        image = transforms.decode_rescaled_window(image_bytes, size, smallest_side, offset, self.crop_size)
+        window: int | tf.Tensor = self.crop_size
+        if self.scale_range is None:
+            offset, window = resized_crops.draw_window(size, seeds[1])
+            image = resized_crops.decode_resized(image_bytes, size, offset, window, self.crop_size)
+        else:
+            smallest_side, encoded_size = transforms.random_scale(self.scale_range, seeds[0]), size
+            size = transforms.rescaled_size(encoded_size, smallest_side)
+            offset = transforms.random_offset(size, self.crop_size, seeds[1])
+            image = transforms.decode_rescaled_window(image_bytes, encoded_size, smallest_side, offset, self.crop_size)
         image = transforms.random_flip(image, seeds[2])
         if self.rgb_shift_stddev:
             image = transforms.rgb_shift(
@@ -57,7 +64,7 @@ class Augmentation:
             )
         if "boxes" not in example:
             return {"image": image}
-        box = boxes.most_visible(boxes.to_crop(example["boxes"], rescaled_size, offset, self.crop_size))
+        box = boxes.most_visible(boxes.to_crop(example["boxes"], size, offset, window))
         # An image without a box has zeros, mirrored or not.
         mirrored = tf.logical_and(transforms.draw_flip(seeds[2]), boxes.area(box) > 0)
         return {"image": image, "box": tf.where(mirrored, boxes.mirror(box), box)}
@@ -148,7 +155,7 @@ def evaluation_batches(
     data: ImageData,
     split: str,
     *,
-    smallest_side: int,
+    smallest_side: int | None,
     crop_size: int,
     batch_size: int,
     per_replica_batch: int | None = None,
@@ -160,7 +167,8 @@ def evaluation_batches(
     Args:
         data: the data set.
         split: name of the split.
-        smallest_side: test scale Q in pixels, at least `crop_size`.
+        smallest_side: test scale Q in pixels, at least `crop_size`; None: whole images, squashed to the size of the
+            crop, and no boxes.
         crop_size: side of the crop in pixels.
         batch_size: number of images in the batch of all replicas together.
         per_replica_batch: number of images in an element of the result; None: this worker's share of a batch.
@@ -176,7 +184,10 @@ def evaluation_batches(
     """
 
     def crop(example: dict) -> dict:
-        image = transforms.decode_center(example["image_bytes"], smallest_side, crop_size)
+        if smallest_side is None:
+            image = resized_crops.squash(transforms.decode(example["image_bytes"]), crop_size)
+        else:
+            image = transforms.decode_center(example["image_bytes"], smallest_side, crop_size)
         found = {"image": image, "label": example["label"], "weight": tf.ones(())}
         if with_boxes:
             size = transforms.rescaled_size(transforms.encoded_size(example["image_bytes"]), smallest_side)

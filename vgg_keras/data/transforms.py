@@ -192,6 +192,32 @@ def crop_grid(image: tf.Tensor, crop_size: int, grid: int = 5) -> tf.Tensor:
     return tf.stack(crops)
 
 
+def decode_window(image_bytes: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+    """Decodes a part of an image; of a JPEG the rest is not decoded, so that colours at the border may round otherwise.
+
+    Args:
+        image_bytes: () string, the encoded image.
+        begin: (2,) int32, first row and column.
+        end: (2,) int32, row and column after the last ones.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the bytes are not an image that `decode` takes.
+    """
+
+    def decode_jpeg() -> tf.Tensor:
+        window = tf.concat([begin, end - begin], axis=0)
+        return tf.io.decode_and_crop_jpeg(image_bytes, window, channels=3, dct_method="INTEGER_ACCURATE")
+
+    def decode_whole() -> tf.Tensor:
+        return decode(image_bytes)[begin[0] : end[0], begin[1] : end[1]]
+
+    pixels = tf.cond(tf.io.is_jpeg(image_bytes), decode_jpeg, decode_whole)
+    return tf.ensure_shape(pixels, (None, None, 3))
+
+
 def decode_rescaled_window(
     image_bytes: tf.Tensor, size: tf.Tensor, smallest_side: tf.Tensor, offset: tf.Tensor, crop_size: int
 ) -> tf.Tensor:
@@ -222,16 +248,9 @@ def decode_rescaled_window(
     end = tf.cast(tf.math.ceil(tf.cast(offset + crop_size, tf.float32) / scale + margin), tf.int32)
     end = tf.minimum(end, size)
 
-    def decode_window() -> tf.Tensor:
-        window = tf.concat([begin, end - begin], axis=0)
-        return tf.io.decode_and_crop_jpeg(image_bytes, window, channels=3, dct_method="INTEGER_ACCURATE")
-
-    def decode_whole() -> tf.Tensor:
-        return decode(image_bytes)[begin[0] : end[0], begin[1] : end[1]]
-
-    pixels = tf.cond(tf.io.is_jpeg(image_bytes), decode_window, decode_whole)
+    pixels = decode_window(image_bytes, begin, end)
     crop = tf.raw_ops.ScaleAndTranslate(
-        images=tf.ensure_shape(pixels, (None, None, 3))[tf.newaxis],
+        images=pixels[tf.newaxis],
         size=(crop_size, crop_size),
         scale=scale,
         translation=tf.cast(begin, tf.float32) * scale - tf.cast(offset, tf.float32),

@@ -106,7 +106,7 @@ def load_for_inference(
         fully_convolutional.require_convertible(net)
     if posteriors:
         net = _with_posteriors(path, net, probed)
-        if DENSE in protocol.base_methods() and not vgg.subtracts_mean_first(saved):
+        if DENSE in protocol.base_methods() and not vgg.begins_as_built(saved):
             _check_map(path, net, probed)
     num_classes, input_size = net.output_shape[-1], net.input_shape[1]
     described = metadata.read(path, num_classes)
@@ -147,7 +147,7 @@ def _check_input(path: Path, net: keras.Model, probed: probe.Probe) -> None:
             "keras.applications.vgg16.preprocess_input into the model, or make a net of its convolutions that takes "
             f"RGB 0..255: {shell.command('vgg_keras.pretrained', source=path, output='NET.keras')}"
         )
-    if probed.shows_pixels_unchanged() and not vgg.subtracts_mean_first(net):
+    if probed.shows_pixels_unchanged() and not vgg.begins_as_built(net):
         console.warn(
             f"{path} neither scales its input nor subtracts a mean: it is shown RGB 0..255. If it was trained on other "
             "input, such as 0..1, put that into the model (keras.layers.Rescaling)"

@@ -35,6 +35,10 @@ class InputMap:
         """Returns whether the convolution sees RGB 0..255 as it is, up to rounding."""
         return bool(np.allclose(self.matrix, np.eye(3), atol=1e-5) and np.allclose(self.mean, 0, atol=1e-3))
 
+    def is_scaled(self) -> bool:
+        """Returns whether the map does more than subtract `mean`."""
+        return not np.array_equal(self.matrix, np.eye(3))
+
     def fold(self, kernel: np.ndarray) -> np.ndarray:
         """Folds the matrix into the first convolution's kernel, so that only `mean` is left to subtract.
 
@@ -45,6 +49,25 @@ class InputMap:
             (k, k, 3, out) float32, for RGB from which the mean was subtracted.
         """
         return np.einsum("yxco,cd->yxdo", kernel, np.asarray(self.matrix)).astype(np.float32)
+
+    def unfold(self, kernel: np.ndarray, bias: np.ndarray, mean: Iterable[float]) -> tuple[np.ndarray, np.ndarray]:
+        """Changes the first convolution so that after this map it gives what it gave for RGB - mean.
+
+        At the border of the image, where a convolution pads with zeros, it gives that up to a colour of `self.mean` in
+        the place of `mean` outside the image.
+
+        Args:
+            kernel: (k, k, 3, out), for RGB from which `mean` was subtracted.
+            bias: (out,).
+            mean: mean of red, green and blue, 0..255.
+
+        Returns:
+            The kernel and the bias, float32.
+        """
+        changed = np.einsum("yxco,cd->yxdo", kernel, np.linalg.inv(np.asarray(self.matrix)))
+        difference = np.asarray(self.mean) - np.asarray(tuple(mean))
+        shifted = bias + np.einsum("yxco,c->o", kernel, difference)
+        return changed.astype(np.float32), shifted.astype(np.float32)
 
 
 def fit(images: np.ndarray, seen: np.ndarray) -> InputMap | None:

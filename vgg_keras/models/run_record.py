@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vgg_keras.data.labels import CLASS_INDICES, LABEL_NAMES
+from vgg_keras.models.preparation import RANDOM_RESIZED
 from vgg_keras.utils import side_files
 from vgg_keras.utils.arithmetic import parse_whole
 from vgg_keras.utils.errors import UserError
@@ -32,6 +33,8 @@ TRAIN_SCALE = matching(r"[1-9]\d{0,4}(,[1-9]\d{0,4})?", 'a training scale, such 
 _RECORD = {
     "flags": {
         "train_scale": Maybe(TRAIN_SCALE),
+        "crop": Maybe(TEXT),
+        "input_scaling": Maybe(TEXT),
         "net": Maybe(TEXT),
         "input_size": Maybe(whole(1)),
         "batch_norm": Maybe(TRUTH),
@@ -84,14 +87,17 @@ def read_record(folder: Path) -> dict:
 
 
 def read_train_scale(folder: Path) -> str:
-    """Returns a run's training scale S in pixels, as "256" or "256,512"; "" if the folder has no record.
+    """Returns a run's training scale S in pixels, as "256" or "256,512"; "" if it has none, or the folder no record.
 
     Raises:
         UserError: the record is damaged.
     """
     if not (folder / RECORD).exists():
         return ""
-    train_scale = read_record(folder)["flags"].get("train_scale")
+    flags = read_record(folder)["flags"]
+    if flags.get("crop") == RANDOM_RESIZED:
+        return ""
+    train_scale = flags.get("train_scale")
     if not train_scale:
         raise side_files.damaged(folder / RECORD, "flags has no train_scale", _RESTORE)
     return ",".join(map(str, sorted({int(side) for side in train_scale.split(",")})))

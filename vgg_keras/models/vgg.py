@@ -18,7 +18,9 @@ from vgg_keras.models.architectures import (
     find_net,
 )
 from vgg_keras.models.box_regression import num_outputs
+from vgg_keras.models.input_map import InputMap
 from vgg_keras.models.layers import LocalResponseNormalization
+from vgg_keras.models.preparation import INPUT_SCALINGS, MEAN, MINUS_ONE_TO_ONE
 from vgg_keras.models.probe import Probe
 from vgg_keras.utils import keras_compat
 
@@ -70,6 +72,9 @@ def net_name(model: keras.Model) -> str | None:
     return next((net for net in NETS if model_name(net) == model.name), None)
 
 
+# Names of the first layer: the second one is scaled too.
+_MEAN_RGB, _SCALED_RGB = "mean_rgb", "scaled_rgb"
+_HALF_LEVELS = 127.5
 _POOLING = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 
 
@@ -119,6 +124,7 @@ def build(
     include_top: bool = True,
     pooling: str | None = None,
     box_regression: str | None = None,
+    input_scaling: str = MEAN,
 ) -> keras.Model:
     """Builds a net of arXiv:1409.1556, Table 1, as a plain chain of Keras layers.
 
@@ -142,6 +148,8 @@ def build(
             4), or a box for each class, (B, 4 * num_classes), as (centre x, centre y, width, height) relative to the
             input (app. A.1); None: class scores.
         pooling: without the top, "avg" or "max" of that map over its positions, (B, 512); None: the map.
+        input_scaling: what the first layer does: "mean": it subtracts `mean_rgb`; "minus_one_to_one": it gives (x / 255
+            - 0.5) / 0.5, and `mean_rgb` plays no part (not in the paper).
 
     Raises:
         ValueError: the net is unknown, or an argument is out of its range.
@@ -157,6 +165,8 @@ def build(
         raise ValueError(
             f"box_regression must be None, or {' or '.join(BOX_REGRESSIONS)} with the top, received {box_regression!r}"
         )
+    if input_scaling not in INPUT_SCALINGS:
+        raise ValueError(f"input_scaling must be {' or '.join(INPUT_SCALINGS)}, received {input_scaling!r}")
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, received {num_classes}")
     widths = [round(width * width_multiplier) for width in (*BLOCK_WIDTHS, FC_WIDTH)]
@@ -165,9 +175,7 @@ def build(
 
     inputs = keras.Input((input_size, input_size, 3), name="images")
     chain = _Chain(inputs, initialization or Initialization(), weight_decay)
-    # float32 under every policy: half precision is too coarse for the difference of a level 0..255 and a mean.
-    offsets = [-float(level) for level in mean_rgb]
-    chain.add(keras.layers.Rescaling(1.0, offsets, name="mean_rgb", dtype="float32"))
+    chain.add(_first_layer(mean_rgb, input_scaling))
     for block, (kernel_sizes, filters) in enumerate(zip(NETS[net], widths, strict=False), start=1):
         for position, kernel_size in enumerate(kernel_sizes, start=1):
             chain.add_convolution(f"block{block}_conv{position}", filters, kernel_size, batch_norm)
@@ -179,6 +187,15 @@ def build(
     elif pooling:
         chain.add(_POOLING[pooling](name=f"{pooling}_pool"))
     return keras.Model(inputs, chain.outputs, name=model_name(net))
+
+
+def _first_layer(mean_rgb: Sequence[float], input_scaling: str) -> keras.layers.Layer:
+    """Returns the layer that takes RGB 0..255 and gives what the first convolution sees."""
+    # float32 under every policy: half precision is too coarse for the difference of a level 0..255 and a mean.
+    if input_scaling == MINUS_ONE_TO_ONE:
+        return keras.layers.Rescaling(1 / _HALF_LEVELS, -1.0, name=_SCALED_RGB, dtype="float32")
+    offsets = [-float(level) for level in mean_rgb]
+    return keras.layers.Rescaling(1.0, offsets, name=_MEAN_RGB, dtype="float32")
 
 
 def _add_top(chain: _Chain, width: int, num_classes: int, dropout: float, box_kind: str | None) -> None:
@@ -201,10 +218,14 @@ def layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
     return {layer.name: layer for layer in model.layers if layer.weights}
 
 
-def subtracts_mean_first(model: keras.Model) -> bool:
-    """Returns whether a model begins as those of `build` do: with the layer `mean_rgb`, which takes RGB 0..255."""
+def begins_as_built(model: keras.Model) -> bool:
+    """Returns whether a model begins as those of `build` do: with a layer that takes RGB 0..255."""
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    return bool(layers) and layers[0].name == "mean_rgb" and isinstance(layers[0], keras.layers.Rescaling)
+    return bool(layers) and layers[0].name in (_MEAN_RGB, _SCALED_RGB) and _is_rescaling(layers[0])
+
+
+def _is_rescaling(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.Rescaling)
 
 
 def is_keras_applications_vgg(model: keras.Model, probed: Probe) -> bool:
@@ -219,12 +240,20 @@ def is_keras_applications_vgg(model: keras.Model, probed: Probe) -> bool:
         probed: what it did to images.
     """
     first = probed.first_convolution
-    if first is None or subtracts_mean_first(model) or not probed.shows_pixels_unchanged():
+    if first is None or begins_as_built(model) or not probed.shows_pixels_unchanged():
         return False
     return any(step.layer.name == "block1_conv1" for step in probed.steps[first : first + 2])
 
 
+def input_map(model: keras.Model) -> InputMap:
+    """Returns what the first layer of a model of `build` does to RGB 0..255; nothing if it has no such layer."""
+    first = next(filter(_is_rescaling, model.layers), None)
+    if first is None:
+        return InputMap()
+    scale = np.broadcast_to(np.ravel(first.scale), 3).astype(float)
+    return InputMap.of(-np.broadcast_to(np.ravel(first.offset), 3) / scale, 1 / scale)
+
+
 def subtracted_mean_rgb(model: keras.Model) -> tuple[float, ...]:
     """Returns the mean RGB that the first layer of a model subtracts, 0..255; zeros if it subtracts none."""
-    rescaling = [layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)]
-    return tuple(-float(offset) for offset in np.ravel(rescaling[0].offset)) if rescaling else (0.0,) * 3
+    return input_map(model).mean

@@ -49,6 +49,7 @@ def build_model(
         batch_norm=options.batch_norm,
         width_multiplier=options.width_multiplier,
         box_regression=options.box_kind(),
+        input_scaling=options.input_scaling,
     )
     if not source:
         return model, ()

@@ -17,6 +17,7 @@ from vgg_keras.models.architectures import (
     TASKS,
     TOTAL_STRIDE,
 )
+from vgg_keras.models.preparation import CROPS, INPUT_SCALINGS, MEAN, RANDOM, RANDOM_RESIZED
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.hardware import PRECISIONS, STRATEGIES
 from vgg_keras.utils.options import FOLDER, Options, PathLike, option
@@ -97,6 +98,13 @@ class TrainConfig(Options):
     train_scale: str | int | Sequence[int] = option(
         "256", "training scale S, the smallest side in pixels: 256, 384, or 256,512 for any in between", group="data"
     )
+    crop: str = option(
+        RANDOM,
+        "what is cut out of a training photo; random: a crop of the photo rescaled to S, as in the paper; "
+        "random_resized: a window of 8 to 100% of its area and of random shape, resized, without S",
+        choices=CROPS,
+        group="data",
+    )
     optimizer: str = option(
         "sgd", "sgd, another of Keras's by name, such as adam, or a registered one: Addons>SGDW", group="optimisation"
     )
@@ -136,6 +144,13 @@ class TrainConfig(Options):
     )
     input_size: int = option(
         224, f"side of the training crop, a multiple of {TOTAL_STRIDE}", lower=TOTAL_STRIDE, group="net"
+    )
+    input_scaling: str = option(
+        MEAN,
+        "what the net's first layer does to RGB 0..255; mean: subtract the mean, as in the paper; minus_one_to_one: "
+        "(x/255 - 0.5)/0.5",
+        choices=INPUT_SCALINGS,
+        group="net",
     )
     rgb_shift: float = option(
         0.1,
@@ -219,21 +234,30 @@ class TrainConfig(Options):
             )
         return scales[0], scales[-1]
 
+    def crop_scales(self) -> tuple[int, int] | None:
+        """Returns `scale_range()`, or None if training images are not rescaled to S but cut to windows of any size."""
+        return None if self.crop == RANDOM_RESIZED else self.scale_range()
+
     def known_train_scale(self) -> str:
-        """Returns --train_scale as a model's metadata holds it: "256", or "256,512" for any scale in between.
+        """Returns --train_scale as a model's metadata holds it: "256", "256,512" for any scale in between, "" for none.
 
         Raises:
             UserError: --train_scale is malformed.
         """
+        if self.crop_scales() is None:
+            return ""
         return ",".join(map(str, sorted(set(self.scale_range()))))
 
     def test_scale(self) -> int:
         """Returns the validation scale Q in pixels: S, or the middle of the range of S (arXiv:1409.1556, sect. 4.1).
 
+        A net without S is validated at the size of its input, at which it is tested later too.
+
         Raises:
             UserError: --train_scale is malformed.
         """
-        return sum(self.scale_range()) // 2
+        scales = self.crop_scales()
+        return sum(scales) // 2 if scales else self.input_size
 
     def optimizer_arguments(self) -> dict:
         """Parses --optimizer_args.
@@ -261,11 +285,26 @@ class TrainConfig(Options):
         Raises:
             UserError: a setting is malformed, or settings contradict each other.
         """
-        self.scale_range()
+        self._validate_crop()
+        self.crop_scales()
         self.optimizer_arguments()
         self.metric_arguments()
         self._validate_cache()
         self._validate_task()
+
+    def _validate_crop(self) -> None:
+        """Checks that nothing is asked of windows of random size that only crops of a rescaled photo have.
+
+        Raises:
+            UserError: --train_scale or --cache_side is given with --crop=random_resized.
+        """
+        for flag in ("train_scale", "cache_side"):
+            default = self.defaults()[flag]
+            if self.crop == RANDOM_RESIZED and getattr(self, flag) != default:
+                raise UserError(
+                    f"--{flag}={getattr(self, flag)} is for --crop={RANDOM}; --crop={RANDOM_RESIZED} cuts windows of "
+                    f"any size out of the photos as they are: leave --{flag} out, or give its default, {default}"
+                )
 
     def box_kind(self) -> str | None:
         """Returns --box_regression, or None if the net learns classes."""

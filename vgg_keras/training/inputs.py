@@ -38,7 +38,7 @@ def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, trai
         train_step: step that takes the batches, which are distributed over its replicas.
     """
     with_boxes = config.box_kind() is not None
-    augmentation = input_pipeline.Augmentation(config.view_side(), config.scale_range(), rgb, config.rgb_shift)
+    augmentation = input_pipeline.Augmentation(config.view_side(), config.crop_scales(), rgb, config.rgb_shift)
 
     def training(epoch: int, first_step: int) -> Iterable:
         make = functools.partial(

@@ -14,7 +14,7 @@ import h5py
 import keras
 import numpy as np
 
-from vgg_keras.models import checkpoint_files, metadata, run_record, saving, vgg
+from vgg_keras.models import checkpoint_files, metadata, preparation, run_record, saving, vgg
 from vgg_keras.models.input_map import InputMap
 from vgg_keras.utils import file_bounds, keras_compat
 from vgg_keras.utils.errors import UserError
@@ -100,7 +100,7 @@ def _read_folder(folder: Path) -> SourceWeights:
 def _from_file(path: Path) -> SourceWeights:
     model = saving.load_model(path)
     source = keras_models.read_layers(model, path.name)
-    if not vgg.subtracts_mean_first(model):
+    if not vgg.begins_as_built(model):
         return source
     return dataclasses.replace(source, metadata=metadata.read(path, model.output_shape[-1]))
 
@@ -118,6 +118,7 @@ def _read_checkpoint(folder: Path) -> SourceWeights:
             flags["net"],
             record["model"]["num_classes"],
             mean_rgb=record["model"]["mean_rgb"],
+            input_scaling=flags.get("input_scaling", preparation.MEAN),  # earlier versions had no other
             **{name: flags[name] for name in ("input_size", "batch_norm", "width_multiplier")},
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -31,7 +31,7 @@ def read_layers(model: keras.Model, name: str) -> SourceWeights:
     Raises:
         UserError: the model is no net of the paper, or its convolutions compute something else than such a net's.
     """
-    if vgg.subtracts_mean_first(model):
+    if vgg.begins_as_built(model):
         return SourceWeights.from_model(model)
     probed = probe.run(model, name)
     seen = probed.input_map

@@ -8,8 +8,12 @@ import keras
 import numpy as np
 
 from vgg_keras.models import architectures, vgg
+from vgg_keras.models.input_map import InputMap
 from vgg_keras.models.metadata import ModelMetadata
 from vgg_keras.utils.errors import UserError
+
+# The layer that sees the pixels.
+_FIRST = "block1_conv1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +24,8 @@ class SourceWeights:
         name: name of the model in messages.
         net: key of `architectures.NETS` that the model was built from, or None if unknown.
         layers: arrays of each layer in Keras's order: kernel (k, k, in, out) or (in, out) and bias; for batch
-            normalisation gamma, beta, mean and variance.
+            normalisation gamma, beta, mean and variance. The first convolution is for RGB - `mean_rgb`: what else is
+            done to the pixels is folded into its kernel.
         mean_rgb: mean RGB that is subtracted from the input, 0..255.
         input_size: side of the model's input in pixels, or None if unknown.
         metadata: class names and training scale, as far as they are known.
@@ -37,9 +42,12 @@ class SourceWeights:
     def from_model(cls, model: keras.Model) -> "SourceWeights":
         """Returns the weights of a model of `vgg.build`, or of one whose layers have the same names."""
         layers = {name: layer.get_weights() for name, layer in vgg.layers_with_weights(model).items()}
+        seen = vgg.input_map(model)
+        if seen.is_scaled() and _FIRST in layers:
+            layers[_FIRST][0] = seen.fold(layers[_FIRST][0])
         size = model.input_shape[1]
         input_size = size if isinstance(size, int) else None
-        return cls(model.name, vgg.net_name(model), layers, vgg.subtracted_mean_rgb(model), input_size)
+        return cls(model.name, vgg.net_name(model), layers, seen.mean, input_size)
 
     def has_batch_norm(self) -> bool:
         """Returns whether the model has batch normalisation."""
@@ -49,6 +57,16 @@ class SourceWeights:
         """Returns the ratio of the model's number of channels to that of the paper's nets; 1.0 if unknown."""
         first = self.layers.get("block1_conv1")
         return first[0].shape[-1] / architectures.BLOCK_WIDTHS[0] if first else 1.0
+
+    def layers_for(self, seen: InputMap) -> Mapping[str, Sequence[np.ndarray]]:
+        """Returns the layers of a net that computes the same from pixels that its first layer scales in another way.
+
+        A net that scales nothing is taken to subtract `mean_rgb`.
+        """
+        if not seen.is_scaled() or len(self.layers.get(_FIRST, ())) != 2:
+            return self.layers
+        kernel, bias = self.layers[_FIRST]
+        return {**self.layers, _FIRST: seen.unfold(kernel, bias, self.mean_rgb)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,18 +120,19 @@ def transfer_weights(source: SourceWeights, target: keras.Model, *, strict: bool
     """
     if source.has_batch_norm() and not any(name.endswith("_bn") for name in vgg.layers_with_weights(target)):
         raise UserError(f"{source.name} has batch normalisation, which {target.name} lacks: build it with --batch_norm")
+    layers = source.layers_for(vgg.input_map(target))
     same_net = source.net in (None, vgg.net_name(target))
     copied, missing, other_shape = [], [], []
     for name, layer in vgg.layers_with_weights(target).items():
         wanted = same_net or name.removesuffix("_bn") in architectures.PRE_INITIALISED
-        if not wanted or name not in source.layers:
+        if not wanted or name not in layers:
             missing.append(name)
             continue
-        theirs, ours = ([array.shape for array in arrays] for arrays in (source.layers[name], layer.get_weights()))
+        theirs, ours = ([array.shape for array in arrays] for arrays in (layers[name], layer.get_weights()))
         if theirs == ours:
-            if not all(np.isfinite(array).all() for array in source.layers[name]):
+            if not all(np.isfinite(array).all() for array in layers[name]):
                 raise UserError(f"{source.name}: {name} has weights that are no finite numbers")
-            layer.set_weights(source.layers[name])
+            layer.set_weights(layers[name])
             copied.append(name)
         else:
             pairs = itertools.zip_longest(theirs, ours, fillvalue=())
