@@ -35,8 +35,8 @@ LEVELS = (
         "imagenet imagenet_boxes objects parts pieces plan preparation_record records "
         "sources space stored_formats summary synthetic_flowers tfrecords unfinished "
         "verify voc voc_action_sets voc_actions voc_layout voc_xml workers",
-        "vgg_keras.models": "architectures box_regression checkpoint_files fully_convolutional input_map layers "
-        "metadata plain_chain preparation probe run_record saving vgg",
+        "vgg_keras.models": "architectures box_regression checkpoint_files class_outputs fully_convolutional "
+        "input_map layers metadata plain_chain preparation probe run_record saving vgg",
     },
     {
         "vgg_keras.training": "checkpoints config curves event_log feature_cache freezing inputs "

@@ -11,13 +11,14 @@ from vgg_keras.api.score_map import ScoreMap
 from vgg_keras.api.trained_model import TrainedModel, scales_text
 from vgg_keras.inference import descriptors, image_inputs
 from vgg_keras.inference.image_inputs import ImageInput, ImageInputs, NamedPhoto
-from vgg_keras.inference.loading import load_for_inference
+from vgg_keras.inference.loading import load_for_inference, own_method
 from vgg_keras.inference.predictor import Predictor
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, MULTI_CROP, TestProtocol
 from vgg_keras.models import fully_convolutional
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.errors import UserError, did_you_mean
 
-_METHODS = (DENSE, MULTI_CROP, CENTER_CROP)
+_METHODS = (DENSE, MULTI_CROP, CENTER_CROP, SQUASH)
 
 
 class KerasFileModel(TrainedModel):
@@ -32,6 +33,7 @@ class KerasFileModel(TrainedModel):
 
     def __init__(self, path: Path):
         self._model = load_for_inference(path, TestProtocol(CENTER_CROP))
+        self._own_method = own_method(path)
         self.path, self.labels = self._model.path, self._model.label_names
         self._predictors: dict[TestProtocol, Predictor] = {}
         self._describers: dict[tuple[TestProtocol, str], descriptors.PhotoDescriber] = {}
@@ -53,7 +55,7 @@ class KerasFileModel(TrainedModel):
         return self._predictors[protocol]
 
     def _posteriors(self, photos: Iterable[NamedPhoto], method: str | None, test_scales: str) -> np.ndarray:
-        predictor = self._predictor(TestProtocol(_require_method(method or DENSE), test_scales))
+        predictor = self._predictor(TestProtocol(_require_method(method or self._own_method), test_scales))
         return np.stack([image_inputs.of_named(photo, predictor.posteriors) for photo in photos])
 
     def score_map(self, image: ImageInput, *, test_scale: int | None = None) -> ScoreMap:

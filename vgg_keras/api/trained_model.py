@@ -46,7 +46,9 @@ class TrainedModel(abc.ABC):
             images: one image or several: paths of files, folders and globs; encoded images; Pillow images; arrays of
                 RGB levels 0..255, (H, W, 3).
             method: what the net is shown of a photo: "dense", the whole, with its mirror image; "multi_crop", a 5x5
-                grid of crops and their mirror images; "center_crop", the centre. None: "dense", or that of the export.
+                grid of crops and their mirror images; "center_crop", the centre; "squash", the whole, resized to the
+                net's input whatever its shape. None: "squash" if the model was validated so, else "dense"; or that of
+                the export.
             test_scales: test scales Q, the smaller sides in pixels to which photos are rescaled: 256 or (256, 288);
                 "single" or "multi": those of the paper for the model's training scale; "" means "single", or those of
                 the export.

@@ -17,6 +17,7 @@ from vgg_keras.inference.posteriors import DistributedPredictor
 from vgg_keras.inference.protocol import BOTH, CENTER_CROP, DENSE, TestProtocol, TrainedNet
 from vgg_keras.inference.views import ViewSpec, require_images_fit
 from vgg_keras.models import fully_convolutional
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.metrics import Score, top_k_errors
 from vgg_keras.utils.resumable_array import ResumableArray
@@ -114,7 +115,7 @@ class Evaluator:
             found, identity = model.info["images"], self._manifest.identity()
             if found != identity:
                 raise UserError(f"{model.path} is of other images than these: {found}, not {identity}")
-        elif self._protocol.method != CENTER_CROP:
+        elif self._protocol.method not in (CENTER_CROP, SQUASH):
             largest = ViewSpec(DENSE, max(model.test_scales), model.input_size, self._batch_size)
             require_images_fit(self._manifest, largest)
 

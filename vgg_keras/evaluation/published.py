@@ -14,6 +14,7 @@ from vgg_keras.inference.protocol import (
     TrainedNet,
     test_scales,
 )
+from vgg_keras.models.preparation import SQUASH
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +199,7 @@ def protocol_differences(method: str, *, flip: bool, average: str) -> list[str]:
         average: one of `protocol.AVERAGES`, what was averaged over a class-score map: the paper averages scores.
     """
     has_map = method in (DENSE, BOTH)
-    mirrors = method != CENTER_CROP  # of which the paper says nothing
+    mirrors = method not in (CENTER_CROP, SQUASH)  # of which the paper says nothing
     return ["no mirror"] * (mirrors and not flip) + [f"{average} averaged over the map"] * (
         has_map and average != SCORES
     )

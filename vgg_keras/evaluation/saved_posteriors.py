@@ -13,6 +13,7 @@ import numpy as np
 
 from vgg_keras.inference.protocol import AVERAGES, DENSE, TestProtocol, TrainedNet
 from vgg_keras.models import run_record
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils import array_files, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
@@ -63,6 +64,10 @@ class SavedPosteriors:
     def test_scales(self) -> tuple[int, ...]:
         """Test scales Q in pixels, over which the posteriors are averaged."""
         return tuple(self.info["model"]["test_scales"])
+
+    def own_method(self) -> str:
+        """Returns the method of a fusion if the user chooses none: SQUASH if the posteriors are of it, else DENSE."""
+        return SQUASH if SQUASH in self.by_method else DENSE
 
     def identity(self) -> dict:
         """Returns a JSON-ready description of the model."""

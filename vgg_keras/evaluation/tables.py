@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from vgg_keras.evaluation.published import protocol_differences
 from vgg_keras.inference.protocol import BOTH, CENTER_CROP, DENSE, MULTI_CROP, SCORES, TrainedNet
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.display import ShownTable, has_top5_error
 from vgg_keras.utils.escaping import markdown
 from vgg_keras.utils.words import counted
@@ -19,6 +20,7 @@ METHOD_NAMES = {
     MULTI_CROP: "multi-crop",
     BOTH: "multi-crop & dense",
     CENTER_CROP: "centre crop",
+    SQUASH: "squashed",
 }
 
 

@@ -12,6 +12,7 @@ from vgg_keras.inference.posteriors import average_score_map
 from vgg_keras.inference.protocol import DENSE, SCORES, TestProtocol, TrainedNet
 from vgg_keras.models import fully_convolutional, metadata, plain_chain, probe, run_record, saving, vgg
 from vgg_keras.models.metadata import ModelMetadata
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils import console, files, shell
 from vgg_keras.utils.errors import UserError
 
@@ -74,6 +75,20 @@ class EvaluatedModel:
             "input_size": self.input_size,
             "sha256": self.sha256,
         }
+
+
+def own_method(path: Path) -> str:
+    """Returns how a model is tested if the user chooses nothing: SQUASH if it was validated so, else DENSE.
+
+    Args:
+        path: a `.keras` file or a run's folder.
+
+    Raises:
+        UserError: the model is missing or damaged.
+    """
+    path = run_record.find_model_file(path)
+    saving.require_model_file(path)
+    return SQUASH if metadata.read(path, None).validation_resize == SQUASH else DENSE
 
 
 def load_for_inference(

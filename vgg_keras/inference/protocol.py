@@ -1,15 +1,20 @@
 """Describes the paper's test protocol: views and scales of a test image (arXiv:1409.1556, sect. 3.2 and 4)."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils import console
 from vgg_keras.utils.errors import UserError
 
-# What a net is shown of an image; "both" averages the posteriors of the first two (sect. 3.2).
+# What a net is shown of an image; "both" averages the posteriors of the first two (sect. 3.2). SQUASH, the whole image
+# resized to the net's input whatever its shape, is not in the paper.
 DENSE, MULTI_CROP, BOTH, CENTER_CROP = "dense", "multi_crop", "both", "center_crop"
-METHODS = (DENSE, MULTI_CROP, BOTH, CENTER_CROP)
+METHODS = (DENSE, MULTI_CROP, BOTH, CENTER_CROP, SQUASH)
+# No choice of the user: the way in which the model was validated decides, see `TestProtocol.of_models`.
+OWN = ""
 # What is averaged over a class-score map.
 SCORES, POSTERIORS = "scores", "posteriors"
 AVERAGES = (SCORES, POSTERIORS)
@@ -70,9 +75,9 @@ class TestProtocol:
     """The way in which models are tested (arXiv:1409.1556, sect. 3.2).
 
     Attributes:
-        method: one of METHODS.
+        method: one of METHODS, or OWN, which `of_models` replaces.
         test_scales: SINGLE, MULTI, or sides in pixels as "256,288"; "" means SINGLE.
-        flip: whether views are averaged with their mirror images; None: for every method but CENTER_CROP.
+        flip: whether views are averaged with their mirror images; None: for every method but CENTER_CROP and SQUASH.
         average: one of AVERAGES, for class-score maps.
     """
 
@@ -89,7 +94,32 @@ class TestProtocol:
 
     def flips(self) -> bool:
         """Returns whether views are averaged with their mirror images."""
-        return self.method != CENTER_CROP if self.flip is None else self.flip
+        return self.method not in (CENTER_CROP, SQUASH) if self.flip is None else self.flip
+
+    def of_models(self, own_methods: Mapping[Path, str]) -> "TestProtocol":
+        """Returns the protocol with the models' own method in the place of OWN.
+
+        Args:
+            own_methods: method of each model: SQUASH if it was validated on squashed images, else DENSE.
+
+        Raises:
+            UserError: the models' own methods differ.
+        """
+        if self.method != OWN:
+            return self
+        by_method = {method: path for path, method in own_methods.items()}
+        if len(by_method) > 1:
+            raise UserError(
+                f"{by_method[SQUASH]} was validated on squashed photos, {by_method[DENSE]} was not: choose what both "
+                f"are shown with --method"
+            )
+        (method,) = by_method
+        if method == SQUASH:
+            console.say(
+                f"{by_method[SQUASH]} was validated on photos squashed to its input size, and is tested on "
+                "such photos (--method chooses another way)"
+            )
+        return dataclasses.replace(self, method=method)
 
     def scales_for(self, trained: TrainedNet, path: Path, input_size: int) -> tuple[int, ...]:
         """Returns the test scales Q of a model, in pixels.
@@ -100,8 +130,16 @@ class TestProtocol:
             input_size: side of the model's input in pixels, the one scale of a model whose training scale is unknown.
 
         Raises:
-            UserError: `test_scales` is malformed, or asks for several scales and the training scale is unknown.
+            UserError: `test_scales` is malformed, or asks for several scales and the training scale is unknown, or for
+                other sides than the input's and images are squashed.
         """
+        if self.method == SQUASH:
+            if self.test_scales not in ("", SINGLE, str(input_size)):
+                raise UserError(
+                    f"--test_scales={self.test_scales} is not for --method={SQUASH}, which resizes whole photos to "
+                    f"{input_size}x{input_size}, the input of {path}; leave it out"
+                )
+            return (input_size,)
         if self.test_scales in ("", SINGLE, MULTI) and trained.train_scale:
             return test_scales(trained.scale_range(), self.test_scales or SINGLE)
         if self.test_scales in ("", SINGLE):

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.data import shards, transforms
+from vgg_keras.data import resized_crops, shards, transforms
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, MULTI_CROP
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.errors import UserError
 
 _GRID = 5
-_NUM_VIEWS = {DENSE: 1, MULTI_CROP: _GRID * _GRID, CENTER_CROP: 1}
+_NUM_VIEWS = {DENSE: 1, MULTI_CROP: _GRID * _GRID, CENTER_CROP: 1, SQUASH: 1}
 # A whole image may have as many pixels as 64 of the paper's crops, however small the batch is.
 ALWAYS_ALLOWED_PIXELS = 64 * 224**2
 
@@ -23,8 +24,9 @@ class ViewSpec:
     """The views that a net is shown of each image at one test scale, and the size of their batches.
 
     Attributes:
-        method: DENSE: the whole image; MULTI_CROP: a 5x5 grid of crops, corners included; CENTER_CROP: the centre.
-        smallest_side: test scale Q in pixels, at least `crop_size`.
+        method: DENSE: the whole image; MULTI_CROP: a 5x5 grid of crops, corners included; CENTER_CROP: the centre;
+            SQUASH: the whole image, resized to the crop's size whatever its shape.
+        smallest_side: test scale Q in pixels, at least `crop_size`; SQUASH does not use it.
         crop_size: side of the net's input in pixels.
         batch_size: number of crops in a batch; whole images are batched to the same number of pixels.
     """
@@ -51,6 +53,8 @@ class ViewSpec:
 
     def extract(self, image: tf.Tensor) -> tf.Tensor:
         """Cuts the views out of one decoded image: (H, W, 3), 0..255 -> (views, h, w, 3) float32, 0..255."""
+        if self.method == SQUASH:
+            return resized_crops.squash(image, self.crop_size)[tf.newaxis]
         whole = transforms.rescale(image, self.smallest_side)
         if self.method == DENSE:
             return whole[tf.newaxis]
@@ -89,6 +93,8 @@ def require_fits(photo: np.ndarray, spec: ViewSpec) -> None:
     Raises:
         BadImage: it has more than `spec.max_pixels` when it is rescaled.
     """
+    if spec.method == SQUASH:
+        return
     pixels = rescaled_pixels(np.array(photo.shape[:2]), spec.smallest_side)
     if pixels > spec.max_pixels:
         raise BadImage(

@@ -14,6 +14,7 @@ from typing import Any
 
 from vgg_keras.models import run_record
 from vgg_keras.models.architectures import BOX_REGRESSIONS
+from vgg_keras.models.preparation import RESIZES
 from vgg_keras.utils import side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.structures import TEXT, Maybe, either, one_of
@@ -29,6 +30,7 @@ _STRUCTURE = {
             "label_names": Maybe([TEXT]),
             "frozen_up_to": Maybe(TEXT),
             "box_regression": Maybe(one_of("", *BOX_REGRESSIONS)),
+            "validation_resize": Maybe(one_of("", *RESIZES)),
         }
     )
 }
@@ -46,6 +48,8 @@ class ModelMetadata:
         label_names: human-readable names in the same order; empty if unknown.
         frozen_up_to: the last layer that was not trained; "" if all were, or if it is unknown.
         box_regression: SCR or PCR if the model predicts boxes; "" if it predicts classes.
+        validation_resize: one of `preparation.RESIZES`, how photos were resized when the model was validated; "" if it
+            is unknown.
     """
 
     net: str = ""
@@ -54,6 +58,7 @@ class ModelMetadata:
     label_names: Sequence[str] = ()
     frozen_up_to: str = ""
     box_regression: str = ""
+    validation_resize: str = ""
 
     def known_label_names(self, num_classes: int) -> list[str]:
         """Returns the label names; if they are unknown, "class 0", "class 1", ..."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from vgg_keras.data.labels import CLASS_INDICES, LABEL_NAMES
+from vgg_keras.data.labels import CLASS_INDICES, CLASS_NAMES, LABEL_NAMES
 from vgg_keras.models.preparation import RANDOM_RESIZED
 from vgg_keras.utils import side_files
 from vgg_keras.utils.arithmetic import parse_whole
@@ -23,7 +23,7 @@ FLAGS = "flags.cfg"
 SAMPLES = "samples"
 TENSORBOARD = "tensorboard"
 # All that a run writes under a name of its own.
-FILES = (RECORD, FLAGS, LABEL_NAMES, CLASS_INDICES, HISTORY, CURVES, BEST_MODEL, NEWEST_CHECKPOINT)
+FILES = (RECORD, FLAGS, LABEL_NAMES, CLASS_INDICES, CLASS_NAMES, HISTORY, CURVES, BEST_MODEL, NEWEST_CHECKPOINT)
 FOLDERS = (SAMPLES, TENSORBOARD, CHECKPOINTS, CACHE)
 LAYOUT = FolderLayout(FILES, FOLDERS)
 
@@ -34,6 +34,7 @@ _RECORD = {
     "flags": {
         "train_scale": Maybe(TRAIN_SCALE),
         "crop": Maybe(TEXT),
+        "num_outputs": Maybe(whole(0)),
         "input_scaling": Maybe(TEXT),
         "net": Maybe(TEXT),
         "input_size": Maybe(whole(1)),

@@ -7,6 +7,7 @@ VERSION/assets.extra/                 files that the graph does not use:
     model_card.md                     description of the model for people
     export.json                       description of the export for programs
     class_indices.json                class name -> index
+    class_names.json                  index -> class name
 """
 
 import dataclasses
@@ -17,11 +18,11 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.data import transforms
-from vgg_keras.data.labels import CLASS_INDICES, LABEL_NAMES, label_files, label_lines
+from vgg_keras.data.labels import CLASS_INDICES, CLASS_NAMES, LABEL_NAMES, label_files, label_lines
 from vgg_keras.data.photo_decoding import BadImage
-from vgg_keras.inference.loading import load_for_inference
+from vgg_keras.inference.loading import load_for_inference, own_method
 from vgg_keras.inference.predictor import Predictor
-from vgg_keras.inference.protocol import TestProtocol
+from vgg_keras.inference.protocol import OWN, TestProtocol
 from vgg_keras.serving import export_record, model_card, versions, warmup
 from vgg_keras.serving.agreement import TOLERANCES, Agreement
 from vgg_keras.serving.export_record import MAIN_FILE
@@ -48,10 +49,14 @@ class ExportConfig:
         max_megapixels: size above which images are refused, in million pixels.
     """
 
-    protocol: TestProtocol = dataclasses.field(default_factory=TestProtocol)
+    protocol: TestProtocol = dataclasses.field(default_factory=lambda: TestProtocol(OWN))
     precision: str = "float32"
     top: int = 5
     max_megapixels: float = 100.0
+
+    def of_model(self, path: Path) -> "ExportConfig":
+        """Returns the settings with the model's own method, if none was chosen."""
+        return dataclasses.replace(self, protocol=self.protocol.of_models({path: own_method(path)}))
 
 
 def export(
@@ -79,7 +84,7 @@ def export(
     Raises:
         UserError: the model cannot be converted, or the exported model does not agree with it.
     """
-    config = config or ExportConfig()
+    config = (config or ExportConfig()).of_model(model_path)
     predictor = Predictor(load_for_inference(model_path, config.protocol), config.protocol)
     with versions.new_version(output_dir, MAIN_FILE, flag) as folder:
         (folder / versions.EXTRA).mkdir()
@@ -112,7 +117,8 @@ def save(predictor: Predictor, config: ExportConfig, folder: Path) -> None:
     labels.unlink()
     if model.metadata.class_names:
         texts = label_files(model.metadata.class_names, names)
-        files.write_text(folder / versions.EXTRA / CLASS_INDICES, texts[CLASS_INDICES])
+        for name in (CLASS_INDICES, CLASS_NAMES):
+            files.write_text(folder / versions.EXTRA / name, texts[name])
 
 
 def make_servable(predictor: Predictor, config: ExportConfig, labels: Path) -> ServedModel:

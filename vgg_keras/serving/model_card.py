@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vgg_keras.inference import protocol
 from vgg_keras.models import run_record
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.display import errors_text
 from vgg_keras.utils.escaping import markdown, visible
 from vgg_keras.utils.words import counted
@@ -19,7 +20,9 @@ METHOD_DESCRIPTIONS = {
     ),
     protocol.MULTI_CROP: "A 5x5 grid of crops, corners included (sect. 3.2)",
     protocol.CENTER_CROP: "The centre crop",
+    SQUASH: "The whole photo, squashed to {input_size}x{input_size} pixels whatever its shape",
 }
+_SCALES = ", at Q = {} (the smallest side in pixels)"
 _NOT_KNOWN = "unknown: the source was not in the folder of a run"
 
 
@@ -44,7 +47,7 @@ def text(record: Mapping, run: Path) -> str:
         "export_versions": _listed(record["versions"]),
         "errors": _errors(run, flags, record["num_classes"]),
         "looks": METHOD_DESCRIPTIONS[record["method"]].format(**record),
-        "scales": ", ".join(map(str, record["test_scales"])),
+        "scales": "" if record["method"] == SQUASH else _SCALES.format(", ".join(map(str, record["test_scales"]))),
         "mirrored": "" if record["flip"] else "no ",
         "num_named": min(record["top"], record["num_classes"]),
         "flags": "\n".join(f"    --{name}={visible(str(value))}" for name, value in flags.items()) or _NOT_KNOWN,
@@ -62,8 +65,9 @@ def _errors(run: Path, flags: Mapping, num_classes: int) -> str:
         return _NOT_KNOWN
     best = run_record.best_entry(history)
     errors = errors_text(best["validation_top1_error"], best["validation_top5_error"], num_classes)
+    view = "squashed" if flags.get("validation_resize") == SQUASH else "centre crop"
     return (
         f"{errors.capitalize()}: {counted(best['validation_num_images'], 'image')} of "
-        f"{markdown(flags.get('validation_split', 'the validation split'))}, centre crop, after epoch "
+        f"{markdown(flags.get('validation_split', 'the validation split'))}, {view}, after epoch "
         f"{best['epoch']}. The epoch was chosen on these images."
     )

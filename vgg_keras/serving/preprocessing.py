@@ -13,6 +13,7 @@ from vgg_keras.data import transforms
 from vgg_keras.inference import views
 from vgg_keras.inference.protocol import CENTER_CROP
 from vgg_keras.inference.views import ViewSpec
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.serving import image_headers
 
 _FINE, _OF_NO_FORMAT, _TOO_LARGE, _TOO_LONG = range(4)
@@ -25,7 +26,7 @@ class RequestPreprocessor:
     """The preprocessing of the images of a request, as part of the served graph.
 
     Attributes:
-        method: DENSE, MULTI_CROP or CENTER_CROP.
+        method: DENSE, MULTI_CROP, CENTER_CROP or SQUASH.
         test_scales: test scales Q, the smallest sides in pixels.
         crop_size: side of the net's input in pixels.
         max_pixels: number of pixels above which an image is refused before it is decoded.
@@ -80,14 +81,14 @@ class RequestPreprocessor:
                 (pixels == 0, lambda: self._refused(_OF_NO_FORMAT)),
                 (pixels > self.max_pixels, lambda: self._refused(_TOO_LARGE)),
             ],
-            default=lambda: self._center(image_bytes) if self.method == CENTER_CROP else self._whole(image_bytes),
+            default=lambda: (self._square if self.method in (CENTER_CROP, SQUASH) else self._whole)(image_bytes),
         )
         return index, state, seen
 
     def _refused(self, state: int) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.constant(state), tf.fill([len(self.test_scales)], "")
 
-    def _center(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _square(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return _serialize(views.decode_views(image_bytes, self._specs()))
 
     def _whole(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -50,6 +50,7 @@ def export(
     Raises:
         UserError: the model cannot be converted, or the converted model does not agree with the SavedModel.
     """
+    config = config.of_model(model_path)
     model = load_for_inference(model_path, config.protocol)
     predictor = Predictor(model, config.protocol)
     side = min(model.test_scales)

@@ -22,8 +22,8 @@ from vgg_keras.evaluation import (
 from vgg_keras.evaluation.evaluator import Evaluable, Evaluator, Result, TimedPosteriors
 from vgg_keras.evaluation.markdown_report import FinishedEvaluation
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
-from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
-from vgg_keras.inference.protocol import TestProtocol
+from vgg_keras.inference.loading import EvaluatedModel, load_for_inference, own_method
+from vgg_keras.inference.protocol import OWN, TestProtocol
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
 from vgg_keras.utils import devices, files, keras_compat, locks, paths, side_files, stopping
@@ -42,11 +42,32 @@ def open_model(path: Path, protocol: TestProtocol, class_names: Sequence[str]) -
     Raises:
         UserError: the file is missing or damaged, has other classes, or does not fit the protocol.
     """
-    if path.suffix == saved_posteriors.SUFFIX and not path.is_dir():
+    if _is_saved(path):
         saved = SavedPosteriors.load(path)
         saved.require_protocol(protocol)
         return saved
     return load_for_inference(path, protocol, class_names)
+
+
+def choose_protocol(options: EvaluateOptions) -> TestProtocol:
+    """Returns the protocol of the flags, with the models' own method if --method is not given.
+
+    Raises:
+        UserError: a model is missing or damaged, or the methods of several differ.
+    """
+    protocol = options.protocol()
+    if protocol.method != OWN:
+        return protocol
+    return protocol.of_models(
+        {
+            path: SavedPosteriors.load(path).own_method() if _is_saved(path) else own_method(path)
+            for path in options.model_paths()
+        }
+    )
+
+
+def _is_saved(path: Path) -> bool:
+    return path.suffix == saved_posteriors.SUFFIX and not path.is_dir()
 
 
 def describe(models: Sequence[Evaluable], manifest: SplitManifest, protocol: TestProtocol) -> dict:
@@ -185,7 +206,7 @@ def evaluate_only(options: EvaluateOptions) -> EvaluationResult:
     Raises:
         UserError: see `evaluate_model`.
     """
-    folder, protocol = Path(options.output_dir), options.protocol()
+    folder, protocol = Path(options.output_dir), choose_protocol(options)
     devices.split_cpu(options.cpu_devices)
     strategy, strategy_reason = devices.make_strategy(options.strategy)
     data = datasets.open_data(options.data_dir, options.dataset)

@@ -133,10 +133,11 @@ def make_finder(options: EvaluateOptions) -> tuple[Localizer, Callable[[np.ndarr
     paths = options.model_paths()
     if len(paths) != 1:
         raise UserError(f"--task=localization tests one --model, received {len(paths)}")
-    if options.method not in _TESTS:
+    method = options.method or DENSE
+    if method not in _TESTS:
         raise UserError(f"--method={options.method} is not for --task=localization; it is {' or '.join(_TESTS)}")
     localizer = Localizer.load(paths[0], protocol)
-    if options.method == CENTER_CROP:
+    if method == CENTER_CROP:
         predict = CenterPredictor(localizer)
         return localizer, lambda image, label: [Found(label, 1.0, predict(image, label))]
     if not options.classifier:
@@ -168,7 +169,7 @@ def evaluate_localizer(options: EvaluateOptions) -> LocalizationResult:
         if not found:
             raise UserError(f"{data.builder.data_dir}: no image of split {options.split!r} has a box")
         record = {
-            "method": options.method,
+            "method": options.method or DENSE,
             "model": localizer.identity(),
             "classifier": str(options.classifier),
             "images": {"data_set": data.builder.name, "split": options.split, "num_images": len(found)},

@@ -16,6 +16,7 @@ from vgg_keras.inference.protocol import (
     LINEAR,
     METHODS,
     MULTI_CROP,
+    OWN,
     POWERS,
     SCORES,
     STACK,
@@ -23,6 +24,7 @@ from vgg_keras.inference.protocol import (
 )
 from vgg_keras.models import run_record
 from vgg_keras.models.architectures import ALIASES, CLASSIFICATION, NETS, TASKS
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.tasks.suites import SUITES
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.hardware import LOCAL_STRATEGIES
@@ -72,9 +74,10 @@ class ProtocolOptions(ScaleOptions):
     """Options of the verbs that compute posteriors."""
 
     method: str = option(
-        DENSE,
-        "what the net is shown: dense: the whole image; multi_crop: a 5x5 grid of crops; center_crop: the centre",
-        choices=(DENSE, MULTI_CROP, CENTER_CROP),
+        OWN,
+        "what the net is shown: dense: the whole image; multi_crop: a 5x5 grid of crops; center_crop: the centre; "
+        "squash: the whole, resized to the input whatever its shape; empty: squash if it was validated so, else dense",
+        choices=(OWN, DENSE, MULTI_CROP, CENTER_CROP, SQUASH),
         group="test protocol",
     )
     average: str = option(SCORES, "what is averaged over the class-score map", choices=AVERAGES, group="test protocol")
@@ -121,10 +124,11 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
         layout=run_record.LAYOUT,
     )
     method: str = option(
-        DENSE,
+        OWN,
         "what the net is shown: dense: the whole image; multi_crop: a 5x5 grid of crops; both: the mean of the two; "
-        "center_crop: the centre",
-        choices=METHODS,
+        "center_crop: the centre; squash: the whole, resized to the input whatever its shape; empty: squash if the "
+        "models were validated so, else dense",
+        choices=(OWN, *METHODS),
         group="test protocol",
     )
     split: str = option("validation", "the split that is tested", group="data")

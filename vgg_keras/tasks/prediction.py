@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from vgg_keras.data import photo_files
 from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.evaluation import figures
-from vgg_keras.inference.loading import load_for_inference
+from vgg_keras.inference.loading import load_for_inference, own_method
 from vgg_keras.inference.predictions import Label, Prediction, best_labels
 from vgg_keras.inference.predictor import Predictor
 from vgg_keras.tasks.options import PredictOptions
@@ -143,8 +143,9 @@ def predict(options: PredictOptions) -> None:
         raise UserError("--class_score_maps needs --output_dir, where the pictures go")
     paths = photo_files.find(options.paths)
     require_outputs_apart(options, paths)
-    protocol = options.protocol()
-    predictor = Predictor(load_for_inference(Path(options.model), protocol), protocol, options.batch_size)
+    model = Path(options.model)
+    protocol = options.protocol().of_models({model: own_method(model)})
+    predictor = Predictor(load_for_inference(model, protocol), protocol, options.batch_size)
     names = predictor.model.label_names
     if options.output_dir:
         Path(options.output_dir).mkdir(parents=True, exist_ok=True)

@@ -63,6 +63,11 @@ def open_data(options: TrainConfig, channel: Channel) -> ImageData:
             f"{data.builder.data_dir} has one class alone, {data.class_names[0]}; a net needs two classes or more to "
             "tell apart"
         )
+    if 0 < options.num_outputs < len(data.class_names):
+        raise UserError(
+            f"--num_outputs={options.num_outputs} is fewer than the {len(data.class_names)} classes of "
+            f"{data.builder.data_dir}; leave it out, or give the number of outputs of --init_from"
+        )
     _warn_of_large_batch(options, data.num_images(options.train_split))
     return data
 
@@ -133,6 +138,7 @@ def restore_trainer(
             data.label_names,
             options.freeze_up_to,
             options.box_kind() or "",
+            options.validation_resize,
         ),
         chief=channel.chief,
         agree=channel.agree,
@@ -167,7 +173,8 @@ def show_run(options: TrainConfig, data: ImageData, model: keras.Model, choices:
     """
     splits = (options.train_split, options.validation_split)
     photos = ", ".join(f"{counted(data.num_images(split), 'photo')} in {split}" for split in splits)
-    console.say(f"net {options.net}, {model.count_params():,} parameters; {len(data.label_names)} classes; {photos}")
+    classes = f"{len(data.label_names)} classes" + (f" of {options.num_outputs} outputs" if options.num_outputs else "")
+    console.say(f"net {options.net}, {model.count_params():,} parameters; {classes}; {photos}")
     console.say("; ".join(f"{name}: {choice}" for name, choice in choices.items()))
 
 

@@ -36,10 +36,11 @@ def build_model(
         ValueError: a setting of the net is out of its range.
         UserError: --init_from cannot be read, or does not fit the net.
     """
-    source = read_weights(os.fspath(options.init_from), options.net, num_classes) if options.init_from else None
+    num_outputs = options.num_outputs or num_classes
+    source = read_weights(os.fspath(options.init_from), options.net, num_outputs) if options.init_from else None
     model = vgg.build(
         options.net,
-        num_classes,
+        num_outputs,
         input_size=options.input_size,
         # The source's convolutions were trained with the source's mean, which need not be that of this data set.
         mean_rgb=source.mean_rgb if source else mean_rgb,

@@ -17,7 +17,7 @@ from vgg_keras.models.architectures import (
     TASKS,
     TOTAL_STRIDE,
 )
-from vgg_keras.models.preparation import CROPS, INPUT_SCALINGS, MEAN, RANDOM, RANDOM_RESIZED
+from vgg_keras.models.preparation import CROPS, INPUT_SCALINGS, ISOTROPIC, MEAN, RANDOM, RANDOM_RESIZED, RESIZES
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.hardware import PRECISIONS, STRATEGIES
 from vgg_keras.utils.options import FOLDER, Options, PathLike, option
@@ -105,6 +105,13 @@ class TrainConfig(Options):
         choices=CROPS,
         group="data",
     )
+    validation_resize: str = option(
+        ISOTROPIC,
+        "how photos are resized for validation; isotropic: to S, then the centre is cut out; squash: to the input size "
+        "whatever their shape, in later tests of the model too",
+        choices=RESIZES,
+        group="data",
+    )
     optimizer: str = option(
         "sgd", "sgd, another of Keras's by name, such as adam, or a registered one: Addons>SGDW", group="optimisation"
     )
@@ -134,6 +141,13 @@ class TrainConfig(Options):
         group="transfer",
         path=True,
         layout=run_record.LAYOUT,
+    )
+    num_outputs: int = option(
+        0,
+        "number of the net's outputs, such as the 1000 of a published head, which is then taken whole; the data set's "
+        "classes are the first of them, and best.keras has these alone; 0: the number of classes",
+        lower=0,
+        group="net",
     )
     strict: bool = option(
         False, "fail if a layer of --init_from is missing, unexpected or of another shape", group="transfer"
@@ -316,8 +330,8 @@ class TrainConfig(Options):
         Raises:
             UserError: a flag is for classification only.
         """
-        for flag in ("metrics", "export_dir"):
-            if self.task == LOCALIZATION and getattr(self, flag):
+        for flag in ("metrics", "export_dir", "num_outputs", "validation_resize"):
+            if self.task == LOCALIZATION and getattr(self, flag) != self.defaults()[flag]:
                 raise UserError(f"--{flag} is for --task={CLASSIFICATION}; leave it out for {LOCALIZATION}")
 
     def _validate_cache(self) -> None:

@@ -10,6 +10,7 @@ from vgg_keras.data import input_pipeline, shards
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
 from vgg_keras.models import run_record
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.training.feature_cache import CachedSource, FeatureCache
 from vgg_keras.training.train_step import TrainStep
@@ -29,7 +30,7 @@ class Batches:
 
 
 def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: TrainStep) -> Batches:
-    """Returns the batches of a run: augmented images for training, centre crops for validation.
+    """Returns the batches of a run: augmented images for training, centre crops or squashed images for validation.
 
     Args:
         config: settings of the run.
@@ -58,7 +59,7 @@ def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, trai
             input_pipeline.evaluation_batches,
             data,
             config.validation_split,
-            smallest_side=config.test_scale(),
+            smallest_side=None if config.validation_resize == SQUASH else config.test_scale(),
             crop_size=config.input_size,
             with_boxes=with_boxes,
         )

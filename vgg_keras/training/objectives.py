@@ -16,9 +16,17 @@ MIN_IOU = 0.5
 
 
 class Objective(Protocol):
-    """What a net learns."""
+    """What a net learns.
+
+    Attributes:
+        error_name: the error in words.
+    """
 
     error_name: str
+
+    @property
+    def tested_outputs(self) -> int | None:
+        """Number of the net's first outputs that are validated and kept in the best model; None: all."""
 
     def losses(self, outputs: tf.Tensor, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Returns the loss of each image, (B,) float32.
@@ -52,11 +60,16 @@ class Classification:
     """Learns the classes of images: the softmax cross-entropy (sect. 3.1).
 
     Attributes:
-        num_classes: number of classes.
+        num_classes: number of classes. A net may have further outputs, of which training makes small posteriors.
     """
 
     num_classes: int
     error_name = "top-1 error"
+
+    @property
+    def tested_outputs(self) -> int:
+        """The number of classes."""
+        return self.num_classes
 
     def losses(self, outputs: tf.Tensor, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Returns the cross-entropies in nats; the batch holds "label": (B,) int32."""
@@ -87,6 +100,7 @@ class BoxRegression:
     kind: str
     num_classes: int
     error_name = "localisation error"
+    tested_outputs = None
 
     def _boxes(self, outputs: tf.Tensor, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         return boxes_of_classes(outputs, batch["label"], self.kind)

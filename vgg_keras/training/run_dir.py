@@ -4,6 +4,7 @@ RUN/run.json           resolved flags, package versions, strategy and precision,
 RUN/flags.cfg          the same flags as a flag file
 RUN/label_names.txt    readable class names, one in each line
 RUN/class_indices.json class name -> index
+RUN/class_names.json   index -> class name
 RUN/samples/           a few validation photos, on which an export is checked
 RUN/history.jsonl      a line for each epoch
 RUN/curves.png         the history as curves
@@ -180,7 +181,7 @@ def write_run_record(
 
 
 def save_labels(folder: Path, class_names: Sequence[str], label_names: Sequence[str]) -> None:
-    """Writes the label names and the class indices into a run's folder."""
+    """Writes the files that name the classes into a run's folder."""
     for name, text in label_files(class_names, label_names).items():
         files.write_text(folder / name, text)
 

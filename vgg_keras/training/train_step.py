@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from vgg_keras.models import class_outputs
 from vgg_keras.training import freezing
 from vgg_keras.training.keras_metrics import ValidationMetrics
 from vgg_keras.training.objectives import Classification, Objective
@@ -100,6 +101,10 @@ class TrainStep:
     def in_cluster(self) -> bool:
         """Whether other processes take part, which have to stop at the same step as this one."""
         return self._config.in_cluster
+
+    def best_model(self) -> keras.Model:
+        """Returns the model as it is validated: without outputs that are of no class."""
+        return class_outputs.keep_first(self.model, self.objective.tested_outputs)
 
     def train(self, batch, global_step: int, stop_asked: bool = False) -> tf.Tensor:
         """Does one step; returns the (4,) sums of `score_sums` over the batch of all replicas.
@@ -211,7 +216,7 @@ class TrainStep:
     @tf.function
     def _evaluate(self, batch) -> tuple[tf.Tensor, tf.Tensor]:
         def replica(batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
-            outputs = self._outputs(batch["image"], training=False)
+            outputs = self._outputs(batch["image"], training=False)[:, : self.objective.tested_outputs]
             return self.objective.sums(outputs, batch, batch["weight"]), outputs
 
         sums, outputs = self.strategy.run(replica, args=(batch,))

@@ -259,7 +259,7 @@ class Trainer:
             scores = {"training": training, "validation": validation}
             self._report(messages.epoch(entry, self._schedule, scores, self._train_step.objective))
         if better and self._chief:
-            save = functools.partial(save_model, self._train_step.model, metadata=self._metadata)
+            save = functools.partial(save_model, self._train_step.best_model(), metadata=self._metadata)
             self._checkpoints.save_best_model(progress.global_step, save)
         progress = progress.after_validation(validation)
         if complete:  # an unfinished epoch's entry is not final: a run that is resumed writes a whole one

@@ -14,7 +14,7 @@ import h5py
 import keras
 import numpy as np
 
-from vgg_keras.models import checkpoint_files, metadata, preparation, run_record, saving, vgg
+from vgg_keras.models import checkpoint_files, class_outputs, metadata, preparation, run_record, saving, vgg
 from vgg_keras.models.input_map import InputMap
 from vgg_keras.utils import file_bounds, keras_compat
 from vgg_keras.utils.errors import UserError
@@ -116,7 +116,7 @@ def _read_checkpoint(folder: Path) -> SourceWeights:
         flags = record["flags"]
         model = vgg.build(
             flags["net"],
-            record["model"]["num_classes"],
+            flags.get("num_outputs") or record["model"]["num_classes"],
             mean_rgb=record["model"]["mean_rgb"],
             input_scaling=flags.get("input_scaling", preparation.MEAN),  # earlier versions had no other
             **{name: flags[name] for name in ("input_size", "batch_norm", "width_multiplier")},
@@ -124,6 +124,7 @@ def _read_checkpoint(folder: Path) -> SourceWeights:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / run_record.RECORD} does not describe a model: {error!r}") from error
     saving.restore_model(folder / run_record.CHECKPOINTS, model)
+    model = class_outputs.keep_first(model, record["model"]["num_classes"])
     described = metadata.read_beside(folder, record["model"]["num_classes"])
     return dataclasses.replace(SourceWeights.from_model(model), metadata=described)
 
