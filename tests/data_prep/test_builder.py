@@ -23,6 +23,7 @@ def test_records_labels_and_side_files(tmp_path, capsys):
     assert read(tmp_path / "out", "train") == {key: (data, 0) for key, data in images}
     assert (tmp_path / "out" / "label_names.txt").read_text() == "a\n"
     assert json.loads((tmp_path / "out" / "class_indices.json").read_text()) == {"a": 0}
+    assert json.loads((tmp_path / "out" / "class_names.json").read_text()) == {"0": "a"}
     assert not (tmp_path / "out.incomplete").exists()
     assert "images" in capsys.readouterr().out
 

@@ -62,6 +62,16 @@ def test_each_method_against_numpy_and_pillow(net, method, settings, data, tmp_p
     assert result.test_scales == ((64,),)
 
 
+@pytest.mark.parametrize("settings", [{}, {"flip": True}], ids=str)
+def test_squashed_photos_against_numpy_and_pillow(settings, data, tmp_path):
+    model = save_net("A", tmp_path / "run")
+    expected = expected_posteriors(model, encoded_images(data), "squash", (), **{"flip": False, **settings})
+    (result,), (found,) = evaluate(data, [tmp_path / "run"], tmp_path, method="squash", **settings)
+    np.testing.assert_allclose(found["squash"], expected, atol=1e-4)
+    assert result.test_scales == ((64,),)
+    assert result.published() is None
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize("net", ["A", "D"])
 def test_dense_and_multi_crop_on_real_photos(net, real_data, tmp_path):

@@ -113,7 +113,10 @@ def expected_posteriors(model, images, method, scales, *, flip=True, average="sc
 
     rows = []
     for image in images:
-        seen = [view for side in scales for view in views(numpy_net.rescaled(image, side))]
+        if method == "squash":
+            seen = [numpy_net.squashed(image, crop)]
+        else:
+            seen = [view for side in scales for view in views(numpy_net.rescaled(image, side))]
         seen += [view[:, ::-1] for view in seen] if flip else []
         rows.append(np.mean([view_posterior(view) for view in seen], axis=0))
     return np.stack(rows)

@@ -9,8 +9,16 @@ from PIL import Image
 def rescaled(image_bytes, smallest_side):
     """Decodes and rescales isotropically: (H, W, 3) float32, not rounded to whole levels."""
     image = Image.open(io.BytesIO(image_bytes)).convert("RGB")
-    width, height = (int(side * smallest_side / min(image.size) + 0.5) for side in image.size)
-    channels = [channel.convert("F").resize((width, height), Image.Resampling.BILINEAR) for channel in image.split()]
+    return _resized(image, tuple(int(side * smallest_side / min(image.size) + 0.5) for side in image.size))
+
+
+def squashed(image_bytes, side):
+    """Decodes and resizes to a square, whatever the shape: (side, side, 3) float32, not rounded to whole levels."""
+    return _resized(Image.open(io.BytesIO(image_bytes)).convert("RGB"), (side, side))
+
+
+def _resized(image, size):
+    channels = [channel.convert("F").resize(size, Image.Resampling.BILINEAR) for channel in image.split()]
     return np.stack([np.asarray(channel) for channel in channels], axis=-1)
 
 

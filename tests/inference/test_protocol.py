@@ -1,5 +1,7 @@
 """Tests the scales of the paper's protocol, and that its methods are known everywhere."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from vgg_keras.inference import protocol
 from vgg_keras.inference.views import ViewSpec
 from vgg_keras.serving import model_card
 from vgg_keras.tasks.options import ProtocolOptions
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import flag_fields
 
 
@@ -35,3 +38,27 @@ def test_every_method_is_known_wherever_methods_are_named(method):
         assert base_method in model_card.METHOD_DESCRIPTIONS
         views = ViewSpec(base_method, 64, 64).extract(np.zeros((64, 70, 3), np.uint8))
         assert len(views) == ViewSpec(base_method, 64, 64).num_views
+
+
+def test_models_decide_the_method_that_the_user_does_not_choose():
+    squashed, dense = {Path("a"): "squash"}, {Path("b"): "dense"}
+    nothing_chosen = protocol.TestProtocol(protocol.OWN)
+    assert nothing_chosen.of_models(dense).method == "dense"
+    assert nothing_chosen.of_models(squashed).method == "squash"
+    assert protocol.TestProtocol("dense").of_models(squashed).method == "dense"
+    with pytest.raises(UserError, match="a was validated on squashed photos, b was not: choose what both are shown"):
+        nothing_chosen.of_models({**squashed, **dense})
+
+
+@pytest.mark.parametrize(("method", "flips"), [("dense", True), ("center_crop", False), ("squash", False)])
+def test_mirror_images_by_default(method, flips):
+    assert protocol.TestProtocol(method).flips() == flips
+
+
+@pytest.mark.parametrize("scales", ["256", "multi", "224,256"])
+def test_squashed_photos_have_no_test_scale(scales):
+    trained = protocol.TrainedNet("D", "256")
+    assert protocol.TestProtocol("squash").scales_for(trained, Path("a"), 224) == (224,)
+    assert protocol.TestProtocol("squash", "224").scales_for(trained, Path("a"), 224) == (224,)
+    with pytest.raises(UserError, match=f"--test_scales={scales} is not for --method=squash"):
+        protocol.TestProtocol("squash", scales).scales_for(trained, Path("a"), 224)

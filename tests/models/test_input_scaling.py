@@ -16,6 +16,8 @@ from vgg_keras.training.schedules import Plateau
 from vgg_keras.weights import formats, transfer
 from vgg_keras.weights.transfer import SourceWeights
 
+pytestmark = pytest.mark.generations
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
 
 

@@ -9,6 +9,7 @@ from tests.helpers import odd_images
 from tests.helpers.evaluation_data import photo
 from tests.helpers.images import encode, picture
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.serving.preprocessing import RequestPreprocessor
 
 GOOD = photo(1, (90, 64))
@@ -37,7 +38,15 @@ def test_mixed_sizes_and_formats_and_scales():
     assert looked_at([]) == []
 
 
-@pytest.mark.parametrize("method", [DENSE, CENTER_CROP])
+def test_squashed_photos_of_any_shape():
+    images = [encode(picture(width, 40), format="PNG") for width in (40, 61, 1)]
+    seen = looked_at(images, method=SQUASH)
+    assert [one.shape for (one,) in seen] == [(1, 32, 32, 3)] * 3
+    expected = np.asarray(picture(61, 40).resize((32, 32), Image.Resampling.BILINEAR), np.float32)
+    np.testing.assert_allclose(seen[1][0][0], expected, atol=1.1)
+
+
+@pytest.mark.parametrize("method", [DENSE, CENTER_CROP, SQUASH])
 @pytest.mark.parametrize(
     ("images", "message"),
     [
