@@ -7,6 +7,7 @@ import keras
 
 from vgg_keras.models import vgg
 from vgg_keras.models.architectures import IMAGENET_MEAN_RGB, find_net
+from vgg_keras.models.preparation import MEAN
 from vgg_keras.utils import paths
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import PathLike
@@ -31,6 +32,7 @@ def build(
     seed: int | None = None,
     batch_norm: bool = False,
     width_multiplier: float = 1.0,
+    input_scaling: str = MEAN,
 ) -> keras.Model:
     """Builds a net of arXiv:1409.1556, Table 1, as a plain Keras model.
 
@@ -61,6 +63,8 @@ def build(
         seed: seed of the initial weights; None draws a random one.
         batch_norm: whether batch normalisation follows each convolution (not in the paper).
         width_multiplier: factor of the number of channels of every hidden layer, for small experiments.
+        input_scaling: what the first layer does to RGB 0..255: "mean": it subtracts the mean; "minus_one_to_one": it
+            gives (x / 255 - 0.5) / 0.5, and `weights` are changed to fit.
 
     Raises:
         UserError: the net is unknown, an argument is out of its range, or the weights cannot be read or do not fit.
@@ -83,6 +87,7 @@ def build(
             width_multiplier=width_multiplier,
             include_top=include_top,
             pooling=pooling,
+            input_scaling=input_scaling,
         )
     except ValueError as error:
         raise UserError(str(error)) from error

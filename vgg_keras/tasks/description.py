@@ -20,6 +20,7 @@ from vgg_keras.inference import descriptors
 from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
 from vgg_keras.inference.protocol import DENSE, STACK
 from vgg_keras.inference.views import ViewSpec, require_images_fit
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.tasks import random_split_classification, voc_classification
 from vgg_keras.tasks.options import FeaturesOptions, numbers_file
 from vgg_keras.utils import console, devices, files, locks, stopping
@@ -192,6 +193,11 @@ def write_features(options: FeaturesOptions) -> None:
     strategy, _ = devices.make_strategy(options.strategy)
     with strategy.scope():
         models = [load_for_inference(path, options.protocol(), posteriors=False) for path in options.model_paths()]
+    for model in models:
+        if model.metadata.validation_resize == SQUASH:
+            console.say(
+                f"{model.path} was validated on squashed photos; its features are of photos that keep their shape"
+            )
     manifests = {
         split: SplitManifest.read(data, split, options.max_images)
         for split in (options.train_split, options.validation_split)
