@@ -123,6 +123,16 @@ def test_another_method_is_chosen_in_so_many_words(run, drawn_data, tmp_path):
     call_verb(predict.main, flags, PredictOptions)
 
 
+def test_a_cache_of_frozen_layers_shows_the_same_windows_and_squashed_photos(weights, drawn_data, tmp_path):
+    flags = [f"--flagfile={TINY_CONFIG}", *WIDTH, *RECIPE, f"--data_dir={drawn_data}", f"--init_from={weights}"]
+    flags += ["--freeze_up_to=block5_pool", "--max_steps=2"]
+    for name, further in (("images", []), ("cached", ["--cache_views=1"])):
+        call_verb(train.main, [*flags, f"--output_dir={tmp_path / name}", *further], TrainConfig)
+    (ours,), (expected,) = history(tmp_path / "cached"), history(tmp_path / "images")
+    for key in ("training_loss", "validation_loss", "validation_top1_error"):
+        assert ours[key] == pytest.approx(expected[key], rel=1e-4), key
+
+
 def test_too_few_outputs(drawn_data, tmp_path):
     flags = [f"--flagfile={TINY_CONFIG}", "--num_outputs=3", f"--data_dir={drawn_data}", f"--output_dir={tmp_path}"]
     with pytest.raises(UserError, match="--num_outputs=3 is fewer than the 5 classes of"):
