@@ -7,7 +7,6 @@ python -m vgg_keras.evaluate --flagfile=configs/tables/table5_vgg16_256_512_both
 from functools import partial
 
 from vgg_keras.evaluation.tables import RECORD, REPORT
-from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.utils import cli, console
 
@@ -15,12 +14,7 @@ from vgg_keras.utils import cli, console
 def main(options: EvaluateOptions) -> None:
     """Tests the models, and prints the results."""
     with cli.loading_libraries():
-        from vgg_keras.tasks import evaluation, localization
-    if options.task == LOCALIZATION:
-        located = localization.evaluate_localizer(options)
-        console.say_table(located.shown())
-        console.say(f"numbers: {located.folder / localization.RECORD}; report: {located.folder / REPORT}")
-        return
+        from vgg_keras.tasks import evaluation
     result = evaluation.evaluate_model(options)
     if result.resumed:
         console.say(f"{result.folder} holds this evaluation already")

@@ -1,4 +1,4 @@
-"""Collects finished evaluations into the paper's Tables 3 to 6, 11 and 12, beside the published figures.
+"""Collects finished evaluations into the paper's Tables 3 to 6 and 8 to 12, beside the published figures.
 
 python -m vgg_keras.report --evaluations_dir=evaluations
 """

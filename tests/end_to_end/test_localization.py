@@ -43,7 +43,7 @@ def run(output_dir, runs, drawn_data, *flags):
         EvaluateOptions,
     )
     with (output_dir / "boxes.csv").open() as file:
-        return json.loads((output_dir / "localization.json").read_text()), list(csv.DictReader(file))
+        return json.loads((output_dir / "evaluation.json").read_text()), list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("kind", ["scr", "pcr"])
@@ -56,10 +56,10 @@ def test_the_true_class_on_the_centre_crop(tmp_path, runs, drawn_data, kind):
         box = [float(row[key]) for key in ("ymin", "xmin", "ymax", "xmax")]
         best.append(max(overlap(box, true) for true in example["boxes"].tolist()))
         assert float(row["iou"]) == pytest.approx(best[-1], abs=2e-4)
-    assert record["error"] == pytest.approx(100 * np.mean(np.array(best) <= 0.5))
-    assert record["mean_iou"] == pytest.approx(np.mean(best), abs=1e-4)
-    assert record["model"]["box_regression"] == kind
-    assert (tmp_path / "out" / "boxes.png").exists()
+    assert record["results"][-1]["top5_error"] == pytest.approx(100 * np.mean(np.array(best) <= 0.5))
+    assert record["results"][-1]["mean_iou"] == pytest.approx(np.mean(best), abs=1e-4)
+    assert record["models"][0]["box_regression"] == kind
+    assert (tmp_path / "out" / "pictures" / "boxes.png").exists()
 
 
 @pytest.mark.parametrize("kind", ["scr", "pcr"])
@@ -75,7 +75,7 @@ def test_five_classes_on_the_whole_photo(tmp_path, runs, drawn_data, kind):
         posteriors = [float(row["posterior"]) for row in found]
         assert posteriors == sorted(posteriors, reverse=True)
         right += any(row["predicted"] == row["label"] and float(row["iou"]) > 0.5 for row in found)
-    assert record["error"] == pytest.approx(100 * (1 - right / 6))
+    assert record["results"][-1]["top5_error"] == pytest.approx(100 * (1 - right / 6))
 
 
 def test_a_localiser_is_no_classifier_and_a_classifier_no_localiser(tmp_path, runs, drawn_data):

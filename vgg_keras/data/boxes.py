@@ -13,6 +13,11 @@ import tensorflow as tf
 SIZE = 4
 
 
+def _doubled(pair: tf.Tensor) -> tf.Tensor:
+    """Returns pairs along the two axes, (..., 2), for both corners of a box: (..., 4) float32."""
+    return tf.cast(tf.concat([pair, pair], axis=-1), tf.float32)
+
+
 def to_crop(boxes: tf.Tensor, image_size: tf.Tensor, offset: tf.Tensor, crop_size: int | tf.Tensor) -> tf.Tensor:
     """Moves boxes from a rescaled image to a crop of it. Isotropic rescaling alone moves no relative box.
 
@@ -25,14 +30,23 @@ def to_crop(boxes: tf.Tensor, image_size: tf.Tensor, offset: tf.Tensor, crop_siz
     Returns:
         (n, 4) float32, relative to the crop.
     """
-    pairs = (image_size, offset, tf.broadcast_to(crop_size, [2]))
-    size, offset, crop = (tf.tile(tf.cast(pair, tf.float32), [2]) for pair in pairs)
+    size, offset, crop = map(_doubled, (image_size, offset, tf.broadcast_to(crop_size, [2])))
     return (boxes * size - offset) / crop
 
 
 def from_crop(boxes: tf.Tensor, image_size: tf.Tensor, offset: tf.Tensor, crop_size: int) -> tf.Tensor:
-    """Moves boxes from a crop to the rescaled image that it was cut out of; the inverse of `to_crop`."""
-    size, offset = (tf.tile(tf.cast(pair, tf.float32), [2]) for pair in (image_size, offset))
+    """Moves boxes from crops to the rescaled image that they were cut out of; the inverse of `to_crop`.
+
+    Args:
+        boxes: (..., 4) float32, relative to the crops.
+        image_size: (2,) int32, height and width of the rescaled image in pixels.
+        offset: (..., 2) int32, (top, left) of the crop of each box in pixels, or (2,) of all.
+        crop_size: side of the crops in pixels.
+
+    Returns:
+        (..., 4) float32, relative to the image.
+    """
+    size, offset = map(_doubled, (image_size, offset))
     return (boxes * float(crop_size) + offset) / size
 
 

@@ -56,14 +56,14 @@ def rescaled_size(size: tf.Tensor, smallest_side: tf.Tensor) -> tf.Tensor:
     """Computes the size after isotropic rescaling (arXiv:1409.1556, sect. 3.1).
 
     Args:
-        size: (2,) int32, size of the image.
+        size: (..., 2) int32, size of the image.
         smallest_side: () int32, length of the smaller side afterwards, in pixels: S in training, Q in testing.
 
     Returns:
-        (2,) int32; the smaller side is exactly `smallest_side`, the other is rounded half up.
+        (..., 2) int32; the smaller side is exactly `smallest_side`, the other is rounded half up.
     """
     size = tf.cast(size, tf.int64)
-    smallest = tf.reduce_min(size)
+    smallest = tf.reduce_min(size, axis=-1, keepdims=True)
     return tf.cast((2 * size * tf.cast(smallest_side, tf.int64) + smallest) // (2 * smallest), tf.int32)
 
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from vgg_keras.evaluation import mistakes, tables
+from vgg_keras.evaluation import box_tables, mistakes, tables
 from vgg_keras.evaluation.mistakes import FinishedResults, MarkedResult
+from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.utils.display import ShownTable, has_top5_error
 from vgg_keras.utils.errors import UserError
 
@@ -39,18 +40,21 @@ def compare(folder: Path, other: Path) -> ShownTable:
         other: folder of the one that it is compared with.
 
     Raises:
-        UserError: a folder holds no finished evaluation, or they are not of the same images.
+        UserError: a folder holds no finished evaluation, or they are not of the same task and images.
     """
     ours, theirs = load_marked(folder), load_marked(other)
-    theirs.require_same_images(ours.images)
+    theirs.require_comparable(ours.task, ours.images)
     first, second = theirs.results[-1], ours.results[-1]
+    localizes = ours.task == LOCALIZATION
+    table_row = box_tables.table_row if localizes else tables.table_row
     rows = []
     differences = difference_cells(second, first)
     for path, result, (top1, top5) in ((other, first, ("", "")), (folder, second, differences)):
-        cells = tables.table_row(dict(result.record))
+        cells = table_row(dict(result.record))
         rows.append([str(path), *cells[:5], top1, cells[5], top5])
     columns = list(_COLUMNS)
-    if not has_top5_error(ours.images["num_classes"]):
+    several = any(map(box_tables.has_several_boxes, (first.record, second.record)))
+    if not (several if localizes else has_top5_error(ours.images["num_classes"])):
         columns, rows = columns[:7], [row[:7] for row in rows]
     title = f"{folder} against {other}: difference in percentage points [95% interval], and McNemar's p"
     return ShownTable(title, columns, rows)

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from vgg_keras.evaluation import published, tables
 from vgg_keras.evaluation.mistakes import SAME_IMAGES, FinishedResults, MarkedResult
 from vgg_keras.evaluation.published import RowKey, ScaleLadder
+from vgg_keras.evaluation.published_boxes import BoxKey, box_key
+from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.utils.words import counted
 
 
@@ -23,7 +25,9 @@ class ImageSet:
         data_note: warning that the errors are not comparable with the paper's, or "".
         num_classes: number of classes.
         ladder: the paper's training scales whose part those of the nets play.
+        tasks: what was tested, of `architectures.TASKS`.
         results: newest result of each net, or of each fusion, by each way of testing.
+        located: the same of localisers.
         left_out: number of results with the views of a row that were tested otherwise than in the paper, by how.
     """
 
@@ -31,12 +35,21 @@ class ImageSet:
         images = evaluations[0].images
         self.title = f"{images['data_set']}, {images['split']}: {counted(images['num_images'], 'image')}"
         self.data_note, self.num_classes = tables.data_note(dict(images)), images["num_classes"]
-        found = [result for evaluation in evaluations for result in evaluation.results]
-        self.ladder = ScaleLadder.of(scale for result in found for scale in result.record["train_scales"])
+        self.tasks = {evaluation.task for evaluation in evaluations}
+        found = [(evaluation.task, result) for evaluation in evaluations for result in evaluation.results]
+        self.ladder = ScaleLadder.of(scale for _, result in found for scale in result.record["train_scales"])
         self.results: dict[RowKey, MarkedResult] = {}
+        self.located: dict[BoxKey, MarkedResult] = {}
         self.left_out: Counter[str] = Counter()
-        for result in found:
-            self._add(result)
+        for task, result in found:
+            (self._add_located if task == LOCALIZATION else self._add)(result)
+
+    def _add_located(self, result: MarkedResult) -> None:
+        record = dict(result.record)
+        nets, kinds = tables.trained_nets(record), record["box_regressions"]
+        key = box_key(self.ladder, nets, kinds, record["test_scales"], record["method"])
+        if key:
+            self.located[key] = result
 
     def _add(self, result: MarkedResult) -> None:
         record = dict(result.record)

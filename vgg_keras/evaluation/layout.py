@@ -7,6 +7,8 @@ from vgg_keras.utils.folder_layout import FolderLayout
 PREDICTIONS = "predictions.csv"
 # Which images each result got wrong.
 MISTAKES = "mistakes.npz"
+# The boxes that localisers predict, in the place of PREDICTIONS.
+BOXES = "boxes.csv"
 # What an unfinished evaluation holds: its settings, and the posteriors at each scale.
 PARTIAL = "partial"
 SETTINGS = f"{PARTIAL}/settings.json"
@@ -15,9 +17,13 @@ ERRORS_BY_CLASS = f"{PICTURES}/errors_by_class.png"
 CONFUSION_MATRIX = f"{PICTURES}/confusion_matrix.png"
 MISTAKEN_PHOTOS = f"{PICTURES}/mistakes.png"
 SCORE_MAPS = f"{PICTURES}/class_score_maps.png"
+BOXED_PHOTOS = f"{PICTURES}/boxes.png"
 
 WRITTEN = FolderLayout(
-    (RECORD, REPORT, PREDICTIONS, MISTAKES, ERRORS_BY_CLASS, CONFUSION_MATRIX, MISTAKEN_PHOTOS, SCORE_MAPS),
+    (
+        *(RECORD, REPORT, PREDICTIONS, BOXES, MISTAKES),
+        *(ERRORS_BY_CLASS, CONFUSION_MATRIX, MISTAKEN_PHOTOS, SCORE_MAPS, BOXED_PHOTOS),
+    ),
     (PICTURES, PARTIAL),
 )
 # What is read of a finished evaluation, and of those that lie at any depth below a folder.

@@ -55,7 +55,7 @@ def write(finished: FinishedEvaluation, folder: Path) -> Path:
     (folder / layout.PICTURES).mkdir(exist_ok=True)
     mistakes, mapped = _most_confident_mistakes(finished), _shown_in_maps(finished)
     # The records are read once for all pictures.
-    photos = dict(_photos(finished.manifest, {*mistakes, *mapped}))
+    photos = dict(decoded_photos(finished.manifest, {*mistakes, *mapped}))
     parts = [_overview(finished), _classes(finished, folder)]
     parts += [_mistakes(finished, folder, mistakes, photos), _maps(finished, folder, mapped, photos)]
     write_text(folder / tables.REPORT, "\n".join(part for part in parts if part))
@@ -155,7 +155,7 @@ def _caption(finished: FinishedEvaluation, index: int) -> str:
     return "\n".join(lines)
 
 
-def _photos(manifest: SplitManifest, chosen: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:
+def decoded_photos(manifest: SplitManifest, chosen: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Yields (index, decoded image) for the chosen images, in the order of the records."""
     wanted = np.zeros(len(manifest), bool)
     wanted[list(chosen)] = True

@@ -53,20 +53,27 @@ class FinishedResults:
 
     Attributes:
         folder: the evaluation's folder.
-        images: its images, as `SplitManifest.identity` describes them.
+        task: one of `architectures.TASKS`: what was tested.
+        images: its images, as `SplitManifest.identity` or `BoxedSplit.identity` describes them.
         results: its results in their order.
     """
 
     folder: Path
+    task: str
     images: Mapping[str, Any]
     results: Sequence[MarkedResult]
 
-    def require_same_images(self, images: Mapping[str, Any]) -> None:
-        """Checks that the evaluation is of some images, described by `SplitManifest.identity`.
+    def require_comparable(self, task: str, images: Mapping[str, Any]) -> None:
+        """Checks that the evaluation is of a task and of some images, described as its own are.
 
         Raises:
-            UserError: it is of others.
+            UserError: it is of another task, of other images, or of other boxes on them.
         """
+        if self.task != task:
+            raise UserError(
+                f"{self.folder} is an evaluation of {self.task}, this one is of {task}; only errors of one kind can "
+                "be compared"
+            )
         if self.images[SAME_IMAGES] != images[SAME_IMAGES]:
             theirs, ours = (
                 f"{found['num_images']:,} images of {found['data_set']}, {found['split']}"
@@ -76,6 +83,8 @@ class FinishedResults:
                 f"{self.folder} is an evaluation of {theirs}, this one is of {ours}; only results on the same images "
                 "can be compared"
             )
+        if self.images.get("sha256_of_boxes") != images.get("sha256_of_boxes"):
+            raise UserError(f"{self.folder} is an evaluation of other boxes on the same images; evaluate it again")
 
 
 def save(folder: Path, wrong: Sequence[np.ndarray]) -> None:
@@ -100,7 +109,7 @@ def load(folder: Path) -> FinishedResults:
     wrong: Sequence[np.ndarray | None] = [None] * len(results)
     if os.path.lexists(folder / MISTAKES):
         wrong = list(_read_wrong(folder, results, num_images))
-    return FinishedResults(folder, record["images"], list(map(MarkedResult, results, wrong)))
+    return FinishedResults(folder, record["task"], record["images"], list(map(MarkedResult, results, wrong)))
 
 
 def _read_wrong(folder: Path, results: Sequence[Mapping[str, Any]], num_images: int) -> np.ndarray:

@@ -3,12 +3,13 @@
 Needs no TensorFlow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vgg_keras.inference.protocol import AVERAGES, METHODS, SCORES
 from vgg_keras.models import run_record
+from vgg_keras.models.architectures import BOX_REGRESSIONS, CLASSIFICATION, LOCALIZATION, TASKS
 from vgg_keras.utils import side_files
 from vgg_keras.utils.structures import (
     ANYTHING,
@@ -25,13 +26,14 @@ from vgg_keras.utils.structures import (
 )
 
 _PERCENT = number(0, 100)
-_OF_EACH_NET = ("nets", "train_scales", "test_scales", "frozen_up_to")
+_OF_EACH_NET = ("nets", "train_scales", "test_scales", "frozen_up_to", "box_regressions")
 _IMAGES = {
     "data_set": TEXT,
     "split": TEXT,
     "num_images": whole(1),
     "num_classes": whole(1),
     "sha256_of_classes_labels_sizes": TEXT,
+    "sha256_of_boxes": Maybe(TEXT),
 }
 _RESULT = {
     "nets": [TEXT],
@@ -45,12 +47,20 @@ _RESULT = {
     "top5_error": _PERCENT,
     "images_per_second": Maybe(number(0)),
     "paper": Maybe(Nullable({"top1_error": _PERCENT, "top5_error": _PERCENT})),
+    # Of localisers alone.
+    "box_regressions": Maybe([one_of(*BOX_REGRESSIONS)]),
+    "mean_iou": Maybe(number(0, 1)),
 }
-_DESCRIPTION = {"settings": MapOf(SCALAR), "images": _IMAGES, "models": [MapOf(ANYTHING)]}
-_RESULTS = {"images": _IMAGES, "results": [_RESULT], "settings": Maybe({"average": Maybe(one_of(*AVERAGES))})}
+_MODELS = [MapOf(ANYTHING)]
+_DESCRIPTION = {"settings": MapOf(SCALAR), "images": _IMAGES, "models": _MODELS, "classifiers": Maybe(_MODELS)}
+_SETTINGS = {"average": Maybe(one_of(*AVERAGES)), "task": Maybe(one_of(*TASKS))}
+_RESULTS = {"images": _IMAGES, "results": [_RESULT], "settings": Maybe(_SETTINGS)}
+# What a description leaves out: earlier versions had one task alone.
+_UNSAID = {"task": CLASSIFICATION}
+_SAME_CLASSES = "sha256_of_classes_labels_sizes"
 # Flag that determines each part of a description.
 _FLAGS = {
-    "settings": {"method": "--method", "flip": "--flip", "average": "--average"},
+    "settings": {"task": "--task", "method": "--method", "flip": "--flip", "average": "--average"},
     "images": {
         "data_set": "the data set (--data_dir, --dataset)",
         "split": "--split",
@@ -58,6 +68,8 @@ _FLAGS = {
         "num_classes": "the number of classes (--data_dir, --dataset)",
     },
 }
+# Flags that name the files of a description.
+_FILES = {"models": "--model", "classifiers": "--classifier"}
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -88,20 +100,27 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
         wanted: description of the evaluation that is asked for.
     """
     told = [
-        _told(name, found[part].get(key), wanted[part].get(key))
+        _told(name, *(described[part].get(key, _UNSAID.get(key)) for described in (found, wanted)))
         for part in _FLAGS
         for key, name in _FLAGS[part].items()
     ]
-    told += [_told("the number of models (--model)", len(found["models"]), len(wanted["models"]))]
-    for before, after in zip(found["models"], wanted["models"], strict=False):
-        told += [_told("--test_scales", before.get("test_scales"), after.get("test_scales"))]
-        if _without(before, "path", "test_scales") != _without(after, "path", "test_scales"):
-            told += [
-                _told("--model", before.get("path"), after.get("path")) or f"--model={after.get('path')} has changed"
-            ]
+    for part, flag in _FILES.items():
+        told += _differing_files(flag, found.get(part, []), wanted.get(part, []))
     differing = list(dict.fromkeys(filter(None, told)))
     same = all(found[part] == wanted[part] for part in _FLAGS)
-    return differing if differing or same else ["the classes, labels or sizes of the images (--data_dir) are others"]
+    if differing or same:
+        return differing
+    only_boxes = found["images"][_SAME_CLASSES] == wanted["images"][_SAME_CLASSES]
+    return [f"the {'boxes' if only_boxes else 'classes, labels or sizes'} of the images (--data_dir) are others"]
+
+
+def _differing_files(flag: str, found: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> list[str]:
+    told = [_told(f"the number of {flag.removeprefix('--')}s ({flag})", len(found), len(wanted))]
+    for before, after in zip(found, wanted, strict=False):
+        told += [_told("--test_scales", before.get("test_scales"), after.get("test_scales"))]
+        if _without(before, "path", "test_scales") != _without(after, "path", "test_scales"):
+            told += [_told(flag, before.get("path"), after.get("path")) or f"{flag}={after.get('path')} has changed"]
+    return told
 
 
 def _told(name: str, before: object, after: object) -> str:
@@ -113,13 +132,17 @@ def _without(content: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Reads the images and the results of a finished evaluation.
+    """Reads the task, the images and the results of a finished evaluation.
 
     Raises:
         UserError: the file is missing or damaged.
     """
     record = _read_results(path, _RESULTS)
-    return {key: record[key] for key in ("images", "results")}
+    return {"task": _task(record), **{key: record[key] for key in ("images", "results")}}
+
+
+def _task(record: Mapping[str, Any]) -> str:
+    return record.get("settings", {}).get("task", CLASSIFICATION)
 
 
 def _read_results(path: Path, structure: dict) -> dict[str, Any]:
@@ -128,8 +151,10 @@ def _read_results(path: Path, structure: dict) -> dict[str, Any]:
     if not record["results"]:
         raise side_files.damaged(path, "it holds no result", way_out)
     for index, result in enumerate(record["results"]):
+        if _task(record) == LOCALIZATION and not {"box_regressions", "mean_iou"} <= result.keys():
+            raise side_files.damaged(path, f"results[{index}] is none of localisers", way_out)
         result.setdefault("frozen_up_to", [""] * len(result["nets"]))  # earlier versions did not record it
-        if len({len(result[key]) for key in _OF_EACH_NET}) > 1 or not result["nets"]:
+        if len({len(result[key]) for key in _OF_EACH_NET if key in result}) > 1 or not result["nets"]:
             raise side_files.damaged(path, f"results[{index}] does not have the scales of each net", way_out)
         # Earlier versions recorded it for the whole evaluation alone.
         result.setdefault("average", record.get("settings", {}).get("average", SCORES))

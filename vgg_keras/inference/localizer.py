@@ -8,13 +8,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.data import boxes, transforms
-from vgg_keras.inference import box_merging
+from vgg_keras.data import transforms
+from vgg_keras.inference import box_positions
+from vgg_keras.inference.box_positions import PositionPredictor
 from vgg_keras.inference.loading import EvaluatedModel
-from vgg_keras.inference.protocol import TestProtocol, TrainedNet
-from vgg_keras.models import fully_convolutional, metadata, run_record, saving, vgg
-from vgg_keras.models.architectures import PCR, TOTAL_STRIDE
-from vgg_keras.models.box_regression import boxes_of_classes
+from vgg_keras.inference.posteriors import average_score_map
+from vgg_keras.inference.protocol import SCORES, TestProtocol, TrainedNet
+from vgg_keras.models import metadata, run_record, saving, vgg
 from vgg_keras.utils import files
 from vgg_keras.utils.errors import UserError
 
@@ -67,47 +67,35 @@ class Localizer:
 
     def identity(self) -> dict:
         """Returns a JSON-ready description of everything in the model that a result depends on."""
+        frozen = {"frozen_up_to": self.trained.frozen_up_to} if self.trained.frozen_up_to else {}
         return {
             "net": self.trained.net,
             "train_scale": self.trained.train_scale,
+            **frozen,
             "box_regression": self.kind,
             "test_scales": list(self.test_scales),
             "input_size": self.input_size,
             "sha256": files.sha256(self.path),
         }
 
-
-class CenterPredictor:
-    """Predicts one box for an object of a known class from the centre crop (app. A.2, the first protocol).
-
-    Of several test scales the boxes are averaged.
-
-    Args:
-        localizer: the localiser.
-    """
-
-    def __init__(self, localizer: Localizer):
-        self._localizer = localizer
-        self._run = tf.function(localizer.net, reduce_retracing=True)
-
-    def __call__(self, image: np.ndarray, label: int) -> np.ndarray:
-        """Predicts the box of an object.
+    def position_predictor(self, classifier: EvaluatedModel | None = None) -> PositionPredictor:
+        """Returns the function that predicts boxes at all positions of an image.
 
         Args:
-            image: (H, W, 3) uint8, RGB.
-            label: the object's class.
+            classifier: the classifier that scores the boxes, of the same classes and the same input size; None: every
+                score is 1.
 
-        Returns:
-            (4,) float64, (ymin, xmin, ymax, xmax) relative to the image.
+        Raises:
+            UserError: the classifier has other classes, or another input size.
         """
-        crop_size, found = self._localizer.input_size, []
-        for side in self._localizer.test_scales:
-            whole = transforms.rescale(image, side)
-            size = tf.shape(whole)[:2]
-            outputs = self._run(transforms.center_crop(whole, crop_size)[tf.newaxis])
-            box = boxes.from_center(boxes_of_classes(outputs, tf.constant([label]), self._localizer.kind))
-            found.append(boxes.from_crop(box, size, transforms.center_offset(size, crop_size), crop_size)[0].numpy())
-        return np.mean(np.asarray(found, np.float64), axis=0)
+        if classifier and classifier.input_size != self.input_size:
+            raise UserError(
+                f"{classifier.path} looks at {classifier.input_size} pixels, {self.path} at {self.input_size}: their "
+                "maps have other positions"
+            )
+        if classifier and list(classifier.metadata.class_names) != list(self.class_names):
+            raise UserError(f"{classifier.path} and {self.path} know other classes")
+        return PositionPredictor(self.net, self.kind, self.input_size, classifier.net if classifier else None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,36 +113,53 @@ class Found:
     box: np.ndarray
 
 
-class DensePredictor:
-    """Finds the objects of the likeliest classes on whole images (app. A.2, the second protocol).
+class CenterPredictor:
+    """Predicts one box for an object of a known class from the centre crop (app. A.2, the first protocol).
 
-    The localiser and a classifier, both fully convolutional, are applied to the whole image at each scale. The boxes
-    that the localiser predicts at all positions and scales are merged greedily, and scored by the classifier's
-    posteriors at the positions that they come from.
+    Of several test scales the boxes are averaged.
+
+    Args:
+        localizer: the localiser.
+    """
+
+    def __init__(self, localizer: Localizer):
+        self._localizer, self._predict = localizer, localizer.position_predictor()
+
+    def __call__(self, image: np.ndarray, label: int) -> np.ndarray:
+        """Predicts the box of an object.
+
+        Args:
+            image: (H, W, 3) uint8, RGB.
+            label: the object's class.
+
+        Returns:
+            (4,) float64, (ymin, xmin, ymax, xmax) relative to the image.
+        """
+        crop_size, predicted = self._localizer.input_size, []
+        for side in self._localizer.test_scales:
+            whole = transforms.rescale(image, side)
+            size, view = tf.shape(whole)[:2], transforms.center_crop(whole, crop_size)[tf.newaxis]
+            predicted.append(self._predict(view, np.array([label]), size, transforms.center_offset(size, crop_size)))
+        return box_positions.mean_boxes(np.concatenate(predicted), image.shape[:2])[0]
+
+
+class DensePredictor:
+    """Finds the objects of the likeliest classes on single images (app. A.2, the second protocol).
+
+    The classes are those of the highest posteriors, averaged over the localiser's test scales.
 
     Args:
         localizer: the localiser.
         classifier: the classifier, of the same classes and the same input size.
-        max_mismatch: largest `box_merging.mismatch` at which two boxes are merged.
 
     Raises:
         UserError: the classifier has other classes, or another input size.
     """
 
-    def __init__(
-        self, localizer: Localizer, classifier: EvaluatedModel, max_mismatch: float = box_merging.MAX_MISMATCH
-    ):
-        if classifier.input_size != localizer.input_size:
-            raise UserError(
-                f"{classifier.path} looks at {classifier.input_size} pixels, {localizer.path} at "
-                f"{localizer.input_size}: their maps have other positions"
-            )
-        if list(classifier.metadata.class_names) != list(localizer.class_names):
-            raise UserError(f"{classifier.path} and {localizer.path} know other classes")
-        self._localizer, self._max_mismatch = localizer, max_mismatch
-        # The shape of the images differs; without this hint every shape would be traced anew.
-        self._boxes = tf.function(fully_convolutional.convert(localizer.net), reduce_retracing=True)
-        self._scores = tf.function(fully_convolutional.convert(classifier.net), reduce_retracing=True)
+    def __init__(self, localizer: Localizer, classifier: EvaluatedModel):
+        self._test_scales = localizer.test_scales
+        self._predict = localizer.position_predictor(classifier)
+        self._scores = box_positions.map_function(classifier.net)
 
     def __call__(self, image: np.ndarray, top: int = 5) -> list[Found]:
         """Finds the objects on an image.
@@ -166,32 +171,9 @@ class DensePredictor:
         Returns:
             An object of each of the likeliest classes, the likeliest first.
         """
-        height, width = image.shape[:2]
-        all_boxes, all_posteriors, of_image = [], [], []
-        for side in self._localizer.test_scales:
-            whole = transforms.rescale(image, side)
-            score_map = self._scores(whole[tf.newaxis])[0]
-            of_image.append(tf.nn.softmax(tf.reduce_mean(score_map, axis=(0, 1))).numpy())
-            all_posteriors.append(tf.reshape(tf.nn.softmax(score_map), (-1, score_map.shape[-1])).numpy())
-            all_boxes.append(self._map_boxes(whole))
-        predicted, posteriors = np.concatenate(all_boxes), np.concatenate(all_posteriors)
-        mean = np.mean(of_image, axis=0)
-        # Isotropic units, in which the distances of OverFeat's measure are the same along both axes.
-        unit = np.array([height, width, height, width]) / min(height, width)
-        found = []
-        for label in np.argsort(-mean, kind="stable")[:top].tolist():
-            of_class = predicted[:, label if self._localizer.kind == PCR else 0] * unit
-            merged, _ = box_merging.merge(of_class, posteriors[:, label] + 1e-9, self._max_mismatch)
-            found.append(Found(label, float(mean[label]), merged[0] / unit))
-        return found
-
-    def _map_boxes(self, whole: tf.Tensor) -> np.ndarray:
-        """Returns the boxes at all positions of an image: (positions, 1 or classes, 4), relative to the image."""
-        outputs = self._boxes(whole[tf.newaxis])[0]
-        rows, columns = outputs.shape[:2]
-        predicted = boxes.from_center(tf.reshape(outputs, (rows * columns, -1, boxes.SIZE)))
-        grid = tf.stack(tf.meshgrid(tf.range(rows), tf.range(columns), indexing="ij"), axis=-1)
-        offsets = tf.reshape(TOTAL_STRIDE * grid, (-1, 1, 2))
-        size = tf.cast(tf.shape(whole)[:2], tf.float32)
-        moved = predicted * float(self._localizer.input_size) + tf.cast(tf.tile(offsets, (1, 1, 2)), tf.float32)
-        return (moved / tf.tile(size, [2])).numpy()
+        views = [transforms.rescale(image, side)[tf.newaxis] for side in self._test_scales]
+        posteriors = np.mean([average_score_map(self._scores(view), SCORES)[0] for view in views], axis=0)
+        labels = np.argsort(-posteriors, kind="stable")[:top]
+        predicted = [self._predict(view, labels, tf.shape(view)[1:3], tf.zeros(2, tf.int32)) for view in views]
+        merged = box_positions.merge_boxes(np.concatenate(predicted), image.shape[:2])
+        return [Found(int(label), float(posteriors[label]), box) for label, box in zip(labels, merged, strict=True)]

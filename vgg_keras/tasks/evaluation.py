@@ -14,7 +14,6 @@ from vgg_keras.evaluation import (
     layout,
     markdown_report,
     mistakes,
-    records,
     results,
     saved_posteriors,
     tables,
@@ -24,6 +23,9 @@ from vgg_keras.evaluation.markdown_report import FinishedEvaluation
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
 from vgg_keras.inference.loading import EvaluatedModel, load_for_inference, own_method
 from vgg_keras.inference.protocol import OWN, TestProtocol
+from vgg_keras.models.architectures import CLASSIFICATION, LOCALIZATION
+from vgg_keras.tasks import localization
+from vgg_keras.tasks.evaluation_folder import open_output_dir
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
 from vgg_keras.utils import devices, files, keras_compat, locks, paths, side_files, stopping
@@ -78,32 +80,6 @@ def describe(models: Sequence[Evaluable], manifest: SplitManifest, protocol: Tes
         "images": manifest.identity(),
         "models": [{"path": str(model.path), **model.identity()} for model in models],
     }
-
-
-def open_output_dir(folder: Path, wanted: dict) -> dict | None:
-    """Makes the evaluation's folder, or finds the same evaluation in it, finished or not.
-
-    Args:
-        folder: the evaluation's folder.
-        wanted: description of the evaluation, the result of `describe`.
-
-    Returns:
-        The record of the evaluation if the folder holds it finished, else None.
-
-    Raises:
-        UserError: the folder holds another evaluation, or a record in it is damaged.
-    """
-    finished, begun = folder / tables.RECORD, folder / layout.SETTINGS
-    for record, read in ((finished, records.read_finished), (begun, records.read_description)):
-        if record.exists():
-            found = read(record)
-            if differing := records.differences(found, wanted):
-                what = f"{folder} holds another evaluation ({record}: {'; '.join(differing)})"
-                raise UserError(f"{what}; choose another --output_dir")
-            return found if record == finished else None
-    begun.parent.mkdir(parents=True, exist_ok=True)
-    side_files.write_json(begun, wanted)
-    return None
 
 
 def saved_file(index: int, models: Sequence[Evaluable], options: EvaluateOptions) -> Path | None:
@@ -189,12 +165,12 @@ def write_results(folder: Path, evaluation: FinishedEvaluation, found: Sequence[
 
 
 def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
-    """Tests models, writes the results, and compares the last one with that of another evaluation if asked to.
+    """Tests classifiers or localisers, writes the results, and compares the last one with another's if asked to.
 
     Raises:
         UserError: the data, a model or a folder cannot be used, or memory ran out.
     """
-    result = evaluate_only(options)
+    result = (localization.evaluate_localizers if options.task == LOCALIZATION else evaluate_only)(options)
     if not options.compare:
         return result
     return dataclasses.replace(result, comparison=comparison.compare(result.folder, Path(options.compare)))
@@ -217,7 +193,7 @@ def evaluate_only(options: EvaluateOptions) -> EvaluationResult:
     paths.require_separate([("output_dir", path) for path in saved], options.model_paths())
     manifest = SplitManifest.read(data, options.split, options.max_images)
     if options.compare:  # before the work begins
-        comparison.load_marked(Path(options.compare)).require_same_images(manifest.identity())
+        comparison.load_marked(Path(options.compare)).require_comparable(CLASSIFICATION, manifest.identity())
     evaluator = Evaluator(manifest, protocol, folder / layout.PARTIAL, strategy, options.batch_size)
     for model in models:
         evaluator.check(model)

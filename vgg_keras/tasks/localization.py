@@ -1,218 +1,247 @@
 """Tests localisers with the two protocols of arXiv:1409.1556, app. A.2."""
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from vgg_keras.data import boxes, datasets, shards, transforms
-from vgg_keras.data.datasets import ImageData
-from vgg_keras.evaluation import box_figures, figures, tables
-from vgg_keras.evaluation.box_figures import BoxedPhoto
-from vgg_keras.inference.loading import load_for_inference
-from vgg_keras.inference.localizer import CenterPredictor, DensePredictor, Found, Localizer
+from vgg_keras.data import datasets
+from vgg_keras.data.boxed_split import BoxedSplit
+from vgg_keras.evaluation import box_report, comparison, layout, mistakes, saved_posteriors, tables
+from vgg_keras.evaluation.box_evaluator import BoxEvaluator, Locator
+from vgg_keras.evaluation.box_results import BoxResult, ChosenClasses
+from vgg_keras.evaluation.evaluator import Evaluator, TimedPosteriors
+from vgg_keras.evaluation.saved_boxes import SavedBoxes
+from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
+from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
+from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TestProtocol
+from vgg_keras.models.architectures import LOCALIZATION
+from vgg_keras.tasks.evaluation_folder import open_output_dir
 from vgg_keras.tasks.options import EvaluateOptions
-from vgg_keras.training.objectives import MIN_IOU
-from vgg_keras.utils import console, files, keras_compat, locks, side_files
-from vgg_keras.utils.display import TOP_K, Shown, ShownTable
+from vgg_keras.tasks.results import EvaluationResult
+from vgg_keras.utils import keras_compat, locks, paths, side_files, stopping
+from vgg_keras.utils.display import TOP_K
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.escaping import csv_text, markdown
-
-RECORD = "localization.json"
-REPORT = "report.md"
-_PREDICTIONS, _PICTURE = "boxes.csv", "boxes.png"
-_SHOWN = 16
-_COLUMNS = ("net", "box regression", "train S", "test Q", "test", "images", "error %", "mean IoU")
-_TESTS = {CENTER_CROP: "true class, centre crop (Table 8)", DENSE: "five classes, dense (Table 9)"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Located:
-    """What was found on one image.
+class Classifiers:
+    """What chooses the classes on each image, and scores the boxes of their objects.
 
     Attributes:
-        name: the image's file name.
-        label: the image's class.
-        true_boxes: (n, 4) float32, the boxes of its objects of that class.
-        found: the objects that were found, those of the likeliest classes first; one of the true class if it is given.
-        overlaps: the largest intersection over union of each with an object of its class; 0 for another class.
+        net: the classifier that scores boxes, and chooses the classes if no posteriors are given; None: the boxes are
+            scored already, or the classes are known.
+        saved: saved posteriors of other evaluations, the mean of which chooses the classes.
+        protocol: how the net is tested for the choice.
     """
 
-    name: str
-    label: int
-    true_boxes: np.ndarray
-    found: Sequence[Found]
-    overlaps: Sequence[float]
+    net: EvaluatedModel | None
+    saved: Sequence[SavedPosteriors]
+    protocol: TestProtocol
 
-    @property
-    def best(self) -> int:
-        """Index of the object with the largest overlap."""
-        return int(np.argmax(self.overlaps))
+    def identities(self) -> list[dict]:
+        """Returns a JSON-ready description of each."""
+        named: list[EvaluatedModel | SavedPosteriors] = [*([self.net] if self.net else []), *self.saved]
+        return [{"path": str(model.path), **model.identity()} for model in named]
 
-    def is_right(self, top: int = TOP_K) -> bool:
-        """Returns whether one of the first `top` objects is right: of the class, with an IoU above 0.5."""
-        return max(self.overlaps[:top]) > MIN_IOU
+    def choose(self, split: BoxedSplit, folder: Path) -> ChosenClasses:
+        """Returns the likeliest classes on each image, at most five.
 
+        Args:
+            split: the images.
+            folder: folder in which the net's posteriors are kept until the evaluation is finished.
 
-@dataclasses.dataclass(frozen=True, repr=False)
-class LocalizationResult(Shown):
-    """The outcome of a test of a localiser.
-
-    Attributes:
-        folder: the evaluation's folder.
-        record: content of its `localization.json`.
-    """
-
-    folder: Path
-    record: Mapping[str, Any]
-
-    def shown(self) -> ShownTable:
-        """Returns the errors as a table."""
-        model, images = self.record["model"], self.record["images"]
-        row = (
-            model["net"],
-            model["box_regression"].upper(),
-            tables.format_train_scale(model["train_scale"]),
-            ", ".join(map(str, model["test_scales"])),
-            _TESTS[self.record["method"]],
-            f"{images['num_images']:,}",
-            f"{self.record['error']:.1f}",
-            f"{self.record['mean_iou']:.3f}",
-        )
-        return ShownTable(f"{images['data_set']}, {images['split']}", _COLUMNS, [row])
+        Raises:
+            UserError: saved posteriors are of other images, a record cannot be read, or memory ran out.
+        """
+        # Batches of one image: a row does not depend on which others are still missing.
+        evaluator = Evaluator(split.manifest, self.protocol, folder, tf.distribute.get_strategy(), batch_size=1)
+        parts = []
+        for saved in self.saved:
+            evaluator.check(saved)
+            parts += [TimedPosteriors(np.mean(list(saved.by_method.values()), axis=0), 0.0)]
+        if not parts and self.net:
+            parts += evaluator.test(self.net, 0)[1].values()
+        posteriors = TimedPosteriors.mean(parts).posteriors
+        return ChosenClasses.best(posteriors, min(TOP_K, posteriors.shape[1]))
 
 
-def _overlaps(found: Sequence[Found], label: int, true_boxes: np.ndarray) -> list[float]:
-    def overlap(one: Found) -> float:
-        if one.label != label:
-            return 0.0
-        return float(boxes.intersection_over_union(one.box.astype(np.float32), true_boxes).numpy().max())
+def _require_flags(options: EvaluateOptions) -> None:
+    """Refuses flags that a test of localisers would ignore."""
+    if options.method not in (DENSE, CENTER_CROP):
+        methods = f"{DENSE} or {CENTER_CROP}"
+        raise UserError(f"--method={options.method} is not for --task={LOCALIZATION}; it is {methods}")
+    if options.method == CENTER_CROP:
+        for flag in ("classifier", "flip"):
+            if getattr(options, flag):
+                raise UserError(f"--{flag} is not for --method={CENTER_CROP}: the class is known; leave it out")
+    if options.strategy == "mirrored" or options.cpu_devices > 1:
+        raise UserError(f"--task={LOCALIZATION} shows photos one by one, on one device; leave out --strategy")
 
-    return [overlap(one) for one in found]
 
-
-def locate(
-    data: ImageData, split: str, find: Callable[[np.ndarray, int], Sequence[Found]], max_images: int = 0
-) -> Iterator[tuple[Located, np.ndarray]]:
-    """Yields what is found on each image of a split that has boxes, and the image, (H, W, 3) uint8.
+def open_locator(path: Path, protocol: TestProtocol, class_names: Sequence[str]) -> Locator:
+    """Loads a localiser or its saved boxes, and checks that it can be tested with a protocol.
 
     Args:
-        data: a data set with boxes.
-        split: name of the split.
-        find: function from an image and its class to the objects on it.
-        max_images: number of images, from the first on; 0: all.
+        path: a `.keras` file, a run's folder, or a `.npz` file of saved boxes.
+        protocol: the way in which it is to be tested.
+        class_names: class names of the data set in the order of their indices.
 
     Raises:
-        UserError: a record cannot be read.
+        UserError: the file is missing or damaged, has other classes, or does not fit the protocol.
     """
-    count = min(max_images or data.num_images(split), data.num_images(split))
-    examples = data.encoded(split, labelled=True, boxes=True).take(count)
-    with console.progress_bar("localisation", count, " images") as bar:
-        for example in shards.read(data, examples.as_numpy_iterator()):
-            bar.update(1)
-            if not len(example["boxes"]):
-                continue
-            image, label = transforms.decode(example["image_bytes"]).numpy(), int(example["label"])
-            found = find(image, label)
-            name = example["name"].decode("utf-8", "backslashreplace")
-            overlaps = _overlaps(found, label, example["boxes"])
-            yield Located(name, label, example["boxes"], found, overlaps), image
+    if path.suffix == saved_posteriors.SUFFIX and not path.is_dir():
+        saved = SavedBoxes.load(path)
+        saved.require_protocol(protocol)
+        return saved
+    localizer = Localizer.load(path, protocol)
+    if list(localizer.class_names) != list(class_names):
+        raise UserError(f"{localizer.path} knows other classes than the data set")
+    return localizer
 
 
-def make_finder(options: EvaluateOptions) -> tuple[Localizer, Callable[[np.ndarray, int], Sequence[Found]]]:
-    """Loads the models of a test; returns the localiser, and the function that finds objects on an image.
+def open_classifiers(options: EvaluateOptions, models: Sequence[Locator], class_names: Sequence[str]) -> Classifiers:
+    """Loads the classifiers of --classifier: one net, and any number of saved posteriors.
 
     Raises:
-        UserError: a model cannot be used, or the method is none of localisation.
+        UserError: one is missing or damaged, no net is named, or more than one, or none is needed.
     """
-    protocol = TestProtocol(DENSE, str(options.test_scales))
-    paths = options.model_paths()
-    if len(paths) != 1:
-        raise UserError(f"--task=localization tests one --model, received {len(paths)}")
-    method = options.method or DENSE
-    if method not in _TESTS:
-        raise UserError(f"--method={options.method} is not for --task=localization; it is {' or '.join(_TESTS)}")
-    localizer = Localizer.load(paths[0], protocol)
-    if method == CENTER_CROP:
-        predict = CenterPredictor(localizer)
-        return localizer, lambda image, label: [Found(label, 1.0, predict(image, label))]
-    if not options.classifier:
-        raise UserError("--method=dense takes the classes from a classifier; name one with --classifier")
-    dense = DensePredictor(localizer, load_for_inference(Path(options.classifier), protocol))
-    return localizer, lambda image, label: dense(image)
+    protocol = TestProtocol(DENSE, "", options.flip, options.average)
+    nets, saved = [], []
+    for path in options.classifier_paths():
+        if path.suffix == saved_posteriors.SUFFIX and not path.is_dir():
+            saved.append(SavedPosteriors.load(path))
+        else:
+            nets.append(load_for_inference(path, protocol, class_names))
+    needed = options.method == DENSE and any(isinstance(model, Localizer) for model in models)
+    if needed and not options.classifier:
+        raise UserError(f"--method={DENSE} takes the classes from a classifier; name one with --classifier")
+    if needed and len(nets) != 1:
+        raise UserError(
+            f"--classifier names {len(nets)} nets; one net scores the boxes, and saved posteriors beside it (.npz) may "
+            "choose the classes"
+        )
+    if options.classifier and not needed:
+        raise UserError("--classifier is not needed: saved boxes hold their classes and scores; leave it out")
+    return Classifiers(nets[0] if nets else None, saved, protocol)
 
 
-def evaluate_localizer(options: EvaluateOptions) -> LocalizationResult:
-    """Tests a localiser, and writes errors, boxes and pictures into the evaluation's folder.
+def describe(options: EvaluateOptions, models: Sequence[Locator], classifiers: Classifiers, split: BoxedSplit) -> dict:
+    """Returns a JSON-ready description of an evaluation: everything that its results depend on."""
+    protocol = classifiers.protocol
+    flip, average = (protocol.flips(), protocol.average) if options.method == DENSE else (False, protocol.average)
+    settings = {"task": LOCALIZATION, "method": options.method, "flip": flip, "average": average}
+    identities = classifiers.identities()
+    first = models[0]
+    if isinstance(first, SavedBoxes) and not identities:
+        settings, identities = dict(first.info["settings"]), list(first.info["classifiers"])
+    return {
+        "settings": settings,
+        "images": split.identity(),
+        "models": [{"path": str(model.path), **model.identity()} for model in models],
+        "classifiers": identities,
+    }
+
+
+def saved_file(index: int, models: Sequence[Locator], options: EvaluateOptions) -> Path | None:
+    """Returns the file in which the boxes of a localiser are to be kept, or None if they are not."""
+    if not options.save_posteriors or not isinstance(models[index], Localizer):
+        return None
+    return Path(options.output_dir) / ("boxes.npz" if len(models) == 1 else f"boxes_{index + 1}.npz")
+
+
+def run_models(
+    evaluator: BoxEvaluator,
+    models: Sequence[Locator],
+    chosen: ChosenClasses,
+    description: dict,
+    options: EvaluateOptions,
+) -> list[BoxResult]:
+    """Tests each localiser, and then the boxes of all together.
+
+    Args:
+        evaluator: evaluator of the images.
+        models: the localisers.
+        chosen: the classes on each image.
+        description: what `describe` returned.
+        options: flags of the verb.
 
     Raises:
-        UserError: the data or a model cannot be used.
+        UserError: a record or a localiser cannot be used, or memory ran out.
     """
-    folder = Path(options.output_dir)
+    found, parts = [], []
+    for index, model in enumerate(models):
+        results, by_scale = evaluator.test(model, index)
+        found += results
+        parts.append((model, by_scale))
+        path = saved_file(index, models, options)
+        if path:
+            info = {key: description[key] for key in ("settings", "images", "classifiers")}
+            info |= {"model": model.identity(), "method": options.method}
+            SavedBoxes(path, chosen, by_scale, info).save()
+    return [*found, *([evaluator.fuse(parts)] if len(models) > 1 else [])]
+
+
+def _require_saved(folder: Path, models: Sequence[Locator], options: EvaluateOptions) -> None:
+    """Checks that a finished evaluation has the files that are asked for; removes what a killed process left in it."""
+    wanted = [saved_file(index, models, options) for index in range(len(models))]
+    if not all(path.exists() for path in wanted if path):
+        raise UserError(f"{folder} holds this evaluation without its boxes; choose another --output_dir")
+    shutil.rmtree(folder / layout.PARTIAL, ignore_errors=True)
+
+
+def evaluate_localizers(options: EvaluateOptions) -> EvaluationResult:
+    """Opens the data and the models, tests the localisers, and writes the results; goes on with what was stopped.
+
+    Raises:
+        UserError: the data, a model or a folder cannot be used, or memory ran out.
+    """
+    options = dataclasses.replace(options, method=options.method or DENSE)
+    _require_flags(options)
+    folder, protocol = Path(options.output_dir), TestProtocol(options.method, str(options.test_scales))
     data = datasets.open_data(options.data_dir, options.dataset)
     data.require_split(options.split)
     data.require_boxes()
-    localizer, find = make_finder(options)
-    if list(localizer.class_names) != list(data.class_names):
-        raise UserError(f"{localizer.path} knows other classes than the data set {data.builder.data_dir}")
-    with locks.locked(folder):
-        started, found = time.monotonic(), []
-        shown: list[BoxedPhoto] = []
-        for located, image in locate(data, options.split, find, options.max_images):
-            found.append(located)
-            if len(shown) < _SHOWN:
-                shown.append(_boxed(located, image, data.label_names))
-        if not found:
-            raise UserError(f"{data.builder.data_dir}: no image of split {options.split!r} has a box")
-        record = {
-            "method": options.method or DENSE,
-            "model": localizer.identity(),
-            "classifier": str(options.classifier),
-            "images": {"data_set": data.builder.name, "split": options.split, "num_images": len(found)},
-            "error": 100 * float(np.mean([not located.is_right() for located in found])),
-            "mean_iou": float(np.mean([max(located.overlaps) for located in found])),
-            "seconds": time.monotonic() - started,
-            "versions": keras_compat.package_versions(),
-        }
-        result = LocalizationResult(folder, record)
-        _write(result, found, shown, data.label_names)
-        return result
+    models = [open_locator(path, protocol, data.class_names) for path in options.model_paths()]
+    classifiers = open_classifiers(options, models, data.class_names)
+    saved = filter(None, (saved_file(index, models, options) for index in range(len(models))))
+    paths.require_separate([("output_dir", path) for path in saved], options.input_files())
+    split = BoxedSplit.read(data, options.split, options.max_images)
+    if options.compare:  # before the work begins
+        comparison.load_marked(Path(options.compare)).require_comparable(LOCALIZATION, split.identity())
+    description = describe(options, models, classifiers, split)
+    with locks.locked(folder), stopping.advising("the same command continues the evaluation"):
+        finished = open_output_dir(folder, description)
+        if finished:
+            _require_saved(folder, models, options)
+            return EvaluationResult(folder, finished, resumed=True)
+        partial = folder / layout.PARTIAL
+        chosen = _choose(options.method, models, classifiers, split, partial / "classes")
+        evaluator = BoxEvaluator(split, options.method, chosen, classifiers.net, partial, options.batch_size)
+        for model in models:
+            evaluator.check(model)
+        found = run_models(evaluator, models, chosen, description, options)
+        versions = keras_compat.package_versions()
+        record = {**description, "versions": versions, "results": [result.record() for result in found]}
+        mistakes.save(folder, [result.wrong for result in found])
+        box_report.write(folder, record, found[-1], chosen, split)
+        # The record is written last: it marks the evaluation as complete.
+        side_files.write_json(folder / tables.RECORD, record)
+        shutil.rmtree(partial, ignore_errors=True)  # which may be a link to another disk
+        return EvaluationResult(folder, record)
 
 
-def _boxed(located: Located, image: np.ndarray, names: Sequence[str]) -> BoxedPhoto:
-    best = located.found[located.best]
-    caption = f"{names[best.label]}, IoU {located.overlaps[located.best]:.2f}"
-    return BoxedPhoto(figures.thumbnail(image), located.true_boxes, best.box, located.is_right(), caption)
-
-
-def _write(
-    result: LocalizationResult, found: Sequence[Located], shown: Sequence[BoxedPhoto], names: Sequence[str]
-) -> None:
-    columns = ("file", "label", "predicted", "posterior", "ymin", "xmin", "ymax", "xmax", "iou")
-    rows = [
-        (
-            located.name,
-            names[located.label],
-            names[one.label],
-            f"{one.posterior:.6g}",
-            *(f"{value:.5f}" for value in one.box),
-            f"{overlap:.4f}",
-        )
-        for located in found
-        for one, overlap in zip(located.found, located.overlaps, strict=True)
-    ]
-    files.write_text(result.folder / _PREDICTIONS, csv_text(columns, rows))
-    figures.save(box_figures.boxed_photos(shown), result.folder / _PICTURE)
-    table = result.shown()
-    text = [
-        f"# {markdown(table.title)}\n",
-        tables.markdown_table(table.columns, table.rows),
-        f"A box is right if its intersection over union (IoU) with an object of the class is above {MIN_IOU}.\n",
-        f"White: the objects; green: a predicted box that is right; red: one that is wrong.\n\n![boxes]({_PICTURE})\n",
-    ]
-    files.write_text(result.folder / REPORT, "\n".join(text))
-    side_files.write_json(result.folder / RECORD, result.record)
+def _choose(
+    method: str, models: Sequence[Locator], classifiers: Classifiers, split: BoxedSplit, folder: Path
+) -> ChosenClasses:
+    """Returns the classes on each image: the known one, those that the classifiers choose, or those of saved boxes."""
+    if method == CENTER_CROP:
+        return ChosenClasses.known(split.manifest.labels)
+    first = models[0]
+    if isinstance(first, SavedBoxes) and not classifiers.net:
+        return first.chosen
+    return classifiers.choose(split, folder)

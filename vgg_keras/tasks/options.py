@@ -109,15 +109,17 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
         choices=TASKS,
         group="input",
     )
-    classifier: PathLike = option(
-        "",
-        "for --task=localization --method=dense: the .keras file or run of the net that chooses and scores the classes",
+    classifier: PathLike | Sequence[PathLike] = option(
+        (),
+        "for --task=localization --method=dense: the .keras file or run of the net that chooses the classes and scores "
+        "the boxes; saved posteriors (.npz) beside it choose the classes in its place",
         group="input",
         path=True,
+        layout=run_record.LAYOUT,
     )
     model: PathLike | Sequence[PathLike] = option(
         (),
-        "a .keras file, a run's folder, or saved posteriors (.npz); repeat the flag for each model to fuse",
+        "a .keras file, a run's folder, or saved posteriors or boxes (.npz); repeat the flag for each model to fuse",
         group="input",
         required=True,
         path=True,
@@ -141,7 +143,11 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
         output=FOLDER,
         layout=layout.WRITTEN,
     )
-    save_posteriors: bool = option(False, "keep each model's posteriors as .npz, to be fused later", group="output")
+    save_posteriors: bool = option(
+        False,
+        "keep each model's posteriors as .npz, to be fused later; with --task=localization, its boxes",
+        group="output",
+    )
     compare: PathLike = option(
         "",
         "the folder of another evaluation of the same images, with whose last result the last one of this is compared",
@@ -156,6 +162,11 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
     cpu_devices: int = option(
         1, "number of devices that the CPU is split into, to try --strategy=mirrored", group="devices", lower=1
     )
+
+    def classifier_paths(self) -> list[Path]:
+        """Returns the paths of --classifier."""
+        assert isinstance(self.classifier, tuple)  # as for the models
+        return [Path(path) for path in self.classifier]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Collects results into the paper's Tables 3 to 6, 11 and 12, and its findings; needs no TensorFlow."""
+"""Collects results into the paper's Tables 3 to 6 and 8 to 12, and its findings; needs no TensorFlow."""
 
 import dataclasses
 import os
@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vgg_keras.evaluation import image_sets, layout, linear_records, mistakes, published, tables
+from vgg_keras.evaluation import box_tables, image_sets, layout, linear_records, mistakes, published, tables
 from vgg_keras.evaluation.comparison import difference_cells
 from vgg_keras.evaluation.findings import FINDINGS
 from vgg_keras.evaluation.image_sets import ImageSet
 from vgg_keras.evaluation.mistakes import FinishedResults, MarkedResult
 from vgg_keras.evaluation.published import PublishedResult, RowKey
+from vgg_keras.models.architectures import CLASSIFICATION, LOCALIZATION, TASKS
 from vgg_keras.tasks import descriptor_tables
 from vgg_keras.tasks.options import ReportOptions
 from vgg_keras.utils import console, files, paths
@@ -148,16 +149,26 @@ def findings_table(measured: Mapping[RowKey, MarkedResult]) -> list[list[str]]:
 
 
 def shown_tables(images: ImageSet | None) -> Iterator[ShownTable]:
-    """Yields the tables of a set of images, and the findings.
+    """Yields the tables of a set of images, those of classification and those of localisation, and the findings.
 
     Args:
         images: the results; None: the tables show which results could be measured.
     """
     measured, num_classes = (images.results, images.num_classes) if images else ({}, 0)
-    for number, heading in _TITLES.items():
-        columns, rows = paper_table(number, measured, num_classes, papers_own=not images or images.ladder.exact)
-        if rows:
-            yield ShownTable(heading, columns, rows)
+    located, tasks = (images.located, images.tasks) if images else ({}, TASKS)
+    papers_own = not images or images.ladder.exact
+    found = []
+    if CLASSIFICATION in tasks:
+        found += [
+            (title, paper_table(number, measured, num_classes, papers_own=papers_own))
+            for number, title in _TITLES.items()
+        ]
+    if LOCALIZATION in tasks:
+        found += [
+            (title, box_tables.paper_table(number, located, papers_own=papers_own))
+            for number, title in box_tables.TITLES.items()
+        ]
+    yield from (ShownTable(title, columns, rows) for title, (columns, rows) in found if rows)
     if findings := findings_table(measured):
         yield ShownTable("Findings", _FINDING_COLUMNS, findings)
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.evaluation import tables
+from vgg_keras.evaluation import box_tables, tables
 from vgg_keras.models import run_record
+from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.serving import model_card, versions
 from vgg_keras.utils import shell
 from vgg_keras.utils.display import Shown, ShownTable
@@ -133,7 +134,8 @@ class EvaluationResult(Shown):
 
     def shown(self) -> ShownTable:
         """Returns a row for each model, method, scale and fusion."""
-        return tables.results_table(dict(self.record))
+        localizes = self.record["settings"].get("task") == LOCALIZATION
+        return (box_tables if localizes else tables).results_table(dict(self.record))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -1,0 +1,153 @@
+"""Tests localisers on one split: errors of each localiser and test scale, and of all boxes together."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vgg_keras.data.boxed_split import BoxedSplit
+from vgg_keras.evaluation.box_results import BoxResult, ChosenClasses, overlaps_of_split
+from vgg_keras.evaluation.saved_boxes import SavedBoxes
+from vgg_keras.inference import views
+from vgg_keras.inference.box_positions import mean_boxes, merge_boxes
+from vgg_keras.inference.box_predictions import PositionBoxes, predict_boxes
+from vgg_keras.inference.loading import EvaluatedModel
+from vgg_keras.inference.localizer import Localizer
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE
+from vgg_keras.inference.views import ViewSpec
+from vgg_keras.utils.console import progress_bar
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.resumable_array import ResumableArray
+
+# What an evaluation tests: a localiser, or the boxes that an earlier evaluation saved.
+Locator = Localizer | SavedBoxes
+# How the boxes at all positions, scales and of all localisers become one box of each class.
+_JOIN = {DENSE: merge_boxes, CENTER_CROP: mean_boxes}
+
+
+class BoxEvaluator:
+    """Tests localisers on one split, one at a time, and resumes where a killed process stopped.
+
+    Args:
+        split: the images and the boxes of their objects.
+        method: DENSE or CENTER_CROP.
+        chosen: the classes on each image.
+        scorer: the classifier that scores boxes, or None.
+        folder: folder in which the predictions are kept during the evaluation.
+        batch_size: number of crops whose pixels an image may have at most, if that is more than usual.
+    """
+
+    def __init__(
+        self,
+        split: BoxedSplit,
+        method: str,
+        chosen: ChosenClasses,
+        scorer: EvaluatedModel | None,
+        folder: Path,
+        batch_size: int,
+    ):
+        self._split, self._method, self._chosen = split, method, chosen
+        self._scorer, self._folder, self._batch_size = scorer, folder, batch_size
+
+    def test(self, model: Locator, index: int) -> tuple[list[BoxResult], dict[int, PositionBoxes]]:
+        """Tests one localiser.
+
+        Args:
+            model: the localiser, or its saved boxes.
+            index: its index among the evaluation's localisers; part of its files' names.
+
+        Returns:
+            The results in the order in which they are shown, the last one over all scales; and the boxes at each test
+            scale Q in pixels.
+
+        Raises:
+            UserError: a record cannot be read, a prediction is not finite, or memory ran out.
+        """
+        by_scale = model.by_scale if isinstance(model, SavedBoxes) else self._predict(model, index)
+        single = list(by_scale.items()) if len(by_scale) > 1 else []
+        results = [self._result([(model, {side: part})], f"{index}_joined_{side}") for side, part in single]
+        return [*results, self._result([(model, by_scale)], f"{index}_joined")], dict(by_scale)
+
+    def fuse(self, parts: Sequence[tuple[Locator, Mapping[int, PositionBoxes]]]) -> BoxResult:
+        """Returns the result of several localisers, whose boxes at all their scales are merged together (app. A.2).
+
+        Args:
+            parts: each localiser and its boxes at each test scale, as `test` returns them.
+        """
+        return self._result(parts, "joined")
+
+    def _predict(self, model: Localizer, index: int) -> dict[int, PositionBoxes]:
+        predictor = model.position_predictor(self._scorer)
+        return {
+            side: predict_boxes(
+                self._folder / f"{index}_boxes_{side}.npy",
+                predictor,
+                self._split,
+                self._chosen.labels,
+                ViewSpec(self._method, side, model.input_size, batch_size=1),
+                title=f"{model.trained.net} boxes Q={side}",
+                model_name=str(model.path),
+            )
+            for side in model.test_scales
+        }
+
+    def _result(self, parts: Sequence[tuple[Locator, Mapping[int, PositionBoxes]]], name: str) -> BoxResult:
+        """Joins the boxes of localisers and scales, and finds out which are right; a file of a name keeps the boxes."""
+        boxes = [part for _, by_scale in parts for part in by_scale.values()]
+        joined = self._join(boxes, name)
+        found = joined.values()[self._split.has_box].reshape(-1, self._chosen.labels.shape[1], 4)
+        return BoxResult(
+            nets=tuple(model.trained for model, _ in parts),
+            kinds=tuple(model.kind for model, _ in parts),
+            test_scales=tuple(tuple(by_scale) for _, by_scale in parts),
+            method=self._method,
+            found=found,
+            overlaps=overlaps_of_split(found, self._chosen, self._split),
+            seconds=joined.seconds + sum(part.seconds for part in boxes),
+        )
+
+    def _join(self, parts: Sequence[PositionBoxes], name: str) -> ResumableArray:
+        """Returns one box of each class on each image with boxes, (N, k * 4) as rows."""
+        manifest, has_box = self._split.manifest, self._split.has_box
+        outputs = ResumableArray(self._folder / f"{name}.npy", len(manifest), 4 * self._chosen.labels.shape[1])
+        pending = np.flatnonzero(outputs.pending() & has_box)
+        outputs.start_clock()
+        try:
+            with progress_bar("merging boxes", len(pending), " images", iterable=pending, leave=False) as bar:
+                for index in bar:
+                    predicted = np.concatenate([part.of_image(index) for part in parts])
+                    joined = _JOIN[self._method](predicted, manifest.sizes[index])
+                    outputs.store(index, joined.astype(np.float32).reshape(-1))
+        finally:  # also if the process is asked to stop
+            outputs.flush()
+        return outputs
+
+    def check(self, model: Locator) -> None:
+        """Checks in advance what would otherwise fail in the middle of the evaluation.
+
+        Raises:
+            UserError: saved boxes belong to other images or other classes on them, or an image would not fit into
+                memory.
+        """
+        if isinstance(model, SavedBoxes):
+            require_same_boxes(model, self._split, self._chosen)
+        elif self._method != CENTER_CROP:
+            largest = ViewSpec(DENSE, max(model.test_scales), model.input_size, self._batch_size)
+            views.require_images_fit(self._split.manifest, largest)
+
+
+def require_same_boxes(saved: SavedBoxes, split: BoxedSplit, chosen: ChosenClasses) -> None:
+    """Checks that saved boxes are of some images, and of some classes on them.
+
+    Raises:
+        UserError: they are not.
+    """
+    found, identity = saved.info["images"], split.identity()
+    has_rows = [np.diff(part.ends, prepend=0) > 0 for part in saved.by_scale.values()]
+    if found != identity or not all(np.array_equal(rows, split.has_box) for rows in has_rows):
+        raise UserError(f"{saved.path} is of other images than these: {found}, not {identity}")
+    if not np.array_equal(saved.chosen.labels, chosen.labels):
+        raise UserError(
+            f"{saved.path} holds boxes of other classes on these images than are asked for; choose the classes of both "
+            "with the same --classifier"
+        )

@@ -1,0 +1,110 @@
+"""Turns the results of localisers into tables like the paper's (arXiv:1409.1556, app. A, Tables 8 to 10)."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vgg_keras.evaluation import tables
+from vgg_keras.evaluation.mistakes import MarkedResult
+from vgg_keras.evaluation.published import PAPER_LADDER
+from vgg_keras.evaluation.published_boxes import (
+    PUBLISHED_BOXES,
+    BoxKey,
+    PublishedBoxes,
+    box_key,
+    find_published_boxes,
+)
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TrainedNet
+from vgg_keras.utils.display import ShownTable
+from vgg_keras.utils.words import counted
+
+METHOD_NAMES = {CENTER_CROP: "true class, centre crop", DENSE: "five classes, dense"}
+TITLES = {
+    8: "Table 8: localisation, the true class on one centre crop",
+    9: "Table 9: localisation, five classes densely",
+    10: "Table 10: localisation, against others",
+}
+_COLUMNS = (
+    *("net", "train S", "test Q", "method", tables.TOP1, tables.TOP5),
+    *("mean IoU", tables.PAPER, "images/s"),
+)
+_PAPERS_TEST = "paper's on the test set"
+_PAPERS_COLUMNS = ("net", "train S", "test Q", "localisation err. %", "paper's", _PAPERS_TEST)
+
+
+def _net_cells(nets: Sequence[TrainedNet], kinds: Sequence[str], test_scales: Sequence[Sequence[int]]) -> list[str]:
+    """Returns a row's first three cells: nets with SCR or PCR, S and Q; "(FC)" if only the FC layers were tuned."""
+    named = [
+        dataclasses.replace(trained, net=f"{trained.net} {kind.upper()}")
+        for trained, kind in zip(nets, kinds, strict=True)
+    ]
+    return tables.net_cells(named, test_scales)
+
+
+def has_several_boxes(record: Mapping[str, Any]) -> bool:
+    """Returns whether a result has boxes of several classes on an image: if not, its top-5 error is the top-1 error."""
+    return record["method"] == DENSE
+
+
+def table_row(record: dict) -> list[str]:
+    """Returns the cells of a result, described by `BoxResult.record`, those of the other task first."""
+    nets, rate = tables.trained_nets(record), record.get("images_per_second")
+    key = box_key(PAPER_LADDER, nets, record["box_regressions"], record["test_scales"], record["method"])
+    papers = find_published_boxes(key)
+    return [
+        *_net_cells(nets, record["box_regressions"], record["test_scales"]),
+        METHOD_NAMES[record["method"]],
+        f"{record['top1_error']:.2f}",
+        f"{record['top5_error']:.2f}",
+        f"{record['mean_iou']:.3f}",
+        f"{papers.error:.1f}" if papers and papers.error is not None else "",
+        f"{rate:.3g}" if rate else "",
+    ]
+
+
+def results_table(record: dict) -> ShownTable:
+    """Returns the results of an evaluation of localisers as a table.
+
+    Args:
+        record: content of `evaluation.json`.
+    """
+    images = record["images"]
+    title = f"{images['data_set']}, {images['split']}: {counted(images['num_images'], 'image')} with boxes"
+    columns, rows = list(_COLUMNS), list(map(table_row, record["results"]))
+    if not has_several_boxes(record["results"][-1]):
+        columns, rows = tables.without_column(columns, rows, tables.TOP5)
+    if not tables.is_ilsvrc(images):  # the paper's errors are of other images
+        columns, rows = tables.without_column(columns, rows, tables.PAPER)
+    return ShownTable(title, columns, rows)
+
+
+def paper_table(
+    number: int, measured: Mapping[BoxKey, MarkedResult], *, papers_own: bool = True
+) -> tuple[list[str], list[list[str]]]:
+    """Returns the columns and the rows of one of the paper's tables of localisation.
+
+    The error is the top-5 error, which of one box on an image is its error.
+
+    Args:
+        number: number of the table, 8..10.
+        measured: results by what they are of.
+        papers_own: whether the nets are of the paper's own scales: then rows without a result are kept, with blank
+            cells; else they are left out, and the others show their own scales.
+    """
+    rows = [row for row in PUBLISHED_BOXES if row.table == number and (papers_own or row.key in measured)]
+    cells = [_table_row(row, measured.get(row.key) if row.key else None, papers_own=papers_own) for row in rows]
+    return tables.without_column(_PAPERS_COLUMNS, cells, "" if any(row[-1] for row in cells) else _PAPERS_TEST)
+
+
+def _table_row(row: PublishedBoxes, result: MarkedResult | None, *, papers_own: bool) -> list[str]:
+    named = [row.others, "", ""]
+    if row.key:
+        parts = row.key.localizers
+        named = _net_cells(
+            [part.trained for part in parts], [part.kind for part in parts], [part.test_scales for part in parts]
+        )
+    if result and not papers_own:
+        record = dict(result.record)
+        named = _net_cells(tables.trained_nets(record), record["box_regressions"], record["test_scales"])
+    error = f"{result.record['top5_error']:.1f}" if result else ""
+    return [*named, error, *("" if value is None else f"{value:.1f}" for value in (row.error, row.test_error))]

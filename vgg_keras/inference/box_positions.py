@@ -1,0 +1,101 @@
+"""Predicts boxes at all positions of an image, and joins them (arXiv:1409.1556, app. A.2)."""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.data import boxes
+from vgg_keras.inference import box_merging
+from vgg_keras.models import fully_convolutional
+from vgg_keras.models.architectures import PCR, TOTAL_STRIDE
+
+# Values that describe a prediction: a box, and its score.
+NUM_VALUES = boxes.SIZE + 1
+# Is added to every score, so that boxes of which the classifier is sure that they are none can be averaged too.
+_LEAST_SCORE = 1e-9
+
+
+class PositionPredictor:
+    """Predicts boxes at all positions of images, and scores them (app. A.2).
+
+    Both nets are applied as fully convolutional ones. A crop of the localiser's input size has one position.
+
+    Args:
+        net: the localiser.
+        kind: SCR or PCR.
+        input_size: side of its crops in pixels.
+        classifier: the classifier whose posteriors are the scores, of the same classes and the same input size; None:
+            every score is 1.
+
+    Raises:
+        UserError: a net is no chain of layers.
+    """
+
+    def __init__(self, net: keras.Model, kind: str, input_size: int, classifier: keras.Model | None = None):
+        self._kind, self._input_size = kind, input_size
+        self._boxes = map_function(net)
+        self._scores = map_function(classifier) if classifier else None
+
+    def __call__(self, view: tf.Tensor, labels: np.ndarray, image_size: tf.Tensor, offset: tf.Tensor) -> np.ndarray:
+        """Predicts the boxes of objects of some classes.
+
+        Args:
+            view: (1, h, w, 3) float32, RGB 0..255: a rescaled image, or a crop of it.
+            labels: (k,) int, the classes.
+            image_size: (2,) int32, height and width of the rescaled image in pixels.
+            offset: (2,) int32, (top, left) of the view in it in pixels.
+
+        Returns:
+            (positions, k, 5) float32: (ymin, xmin, ymax, xmax) relative to the image, and the class's posterior.
+        """
+        outputs = self._boxes(view)[0]
+        rows, columns = outputs.shape[:2]
+        centers = tf.reshape(outputs, (rows * columns, -1, boxes.SIZE))  # (positions, 1 or classes, 4)
+        chosen = tf.gather(centers, labels if self._kind == PCR else np.zeros_like(labels), axis=1)
+        grid = tf.stack(tf.meshgrid(tf.range(rows), tf.range(columns), indexing="ij"), axis=-1)
+        corners = offset + tf.reshape(TOTAL_STRIDE * grid, (-1, 1, 2))
+        predicted = boxes.from_crop(boxes.from_center(chosen), image_size, corners, self._input_size)
+        scores = tf.ones(predicted.shape[:2])
+        if self._scores:
+            posteriors = tf.nn.softmax(self._scores(view)[0])
+            scores = tf.gather(tf.reshape(posteriors, (rows * columns, -1)), labels, axis=1)
+        return tf.concat([predicted, scores[..., tf.newaxis]], axis=-1).numpy()
+
+
+def map_function(net: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function from an image, (1, H, W, 3), to a net's outputs at all positions, (1, h, w, outputs).
+
+    Raises:
+        UserError: the net is no chain of layers.
+    """
+    converted = fully_convolutional.convert(net)
+    # One trace serves images of all shapes.
+    signature = [tf.TensorSpec((1, None, None, 3), tf.float32)]
+    return tf.function(lambda images: converted(images, training=False), input_signature=signature)
+
+
+def merge_boxes(predicted: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
+    """Merges the boxes of all positions, scales and localisers, and takes the best one of each class (app. A.2).
+
+    Args:
+        predicted: (positions, k, 5) float, what `PositionPredictor` returned for an image.
+        image_size: height and width of the image in pixels.
+
+    Returns:
+        (k, 4) float64, (ymin, xmin, ymax, xmax) relative to the image.
+    """
+    height, width = image_size
+    # Isotropic units, in which the distances of OverFeat's measure are the same along both axes.
+    unit = np.array([height, width, height, width]) / min(height, width)
+    of_classes = np.moveaxis(predicted.astype(np.float64), 1, 0)
+    best = [
+        box_merging.merge(one[:, : boxes.SIZE] * unit, one[:, boxes.SIZE] + _LEAST_SCORE)[0][0] for one in of_classes
+    ]
+    return np.stack(best) / unit
+
+
+def mean_boxes(predicted: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
+    """Averages the boxes of all scales and localisers, one position each; arguments and result as `merge_boxes`."""
+    return predicted[..., : boxes.SIZE].astype(np.float64).mean(axis=0)

@@ -1,0 +1,126 @@
+"""Runs resumable localisation over one split at one test scale (arXiv:1409.1556, app. A.2)."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from vgg_keras.data import transforms
+from vgg_keras.data.boxed_split import BoxedSplit
+from vgg_keras.inference import views
+from vgg_keras.inference.box_positions import NUM_VALUES, PositionPredictor
+from vgg_keras.inference.protocol import CENTER_CROP
+from vgg_keras.inference.views import ViewSpec
+from vgg_keras.models.architectures import TOTAL_STRIDE
+from vgg_keras.utils.console import progress_bar
+from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.resumable_array import ResumableArray
+
+
+@dataclasses.dataclass(frozen=True)
+class PositionBoxes:
+    """The boxes that a net predicts at the positions of each image of a split at one test scale.
+
+    Attributes:
+        values: (rows, k * 5) float32, a row for each position, one image after the other: for each of the image's k
+            classes (ymin, xmin, ymax, xmax) relative to the image, and the score.
+        ends: (N,) int, the row after the last one of each image.
+        seconds: wall time in seconds.
+    """
+
+    values: np.ndarray
+    ends: np.ndarray
+    seconds: float
+
+    def rows(self, index: int) -> slice:
+        """Returns the rows of an image."""
+        return slice(int(self.ends[index - 1]) if index else 0, int(self.ends[index]))
+
+    def of_image(self, index: int) -> np.ndarray:
+        """Returns the boxes and scores of an image: (positions, k, 5) float32."""
+        rows = self.values[self.rows(index)]
+        return rows.reshape(len(rows), -1, NUM_VALUES)
+
+
+def row_ends(split: BoxedSplit, spec: ViewSpec) -> np.ndarray:
+    """Returns the row after the last position of each image: (N,) int. An image without a box has no rows.
+
+    Args:
+        split: the N images.
+        spec: the view of each image.
+    """
+    positions = np.ones(len(split.manifest), np.int64)
+    if spec.method != CENTER_CROP:
+        sizes = transforms.rescaled_size(split.manifest.sizes, spec.smallest_side).numpy()
+        positions = np.prod(sizes // TOTAL_STRIDE - spec.crop_size // TOTAL_STRIDE + 1, axis=1, dtype=np.int64)
+    return np.cumsum(np.where(split.has_box, positions, 0))
+
+
+def predict_boxes(
+    path: Path,
+    predictor: PositionPredictor,
+    split: BoxedSplit,
+    labels: np.ndarray,
+    spec: ViewSpec,
+    *,
+    title: str,
+    model_name: str,
+) -> PositionBoxes:
+    """Predicts the boxes of all images with a box, with a progress bar; those that a file holds already, it does not.
+
+    The images are shown one by one, so that a prediction does not depend on which others are still missing.
+
+    Args:
+        path: the `.npy` file that keeps the predictions, created if it is missing.
+        predictor: the nets.
+        split: the N images.
+        labels: (N, k) int, the classes of whose objects the boxes are predicted on each image.
+        spec: the view of each image; of one image in a batch.
+        title: text in front of the progress bar.
+        model_name: name of the model in messages.
+
+    Raises:
+        UserError: a record cannot be read, a prediction is not finite, memory ran out, or the file is damaged.
+    """
+    ends = row_ends(split, spec)
+    outputs = ResumableArray(path, int(ends[-1]), labels.shape[1] * NUM_VALUES)
+    kept = PositionBoxes(outputs.values(), ends, outputs.seconds)
+    missing = outputs.pending()
+    pending = np.array([missing[kept.rows(index)].any() for index in range(len(ends))])
+    if pending.any():
+        outputs.start_clock()
+        done = int(split.has_box.sum() - pending.sum())
+        with progress_bar(title, int(split.has_box.sum()), " images", initial=done) as bar:
+            try:
+                for batch in views.view_batches(split.manifest, pending, spec):
+                    (index,) = batch["index"].numpy().tolist()
+                    predicted = _predict_image(predictor, split, labels, spec, batch["image"], index, model_name)
+                    for row, values in zip(range(*kept.rows(index).indices(len(missing))), predicted, strict=True):
+                        outputs.store(row, values.reshape(-1))
+                    bar.update()
+            finally:  # also if the process is asked to stop
+                outputs.flush()
+    return PositionBoxes(outputs.values(), ends, outputs.seconds)
+
+
+def _predict_image(
+    predictor: PositionPredictor,
+    split: BoxedSplit,
+    labels: np.ndarray,
+    spec: ViewSpec,
+    view: tf.Tensor,
+    index: int,
+    model_name: str,
+) -> np.ndarray:
+    size = transforms.rescaled_size(split.manifest.sizes[index], spec.smallest_side)
+    is_crop = spec.method == CENTER_CROP
+    offset = transforms.center_offset(size, spec.crop_size) if is_crop else tf.zeros(2, tf.int32)
+    try:
+        predicted = predictor(view, labels[index], size, offset)
+    except tf.errors.ResourceExhaustedError as error:
+        image = f"image {index} {split.manifest.names[index]} at Q = {spec.smallest_side}"
+        raise UserError(f"{model_name}: out of memory on {image}; give smaller --test_scales") from error
+    if not np.isfinite(predicted).all():
+        raise UserError(f"{model_name} gives outputs that are not numbers: its training diverged")
+    return predicted
