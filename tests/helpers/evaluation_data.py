@@ -15,6 +15,7 @@ from vgg_keras.evaluation.evaluator import Evaluator
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.protocol import TestProtocol
 from vgg_keras.models import saving
+from vgg_keras.models.metadata import ModelMetadata
 from vgg_keras.models.vgg import Initialization, build
 
 MEAN_RGB = (120.0, 110.0, 100.0)
@@ -49,27 +50,33 @@ def write_photos(images, folder, label=None, classes=CLASSES):
     return datasets.open_data(str(folder))
 
 
-def save_net(net, folder, input_size=64, train_scale="64", seed=1):
-    """Saves a narrow net, whose scores differ clearly from image to image, as a run's best model; returns the model."""
+def save_net(net, folder, input_size=64, train_scale="64", seed=1, classes=CLASSES, box_regression="", frozen_up_to=""):
+    """Saves a narrow net, whose scores or boxes differ clearly between images, as a run's best model; returns it."""
     model = build(
         net,
-        len(CLASSES),
+        len(classes),
         input_size=input_size,
         mean_rgb=MEAN_RGB,
         width_multiplier=1 / 16,
         initialization=Initialization("he", seed=seed),
+        box_regression=box_regression or None,
     )
-    # Scores get the mean 0 and the deviation 2: posteriors that hardly differ would agree with any method.
+    # Scores get the mean 0 and the deviation 2: posteriors that hardly differ would agree with any method. Boxes get
+    # their centre near the view's, and three quarters of its sides.
+    last, mean, deviation = model.get_layer("fc8_boxes" if box_regression else "fc8"), 0.0, 2.0
     noise = np.random.default_rng(seed).uniform(0, 255, (16, 4, 4, 3)).astype(np.float32)
     views = tf.image.resize(noise, (input_size, input_size), "bicubic")
-    scores = keras.Model(model.input, model.get_layer("fc8").output)(views).numpy()
-    kernel, _ = model.get_layer("fc8").get_weights()
-    scale = 2 / scores.std(axis=0)
-    model.get_layer("fc8").set_weights([kernel * scale, -scores.mean(axis=0) * scale])
+    if box_regression:
+        mean, deviation = np.tile([0.5, 0.5, 0.75, 0.75], last.units // 4), 0.1
+    scores = keras.Model(model.input, last.output)(views).numpy()
+    kernel, _ = last.get_weights()
+    scale = deviation / scores.std(axis=0)
+    last.set_weights([kernel * scale, mean - scores.mean(axis=0) * scale])
     folder.mkdir(parents=True)
-    saving.save_model(model, folder / "best.keras")
+    metadata = ModelMetadata(net, train_scale, classes, classes, frozen_up_to, box_regression)
+    saving.save_model(model, folder / "best.keras", *([metadata] if box_regression else []))
     (folder / "run.json").write_text(f'{{"flags": {{"train_scale": "{train_scale}"}}}}')
-    (folder / "class_indices.json").write_text(str({name: i for i, name in enumerate(CLASSES)}).replace("'", '"'))
+    (folder / "class_indices.json").write_text(str({name: i for i, name in enumerate(classes)}).replace("'", '"'))
     return model
 
 

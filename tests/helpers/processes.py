@@ -24,19 +24,37 @@ def start_verb(module: str, *arguments: str, cwd: Path, env: dict | None = None)
     )
 
 
-# Runs a verb, and sends SIGKILL to itself when the verb calls a function.
+# Runs a verb, and sends SIGKILL to itself when the verb calls a function for the time of a number.
 _KILLED_AT = """
 import os, pkgutil, runpy, signal, sys
-function, verb, *sys.argv[1:] = sys.argv[1:]
+function, left, verb, *sys.argv[1:] = sys.argv[1:]
 module, _, name = function.rpartition(".")
-setattr(pkgutil.resolve_name(module), name, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+owner, left = pkgutil.resolve_name(module), int(left)
+original = getattr(owner, name)
+
+def counted(*arguments, **named):
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*arguments, **named)
+
+setattr(owner, name, counted)
 runpy.run_module(verb, run_name="__main__", alter_sys=True)
 """
 
 
-def run_killed_at(function: str, module: str, *arguments: str, cwd: Path) -> None:
-    """Runs a verb that is killed by SIGKILL as it calls a function, such as "vgg_keras.serving.model_card.text"."""
-    command = [sys.executable, "-c", _KILLED_AT, function, module, *arguments]
+def run_killed_at(function: str, module: str, *arguments: str, cwd: Path, call: int = 1) -> None:
+    """Runs a verb that is killed by SIGKILL as it calls a function, such as "vgg_keras.serving.model_card.text".
+
+    Args:
+        function: the function or method, with its module.
+        module: the verb.
+        arguments: its command line.
+        cwd: working folder.
+        call: number of the call at which it is killed, from 1.
+    """
+    command = [sys.executable, "-c", _KILLED_AT, function, str(call), module, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
     assert process.returncode == -signal.SIGKILL, process.stderr

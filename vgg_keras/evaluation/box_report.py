@@ -31,7 +31,8 @@ def boxes_csv(result: BoxResult, chosen: ChosenClasses, split: BoxedSplit) -> st
         for box, overlap, label, posterior in zip(
             boxes, overlaps, chosen.labels[index], chosen.posteriors[index], strict=True
         ):
-            place = (f"{value:.5f}" for value in box)
+            # Numbers, since a text that begins with a minus would be taken for a formula.
+            place = (round(float(value), 5) for value in box)
             rows.append((*image, names[label], f"{posterior:.6g}", *place, f"{overlap:.4f}"))
     return csv_text(_CSV_COLUMNS, rows)
 

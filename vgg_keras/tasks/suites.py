@@ -36,19 +36,22 @@ class Suite:
         runs: flag files of the runs, in an order in which each run comes after the one that it starts from, with the
             cost of each.
         tests: flag files of the tests, those that fuse saved posteriors last, with the cost of each.
+        localizers: the same of the runs of localisers, which start from classifiers.
+        localizer_tests: the same of their tests, those that merge saved boxes last.
     """
 
     folder: str
     evaluations: str
     runs: Mapping[str, float]
     tests: Mapping[str, float]
+    localizers: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    localizer_tests: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def steps(self) -> Iterator[Step]:
-        """Yields the steps in the order in which they are done."""
-        for run, cost in self.runs.items():
-            yield Step(TRAIN, f"{self.folder}/{run}.cfg", cost)
-        for test, cost in self.tests.items():
-            yield Step(EVALUATE, f"{self.folder}/tables/{test}.cfg", cost)
+        """Yields the steps in the order in which they are done: those of the classifiers, then of the localisers."""
+        for runs, tests in ((self.runs, self.tests), (self.localizers, self.localizer_tests)):
+            yield from (Step(TRAIN, f"{self.folder}/{run}.cfg", cost) for run, cost in runs.items())
+            yield from (Step(EVALUATE, f"{self.folder}/tables/{test}.cfg", cost) for test, cost in tests.items())
 
 
 # The costs of CIFAR-10 and of the quick suite are minutes on 2 cores with bfloat16.
@@ -87,7 +90,8 @@ _QUICK = Suite(
     },
 )
 # Costs as multiply-adds: of an image forward, times 3 x 74 epochs of 26 training images for each one of validation, in
-# units of one epoch's; the runs that start from others are taken for half as long.
+# units of one epoch's; the runs that start from others are taken for half as long. Two fifths of the training images
+# have boxes.
 _IMAGENET = Suite(
     "configs",
     "evaluations",
@@ -111,6 +115,14 @@ _IMAGENET = Suite(
         **{"table4_vgg16_c_256_512": 2.5, "table5_vgg16_256_512_both": 35, "table5_vgg19_256_512_both": 43},
         **{"submitted_vgg16_256_512_fc": 3.2, "center_crop_vgg13": 0.1, "center_crop_vgg13_5x5": 0.1},
         **{"table6_seven_nets": 0.01, "table6_vgg16_vgg19_both": 0.01},
+    },
+    localizers={
+        **{"vgg16_256_localization": 240, "vgg16_384_localization": 240},
+        **{"vgg16_384_localization_fc": 80, "vgg16_384_localization_scr_fc": 80},
+    },
+    localizer_tests={
+        **{"table8_vgg16_384_scr_fc": 0.1, "table8_vgg16_384_fc": 0.1, "table8_vgg16_384": 0.1},
+        **{"table9_vgg16": 0.4, "table9_vgg16_384": 0.9, "table9_vgg16_384_two_scales": 1.7, "table9_fusion": 0.1},
     },
 )
 SUITES: Mapping[str, Suite] = {"quick": _QUICK, "cifar10": _CIFAR_10, "imagenet": _IMAGENET}

@@ -1,0 +1,302 @@
+"""Tests `evaluate --task=localization`: fusion against NumPy, resuming, comparing, and what it refuses."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+
+from tests.helpers import numpy_net
+from tests.helpers.evaluation_data import MEAN_RGB, expected_posteriors, save_net
+from tests.helpers.merging import plain_merge
+from tests.helpers.processes import run_killed_at, start_verb
+from tests.helpers.verbs import call_verb
+from vgg_keras import evaluate, report
+from vgg_keras.data import datasets
+from vgg_keras.tasks.options import EvaluateOptions, ReportOptions
+from vgg_keras.utils.errors import UserError
+
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, drawn_data):
+    """Makes a folder with a classifier in classes/ and localisers in a/ (PCR, S = 48) and b/ (SCR, S = 64)."""
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "data").symlink_to(drawn_data)
+    classes = datasets.open_data(str(drawn_data)).class_names
+    net = {
+        "classes": save_net("A", folder / "classes", SIDE, "48", 1, classes),
+        "a": save_net("A", folder / "a", SIDE, "48", 2, classes, "pcr"),
+        "b": save_net("A", folder / "b", SIDE, "64", 3, classes, "scr", frozen_up_to="block5_pool"),
+    }
+    return folder, net
+
+
+def arguments(folder, output_dir, *flags, models=("a",)):
+    named = [*(f"--model={folder / model}" for model in models), f"--data_dir={folder / 'data'}"]
+    return ["--task=localization", *named, f"--output_dir={output_dir}", *flags]
+
+
+def run(place, output_dir, *flags, models=("a",)):
+    """Runs the verb in this process; returns the record of the evaluation."""
+    call_verb(evaluate.main, arguments(place[0], output_dir, *flags, models=models), EvaluateOptions)
+    return json.loads((output_dir / "evaluation.json").read_text())
+
+
+def read_boxes(output_dir):
+    """Returns the boxes of each file by its predicted class: {file: {class: box}}."""
+    found = {}
+    for row in csv.DictReader((output_dir / "boxes.csv").open()):
+        box = [float(row[key]) for key in ("ymin", "xmin", "ymax", "xmax")]
+        found.setdefault(row["file"], {})[row["predicted"]] = box
+    return found
+
+
+def examples(folder, count):
+    data = datasets.open_data(str(folder / "data"))
+    return data.label_names, list(data.encoded("validation", boxes=True).take(count).as_numpy_iterator())
+
+
+def positions(net, classifier, image_bytes, side, kind):
+    """Computes the boxes and posteriors at all positions in NumPy: (positions, classes, 4 relative, 1)."""
+    view = numpy_net.rescaled(image_bytes, side)
+    weights = {("fc8" if name == "fc8_boxes" else name): arrays for name, arrays in numpy_net.of_layers(net).items()}
+    outputs = numpy_net.score_map(weights, MEAN_RGB, view)
+    posteriors = numpy_net.softmax(numpy_net.score_map(numpy_net.of_layers(classifier), MEAN_RGB, view))
+    found = []
+    for row, column in np.ndindex(outputs.shape[:2]):
+        of_classes = []
+        for label in range(5):
+            start = 4 * label if kind == "pcr" else 0
+            x, y, width, height = outputs[row, column, start : start + 4]
+            left, top = 32 * column + SIDE * (x - width / 2), 32 * row + SIDE * (y - height / 2)
+            box = [top, left, top + SIDE * height, left + SIDE * width]
+            size = [view.shape[0], view.shape[1]] * 2
+            of_classes.append([*np.divide(box, size), posteriors[row, column, label]])
+        found.append(of_classes)
+    return found
+
+
+def merged_boxes(predicted, image_bytes):
+    height, width, _ = numpy_net.rescaled(image_bytes, 100).shape
+    unit = np.array([height, width, height, width]) / 100
+    return [
+        np.array(plain_merge([one[:4] * unit for one in of_class], [one[4] for one in of_class], 0.5)[0][0]) / unit
+        for of_class in np.moveaxis(np.array(predicted), 1, 0)
+    ]
+
+
+def test_the_boxes_of_all_localisers_and_scales_go_into_one_merge(place, tmp_path):
+    folder, net = place
+    flags = [f"--classifier={folder / 'classes'}", "--test_scales=48,96", "--max_images=5"]
+    record = run(place, tmp_path / "e", *flags, models="ab")
+    rows = [(row["nets"], row["box_regressions"], row["test_scales"]) for row in record["results"]]
+    assert rows == [
+        (["A"], ["pcr"], [[48]]),
+        (["A"], ["pcr"], [[96]]),
+        (["A"], ["pcr"], [[48, 96]]),
+        (["A"], ["scr"], [[48]]),
+        (["A"], ["scr"], [[96]]),
+        (["A"], ["scr"], [[48, 96]]),
+        (["A", "A"], ["pcr", "scr"], [[48, 96], [48, 96]]),
+    ]
+    names, photos = examples(folder, 5)
+    found = read_boxes(tmp_path / "e")
+    for example in photos:
+        parts = [
+            positions(net[name], net["classes"], example["image_bytes"], side, kind)
+            for name, kind in (("a", "pcr"), ("b", "scr"))
+            for side in (48, 96)
+        ]
+        expected = merged_boxes([one for part in parts for one in part], example["image_bytes"])
+        boxes = found[example["name"].decode()]
+        for label, box in enumerate(expected):
+            np.testing.assert_allclose(boxes[names[label]], box, atol=2e-3)
+
+
+def test_localisers_at_different_scales_are_fused_from_saved_boxes(place, tmp_path):
+    folder, net = place
+    flags = [f"--classifier={folder / 'classes'}", "--max_images=5", "--save_posteriors"]
+    run(place, tmp_path / "a", *flags, "--test_scales=48")
+    run(place, tmp_path / "b", *flags, "--test_scales=64,96", models="b")
+    saved = [tmp_path / name / "boxes.npz" for name in "ab"]
+    record = run(place, tmp_path / "fused", "--max_images=5", models=saved)
+    assert [row["test_scales"] for row in record["results"]][-1] == [[48], [64, 96]]
+    assert record["settings"] == {"task": "localization", "method": "dense", "flip": True, "average": "scores"}
+    names, photos = examples(folder, 5)
+    found = read_boxes(tmp_path / "fused")
+    for example in photos:
+        tested = (("a", "pcr", 48), ("b", "scr", 64), ("b", "scr", 96))
+        parts = [
+            positions(net[name], net["classes"], example["image_bytes"], side, kind) for name, kind, side in tested
+        ]
+        expected = merged_boxes([one for part in parts for one in part], example["image_bytes"])
+        for label, box in enumerate(expected):
+            np.testing.assert_allclose(found[example["name"].decode()][names[label]], box, atol=2e-3)
+    # A net beside saved boxes gives the same boxes as both saved.
+    flags = [f"--classifier={folder / 'classes'}", "--max_images=5", "--test_scales=48"]
+    run(place, tmp_path / "mixed", *flags, models=("a", saved[0]))
+    with pytest.raises(UserError, match=r"boxes\.npz was computed at Q = \(64, 96\), --test_scales asks for \(48,\)"):
+        run(place, tmp_path / "x", *flags, models=("a", saved[1]))
+    with pytest.raises(UserError, match="saved boxes hold their classes and scores; leave it out"):
+        run(place, tmp_path / "x", *flags, models=saved[:1])
+    with pytest.raises(UserError, match=r"boxes\.npz is of other images than these"):
+        run(place, tmp_path / "x", "--max_images=4", models=saved)
+
+
+def test_the_classes_are_those_of_the_classifier_or_of_saved_posteriors(place, tmp_path):
+    folder, net = place
+    _, photos = examples(folder, 6)
+    images = [example["image_bytes"] for example in photos]
+    expected = expected_posteriors(net["classes"], images, "dense", (48,), crop=SIDE)
+    other = expected_posteriors(net["classes"], images, "dense", (96,), crop=SIDE)
+    classes = f"--classifier={folder / 'classes'}"
+    run(place, tmp_path / "e", classes, "--test_scales=64", "--max_images=6")
+    rows = list(csv.DictReader((tmp_path / "e" / "boxes.csv").open()))
+    given = np.array([float(row["posterior"]) for row in rows]).reshape(6, 5)
+    np.testing.assert_allclose(given, -np.sort(-expected, axis=1), atol=1e-4)
+    call_verb(
+        evaluate.main,
+        [
+            *(f"--model={folder / 'classes'}", f"--data_dir={folder / 'data'}", f"--output_dir={tmp_path / 'c'}"),
+            *("--test_scales=96", "--max_images=6", "--save_posteriors"),
+        ],
+        EvaluateOptions,
+    )
+    saved = f"--classifier={tmp_path / 'c' / 'posteriors.npz'}"
+    run(place, tmp_path / "f", classes, saved, "--test_scales=64", "--max_images=6")
+    rows = list(csv.DictReader((tmp_path / "f" / "boxes.csv").open()))
+    given = np.array([float(row["posterior"]) for row in rows]).reshape(6, 5)
+    np.testing.assert_allclose(given, -np.sort(-other, axis=1), atol=1e-4)
+    with pytest.raises(UserError, match="--classifier names 0 nets; one net scores the boxes, and saved posteriors"):
+        run(place, tmp_path / "x", saved, "--max_images=6")
+    with pytest.raises(UserError, match=r"posteriors\.npz is of other images than these"):
+        run(place, tmp_path / "x", classes, saved, "--max_images=5")
+
+
+def without_seconds(folder):
+    """Returns the content of all files of an evaluation's folder but what depends on the time that it took."""
+    content = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    found = {}
+    for name, path in content.items():
+        if name == "evaluation.json":
+            record = json.loads(path.read_text())
+            record.pop("checksum", None)
+            timed = ("seconds", "images_per_second")
+            record["results"] = [{k: v for k, v in row.items() if k not in timed} for row in record["results"]]
+            found[name] = record
+        elif name == "report.md":
+            found[name] = re.sub(r"\| [^|]* \|$", "|", path.read_text(), flags=re.MULTILINE)
+        elif name == "boxes.npz":
+            with np.load(path) as arrays:
+                found[name] = {key: arrays[key].tobytes() for key in arrays.files if key != "info"}
+        elif name != ".lock":
+            found[name] = path.read_bytes()
+    return found
+
+
+@pytest.mark.multiprocess
+def test_killed_while_it_classifies_predicts_and_merges_it_ends_with_the_same_bytes(place, tmp_path):
+    folder, _ = place
+    flags = [f"--classifier={folder / 'classes'}", "--test_scales=48,80", "--max_images=12", "--save_posteriors"]
+
+    def flags_of(name):
+        return arguments(folder, name, *flags)
+
+    process = start_verb("vgg_keras.evaluate", *flags_of("whole"), cwd=tmp_path)
+    assert process.wait(timeout=600) == 0, process.communicate()[1]
+    store = "vgg_keras.utils.resumable_array.ResumableArray.store"
+    counts = []
+    # The first is killed as it classifies; the second as it predicts boxes at Q = 80, after 7 images, 12 at Q = 48, and
+    # some of the first few rows of which an image there has several; the third as it merges.
+    for call in (6, 7 + 12 * 4 + 3):
+        run_killed_at(store, "vgg_keras.evaluate", *flags_of("killed"), cwd=tmp_path, call=call)
+        partial = tmp_path / "killed" / "partial"
+        counts.append(sorted(path.relative_to(partial).as_posix() for path in partial.rglob("*.npy")))
+    merge = "vgg_keras.inference.box_merging.merge"
+    run_killed_at(merge, "vgg_keras.evaluate", *flags_of("killed"), cwd=tmp_path, call=8)
+    counts.append(sorted(path.name for path in partial.glob("*_joined*.npy")))
+    assert counts[0] == ["classes/0_dense_48.npy"]
+    assert "0_boxes_48.npy" in counts[1]
+    assert counts[2] == ["0_joined_48.npy"]
+    process = start_verb("vgg_keras.evaluate", *flags_of("killed"), cwd=tmp_path)
+    assert process.wait(timeout=600) == 0, process.communicate()[1]
+    assert without_seconds(tmp_path / "killed") == without_seconds(tmp_path / "whole")
+    assert not partial.exists()
+
+
+def test_two_evaluations_of_localisers_are_compared(place, tmp_path, capsys):
+    folder, _ = place
+    run(place, tmp_path / "a", "--method=center_crop")
+    capsys.readouterr()
+    run(place, tmp_path / "b", "--method=center_crop", f"--compare={tmp_path / 'a'}", models="b")
+    printed = " ".join(capsys.readouterr().out.split())
+    wrong = []
+    for name in "ab":
+        overlaps = [float(row["iou"]) for row in csv.DictReader((tmp_path / name / "boxes.csv").open())]
+        wrong.append(np.array(overlaps) <= 0.5)
+        with np.load(tmp_path / name / "mistakes.npz") as arrays:
+            marked = np.unpackbits(arrays["wrong"], axis=-1, count=35).astype(bool)
+        np.testing.assert_array_equal(marked, [[wrong[-1], wrong[-1]]])
+    difference = 100 * (wrong[1].mean() - wrong[0].mean())
+    assert f"{difference:+.2f} [" in printed
+    assert "A SCR (FC)" in printed
+    # The errors of classes are others, and so are those on fewer photos.
+    call_verb(
+        evaluate.main,
+        [
+            *(f"--model={folder / 'classes'}", f"--data_dir={folder / 'data'}", f"--output_dir={tmp_path / 'c'}"),
+            "--method=center_crop",
+        ],
+        EvaluateOptions,
+    )
+    message = "is an evaluation of classification, this one is of localization; only errors of one kind can be compared"
+    with pytest.raises(UserError, match=message):
+        run(place, tmp_path / "d", "--method=center_crop", f"--compare={tmp_path / 'c'}")
+    with pytest.raises(UserError, match=r"is an evaluation of 35 images of .*, this one is of 20 images"):
+        run(place, tmp_path / "d", "--method=center_crop", "--max_images=20", f"--compare={tmp_path / 'a'}")
+    assert not (tmp_path / "d" / "evaluation.json").exists()
+    # All three are of the same photos: the report has one section of them.
+    call_verb(report.main, [f"--evaluations_dir={tmp_path}"], ReportOptions)
+    assert (tmp_path / "tables.md").read_text().count("\n## ") == 1
+
+
+def test_finished_and_foreign_folders(place, tmp_path, capsys):
+    folder, _ = place
+    first = run(place, tmp_path / "e", "--method=center_crop")
+    assert run(place, tmp_path / "e", "--method=center_crop") == first
+    assert "holds this evaluation already" in capsys.readouterr().out
+    with pytest.raises(UserError, match="holds this evaluation without its boxes; choose another --output_dir"):
+        run(place, tmp_path / "e", "--method=center_crop", "--save_posteriors")
+    line = r"holds another evaluation \(.*evaluation\.json: --task was 'localization', is 'classification'"
+    with pytest.raises(UserError, match=line):
+        call_verb(
+            evaluate.main,
+            [
+                *(f"--model={folder / 'classes'}", f"--data_dir={folder / 'data'}", f"--output_dir={tmp_path / 'e'}"),
+                "--method=center_crop",
+            ],
+            EvaluateOptions,
+        )
+    line = r"the number of classifiers \(--classifier\) was 0, is 1"
+    with pytest.raises(UserError, match=line):
+        run(place, tmp_path / "e", f"--classifier={folder / 'classes'}")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--method=multi_crop"], "--method=multi_crop is not for --task=localization; it is dense or center_crop"),
+        (
+            ["--method=center_crop", "--classifier=x"],
+            "--classifier is not for --method=center_crop: the class is known",
+        ),
+        (["--method=center_crop", "--flip"], "--flip is not for --method=center_crop"),
+        (["--method=center_crop", "--cpu_devices=2"], "shows photos one by one, on one device; leave out --strategy"),
+    ],
+)
+def test_flags_that_would_be_ignored(place, tmp_path, flags, message):
+    with pytest.raises(UserError, match=message):
+        run(place, tmp_path / "e", *flags)
