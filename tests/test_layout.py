@@ -26,17 +26,18 @@ LEVELS = (
     },
     {
         "vgg_keras.data": "box_records boxed_split boxes builders class_folders datasets decoding_check "
-        "decoding_memory imagenet input_pipeline jpeg_segments labels manifest object_names "
-        "odd_formats photo_decoding photo_files record_features resized_crops rgb_statistics "
-        "shards transforms"
+        "decoding_memory imagenet input_pipeline jpeg_segments labels manifest "
+        "object_names odd_formats photo_decoding photo_files record_features "
+        "resized_crops rgb_statistics shards transforms"
     },
     {
         "data_prep": "__main__ archives builder flowers folder_checks image_folder image_preparation "
         "imagenet imagenet_boxes objects parts pieces plan preparation_record records "
         "sources space stored_formats summary synthetic_flowers tfrecords unfinished "
         "verify voc voc_action_sets voc_actions voc_layout voc_xml workers",
-        "vgg_keras.models": "architectures box_regression checkpoint_files class_outputs fully_convolutional "
-        "input_map layers metadata plain_chain preparation probe run_record saving vgg",
+        "vgg_keras.models": "architectures box_regression checkpoint_files class_outputs "
+        "fully_convolutional input_map layers metadata plain_chain preparation probe "
+        "run_record saving vgg",
     },
     {
         "vgg_keras.training": "checkpoints config curves event_log feature_cache freezing inputs "
@@ -44,23 +45,26 @@ LEVELS = (
         "run_dir run_log schedules train_step trainer workers",
         "vgg_keras.weights": "assembly formats inert_pickle keras_hdf5 keras_models safetensors torch_pickle "
         "torchvision transfer",
-        "vgg_keras.inference": "batch_predict box_merging box_positions box_predictions descriptors image_inputs loading "
-        "localizer posteriors predictions predictor protocol score_maps views",
+        "vgg_keras.inference": "batch_predict box_merging box_positions box_predictions descriptors "
+        "image_inputs loading localizer posteriors predictions predictor protocol "
+        "score_maps views",
         "vgg_keras.layers": (),
     },
     {
-        "vgg_keras.evaluation": "box_evaluator box_figures box_report box_results box_tables comparison evaluator figures "
-        "findings image_sets layout linear_records linear_svm markdown_report mistakes paired "
-        "published published_boxes published_descriptors random_splits records results "
-        "saved_boxes saved_posteriors split_results tables voc_results",
+        "vgg_keras.evaluation": "box_evaluator box_figures box_report box_results box_tables comparison "
+        "evaluator figures findings image_sets layout linear_records linear_svm "
+        "markdown_report mistakes paired published published_boxes "
+        "published_descriptors random_splits records results saved_boxes "
+        "saved_posteriors split_results tables voc_results",
         "vgg_keras.serving": "agreement check_photos checks client export_record exported_model exporter "
         "image_headers local_server model_card onnx_export preprocessing runtime_export "
         "servable tflite_export versions warmup",
     },
     {
-        "vgg_keras.tasks": "conversion description descriptor_tables evaluation evaluation_folder exporting "
-        "localization options paper_tables prediction random_split_classification reproduction "
-        "results serving_check suites training training_step voc_classification",
+        "vgg_keras.tasks": "conversion description descriptor_tables evaluation evaluation_folder "
+        "exporting localization options paper_tables prediction "
+        "random_split_classification reproduction results serving_check suites training "
+        "training_step voc_classification",
     },
     {"vgg_keras.api": "exported_model functions keras_file_model loading nets score_map trained_model"},
     {

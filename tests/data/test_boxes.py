@@ -31,6 +31,17 @@ def test_from_crop_is_the_inverse():
     np.testing.assert_allclose(boxes.from_crop(moved, size, offset, 224), [BOX], atol=1e-6)
 
 
+def test_boxes_of_several_crops():
+    # Crops of 100 pixels at (0, 0) and (50, 100) of a photo of 150x200 pixels.
+    found = in_both_ways(
+        lambda box, size, offset: boxes.from_crop(box, size, offset, 100),
+        [[[0.0, 0.0, 1.0, 1.0]], [[0.5, 0.0, 1.0, 0.5]]],
+        [150, 200],
+        [[[0, 0]], [[50, 100]]],
+    )
+    np.testing.assert_allclose(found, [[[0, 0, 2 / 3, 0.5]], [[2 / 3, 0.5, 1, 0.75]]], rtol=1e-6)
+
+
 def test_a_mirrored_box():
     np.testing.assert_allclose(in_both_ways(boxes.mirror, [[0.1, 0.2, 0.6, 0.5]]), [[0.1, 0.5, 0.6, 0.8]], atol=1e-6)
 

@@ -50,6 +50,11 @@ def test_rescaled_size(apply, size, smallest_side, expected):
     assert tuple(apply(transforms.rescaled_size, size, smallest_side)) == expected
 
 
+def test_rescaled_sizes_of_several_images():
+    sizes = transforms.rescaled_size(np.array([[100, 50], [30, 45]], np.int32), 64)
+    assert sizes.numpy().tolist() == [[128, 64], [64, 96]]
+
+
 @both
 @pytest.mark.parametrize(
     ("width", "height", "side"), [(500, 375, 256), (375, 500, 100), (60, 40, 256), (227, 227, 256)]

@@ -230,3 +230,67 @@ def test_tables_of_evaluations_and_of_linear_svms_together(tmp_path):
         run(tmp_path)
     text = (tmp_path / "tables.md").read_text(encoding="utf-8")
     assert text.index("Table 3") < text.index("## appendix B") < text.index("Table 11") < text.index("Table 12")
+
+
+def located(frozen, kind, scales, method, top5, train_scale="384"):
+    nets = len(scales)
+    scale = [train_scale] if nets == 1 else ["256", "384"]
+    errors = {"top1_error": 50.0, "top5_error": top5, "mean_iou": 0.5, "num_images": 50_000}
+    of_nets = {"nets": ["D"] * nets, "frozen_up_to": [frozen] * nets, "box_regressions": [kind] * nets}
+    return {**of_nets, "train_scales": scale, "test_scales": scales, "method": method, "flip": False, **errors}
+
+
+def test_localisers_have_tables_of_their_own(tmp_path, capsys):
+    task = {"settings": {"task": "localization", "method": "dense"}}
+    write_record(tmp_path / "a", [located("block5_pool", "scr", [[384]], "center_crop", 37.12)], **task)
+    write_record(tmp_path / "b", [located("", "pcr", [[384]], "center_crop", 33.44)], **task)
+    write_record(tmp_path / "c", [located("", "pcr", [[256], [352, 384]], "dense", 26.81)], **task)
+    run(tmp_path)
+    text = (tmp_path / "tables.md").read_text()
+    assert text.startswith("# Tables of arXiv:1409.1556\n")
+    assert [line for line in text.splitlines() if line.startswith("|") and "---" not in line] == [
+        "| net | train S | test Q | localisation err. % | paper's |",
+        "| D SCR (FC) | 384 | 384 | 37.1 | 36.4 |",
+        "| D PCR (FC) | 384 | 384 |  | 34.3 |",
+        "| D PCR | 384 | 384 | 33.4 | 33.1 |",
+        "| net | train S | test Q | localisation err. % | paper's | paper's on the test set |",
+        "| D PCR | 256 | 256 |  | 29.5 |  |",
+        "| D PCR | 384 | 384 |  | 28.2 | 26.7 |",
+        "| D PCR | 384 | 352, 384 |  | 27.5 |  |",
+        "| D PCR + D PCR | 256 + 384 | 256 + 352, 384 | 26.8 | 26.9 | 25.3 |",
+        "| net | train S | test Q | localisation err. % | paper's | paper's on the test set |",
+        "| D PCR + D PCR | 256 + 384 | 256 + 352, 384 | 26.8 | 26.9 | 25.3 |",
+        "| GoogLeNet |  |  |  |  | 26.7 |",
+        "| OverFeat |  |  |  | 30.0 | 29.9 |",
+        "| Krizhevsky et al. |  |  |  |  | 34.2 |",
+    ]
+    # Classifiers on the same photos are beside them; without localisers, no table of theirs is shown.
+    write_record(tmp_path / "d", [result(["E"], ["256"], [[256]], "dense", 27.46, 9.04)])
+    run(tmp_path)
+    text = (tmp_path / "tables.md").read_text()
+    assert text.count("## imagenet2012") == 1
+    assert "| D PCR | 384 | 384 | 33.4 | 33.1 |" in text
+    assert "| E | 256 | 256 | dense | 27.5 | 9.0 | 27.3 | 9.0 |" in text
+
+
+def test_localisers_of_other_scales_show_their_own(tmp_path):
+    task = {"settings": {"task": "localization"}}
+    other = {"images": "few", "num_images": 60, "data_set": "flowers", "num_classes": 5}
+    write_record(tmp_path / "a", [located("", "pcr", [[64]], "center_crop", 12.5, train_scale="64")], **task, **other)
+    write_record(tmp_path / "b", [located("", "pcr", [[96]], "center_crop", 11.5, train_scale="96")], **task, **other)
+    run(tmp_path)
+    text = (tmp_path / "tables.md").read_text()
+    assert "| D PCR | 96 | 96 | 11.5 | 33.1 |" in text
+    assert "12.5" not in text  # the paper has no such row
+    assert "S = 96 stands for 384" in text
+    assert "GoogLeNet" not in text
+
+
+def test_a_result_of_localisers_without_its_kinds_is_damaged(tmp_path):
+    whole = located("", "pcr", [[384]], "center_crop", 33.44)
+    for index, key in enumerate(("box_regressions", "mean_iou")):
+        damaged = {name: value for name, value in whole.items() if name != key}
+        write_record(tmp_path / str(index), [damaged], settings={"task": "localization"})
+    write_record(tmp_path / "3", [{**whole, "box_regressions": ["pcr"] * 2}], settings={"task": "localization"})
+    with pytest.raises(UserError, match="3 of 3 evaluations cannot be read"):
+        run(tmp_path)

@@ -96,9 +96,13 @@ def test_each_step_of_a_suite_comes_after_those_that_it_needs(name):
         text = (ROOT / step.flagfile).read_text()
         assert text.startswith(f"# python -m vgg_keras.{step.verb} --flagfile={step.flagfile}\n")
         options = parse([f"--flagfile={step.flagfile}"], {TRAIN: TrainConfig, EVALUATE: EvaluateOptions}[step.verb])
-        needed = options.model if step.verb == EVALUATE else (options.init_from,) if options.init_from else ()
+        if step.verb == EVALUATE:
+            needed = (*options.model, *options.classifier)
+        else:
+            needed = (options.init_from,) if options.init_from else ()
         for path in needed:
-            assert path.removesuffix("/posteriors.npz") in made, (step.name, path)
+            folder = path.removesuffix("/posteriors.npz").removesuffix("/boxes.npz")
+            assert folder in made, (step.name, path)
         made.add(options.output_dir)
         assert step.cost > 0
     assert len(made) == len(list(SUITES[name].steps()))
@@ -109,3 +113,15 @@ def test_every_shipped_flag_file_of_cifar10_and_quick_is_a_step():
         shipped = {str(path.relative_to(ROOT)) for path in (ROOT / SUITES[name].folder).rglob("*.cfg")}
         bases = {path for path in shipped if path.endswith("/base.cfg")}
         assert {step.flagfile for step in SUITES[name].steps()} == shipped - bases
+
+
+def test_the_localisers_of_imagenet_come_after_the_classifiers():
+    steps = [step.flagfile.removeprefix("configs/") for step in SUITES["imagenet"].steps()]
+    first = steps.index("vgg16_256_localization.cfg")
+    assert steps[first - 1] == "tables/table6_vgg16_vgg19_both.cfg"
+    assert steps[first:] == [
+        *(f"vgg16_{name}.cfg" for name in ("256_localization", "384_localization", "384_localization_fc")),
+        *("vgg16_384_localization_scr_fc.cfg", "tables/table8_vgg16_384_scr_fc.cfg", "tables/table8_vgg16_384_fc.cfg"),
+        *("tables/table8_vgg16_384.cfg", "tables/table9_vgg16.cfg", "tables/table9_vgg16_384.cfg"),
+        *("tables/table9_vgg16_384_two_scales.cfg", "tables/table9_fusion.cfg"),
+    ]

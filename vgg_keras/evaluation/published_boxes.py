@@ -9,7 +9,7 @@ from vgg_keras.models.architectures import PCR, SCR
 
 
 @dataclasses.dataclass(frozen=True)
-class TestedLocalizer:
+class LocalizerAtScales:
     """A localiser and the scales at which it is tested.
 
     Attributes:
@@ -32,11 +32,11 @@ class BoxKey:
         method: CENTER_CROP: the true class, one crop; DENSE: five classes, the whole image.
     """
 
-    localizers: tuple[TestedLocalizer, ...]
+    localizers: tuple[LocalizerAtScales, ...]
     method: str
 
 
-def _key(method: str, *localizers: TestedLocalizer) -> BoxKey:
+def _key(method: str, *localizers: LocalizerAtScales) -> BoxKey:
     return BoxKey(tuple(sorted(localizers, key=dataclasses.astuple)), method)
 
 
@@ -63,15 +63,15 @@ _SMALL, _LARGE = TrainedNet("D", "256"), TrainedNet("D", "384")
 # Only the FC layers were tuned.
 _LARGE_FC = dataclasses.replace(_LARGE, frozen_up_to="block5_pool")
 _PAIR = (352, 384)
-_FUSION = _key(DENSE, TestedLocalizer(_SMALL, PCR, (256,)), TestedLocalizer(_LARGE, PCR, _PAIR))
+_FUSION = _key(DENSE, LocalizerAtScales(_SMALL, PCR, (256,)), LocalizerAtScales(_LARGE, PCR, _PAIR))
 
 PUBLISHED_BOXES: tuple[PublishedBoxes, ...] = (
-    PublishedBoxes(8, _key(CENTER_CROP, TestedLocalizer(_LARGE_FC, SCR, (384,))), 36.4),
-    PublishedBoxes(8, _key(CENTER_CROP, TestedLocalizer(_LARGE_FC, PCR, (384,))), 34.3),
-    PublishedBoxes(8, _key(CENTER_CROP, TestedLocalizer(_LARGE, PCR, (384,))), 33.1),
-    PublishedBoxes(9, _key(DENSE, TestedLocalizer(_SMALL, PCR, (256,))), 29.5),
-    PublishedBoxes(9, _key(DENSE, TestedLocalizer(_LARGE, PCR, (384,))), 28.2, 26.7),
-    PublishedBoxes(9, _key(DENSE, TestedLocalizer(_LARGE, PCR, _PAIR)), 27.5),
+    PublishedBoxes(8, _key(CENTER_CROP, LocalizerAtScales(_LARGE_FC, SCR, (384,))), 36.4),
+    PublishedBoxes(8, _key(CENTER_CROP, LocalizerAtScales(_LARGE_FC, PCR, (384,))), 34.3),
+    PublishedBoxes(8, _key(CENTER_CROP, LocalizerAtScales(_LARGE, PCR, (384,))), 33.1),
+    PublishedBoxes(9, _key(DENSE, LocalizerAtScales(_SMALL, PCR, (256,))), 29.5),
+    PublishedBoxes(9, _key(DENSE, LocalizerAtScales(_LARGE, PCR, (384,))), 28.2, 26.7),
+    PublishedBoxes(9, _key(DENSE, LocalizerAtScales(_LARGE, PCR, _PAIR)), 27.5),
     PublishedBoxes(9, _FUSION, 26.9, 25.3),
     PublishedBoxes(10, _FUSION, 26.9, 25.3),
     PublishedBoxes(10, None, None, 26.7, "GoogLeNet"),
@@ -102,7 +102,7 @@ def box_key(
         papers = _papers_scales(trained.train_scale, role, sides, exact=ladder.exact)
         if not papers:
             return None
-        found.append(TestedLocalizer(dataclasses.replace(trained, train_scale=role), kind, papers))
+        found.append(LocalizerAtScales(dataclasses.replace(trained, train_scale=role), kind, papers))
     return _key(method, *found)
 
 

@@ -40,7 +40,7 @@ class PositionBoxes:
     def of_image(self, index: int) -> np.ndarray:
         """Returns the boxes and scores of an image: (positions, k, 5) float32."""
         rows = self.values[self.rows(index)]
-        return rows.reshape(len(rows), -1, NUM_VALUES)
+        return rows.reshape(len(rows), rows.shape[1] // NUM_VALUES, NUM_VALUES)
 
 
 def row_ends(split: BoxedSplit, spec: ViewSpec) -> np.ndarray:
