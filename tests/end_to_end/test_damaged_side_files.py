@@ -22,7 +22,10 @@ from tests.helpers.nets import small
 from vgg_keras.data import datasets, labels
 from vgg_keras.data.rgb_statistics import RgbStatistics
 from vgg_keras.evaluation import linear_records, records
+from vgg_keras.evaluation.box_results import ChosenClasses
+from vgg_keras.evaluation.saved_boxes import SavedBoxes
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
+from vgg_keras.inference.box_predictions import PositionBoxes
 from vgg_keras.models import metadata, run_record, saving
 from vgg_keras.models.metadata import ModelMetadata
 from vgg_keras.serving import export_record, warmup
@@ -126,6 +129,12 @@ def read_posteriors(folder: Path) -> tuple:
     return saved.info, saved.labels.tolist(), {method: rows.tolist() for method, rows in saved.by_method.items()}
 
 
+def read_boxes(folder: Path) -> tuple:
+    saved = SavedBoxes.load(folder / "boxes.npz")
+    arrays = [(part.values.tolist(), part.ends.tolist(), part.seconds) for part in saved.by_scale.values()]
+    return saved.info, saved.chosen.labels.tolist(), saved.chosen.posteriors.tolist(), saved.test_scales, arrays
+
+
 def read_statistics(folder: Path) -> list:
     found = RgbStatistics.load(folder)
     return [found.mean.tolist(), found.eigenvectors.tolist(), found.eigenvalues.tolist(), found.num_pixels]
@@ -144,6 +153,8 @@ READERS = (
     Reader("features.json", lambda folder: linear_records.read(folder / "features.json")),
     Reader("settings.json", lambda folder: records.read_description(folder / "settings.json")),
     Reader("posteriors.npz", read_posteriors),
+    Reader("boxes.npz", read_boxes),
+    Reader("boxes/evaluation.json", lambda folder: records.read_results(folder / "boxes/evaluation.json")),
     Reader("rows.npy", read_rows, exact=False),  # fewer rows are left, which is tested below
     Reader("rows.json", lambda folder: ResumableArray(folder / "rows.npy", 3, 4).seconds),
     Reader("assets.extra/export.json", export_record.read),
@@ -175,6 +186,20 @@ def folder(tmp_path_factory, drawn_data):
     info = {"model": model, "images": IMAGES, "flip": True, "average": "scores", "seconds": {"dense": 1.5}}
     posteriors = np.full((3, 5), 0.2, np.float32)
     SavedPosteriors(folder / "posteriors.npz", {"dense": posteriors}, np.array([0, 1, 4], np.int32), info).save()
+    boxes_info = {
+        "model": {**model, "box_regression": "pcr"},
+        "classifiers": [],
+        "images": {**IMAGES, "sha256_of_boxes": "0" * 64},
+        "settings": {"task": "localization"},
+        "method": "dense",
+    }
+    chosen = ChosenClasses(np.array([[0, 1], [4, 2], [1, 3]], np.int32), np.full((3, 2), 0.25, np.float32))
+    by_scale = {48: PositionBoxes(np.full((4, 10), 0.5, np.float32), np.array([1, 1, 4]), 1.5)}
+    SavedBoxes(folder / "boxes.npz", chosen, by_scale, boxes_info).save()
+    (folder / "boxes").mkdir()
+    located = {**RESULT, "box_regressions": ["pcr"], "mean_iou": 0.5}
+    content = {**described, "settings": {"task": "localization", "method": "dense"}, "classifiers": []}
+    side_files.write_json(folder / "boxes/evaluation.json", {**content, "results": [located]})
     rows = ResumableArray(folder / "rows.npy", 3, 4)
     for index, row in enumerate(WHOLE_ROWS):
         rows.store(index, np.array(row))

@@ -209,9 +209,10 @@ def test_killed_while_it_classifies_predicts_and_merges_it_ends_with_the_same_by
     assert process.wait(timeout=600) == 0, process.communicate()[1]
     store = "vgg_keras.utils.resumable_array.ResumableArray.store"
     counts = []
-    # The first is killed as it classifies; the second as it predicts boxes at Q = 80, after 7 images, 12 at Q = 48, and
-    # some of the first few rows of which an image there has several; the third as it merges.
-    for call in (6, 7 + 12 * 4 + 3):
+    # The first is killed as it classifies, after 5 images. The second classifies 7, predicts the boxes of 12 at Q = 48,
+    # where a square photo has one position, and of 9 at Q = 80, which have four; it is killed among those of the tenth.
+    # The third is killed as it merges.
+    for call in (6, 7 + 12 + 9 * 4 + 3):
         run_killed_at(store, "vgg_keras.evaluate", *flags_of("killed"), cwd=tmp_path, call=call)
         partial = tmp_path / "killed" / "partial"
         counts.append(sorted(path.relative_to(partial).as_posix() for path in partial.rglob("*.npy")))
@@ -219,7 +220,7 @@ def test_killed_while_it_classifies_predicts_and_merges_it_ends_with_the_same_by
     run_killed_at(merge, "vgg_keras.evaluate", *flags_of("killed"), cwd=tmp_path, call=8)
     counts.append(sorted(path.name for path in partial.glob("*_joined*.npy")))
     assert counts[0] == ["classes/0_dense_48.npy"]
-    assert "0_boxes_48.npy" in counts[1]
+    assert counts[1] == ["0_boxes_48.npy", "0_boxes_80.npy", "classes/0_dense_48.npy"]
     assert counts[2] == ["0_joined_48.npy"]
     process = start_verb("vgg_keras.evaluate", *flags_of("killed"), cwd=tmp_path)
     assert process.wait(timeout=600) == 0, process.communicate()[1]
