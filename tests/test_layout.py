@@ -27,8 +27,8 @@ LEVELS = (
     {
         "vgg_keras.data": "box_records boxed_split boxes builders class_folders datasets decoding_check "
         "decoding_memory imagenet input_pipeline jpeg_segments labels manifest "
-        "object_names odd_formats photo_decoding photo_files record_features "
-        "resized_crops rgb_statistics shards transforms"
+        "object_names odd_formats photo_decoding photo_files pixel_boxes "
+        "record_features resized_crops rgb_statistics shards transforms"
     },
     {
         "data_prep": "__main__ archives builder flowers folder_checks image_folder image_preparation "
@@ -46,8 +46,8 @@ LEVELS = (
         "vgg_keras.weights": "assembly formats inert_pickle keras_hdf5 keras_models safetensors torch_pickle "
         "torchvision transfer",
         "vgg_keras.inference": "batch_predict box_merging box_positions box_predictions descriptors "
-        "image_inputs loading localizer posteriors predictions predictor protocol "
-        "score_maps views",
+        "image_inputs loading localizer object_finder posteriors predictions predictor "
+        "protocol score_maps views",
         "vgg_keras.layers": (),
     },
     {

@@ -23,8 +23,9 @@ from vgg_keras.version import __version__
 
 if TYPE_CHECKING:
     from vgg_keras.api.functions import evaluate_model, export_model, train_model
-    from vgg_keras.api.loading import load
+    from vgg_keras.api.loading import load, load_localizer
     from vgg_keras.api.nets import build, vgg11, vgg13, vgg16, vgg19
+    from vgg_keras.api.trained_localizer import TrainedLocalizer
     from vgg_keras.api.trained_model import TrainedModel
     from vgg_keras.data.datasets import open_data
 
@@ -43,6 +44,8 @@ _LAZY = {
     "vgg19": "vgg_keras.api.nets",
     "load": "vgg_keras.api.loading",
     "TrainedModel": "vgg_keras.api.trained_model",
+    "load_localizer": "vgg_keras.api.loading",
+    "TrainedLocalizer": "vgg_keras.api.trained_localizer",
     "open_data": "vgg_keras.data.datasets",
     "train_model": "vgg_keras.api.functions",
     "evaluate_model": "vgg_keras.api.functions",
@@ -50,6 +53,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "TrainedLocalizer",
     "TrainedModel",
     "UserError",
     "__version__",
@@ -57,6 +61,7 @@ __all__ = [
     "evaluate_model",
     "export_model",
     "load",
+    "load_localizer",
     "open_data",
     "train_model",
     "vgg11",

@@ -1,6 +1,7 @@
-"""Classifies photos.
+"""Classifies photos, and draws boxes around their objects.
 
 python -m vgg_keras.predict --model=runs/flowers photo.jpg more_photos/ 'others/*.png'
+python -m vgg_keras.predict --model=runs/boxes --classifier=runs/quickstart --output_dir=predicted photo.jpg
 """
 
 from functools import partial

@@ -9,17 +9,19 @@ import pytest
 import vgg_keras as vgg
 from tests.helpers import import_graph
 from tests.helpers.paths import ROOT
+from vgg_keras.api.trained_localizer import TrainedLocalizer
 from vgg_keras.api.trained_model import TrainedModel
 
 # The first three make the run and the exported model that the others use.
 PUBLIC = (
     "train_model", "evaluate_model", "export_model", "load", "TrainedModel.classify", "TrainedModel.posteriors",
-    "TrainedModel.score_map", "TrainedModel.features", "open_data", "build", "vgg11", "vgg13", "vgg16", "vgg19",
+    "TrainedModel.score_map", "TrainedModel.features", "load_localizer", "TrainedLocalizer.find",
+    "TrainedLocalizer.box", "open_data", "build", "vgg11", "vgg13", "vgg16", "vgg19",
 )  # fmt: skip
 # Modules of the API; their examples are run above.
 API = {
     "vgg_keras.data.datasets",
-    *(f"vgg_keras.api.{name}" for name in ("functions", "loading", "nets", "trained_model")),
+    *(f"vgg_keras.api.{name}" for name in ("functions", "loading", "nets", "trained_localizer", "trained_model")),
 }
 
 
@@ -56,10 +58,9 @@ def test_the_example_of_each_public_function_runs(name, place, monkeypatch, capf
 def test_every_public_function_has_an_example():
     names = {name for name in vgg.__all__ if callable(getattr(vgg, name)) and not isinstance(getattr(vgg, name), type)}
     assert names <= set(PUBLIC)
-    methods = {
-        name for name in vars(TrainedModel) if not name.startswith("_") and callable(getattr(TrainedModel, name))
-    }
-    assert {f"TrainedModel.{name}" for name in methods} <= set(PUBLIC)
+    for loaded in (TrainedModel, TrainedLocalizer):
+        methods = {name for name in vars(loaded) if not name.startswith("_") and callable(getattr(loaded, name))}
+        assert {f"{loaded.__name__}.{name}" for name in methods} <= set(PUBLIC)
 
 
 def modules_with_examples() -> list[str]:

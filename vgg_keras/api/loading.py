@@ -1,10 +1,12 @@
-"""Finds out what kind of trained model a path is, and loads it."""
+"""Finds out what kind of trained model a path is, and loads it; loads localisers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from vgg_keras.api.exported_model import ExportedModel
 from vgg_keras.api.keras_file_model import KerasFileModel
-from vgg_keras.api.trained_model import TrainedModel
+from vgg_keras.api.trained_localizer import TrainedLocalizer
+from vgg_keras.api.trained_model import TrainedModel, scales_text
 from vgg_keras.models import run_record
 from vgg_keras.serving import export_record, versions
 from vgg_keras.utils import paths
@@ -26,13 +28,47 @@ def load(path: PathLike) -> TrainedModel:
     Raises:
         UserError: there is no such model, or it cannot be read.
     """
-    found = Path(paths.expand(str(path), str(path)))
+    found = _expanded(path)
     if (found / export_record.MAIN_FILE).is_file():
         return ExportedModel(found)
     if found.is_dir() and not (found / run_record.BEST_MODEL).exists():
         if versions.numbers(found):
             return ExportedModel(versions.newest(found))
         raise UserError(f"{found} holds neither {run_record.BEST_MODEL} of a run nor versions of an exported model")
-    if not found.exists():
-        raise UserError(f"{found} does not exist{paths.similar_beside(found)}")
-    return KerasFileModel(found)
+    return KerasFileModel(_existing(found))
+
+
+def load_localizer(
+    path: PathLike, *, classifier: PathLike | None = None, test_scales: str | int | Sequence[int] = ""
+) -> TrainedLocalizer:
+    """Loads a trained localiser, a net that `train_model(task="localization", ...)` made.
+
+    >>> import vgg_keras as vgg
+    >>> trained = vgg.train_model(
+    ...     task="localization", data_dir="runs/drawn/data", init_from="runs/drawn", output_dir="runs/drawn_boxes",
+    ...     net="A", width_multiplier=1 / 16, input_size=32, train_scale="36", batch_size=25, epochs=1)
+    >>> vgg.load_localizer("runs/drawn_boxes").labels
+    ['daisy', 'dandelion', 'rose', 'sunflower', 'tulip']
+
+    Args:
+        path: a run's folder, whose best model is loaded, or a `.keras` file.
+        classifier: the same of a net that was trained to tell the classes, by which `find` chooses them; None: the
+            localiser cannot `find` objects, and tells the `box` of one whose class is known.
+        test_scales: test scales Q, the smaller sides in pixels to which photos are rescaled: 256 or (256, 288);
+            "single" or "multi": those of the paper for the localiser's training scale; "" means "single".
+
+    Raises:
+        UserError: a model is missing, damaged or of the wrong kind, or the two do not fit together.
+    """
+    chooser = None if classifier is None else _existing(_expanded(classifier))
+    return TrainedLocalizer(_existing(_expanded(path)), chooser, scales_text(test_scales))
+
+
+def _expanded(path: PathLike) -> Path:
+    return Path(paths.expand(str(path), str(path)))
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise UserError(f"{path} does not exist{paths.similar_beside(path)}")
+    return path

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from vgg_keras.data import transforms
 from vgg_keras.evaluation import figures
 from vgg_keras.evaluation.figures import MappedPhoto
+from vgg_keras.inference.predictions import label_index
 from vgg_keras.inference.score_maps import enlarge_map
-from vgg_keras.utils.errors import UserError, did_you_mean
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -48,7 +48,7 @@ class ScoreMap:
         Raises:
             UserError: there is no such class.
         """
-        return self._enlarged([self._index(label)], self.photo)[..., 0]
+        return self._enlarged([label_index(label, self.labels)], self.photo)[..., 0]
 
     def figure(self, top: int = 2) -> Figure:
         """Draws the photo, and the maps of the best classes over it.
@@ -67,15 +67,6 @@ class ScoreMap:
     def _enlarged(self, classes: Sequence[int], picture: np.ndarray) -> np.ndarray:
         height, width = transforms.rescaled_size(self.photo.shape[:2], self.test_scale).numpy().tolist()
         return enlarge_map(self.posteriors[..., list(classes)], (height, width), picture.shape[:2], self.input_size)
-
-    def _index(self, label: str | int) -> int:
-        if isinstance(label, str):
-            if label not in self.labels:
-                raise UserError(f"label={label} is not a class of the model{did_you_mean(label, self.labels)}")
-            return list(self.labels).index(label)
-        if not 0 <= label < len(self.labels):
-            raise UserError(f"label={label} must be an index of the {len(self.labels)} classes")
-        return label
 
     def _repr_png_(self) -> bytes:
         stream = io.BytesIO()

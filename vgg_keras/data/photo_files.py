@@ -1,4 +1,4 @@
-"""Finds photo files by name, folder or pattern, reads them, and writes them with captions."""
+"""Finds photo files by name, folder or pattern, reads them, and writes them with captions and boxes."""
 
 import glob
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vgg_keras.data.photo_decoding import upright_rgb
+from vgg_keras.data.pixel_boxes import PixelBox
 from vgg_keras.utils import paths
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
@@ -16,6 +17,8 @@ from vgg_keras.utils.options import PathLike
 _JPEG_QUALITY = 92
 # Height of a line of the caption, relative to the photo's width, and its bounds in pixels.
 _LINE_SHARE, _MIN_LINE, _MAX_LINE = 1 / 16, 12, 36
+# Width of a box's outline, relative to the photo's smaller side, and its colours from the outside in.
+_OUTLINE_SHARE, _OUTLINE_COLOURS = 1 / 150, ((0, 255, 0), (0, 0, 0))
 
 
 # Folders in which systems and viewers keep thumbnails, deleted files and copies, in lower case.
@@ -72,8 +75,14 @@ def read(path: Path) -> np.ndarray:
     return np.asarray(upright_rgb(path.read_bytes()))
 
 
-def annotate(photo: np.ndarray, lines: Sequence[str]) -> Image.Image:
-    """Returns a photo, (H, W, 3) uint8 RGB, as a picture with one or more lines of text in a band below it."""
+def annotate(photo: np.ndarray, lines: Sequence[str], box: PixelBox | None = None) -> Image.Image:
+    """Returns a photo as a picture with one or more lines of text in a band below it, and perhaps a box on it.
+
+    Args:
+        photo: (H, W, 3) uint8, RGB.
+        lines: the text.
+        box: box in pixels of the photo, whose outermost pixels become its outline; None: none is drawn.
+    """
     height, width = photo.shape[:2]
     # The band below a very narrow photo is wider than the photo, so that the text fits.
     line = min(max(round(width * _LINE_SHARE), _MIN_LINE), _MAX_LINE)
@@ -81,11 +90,30 @@ def annotate(photo: np.ndarray, lines: Sequence[str]) -> Image.Image:
     text_width = max(round(font.getlength(text)) for text in lines) + line
     band = line * len(lines) + line // 2
     picture = Image.new("RGB", (max(width, text_width), height + band), "white")
-    picture.paste(Image.fromarray(photo), (0, 0))
+    picture.paste(Image.fromarray(photo if box is None else outlined(photo, box)), (0, 0))
     draw = ImageDraw.Draw(picture)
     for index, text in enumerate(lines):
         draw.text((line // 2, height + line // 4 + line * index), text, fill="black", font=font)
     return picture
+
+
+def outlined(photo: np.ndarray, box: PixelBox) -> np.ndarray:
+    """Returns a copy of a photo, (H, W, 3) uint8 RGB, with the outline of a box, whose outermost pixels are the box's.
+
+    The outline has two colours, so that it is seen on every ground. An empty box becomes a line.
+    """
+    line = max(1, round(min(photo.shape[:2]) * _OUTLINE_SHARE))
+    (top, bottom), (left, right) = (
+        (min(begin, side - 1), max(end, min(begin, side - 1) + 1))
+        for begin, end, side in zip(box[:2], box[2:], photo.shape[:2], strict=True)
+    )
+    drawn = photo.copy()
+    # From the outside in: each is painted over by the next, and the last one by the photo itself.
+    for index, colour in enumerate((*_OUTLINE_COLOURS, None)):
+        inset = index * line
+        inside = np.s_[top + inset : max(bottom - inset, 0), left + inset : max(right - inset, 0)]
+        drawn[inside] = photo[inside] if colour is None else colour
+    return drawn
 
 
 def write(picture: Image.Image, path: Path) -> None:

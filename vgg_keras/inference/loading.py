@@ -110,7 +110,8 @@ def load_for_inference(
     net = saved = saving.load_model(path)
     if metadata.read(path, None).box_regression:
         raise UserError(
-            f"{path} predicts boxes, not classes; python -m vgg_keras.evaluate --task=localization tests it"
+            f"{path} predicts boxes, not classes: predict takes it with --classifier, evaluate with "
+            "--task=localization, and Python with load_localizer"
         )
     _check_shapes(path, net)
     probed = probe.run(net, str(path))

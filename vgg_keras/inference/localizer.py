@@ -8,13 +8,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.data import transforms
+from vgg_keras.data import boxes, transforms
 from vgg_keras.inference import box_positions
 from vgg_keras.inference.box_positions import PositionPredictor
 from vgg_keras.inference.loading import EvaluatedModel
 from vgg_keras.inference.posteriors import average_score_map
-from vgg_keras.inference.protocol import SCORES, TestProtocol, TrainedNet
-from vgg_keras.models import metadata, run_record, saving, vgg
+from vgg_keras.inference.protocol import DENSE, SCORES, TestProtocol, TrainedNet
+from vgg_keras.inference.views import ViewSpec, require_fits
+from vgg_keras.models import metadata, probe, run_record, saving, vgg
+from vgg_keras.models.architectures import PCR
 from vgg_keras.utils import files
 from vgg_keras.utils.errors import UserError
 
@@ -30,7 +32,8 @@ class Localizer:
         trained: its net and training scale.
         test_scales: test scales Q in pixels.
         input_size: side of its crops in pixels.
-        class_names: names of its classes in the order of their indices.
+        class_names: unique names of its classes in the order of their indices.
+        label_names: human-readable names in the same order.
     """
 
     path: Path
@@ -40,6 +43,7 @@ class Localizer:
     test_scales: tuple[int, ...]
     input_size: int
     class_names: Sequence[str]
+    label_names: Sequence[str]
 
     @classmethod
     def load(cls, path: Path, protocol: TestProtocol) -> "Localizer":
@@ -57,13 +61,28 @@ class Localizer:
         if not described.box_regression:
             raise UserError(f"{path} predicts classes, not boxes; train one with --task=localization")
         net = saving.load_model(path)
+        if not np.isfinite(probe.run(net, str(path)).outputs).all():
+            raise UserError(f"{path} gives boxes that are not numbers: its training diverged")
         trained = TrainedNet(vgg.net_name(net) or net.name, described.train_scale, described.frozen_up_to)
         input_size = net.input_shape[1]
         test_scales = protocol.scales_for(trained, path, input_size)
         if min(test_scales) < input_size:
             raise UserError(f"--test_scales: {path} looks at {input_size}x{input_size} pixels; Q must not be smaller")
-        names = described.class_names
-        return cls(path, net, described.box_regression, trained, test_scales, input_size, names)
+        names = described.class_names, described.known_label_names(len(described.class_names))
+        return cls(path, net, described.box_regression, trained, test_scales, input_size, *names)
+
+    def require_fits(self, photo: np.ndarray, batch_size: int = 32) -> None:
+        """Checks that a photo, (H, W, 3), is not so long and thin that, rescaled, it would not fit into memory.
+
+        Args:
+            photo: the photo.
+            batch_size: number of crops whose pixels it may have, if that is more than is always allowed.
+
+        Raises:
+            BadImage: it is.
+        """
+        for side in self.test_scales:
+            require_fits(photo, ViewSpec(DENSE, side, self.input_size, batch_size))
 
     def identity(self) -> dict:
         """Returns a JSON-ready description of everything in the model that a result depends on."""
@@ -135,12 +154,24 @@ class CenterPredictor:
         Returns:
             (4,) float64, (ymin, xmin, ymax, xmax) relative to the image.
         """
+        return self.boxes(image)[label if self._localizer.kind == PCR else 0]
+
+    def boxes(self, image: np.ndarray) -> np.ndarray:
+        """Predicts all boxes.
+
+        Args:
+            image: (H, W, 3), RGB 0..255.
+
+        Returns:
+            (n, 4) float64, (ymin, xmin, ymax, xmax) relative to the image: a box for each class, or for SCR one.
+        """
         crop_size, predicted = self._localizer.input_size, []
+        labels = np.arange(self._localizer.net.output_shape[-1] // boxes.SIZE)
         for side in self._localizer.test_scales:
             whole = transforms.rescale(image, side)
             size, view = tf.shape(whole)[:2], transforms.center_crop(whole, crop_size)[tf.newaxis]
-            predicted.append(self._predict(view, np.array([label]), size, transforms.center_offset(size, crop_size)))
-        return box_positions.mean_boxes(np.concatenate(predicted), image.shape[:2])[0]
+            predicted.append(self._predict(view, labels, size, transforms.center_offset(size, crop_size)))
+        return box_positions.mean_boxes(np.concatenate(predicted), image.shape[:2])
 
 
 class DensePredictor:

@@ -1,10 +1,12 @@
-"""Names the classes with the highest posteriors."""
+"""Names the classes with the highest posteriors, and tells where their objects are."""
 
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
+from vgg_keras.data.pixel_boxes import PixelBox
+from vgg_keras.utils.errors import UserError, did_you_mean
 from vgg_keras.utils.escaping import visible
 
 
@@ -24,6 +26,17 @@ class Label:
 
     def __str__(self) -> str:
         return f"{visible(self.name)} {self.posterior:.3f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class LocatedLabel(Label):
+    """A class predicted for a photo, and where its object is.
+
+    Attributes:
+        box: the object's box in pixels of the photo, which is turned upright by its EXIF orientation.
+    """
+
+    box: PixelBox
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +64,22 @@ class Prediction:
         return f"{visible(self.file)}{': ' if self.file else ''}{', '.join(self.lines())}"
 
 
+@dataclasses.dataclass(frozen=True, repr=False)
+class Localization(Prediction):
+    """The objects that were found on a photo.
+
+    Attributes:
+        labels: classes with the highest posteriors, in descending order, each with the box of its object.
+    """
+
+    labels: Sequence[LocatedLabel]
+
+    @property
+    def best(self) -> LocatedLabel:
+        """The class with the highest posterior, and its box."""
+        return self.labels[0]
+
+
 def best_labels(posteriors: np.ndarray, names: Sequence[str], count: int) -> list[Label]:
     """Returns the classes with the highest posteriors, in descending order; of equal ones the first class comes first.
 
@@ -61,3 +90,22 @@ def best_labels(posteriors: np.ndarray, names: Sequence[str], count: int) -> lis
     """
     best = np.argsort(-posteriors, kind="stable")[:count].tolist()
     return [Label(names[index], index, float(posteriors[index])) for index in best]
+
+
+def label_index(label: str | int, names: Sequence[str]) -> int:
+    """Returns the index of a class.
+
+    Args:
+        label: its label name or index.
+        names: label names in the order of the class indices.
+
+    Raises:
+        UserError: there is no such class.
+    """
+    if isinstance(label, str):
+        if label not in names:
+            raise UserError(f"label={label} is not a class of the model{did_you_mean(label, names)}")
+        return list(names).index(label)
+    if not 0 <= label < len(names):
+        raise UserError(f"label={label} must be an index of the {len(names)} classes")
+    return label

@@ -177,11 +177,25 @@ class PredictOptions(ProtocolOptions):
     model: PathLike = option(
         "", "a .keras file or a run's folder", group="input", required=True, path=True, layout=run_record.LAYOUT
     )
+    classifier: PathLike = option(
+        "",
+        "for a --model that predicts boxes: the .keras file or run of the net that chooses and scores the classes",
+        group="input",
+        path=True,
+        layout=run_record.LAYOUT,
+    )
     top: int = option(5, "number of labels to give each photo", group="output", lower=1)
-    csv: PathLike = option("", "CSV file to write the labels to", group="output", output=FILE)
-    json: PathLike = option("", "JSON file to write the labels to", group="output", output=FILE)
+    csv: PathLike = option(
+        "", "CSV file to write the labels to, and boxes if there are any", group="output", output=FILE
+    )
+    json: PathLike = option(
+        "", "JSON file to write the labels to, and boxes if there are any", group="output", output=FILE
+    )
     output_dir: PathLike = option(
-        "", "folder to write each photo to, with its labels and posteriors on it", group="output", output=FOLDER
+        "",
+        "folder to write each photo to, with its labels and posteriors, and perhaps the box of the best label, on it",
+        group="output",
+        output=FOLDER,
     )
     class_score_maps: bool = option(
         False, "also draw the class-score maps of the two best labels; needs --output_dir", group="output"

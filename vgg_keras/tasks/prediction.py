@@ -1,8 +1,8 @@
-"""Classifies photos, and writes their labels as a table, CSV, JSON and pictures."""
+"""Classifies photos, finds objects on them, and writes labels and boxes as a table, CSV, JSON and pictures."""
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,12 @@ from matplotlib.figure import Figure
 
 from vgg_keras.data import photo_files
 from vgg_keras.data.photo_decoding import BadImage
+from vgg_keras.data.pixel_boxes import PixelBox
 from vgg_keras.evaluation import figures
 from vgg_keras.inference.loading import load_for_inference, own_method
-from vgg_keras.inference.predictions import Label, Prediction, best_labels
+from vgg_keras.inference.localizer import Localizer
+from vgg_keras.inference.object_finder import ObjectFinder
+from vgg_keras.inference.predictions import Label, LocatedLabel, Prediction, best_labels
 from vgg_keras.inference.predictor import Predictor
 from vgg_keras.tasks.options import PredictOptions
 from vgg_keras.utils import console, files
@@ -23,6 +26,9 @@ from vgg_keras.utils.paths import require_separate
 
 # Number of labels whose class-score maps are drawn, side by side.
 _MAPPED_LABELS = 2
+# Flags that have no meaning for a localiser, which is shown whole photos, without mirror images.
+_CLASSIFIER_FLAGS = ("method", "average", "flip", "class_score_maps")
+_COLUMNS = ("file", "rank", "label", "index", "posterior")
 # Length in bytes to which a photo's name is cut for the names of its pictures, which are longer than the photo's.
 _MAX_STEM = 150
 
@@ -43,14 +49,53 @@ def map_figure(predictor: Predictor, file: str, photo: np.ndarray, labels: Seque
     return figures.class_score_maps([figures.map_photo(predictor.maps, photo, Path(file).name, shown)])
 
 
+# A function from a photo, (H, W, 3) uint8, to its labels, the likeliest first.
+Labeller = Callable[[np.ndarray], Sequence[Label]]
+# A function from the file of a photo, the photo and its labels to a picture with its class-score maps.
+MapDrawer = Callable[[str, np.ndarray, Sequence[Label]], Figure]
+
+
+def make_classifier(options: PredictOptions) -> tuple[Labeller, MapDrawer]:
+    """Loads a net that classifies photos.
+
+    Raises:
+        UserError: the model cannot be used in the way that the flags ask for.
+    """
+    model = Path(options.model)
+    protocol = options.protocol().of_models({model: own_method(model)})
+    predictor = Predictor(load_for_inference(model, protocol), protocol, options.batch_size)
+    count = max(options.top, _MAPPED_LABELS)
+
+    def draw(file: str, photo: np.ndarray, labels: Sequence[Label]) -> Figure:
+        return map_figure(predictor, file, photo, labels[:_MAPPED_LABELS])
+
+    return lambda photo: best_labels(predictor.posteriors(photo), predictor.model.label_names, count), draw
+
+
+def make_finder(options: PredictOptions) -> Labeller:
+    """Loads a net that predicts boxes, and the one that classifies what is inside them.
+
+    Raises:
+        UserError: a model cannot be used, or a flag is for classifiers alone.
+    """
+    for flag in _CLASSIFIER_FLAGS:
+        if getattr(options, flag) != type(options).defaults()[flag]:
+            raise UserError(
+                f"--{flag} is for a --model that predicts classes; leave it out where --classifier is given"
+            )
+    localizer = Localizer.load(Path(options.model), options.protocol())
+    finder = ObjectFinder(localizer, Path(options.classifier), options.batch_size)
+    return lambda photo: finder(photo, options.top)
+
+
 def predictions(
-    predictor: Predictor, names: Sequence[str], paths: Sequence[Path], options: PredictOptions
+    label: Labeller, draw: MapDrawer | None, paths: Sequence[Path], options: PredictOptions
 ) -> Iterator[Prediction]:
     """Yields the labels of each photo that can be read, and reports the others on stderr.
 
     Args:
-        predictor: predictor with the model.
-        names: label names in the order of the class indices.
+        label: the function that labels a photo.
+        draw: the function that draws class-score maps; None if it is not called.
         paths: files of the photos.
         options: flags of the verb.
     """
@@ -58,20 +103,23 @@ def predictions(
         for index, path in enumerate(paths):
             try:
                 photo = photo_files.read(path)
-                posteriors = predictor.posteriors(photo)
+                labels = label(photo)
             except (BadImage, OSError) as error:
                 console.warn(f"{path}: {error}")
             else:
-                labels = best_labels(posteriors, names, max(options.top, _MAPPED_LABELS))
                 prediction = Prediction(storable(str(path)), labels[: options.top])
                 if options.output_dir:
                     annotated, *maps = pictures(options, index, path)
-                    photo_files.write(photo_files.annotate(photo, prediction.lines()), annotated)
-                    for map_path in maps:
-                        figure = map_figure(predictor, prediction.file, photo, labels[:_MAPPED_LABELS])
-                        figures.save(figure, map_path)
+                    photo_files.write(photo_files.annotate(photo, prediction.lines(), _box(prediction.best)), annotated)
+                    if draw:
+                        for map_path in maps:
+                            figures.save(draw(prediction.file, photo, labels), map_path)
                 yield prediction
             bar.update()
+
+
+def _box(label: Label) -> PixelBox | None:
+    return label.box if isinstance(label, LocatedLabel) else None
 
 
 def pictures(options: PredictOptions, index: int, path: Path) -> list[Path]:
@@ -102,37 +150,43 @@ def require_outputs_apart(options: PredictOptions, photos: Sequence[Path]) -> No
         files.require_file(path)
 
 
-def to_csv(found: Sequence[Prediction]) -> str:
-    """Returns a CSV with a line for each label of each photo."""
-    rows = (
-        (prediction.file, rank, label.name, label.index, f"{label.posterior:.6g}")
+def to_csv(found: Sequence[Prediction], *, boxed: bool) -> str:
+    """Returns a CSV with a line for each label of each photo, and the sides of its box if the labels have boxes."""
+    rows = [
+        (prediction.file, rank, label.name, label.index, f"{label.posterior:.6g}", *(_box(label) or ()))
         for prediction in found
         for rank, label in enumerate(prediction.labels, start=1)
-    )
-    return csv_text(("file", "rank", "label", "index", "posterior"), rows)
+    ]
+    return csv_text((*_COLUMNS, *(PixelBox._fields if boxed else ())), rows)
 
 
 def to_json(found: Sequence[Prediction]) -> str:
-    """Returns a JSON list of photos, each with its labels."""
+    """Returns a JSON list of photos, each with its labels, and their boxes if they have any."""
+
+    def described(label: Label) -> dict:
+        box = _box(label)
+        boxed = {"box": box._asdict()} if box else {}
+        return {"label": label.name, "index": label.index, "posterior": label.posterior, **boxed}
+
     content = [
-        {
-            "file": prediction.file,
-            "labels": [
-                {"label": label.name, "index": label.index, "posterior": label.posterior} for label in prediction.labels
-            ],
-        }
-        for prediction in found
+        {"file": prediction.file, "labels": [described(label) for label in prediction.labels]} for prediction in found
     ]
     return json.dumps(content, indent=2) + "\n"
 
 
 def table(found: Sequence[Prediction]) -> ShownTable:
-    """Returns a table with a row for each photo."""
-    return ShownTable("", ("photo", "labels and posteriors"), [(one.file, ", ".join(one.lines())) for one in found])
+    """Returns a table with a row for each photo, and the box of its best label if it has one."""
+    boxes = [_box(one.best) for one in found]
+    columns = ("photo", "labels and posteriors", *([", ".join(PixelBox._fields)] if any(boxes) else []))
+    rows = [
+        (one.file, ", ".join(one.lines()), *([", ".join(map(str, box))] if box else []))
+        for one, box in zip(found, boxes, strict=True)
+    ]
+    return ShownTable("", columns, rows)
 
 
 def predict(options: PredictOptions) -> None:
-    """Finds the photos, classifies them, and writes and prints the labels.
+    """Finds the photos, labels them, and writes and prints the labels.
 
     Raises:
         UserError: the flags, the model or the label names cannot be used, or, at the end, a photo could not be used.
@@ -143,14 +197,11 @@ def predict(options: PredictOptions) -> None:
         raise UserError("--class_score_maps needs --output_dir, where the pictures go")
     paths = photo_files.find(options.paths)
     require_outputs_apart(options, paths)
-    model = Path(options.model)
-    protocol = options.protocol().of_models({model: own_method(model)})
-    predictor = Predictor(load_for_inference(model, protocol), protocol, options.batch_size)
-    names = predictor.model.label_names
+    label, draw = (make_finder(options), None) if options.classifier else make_classifier(options)
     if options.output_dir:
         Path(options.output_dir).mkdir(parents=True, exist_ok=True)
-    found = list(predictions(predictor, names, paths, options))
-    for path, text in ((options.csv, to_csv(found)), (options.json, to_json(found))):
+    found = list(predictions(label, draw, paths, options))
+    for path, text in ((options.csv, to_csv(found, boxed=bool(options.classifier))), (options.json, to_json(found))):
         if path:
             files.write_output(Path(path), text)
     console.say_table(table(found))

@@ -1,0 +1,50 @@
+"""Finds objects on photos, and names their classes (arXiv:1409.1556, app. A.2)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from vgg_keras.data.pixel_boxes import to_pixels
+from vgg_keras.inference.loading import load_for_inference
+from vgg_keras.inference.localizer import DensePredictor, Localizer
+from vgg_keras.inference.predictions import LocatedLabel
+from vgg_keras.inference.protocol import DENSE, TestProtocol
+
+
+class ObjectFinder:
+    """Finds the objects of the likeliest classes on photos of any size, by the dense test of app. A.2.
+
+    Args:
+        localizer: the localiser.
+        classifier: a `.keras` file or a run's folder: the net that chooses and scores the classes.
+        batch_size: number of crops whose pixels a whole photo may have, if that is more than is always allowed.
+
+    Raises:
+        UserError: the classifier is missing, damaged or none, or does not fit the localiser.
+    """
+
+    def __init__(self, localizer: Localizer, classifier: Path, batch_size: int = 32):
+        scales = ",".join(map(str, localizer.test_scales))
+        model = load_for_inference(classifier, TestProtocol(DENSE, scales))
+        self._find, self._label_names = DensePredictor(localizer, model), model.label_names
+        self._localizer, self._batch_size = localizer, batch_size
+
+    def __call__(self, photo: np.ndarray, top: int = 5) -> list[LocatedLabel]:
+        """Finds the objects on a photo.
+
+        Args:
+            photo: (H, W, 3) uint8, RGB.
+            top: number of classes.
+
+        Returns:
+            The likeliest classes, the likeliest first, each with the box of its object.
+
+        Raises:
+            BadImage: the photo is so long and thin that, rescaled, it would not fit into memory.
+        """
+        self._localizer.require_fits(photo, self._batch_size)
+        height, width = photo.shape[:2]
+        return [
+            LocatedLabel(self._label_names[one.label], one.label, one.posterior, to_pixels(one.box, height, width))
+            for one in self._find(photo, top)
+        ]
