@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 import vgg_keras as vgg
-from vgg_keras.inference.predictions import Prediction
+from vgg_keras.inference.predictions import Localization, Prediction
 
 
 def uses() -> None:
@@ -18,6 +18,12 @@ def uses() -> None:
     labels: list[str] = model.labels
     features: np.ndarray = model.features(["photo.jpg"], layers=["fc7"])["fc7"]
     heat: np.ndarray = model.score_map("photo.jpg").heat_map("rose")
+    localizer: vgg.TrainedLocalizer = vgg.load_localizer("runs/boxes", classifier=Path("runs/flowers"), test_scales=256)
+    located = localizer.find("photo.jpg", top=1)
+    assert isinstance(located, Localization)
+    ymin, xmin, ymax, xmax = located.best.box
+    height: int = ymax - ymin
+    print(xmin, xmax, height, localizer.box("photo.jpg", "rose").ymin)
     data = vgg.open_data(Path("data/flowers"))
     number: int = data.num_images("train")
     trained = vgg.train_model(data_dir="data/flowers", output_dir=Path("runs/flowers"), net="A", epochs=2, verbose=True)

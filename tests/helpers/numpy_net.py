@@ -66,7 +66,7 @@ def score_map(weights, mean_rgb, image, last="fc8"):
             kernel, bias = arrays
             side = round((kernel.shape[0] / values.shape[-1]) ** 0.5) if name == "fc6" else 1
             values = _convolution(values, kernel.reshape(side, side, values.shape[-1], -1), bias, 0)
-            values = values if name == "fc8" else np.maximum(values, 0)
+            values = values if name.startswith("fc8") else np.maximum(values, 0)
         if name == last:
             break
     return values

@@ -1,0 +1,86 @@
+"""Tests loaded localisers against NumPy and Pillow."""
+
+import numpy as np
+import pytest
+
+import vgg_keras as vgg
+from tests.helpers import numpy_net
+from tests.helpers.evaluation_data import MEAN_RGB, expected_posteriors, photo, save_net
+from tests.helpers.localizers import INPUT_SIZE, LABELS, save_localizer
+from vgg_keras.models import saving
+
+PHOTOS = [photo(1, (90, 70)), photo(2, (64, 100))]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Makes a folder with a classifier in classes/, and localisers whose boxes depend on the photo."""
+    folder = tmp_path_factory.mktemp("boxes")
+    save_net("A", folder / "classes")
+    for kind in ("scr", "pcr"):
+        save_localizer(folder / f"{kind}.keras", kind)
+    return folder
+
+
+def center_boxes(model, encoded, side):
+    """Computes the boxes of the centre crop, relative to the photo, without the package: (n, 4)."""
+    whole = numpy_net.rescaled(encoded, side)
+    top, left = (np.array(whole.shape[:2]) - INPUT_SIZE) // 2
+    crop = whole[top : top + INPUT_SIZE, left : left + INPUT_SIZE]
+    outputs = numpy_net.score_map(numpy_net.of_layers(model), MEAN_RGB, crop, last="fc8_boxes")
+    x, y, width, height = outputs.reshape(-1, 4).T.astype(float)
+    rows = [INPUT_SIZE * y + top + sign * INPUT_SIZE * height / 2 for sign in (-1, 1)]
+    columns = [INPUT_SIZE * x + left + sign * INPUT_SIZE * width / 2 for sign in (-1, 1)]
+    (above, below), (before, behind) = rows, columns
+    return np.stack([above, before, below, behind], axis=1) / np.tile(whole.shape[:2], 2)
+
+
+@pytest.mark.parametrize("kind", ["scr", "pcr"])
+def test_the_box_of_a_known_class(place, kind):
+    loaded = vgg.load_localizer(place / f"{kind}.keras", test_scales=[64, 80])
+    assert loaded.labels == LABELS
+    for encoded, size in zip(PHOTOS, [(70, 90), (100, 64)], strict=True):
+        expected = np.mean([center_boxes(loaded.keras_model, encoded, side) for side in (64, 80)], axis=0)
+        for label in (0, 3):
+            pixels = np.clip(expected[label if kind == "pcr" else 0] * np.tile(size, 2), 0, np.tile(size, 2))
+            for name in (label, LABELS[label]):
+                assert np.abs(np.array(loaded.box(encoded, name)) - pixels).max() <= 0.6
+    if kind == "scr":
+        assert loaded.box(PHOTOS[0]) == loaded.box(PHOTOS[0], 5)
+
+
+def test_find(place, loaded_files):
+    loaded = vgg.load_localizer(place / "pcr.keras", classifier=place / "classes", test_scales=64)
+    found = loaded.find(PHOTOS, top=2)
+    assert sorted(loaded_files) == ["best.keras", "pcr.keras"]
+    classifier = saving.load_model(place / "classes" / "best.keras")
+    posteriors = expected_posteriors(classifier, PHOTOS, "dense", (64,), flip=False)
+    for one, row in zip(found, posteriors, strict=True):
+        assert [label.index for label in one.labels] == np.argsort(-row)[:2].tolist()
+        assert [label.posterior for label in one.labels] == pytest.approx(np.sort(row)[:-3:-1].tolist(), abs=2e-3)
+    assert [len(one.labels) for one in found] == [2, 2]
+    (ymin, xmin, ymax, xmax), single = found[1].best.box, loaded.find(PHOTOS[1], top=2)
+    assert single == found[1]
+    assert 0 <= ymin < ymax <= 100
+    assert 0 <= xmin < xmax <= 64
+
+
+def test_what_cannot_be_asked(place):
+    with pytest.raises(vgg.UserError, match="nowhere does not exist"):
+        vgg.load_localizer(place / "nowhere")
+    with pytest.raises(vgg.UserError, match="predicts classes, not boxes; train one with"):
+        vgg.load_localizer(place / "classes")
+    with pytest.raises(vgg.UserError, match=r"predicts boxes, not classes: .* Python with load_localizer"):
+        vgg.load(place / "scr.keras")
+    loaded = vgg.load_localizer(place / "pcr.keras")
+    assert repr(loaded) == f"TrainedLocalizer('{place / 'pcr.keras'}': pcr, 6 classes)"
+    for message, call in {
+        r"tells where an object is, not what it is: load_localizer\(\.\.\., classifier=": lambda: loaded.find(PHOTOS),
+        "gives a box for each class: name the class with label=": lambda: loaded.box(PHOTOS[0]),
+        "label=kinda is not a class of the model; did you mean kind a": lambda: loaded.box(PHOTOS[0], "kinda"),
+        "label=6 must be an index of the 6 classes": lambda: loaded.box(PHOTOS[0], 6),
+        "give one image; received 2": lambda: loaded.box(PHOTOS, 0),
+        r"is too long and thin \(2000x2\)": lambda: loaded.box(np.zeros((2, 2000, 3), np.uint8), 0),
+    }.items():
+        with pytest.raises(vgg.UserError, match=message):
+            call()

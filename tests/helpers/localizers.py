@@ -1,0 +1,47 @@
+"""Makes small localisers whose boxes are known."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tests.helpers.evaluation_data import CLASSES, MEAN_RGB
+from vgg_keras.models import saving
+from vgg_keras.models.metadata import ModelMetadata
+from vgg_keras.models.vgg import Initialization, build
+
+INPUT_SIZE = 64
+LABELS = [f"kind {name}" for name in CLASSES]
+
+
+def save_localizer(path: Path, kind: str, boxes=None):
+    """Saves a narrow localiser of the classes CLASSES, trained at S = 64, to a `.keras` file; returns the model.
+
+    Args:
+        path: the file.
+        kind: "scr" or "pcr".
+        boxes: list of (centre x, centre y, width, height), relative to the input, that it predicts for every input;
+            None: boxes that depend on the input.
+    """
+    model = build(
+        "A",
+        len(CLASSES),
+        input_size=INPUT_SIZE,
+        mean_rgb=MEAN_RGB,
+        width_multiplier=1 / 16,
+        initialization=Initialization("he", seed=2),
+        box_regression=kind,
+    )
+    layer = model.get_layer("fc8_boxes")
+    kernel, _ = layer.get_weights()
+    if boxes is None:
+        # Boxes of about half the input, around its centre: the outputs get the deviation 0.1.
+        noise = np.random.default_rng(2).uniform(0, 255, (16, 4, 4, 3)).astype(np.float32)
+        outputs = model(tf.image.resize(noise, (INPUT_SIZE, INPUT_SIZE), "bicubic")).numpy()
+        kernel *= 0.1 / outputs.std(axis=0)
+        layer.set_weights([kernel, 0.5 - outputs.mean(axis=0) * 0.1 / outputs.std(axis=0)])
+    else:
+        layer.set_weights([0 * kernel, np.ravel(boxes).astype(np.float32)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    saving.save_model(model, path, ModelMetadata("A", "64", CLASSES, LABELS, "", kind))
+    return model
