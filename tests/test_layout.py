@@ -56,9 +56,10 @@ LEVELS = (
         "markdown_report mistakes paired published published_boxes "
         "published_descriptors random_splits records results saved_boxes "
         "saved_posteriors split_results tables voc_results",
-        "vgg_keras.serving": "agreement check_photos checks client export_record exported_model exporter "
-        "image_headers local_server model_card onnx_export preprocessing runtime_export "
-        "servable tflite_export versions warmup",
+        "vgg_keras.serving": "agreement check_photos checks client export_record export_steps exported_model "
+        "exporter image_headers local_server localizer_exporter model_card onnx_export "
+        "preprocessing questions runtime_export servable served_localizer tflite_export "
+        "versions warmup",
     },
     {
         "vgg_keras.tasks": "conversion description descriptor_tables evaluation evaluation_folder "
@@ -66,7 +67,10 @@ LEVELS = (
         "random_split_classification reproduction results serving_check suites training "
         "training_step voc_classification",
     },
-    {"vgg_keras.api": "exported_model functions keras_file_model loading nets score_map trained_model"},
+    {
+        "vgg_keras.api": "exported_model functions keras_file_model loading nets score_map "
+        "trained_localizer trained_model"
+    },
     {
         "vgg_keras": (),
         "vgg_keras.__main__": (),

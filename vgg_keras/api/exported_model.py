@@ -10,8 +10,10 @@ from vgg_keras.api.score_map import ScoreMap
 from vgg_keras.api.trained_model import TrainedModel, scales_text
 from vgg_keras.inference import image_inputs
 from vgg_keras.inference.image_inputs import ImageInput, ImageInputs, NamedPhoto
+from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.serving import export_record
 from vgg_keras.serving.exported_model import ExportedSignatures
+from vgg_keras.serving.servable import BOXES
 from vgg_keras.utils.errors import UserError
 
 
@@ -27,6 +29,11 @@ class ExportedModel(TrainedModel):
 
     def __init__(self, version: Path):
         self.path, self._record = version, export_record.read(version)
+        if self._record.get("task") == LOCALIZATION:
+            raise UserError(
+                f"{version} predicts boxes, not classes: tf.saved_model.load gives its signature {BOXES}, and "
+                f"load_localizer loads the model that it was exported from, {self._record['source']}"
+            )
         self._signatures = ExportedSignatures(version, self._record["num_classes"])
         self.labels = self._signatures.label_names
 

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from vgg_keras.data.boxes import SIZE
+from vgg_keras.data import transforms
+from vgg_keras.data.boxes import SIZE, from_center, from_crop
 from vgg_keras.models.architectures import PCR, SCR
 
 
@@ -25,3 +26,18 @@ def boxes_of_classes(outputs: tf.Tensor, labels: tf.Tensor, kind: str) -> tf.Ten
     if kind == SCR:
         return outputs
     return tf.gather(tf.reshape(outputs, (tf.shape(outputs)[0], -1, SIZE)), labels, batch_dims=1)
+
+
+def boxes_of_center_crop(outputs: tf.Tensor, image_size: tf.Tensor, crop_size: int) -> tf.Tensor:
+    """Returns all boxes that were predicted from the centre crop of one image, relative to the image.
+
+    Args:
+        outputs: float32, the net's outputs for the crop, with as many elements as `num_outputs`.
+        image_size: (2,) int32, height and width in pixels of the rescaled image that the crop was cut out of.
+        crop_size: side of the crop in pixels.
+
+    Returns:
+        (n, 4) float32, (ymin, xmin, ymax, xmax): a box for each class (PCR), or one (SCR).
+    """
+    predicted = from_center(tf.reshape(outputs, (-1, SIZE)))
+    return from_crop(predicted, image_size, transforms.center_offset(image_size, crop_size), crop_size)

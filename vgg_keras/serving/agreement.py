@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +11,7 @@ import tensorflow as tf
 from vgg_keras.data import transforms
 from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.words import counted
 
 # Largest difference in posterior that is allowed between a model and its export. In float32 both compute the same
 # function by different operations; 1e-4 is far above their rounding errors and far below anything that changes a
@@ -32,6 +34,8 @@ class Agreement:
         largest_difference: largest absolute difference in posterior, from 0 to 1.
     """
 
+    COLUMNS: ClassVar = ("photos", "same best class", "largest difference in posterior")
+
     num_photos: int
     same_top1: int
     largest_difference: float
@@ -42,10 +46,50 @@ class Agreement:
         same = answers.argmax(axis=1) == expected.argmax(axis=1)
         return cls(len(answers), int(same.sum()), float(np.abs(answers - expected).max()))
 
+    @property
+    def same(self) -> str:
+        """On how many photos the best class is the same, in words."""
+        return f"{self.same_top1} of {self.num_photos}"
+
+    def row(self) -> tuple[str, ...]:
+        """Returns the cells of a row of COLUMNS."""
+        return str(self.num_photos), str(self.same_top1), f"{self.largest_difference:.1e}"
+
     def __str__(self) -> str:
         return (
             f"{self.same_top1} of {self.num_photos} photos get the same best class; "
             f"posteriors differ by {self.largest_difference:.1e} at most"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class BoxAgreement:
+    """The agreement of a model's boxes with those of its source.
+
+    Attributes:
+        num_photos: number of photos on which they were compared.
+        largest_difference: largest absolute difference of a side, relative to the photo.
+    """
+
+    COLUMNS: ClassVar = ("photos", "largest difference of a side of a box")
+
+    num_photos: int
+    largest_difference: float
+    same: ClassVar[str] = ""
+
+    @classmethod
+    def measure(cls, answers: np.ndarray, expected: np.ndarray) -> "BoxAgreement":
+        """Compares a model's boxes with those of its source: (N, n, 4) each."""
+        return cls(len(answers), float(np.abs(answers - expected).max()))
+
+    def row(self) -> tuple[str, ...]:
+        """Returns the cells of a row of COLUMNS."""
+        return str(self.num_photos), f"{self.largest_difference:.1e}"
+
+    def __str__(self) -> str:
+        return (
+            f"on {counted(self.num_photos, 'photo')} the sides of the boxes differ by "
+            f"{self.largest_difference:.1e} of the photo at most"
         )
 
 
@@ -137,7 +181,7 @@ def comparison_table(comparisons: Sequence[RuntimeComparison]) -> ShownTable:
     rows = []
     for one in comparisons:
         found = one.agreement
-        same = f"{found.same_top1} of {found.num_photos}" if found else ""
+        same = found.same if found else ""
         largest = f"{found.largest_difference:.1e}" if found else ""
         megabytes = f"{one.model.size / 1e6:.1f}"
         milliseconds = f"{one.milliseconds:.0f}"

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
+from vgg_keras.models.architectures import CLASSIFICATION
 from vgg_keras.serving import warmup
-from vgg_keras.serving.agreement import Agreement
+from vgg_keras.serving.agreement import Agreement, BoxAgreement
 from vgg_keras.serving.client import Client, RequestRefused
-from vgg_keras.serving.servable import CLASSIFY
+from vgg_keras.serving.questions import QUESTIONS, Question
 from vgg_keras.serving.warmup import WarmUpRequest
 
 # Largest difference allowed between two answers to the same photo: both come from the same ops on the same shapes.
@@ -25,11 +26,11 @@ _LARGEST_BOMB = 30_000
 
 @dataclasses.dataclass(frozen=True)
 class Photos:
-    """Photos to send, and the posteriors that are expected.
+    """Photos to send, and the answers that are expected.
 
     Attributes:
         encoded: N encoded photos, JPEG, PNG, GIF or BMP.
-        expected: (N, classes), the source model's posteriors of the photos.
+        expected: (N, classes), the source model's posteriors of the photos, or (N, n, 4), its boxes.
     """
 
     encoded: Sequence[bytes]
@@ -53,7 +54,7 @@ class Outcome:
     seconds: Sequence[float] = ()
     num_images: int = 0
     wall_seconds: float = 0.0
-    agreement: Agreement | None = None
+    agreement: Agreement | BoxAgreement | None = None
     problem: str = ""
 
     def percentile(self, percent: float) -> float:
@@ -72,8 +73,9 @@ class Checks:
     Attributes:
         client: client of the server.
         photos: the photos to send.
-        tolerance: largest difference in posterior from the source model that is allowed.
+        tolerance: largest difference from the source model's answers that is allowed.
         max_pixels: number of pixels above which the server refuses an image.
+        question: what is asked about the photos.
         concurrency: number of requests at the same time.
         batch_size: number of photos in a request of several.
     """
@@ -82,6 +84,7 @@ class Checks:
     photos: Photos
     tolerance: float
     max_pixels: int
+    question: Question = QUESTIONS[CLASSIFICATION]
     concurrency: int = 4
     batch_size: int = 8
 
@@ -107,7 +110,7 @@ class Checks:
         """Sends each photo in a request of its own.
 
         Returns:
-            The outcome, and the answered posteriors, (N, classes).
+            The outcome, and the answers, (N, ...).
 
         Raises:
             RequestRefused: the server answers a request with an error.
@@ -118,7 +121,7 @@ class Checks:
         """Sends requests of several photos, of mixed sizes, and compares the answers with those to single photos.
 
         Args:
-            alone: (N, classes), the posteriors that `one_by_one` returned.
+            alone: (N, ...), the answers that `one_by_one` returned.
 
         Raises:
             RequestRefused: the server answers a request with an error.
@@ -132,14 +135,14 @@ class Checks:
         """Sends every photo twice, alone, in concurrent requests, and compares the answers with the earlier ones.
 
         Args:
-            alone: (N, classes), the posteriors that `one_by_one` returned.
+            alone: (N, ...), the answers that `one_by_one` returned.
 
         Raises:
             RequestRefused: the server answers a request with an error.
         """
         indices = [[index] for index in range(len(self.photos.encoded))] * 2
         outcome, answers = self._compared(f"{self.concurrency} requests at a time", indices, self.concurrency)
-        return _unless_same(outcome, float(np.abs(answers - np.tile(alone, (2, 1))).max()))
+        return _unless_same(outcome, float(np.abs(answers - np.concatenate([alone, alone])).max()))
 
     def formats(self) -> Outcome:
         """Sends one photo in three lossless formats, all of which must get the same answer.
@@ -150,7 +153,7 @@ class Checks:
         pixels = Image.open(io.BytesIO(self.photos.encoded[0])).convert("RGB").quantize(256).convert("RGB")
         batch = [encoded(pixels, name) for name in ("PNG", "BMP", "GIF")]
         start = time.perf_counter()
-        answers = self._classify(batch)
+        answers = self._ask(batch)
         seconds = time.perf_counter() - start
         outcome = Outcome("PNG, BMP and GIF in one", [seconds], len(batch), seconds)
         return _unless_same(outcome, float(np.abs(answers - answers[0]).max()))
@@ -174,7 +177,7 @@ class Checks:
             seconds.append(time.perf_counter() - start)
             problems += [f"{name}: {problem}"] if problem else []
         try:
-            self._classify([good])
+            self._ask([good])
         except RequestRefused as refused:
             problems.append(f"a good photo afterwards: {refused}")
         num_images = sum(len(images) for _, images in cases.values())
@@ -182,15 +185,15 @@ class Checks:
 
     def _refusal_problem(self, images: Sequence[bytes], index: int) -> str:
         try:
-            self._classify(images)
+            self._ask(images)
         except RequestRefused as refused:
             if refused.code != _REFUSED or f"image_bytes[{index}]" not in refused.message:
                 return f"should be {_REFUSED} and name image_bytes[{index}], is {refused}"
             return ""
         return "was answered"
 
-    def _classify(self, images: Sequence[bytes]) -> np.ndarray:
-        return self.client.predict(CLASSIFY, warmup.encode_photos(images))["posterior"]
+    def _ask(self, images: Sequence[bytes]) -> np.ndarray:
+        return self.client.predict(self.question.signature, warmup.encode_photos(images))[self.question.output]
 
     def _compared(
         self, check: str, batches: Sequence[Sequence[int]], concurrency: int = 1
@@ -199,7 +202,7 @@ class Checks:
 
         def ask(indices: Sequence[int]) -> tuple[float, np.ndarray]:
             start = time.perf_counter()
-            answers = self._classify([self.photos.encoded[index] for index in indices])
+            answers = self._ask([self.photos.encoded[index] for index in indices])
             return time.perf_counter() - start, answers
 
         start = time.perf_counter()
@@ -208,7 +211,7 @@ class Checks:
         wall = time.perf_counter() - start
         seconds, answers = zip(*answered, strict=True)
         answers = np.concatenate(answers)
-        agreement = Agreement.measure(answers, self.photos.expected[np.concatenate(batches)])
+        agreement = self.question.agreement.measure(answers, self.photos.expected[np.concatenate(batches)])
         far = not agreement.largest_difference <= self.tolerance
         problem = f"more than {self.tolerance:g} from the source model" if far else ""
         return Outcome(check, seconds, len(answers), wall, agreement, problem), answers

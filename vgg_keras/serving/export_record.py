@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from vgg_keras.inference.protocol import AVERAGES, METHODS
+from vgg_keras.models.architectures import BOX_REGRESSIONS, TASKS
 from vgg_keras.serving import versions
 from vgg_keras.serving.agreement import TOLERANCES
 from vgg_keras.utils import files, side_files
@@ -12,6 +13,8 @@ from vgg_keras.utils.structures import DESCRIBED_FILE, TEXT, TRUTH, MapOf, Maybe
 MAIN_FILE = "saved_model.pb"
 RECORD = "export.json"
 _RECORD = {
+    "task": Maybe(one_of(*TASKS)),
+    "box_regression": Maybe(one_of(*BOX_REGRESSIONS)),
     "source": TEXT,
     "source_sha256": TEXT,
     "net": TEXT,
@@ -20,10 +23,10 @@ _RECORD = {
     "method": one_of(*METHODS),
     "test_scales": [whole(1)],
     "flip": TRUTH,
-    "average": one_of(*AVERAGES),
+    "average": Maybe(one_of(*AVERAGES)),
     "precision": one_of(*TOLERANCES),
     "max_megapixels": number(0),
-    "agreement": {"num_photos": whole(1), "same_top1": whole(0), "largest_difference": number(0, 1)},
+    "agreement": {"num_photos": whole(1), "same_top1": Maybe(whole(0)), "largest_difference": number(0, 1)},
     "agreement_text": TEXT,
     "warm_up_requests": Maybe(whole(1)),
     "files": Maybe(MapOf(DESCRIBED_FILE)),

@@ -18,24 +18,21 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.data import transforms
-from vgg_keras.data.labels import CLASS_INDICES, CLASS_NAMES, LABEL_NAMES, label_files, label_lines
-from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.inference.loading import load_for_inference, own_method
 from vgg_keras.inference.predictor import Predictor
 from vgg_keras.inference.protocol import OWN, TestProtocol
-from vgg_keras.serving import export_record, model_card, versions, warmup
+from vgg_keras.models.architectures import CLASSIFICATION
+from vgg_keras.serving import export_steps, versions, warmup
 from vgg_keras.serving.agreement import TOLERANCES, Agreement
 from vgg_keras.serving.export_record import MAIN_FILE
 from vgg_keras.serving.preprocessing import RequestPreprocessor
+from vgg_keras.serving.questions import QUESTIONS
 from vgg_keras.serving.servable import CLASSIFY, DENSE_MAP, FEATURES, ServedModel, ServingConfig
 from vgg_keras.serving.warmup import WarmUpRequest
-from vgg_keras.utils import console, files, keras_compat, side_files
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.paths import without_wildcards
 
 # Few, because a server runs all warm-up requests before it answers clients.
-_WARM_UP_PHOTOS = 4
-_BATCH = 8
+WARM_UP_PHOTOS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,16 +86,13 @@ def export(
     with versions.new_version(output_dir, MAIN_FILE, flag) as folder:
         (folder / versions.EXTRA).mkdir()
         save(predictor, config, folder)
-        expected = source_posteriors(predictor, photos)
+        expected = export_steps.source_answers(predictor.posteriors, photos)
         agreement = check_agreement(folder, predictor, photos, expected, TOLERANCES[config.precision])
         requests = _warm_up_requests(predictor, config, photos, expected)
         warmup.write(folder, output_dir.resolve().name, requests)
-        _describe(predictor, config, agreement, folder, output_dir.resolve().name, len(requests))
+        record = _describe(predictor, config, agreement, output_dir.resolve().name, len(requests))
+        export_steps.describe(folder, record, predictor.model.path.parent)
     return versions.published(folder)
-
-
-def _assets(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in (folder / "assets").iterdir())
 
 
 def save(predictor: Predictor, config: ExportConfig, folder: Path) -> None:
@@ -108,17 +102,12 @@ def save(predictor: Predictor, config: ExportConfig, folder: Path) -> None:
         UserError: the model cannot be made fully convolutional.
     """
     model = predictor.model
-    names = model.label_names
-    labels = folder / versions.EXTRA / LABEL_NAMES
-    files.write_text(labels, label_lines(names))
-    servable = make_servable(predictor, config, labels)
-    tf.saved_model.save(servable, str(folder), signatures=servable.signatures())
-    # TensorFlow has copied the file to assets/, so this one is no longer needed.
-    labels.unlink()
-    if model.metadata.class_names:
-        texts = label_files(model.metadata.class_names, names)
-        for name in (CLASS_INDICES, CLASS_NAMES):
-            files.write_text(folder / versions.EXTRA / name, texts[name])
+    export_steps.save(
+        folder,
+        model.metadata.class_names,
+        model.label_names,
+        lambda labels: make_servable(predictor, config, labels),
+    )
 
 
 def make_servable(predictor: Predictor, config: ExportConfig, labels: Path) -> ServedModel:
@@ -144,23 +133,6 @@ def make_servable(predictor: Predictor, config: ExportConfig, labels: Path) -> S
     return ServedModel(predictor.model.net, serving_config, labels)
 
 
-def source_posteriors(predictor: Predictor, photos: Sequence[bytes]) -> np.ndarray:
-    """Computes the source model's posteriors of encoded photos; (N, classes) float64.
-
-    Raises:
-        UserError: a photo is so long and thin that, rescaled, it would not fit into memory.
-    """
-    with console.progress_bar("trained model", len(photos), " photos", leave=False) as bar:
-        rows = []
-        for number, photo in enumerate(photos, start=1):
-            try:
-                rows.append(predictor.posteriors(transforms.decode(photo).numpy()))
-            except BadImage as error:
-                raise UserError(f"photo {number} of the {len(photos)} to check the export on {error}") from error
-            bar.update()
-    return np.stack(rows)
-
-
 def check_agreement(
     folder: Path, predictor: Predictor, photos: Sequence[bytes], expected: np.ndarray, tolerance: float
 ) -> Agreement:
@@ -182,15 +154,9 @@ def check_agreement(
     Raises:
         UserError: a posterior differs by more than the tolerance.
     """
-    with without_wildcards(folder) as plain:
-        signatures = tf.saved_model.load(str(plain)).signatures
-    answers = []
-    with console.progress_bar("exported model", len(photos), " photos", leave=False) as bar:
-        for start in range(0, len(photos), _BATCH):
-            batch = photos[start : start + _BATCH]
-            answers.append(signatures[CLASSIFY](image_bytes=tf.constant(batch))["posterior"].numpy())
-            bar.update(len(batch))
-    agreement = Agreement.measure(np.concatenate(answers), expected)
+    signatures = export_steps.load_signatures(folder)
+    answers = export_steps.exported_answers(signatures, QUESTIONS[CLASSIFICATION], photos)
+    agreement = Agreement.measure(answers, expected)
     image = _dense_image(predictor, photos[0])
     answer = signatures[DENSE_MAP](images=image)["posterior"].numpy()
     dense = Agreement.measure(answer, predictor.map_posteriors(image))
@@ -213,7 +179,7 @@ def _warm_up_requests(
     predictor: Predictor, config: ExportConfig, photos: Sequence[bytes], expected: np.ndarray
 ) -> list[WarmUpRequest]:
     """Returns requests for each signature: photos alone, photos of mixed sizes together, and a decoded one."""
-    photos, expected = photos[:_WARM_UP_PHOTOS], expected[:_WARM_UP_PHOTOS].astype(np.float32)
+    photos, expected = photos[:WARM_UP_PHOTOS], expected[:WARM_UP_PHOTOS].astype(np.float32)
     together = warmup.encode_photos(photos)
     image = _dense_image(predictor, photos[0])
     alone = [
@@ -228,13 +194,12 @@ def _warm_up_requests(
     ]
 
 
-def _describe(
-    predictor: Predictor, config: ExportConfig, agreement: Agreement, folder: Path, name: str, num_requests: int
-) -> None:
-    """Writes the description of a version: export.json for programs, the model card for people."""
+def _describe(predictor: Predictor, config: ExportConfig, agreement: Agreement, name: str, num_requests: int) -> dict:
+    """Returns what `export.json` tells of the model and of its export."""
     model = predictor.model
-    record = {
+    return {
         "name": name,
+        "task": CLASSIFICATION,
         "source": str(model.path.resolve()),
         "source_sha256": model.sha256,
         "net": model.trained.net,
@@ -252,8 +217,4 @@ def _describe(
         "agreement": dataclasses.asdict(agreement),
         "agreement_text": str(agreement),
         "warm_up_requests": num_requests,
-        "versions": keras_compat.package_versions(),
-        "files": {name: files.describe(folder / name) for name in (MAIN_FILE, *_assets(folder))},
     }
-    side_files.write_json(export_record.path(folder), record)
-    files.write_text(folder / versions.EXTRA / model_card.FILE, model_card.text(record, model.path.parent))

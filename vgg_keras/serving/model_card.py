@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vgg_keras.inference import protocol
 from vgg_keras.models import run_record
+from vgg_keras.models.architectures import LOCALIZATION, PCR
 from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.display import errors_text
 from vgg_keras.utils.escaping import markdown, visible
@@ -12,7 +13,8 @@ from vgg_keras.utils.words import counted
 
 FILE = "model_card.md"
 
-_TEMPLATE = Path(__file__).with_name("model_card_template.md")
+_FOLDER = Path(__file__).parent
+_TEMPLATE, _LOCALIZER_TEMPLATE = (_FOLDER / f"{name}_card_template.md" for name in ("model", "localizer"))
 # What the served model is shown of a photo.
 METHOD_DESCRIPTIONS = {
     protocol.DENSE: (
@@ -39,33 +41,56 @@ def text(record: Mapping, run: Path) -> str:
     training = run_record.read_record(run) if (run / run_record.RECORD).exists() else {"flags": {}}
     flags = training["flags"]
     data = flags.get("dataset") or flags.get("data_dir")
+    localizes = record.get("task") == LOCALIZATION
     derived = {
         "source": markdown(record["source"]),
         "trained_on": markdown(f"{data}, {flags.get('train_split')}") if data else _NOT_KNOWN,
         "train_scale": record["train_scale"] or _NOT_KNOWN,
         "training_versions": _listed(training.get("versions", {})),
         "export_versions": _listed(record["versions"]),
-        "errors": _errors(run, flags, record["num_classes"]),
+        "errors": _errors(run, flags, record["num_classes"], localizes=localizes),
         "looks": METHOD_DESCRIPTIONS[record["method"]].format(**record),
         "scales": "" if record["method"] == SQUASH else _SCALES.format(", ".join(map(str, record["test_scales"]))),
-        "mirrored": "" if record["flip"] else "no ",
-        "num_named": min(record["top"], record["num_classes"]),
+        **(_boxes(record) if localizes else _classes(record)),
         "flags": "\n".join(f"    --{name}={visible(str(value))}" for name, value in flags.items()) or _NOT_KNOWN,
     }
-    return _TEMPLATE.read_text(encoding="utf-8").format(**{**record, **derived})
+    template = _LOCALIZER_TEMPLATE if localizes else _TEMPLATE
+    return template.read_text(encoding="utf-8").format(**{**record, **derived})
+
+
+def _classes(record: Mapping) -> dict:
+    """Returns what a classifier's card tells besides."""
+    return {
+        "mirrored": "" if record["flip"] else "no ",
+        "num_named": min(record["top"], record["num_classes"]),
+    }
+
+
+def _boxes(record: Mapping) -> dict:
+    """Returns what a localiser's card tells besides."""
+    per_class = record["box_regression"] == PCR
+    return {
+        "regression": "a box for each class" if per_class else "one box, whatever the class",
+        "num_boxes": record["num_classes"] if per_class else 1,
+    }
 
 
 def _listed(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items()) or _NOT_KNOWN
 
 
-def _errors(run: Path, flags: Mapping, num_classes: int) -> str:
+def _errors(run: Path, flags: Mapping, num_classes: int, *, localizes: bool) -> str:
     history = [entry for entry in run_record.read_history(run) if "validation_top1_error" in entry]
     if not history:
         return _NOT_KNOWN
     best = run_record.best_entry(history)
-    errors = errors_text(best["validation_top1_error"], best["validation_top5_error"], num_classes)
     view = "squashed" if flags.get("validation_resize") == SQUASH else "centre crop"
+    if localizes:
+        errors = (
+            f"localisation error {best['validation_top1_error']:.2f}% (an IoU of at most 0.5), the true class known"
+        )
+    else:
+        errors = errors_text(best["validation_top1_error"], best["validation_top5_error"], num_classes)
     return (
         f"{errors.capitalize()}: {counted(best['validation_num_images'], 'image')} of "
         f"{markdown(flags.get('validation_split', 'the validation split'))}, {view}, after epoch "

@@ -12,12 +12,19 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from vgg_keras.serving.servable import CLASSIFY, DENSE_MAP, FEATURES
+from vgg_keras.serving.servable import BOXES, CLASSIFY, DENSE_MAP, FEATURES
 from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.side_files import damaged
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 _WAY_OUT = "export the model again"
+# The argument of each signature, and the outputs of the source model that are kept with a request.
+_KNOWN = {
+    CLASSIFY: ({"image_bytes"}, {"posterior"}),
+    DENSE_MAP: ({"images"}, {"posterior"}),
+    FEATURES: ({"image_bytes"}, set()),
+    BOXES: ({"image_bytes"}, {"boxes"}),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +43,7 @@ class WarmUpRequest:
 
     def is_known(self) -> bool:
         """Returns whether it is of a kind that `vgg_keras.export` writes."""
-        answers = {"posterior"} if self.signature in (CLASSIFY, DENSE_MAP) else set()
-        argument = "images" if self.signature == DENSE_MAP else "image_bytes"
-        known = self.signature in (CLASSIFY, DENSE_MAP, FEATURES)
-        return known and set(self.inputs) == {argument} and set(self.expected) == answers
+        return _KNOWN.get(self.signature) == (set(self.inputs), set(self.expected))
 
 
 def encode_photos(photos: Sequence[bytes]) -> dict[str, np.ndarray]:

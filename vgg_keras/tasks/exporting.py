@@ -5,14 +5,22 @@ import functools
 from pathlib import Path
 
 from vgg_keras.data import datasets
-from vgg_keras.models import run_record, saving
-from vgg_keras.serving import agreement, export_record, exporter, runtime_export, versions
-from vgg_keras.serving.agreement import Agreement
+from vgg_keras.inference.protocol import CENTER_CROP
+from vgg_keras.models import metadata, run_record, saving
+from vgg_keras.serving import (
+    agreement,
+    export_record,
+    exporter,
+    localizer_exporter,
+    questions,
+    runtime_export,
+    versions,
+)
 from vgg_keras.serving.check_photos import read_check_photos
 from vgg_keras.serving.exporter import ExportConfig
 from vgg_keras.serving.onnx_export import ONNX_FILE
 from vgg_keras.serving.tflite_export import TFLITE_FILE, read_calibration_crops
-from vgg_keras.tasks.options import ONNX, SAVED_MODEL, TFLITE, ExportOptions
+from vgg_keras.tasks.options import ONNX, SAVED_MODEL, TFLITE, ExportOptions, require_defaults
 from vgg_keras.tasks.results import ExportResult
 from vgg_keras.utils import console, stopping
 from vgg_keras.utils.display import ShownTable
@@ -20,7 +28,8 @@ from vgg_keras.utils.errors import UserError
 
 # File that every version of a format holds.
 _MAIN_FILES = {SAVED_MODEL: exporter.MAIN_FILE, ONNX: ONNX_FILE, TFLITE: TFLITE_FILE}
-_AGREEMENT_COLUMNS = ("photos", "same best class", "largest difference in posterior")
+# Flags that have no meaning for a localiser.
+_CLASSIFIER_FLAGS = ("format", "average", "flip", "top")
 
 
 def export_saved_model(options: ExportOptions, model: Path) -> ExportResult:
@@ -34,11 +43,12 @@ def export_saved_model(options: ExportOptions, model: Path) -> ExportResult:
         UserError: the model or the photos cannot be used, or the exported model disagrees with the trained one.
     """
     photos = read_check_photos(model, options.check_images)
-    exported = exporter.export(model, Path(options.output_dir), photos, _config(options))
-    found = Agreement(**export_record.read(exported)["agreement"])
-    row = (str(found.num_photos), str(found.same_top1), f"{found.largest_difference:.1e}")
+    write = localizer_exporter.export if metadata.read(model, None).box_regression else exporter.export
+    exported = write(model, Path(options.output_dir), photos, _config(options))
+    record = export_record.read(exported)
+    found = questions.of_record(record).agreement(**record["agreement"])
     title = f"the exported model against the trained one: {found}"
-    return ExportResult(exported, model, ShownTable(title, _AGREEMENT_COLUMNS, [row]))
+    return ExportResult(exported, model, ShownTable(title, found.COLUMNS, [found.row()]))
 
 
 def export_runtime(options: ExportOptions, model: Path) -> ExportResult:
@@ -80,6 +90,9 @@ def export_model(options: ExportOptions) -> ExportResult:
     versions.require_format(Path(options.output_dir), _MAIN_FILES[options.format])
     model = run_record.find_model_file(Path(options.model))
     saving.require_model_file(model)
+    if metadata.read(model, None).box_regression:
+        method = () if options.method == CENTER_CROP else ("method",)
+        require_defaults(options, (*_CLASSIFIER_FLAGS, *method))
     with stopping.advising("nothing was exported; start the same command again"):
         result = (export_saved_model if options.format == SAVED_MODEL else export_runtime)(options, model)
     removed = versions.keep_newest(Path(options.output_dir), options.keep) if options.keep else ()

@@ -17,7 +17,7 @@ from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.object_finder import ObjectFinder
 from vgg_keras.inference.predictions import Label, LocatedLabel, Prediction, best_labels
 from vgg_keras.inference.predictor import Predictor
-from vgg_keras.tasks.options import PredictOptions
+from vgg_keras.tasks.options import PredictOptions, require_defaults
 from vgg_keras.utils import console, files
 from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.errors import UserError
@@ -78,11 +78,7 @@ def make_finder(options: PredictOptions) -> Labeller:
     Raises:
         UserError: a model cannot be used, or a flag is for classifiers alone.
     """
-    for flag in _CLASSIFIER_FLAGS:
-        if getattr(options, flag) != type(options).defaults()[flag]:
-            raise UserError(
-                f"--{flag} is for a --model that predicts classes; leave it out where --classifier is given"
-            )
+    require_defaults(options, _CLASSIFIER_FLAGS)
     localizer = Localizer.load(Path(options.model), options.protocol())
     finder = ObjectFinder(localizer, Path(options.classifier), options.batch_size)
     return lambda photo: finder(photo, options.top)

@@ -1,25 +1,27 @@
 """Sends valid and malformed requests to a served model; reports latency and agreement with its source."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from vgg_keras.data import photo_files, transforms
 from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.inference.loading import load_for_inference
+from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.predictor import Predictor
-from vgg_keras.inference.protocol import TestProtocol
-from vgg_keras.serving import export_record, versions, warmup
+from vgg_keras.inference.protocol import SCORES, TestProtocol
+from vgg_keras.models.architectures import LOCALIZATION
+from vgg_keras.serving import export_record, localizer_exporter, questions, versions, warmup
 from vgg_keras.serving.agreement import TOLERANCES
 from vgg_keras.serving.check_photos import read_servable_photo
 from vgg_keras.serving.checks import Checks, Outcome, Photos, run_all
 from vgg_keras.serving.client import Client, connect, local_server
-from vgg_keras.serving.servable import CLASSIFY
 from vgg_keras.serving.warmup import WarmUpRequest
 from vgg_keras.tasks.options import ServeCheckOptions
-from vgg_keras.utils import console
+from vgg_keras.utils import console, files
 from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.errors import UserError
 
@@ -29,8 +31,39 @@ _COLUMNS = ("check", "requests", "photos", "p50 ms", "p99 ms", "photos/s", "same
 _MOST_NAMED = 3
 
 
+class SourceModel(NamedTuple):
+    """The model that was exported.
+
+    Attributes:
+        sha256: SHA-256 of its file, in hexadecimal digits.
+        answer: function from a photo, (H, W, 3) uint8, to its answer: posteriors (classes,), or boxes (n, 4).
+    """
+
+    sha256: str
+    answer: Callable[[np.ndarray], np.ndarray]
+
+
+def load_source(path: Path, record: Mapping) -> SourceModel:
+    """Loads the model that was exported, to be shown photos in the same way.
+
+    Args:
+        path: its `.keras` file.
+        record: record of the exported model.
+
+    Raises:
+        UserError: the model is missing, damaged or of another kind.
+    """
+    scales = ",".join(map(str, record["test_scales"]))
+    protocol = TestProtocol(record["method"], scales, record["flip"], record.get("average", SCORES))
+    if record.get("task") == LOCALIZATION:
+        localizer = Localizer.load(path, protocol)
+        return SourceModel(files.sha256(localizer.path), localizer_exporter.source_boxes(localizer))
+    predictor = Predictor(load_for_inference(path, protocol), protocol)
+    return SourceModel(predictor.model.sha256, predictor.posteriors)
+
+
 def photos_to_send(options: ServeCheckOptions, record: dict, requests: Sequence[WarmUpRequest]) -> Photos:
-    """Reads the photos that are sent, and the posteriors that the source model computes for them.
+    """Reads the photos that are sent, and the source model's answers to them.
 
     Args:
         options: flags of the verb.
@@ -41,22 +74,25 @@ def photos_to_send(options: ServeCheckOptions, record: dict, requests: Sequence[
         UserError: no photo can be used, the source model is missing, or the model was exported from another file.
     """
     if not options.photos:
-        known = [one for one in requests if one.signature == CLASSIFY and len(one.inputs["image_bytes"]) == 1]
+        signature, output, _ = questions.of_record(record)
+        known = [one for one in requests if one.signature == signature and len(one.inputs["image_bytes"]) == 1]
         if not known:
             raise UserError(f"{options.model}: its warm-up file holds no single photo; name some with --photos")
-        expected = np.concatenate([one.expected["posterior"] for one in known])
+        expected = np.concatenate([one.expected[output] for one in known])
         return Photos([one.inputs["image_bytes"][0] for one in known], expected)
-    source = options.source or record["source"]
-    scales = ",".join(map(str, record["test_scales"]))
-    protocol = TestProtocol(record["method"], scales, record["flip"], record["average"])
-    predictor = Predictor(load_for_inference(Path(source), protocol), protocol)
-    if not options.source and predictor.model.sha256 != record["source_sha256"]:
-        raise UserError(f"{source} is not the file that {options.model} was exported from; name that with --source")
-    return usable_photos(predictor, photo_files.find(options.photos))
+    path = options.source or record["source"]
+    source = load_source(Path(path), record)
+    if not options.source and source.sha256 != record["source_sha256"]:
+        raise UserError(f"{path} is not the file that {options.model} was exported from; name that with --source")
+    return usable_photos(source.answer, photo_files.find(options.photos))
 
 
-def usable_photos(predictor: Predictor, paths: Sequence[Path]) -> Photos:
-    """Reads photos, and computes their posteriors; reports those that cannot be used, and goes on with the rest.
+def usable_photos(answer: Callable[[np.ndarray], np.ndarray], paths: Sequence[Path]) -> Photos:
+    """Reads photos, and computes the answers to them; reports those that cannot be used, and goes on with the rest.
+
+    Args:
+        answer: function from a photo, (H, W, 3) uint8, to the source model's answer.
+        paths: files of the photos.
 
     Raises:
         UserError: none can be used.
@@ -67,7 +103,7 @@ def usable_photos(predictor: Predictor, paths: Sequence[Path]) -> Photos:
         for path in paths:
             try:
                 photo = read_servable_photo(path)
-                usable.append((photo, predictor.posteriors(transforms.decode(photo).numpy())))
+                usable.append((photo, answer(transforms.decode(photo).numpy())))
             except UserError as error:
                 problems.append(str(error))
             except (BadImage, OSError) as error:
@@ -92,7 +128,7 @@ def show(title: str, outcomes: Sequence[Outcome]) -> None:
             timed = [*counts, *latencies, f"{outcome.images_per_second():.2f}"]
         if outcome.agreement:
             found = outcome.agreement
-            compared = [f"{found.same_top1} of {found.num_photos}", f"{found.largest_difference:.1e}"]
+            compared = [found.same, f"{found.largest_difference:.1e}"]
         rows.append((outcome.check, *timed, *compared, outcome.problem or "ok"))
     console.say_table(ShownTable(title, _COLUMNS, rows, boxed=True))
 
@@ -136,6 +172,7 @@ def check_server(options: ServeCheckOptions) -> None:
                 sent,
                 tolerance=TOLERANCES[record["precision"]],
                 max_pixels=round(record["max_megapixels"] * 1e6),
+                question=questions.of_record(record),
                 concurrency=options.concurrency,
                 batch_size=options.batch_size,
             )

@@ -1,0 +1,75 @@
+"""Builds the module that a server runs for a localiser: encoded photos -> boxes (arXiv:1409.1556, app. A.2)."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from vgg_keras.data import boxes, transforms
+from vgg_keras.models import fully_convolutional
+from vgg_keras.models.box_regression import boxes_of_center_crop
+from vgg_keras.serving.preprocessing import RequestPreprocessor
+from vgg_keras.serving.servable import BOXES
+from vgg_keras.utils import keras_compat
+
+
+class ServedLocalizer(tf.Module):
+    """The module that is saved as a SavedModel, with its signature.
+
+    Args:
+        source: the trained localiser, from square crops (B, S, S, 3) to boxes.
+        preprocessor: the preprocessing that turns the images of a request into whole images at each test scale (DENSE).
+        label_names: text file with a label name in each line, saved as an asset; the boxes of a localiser that has one
+            for each class are in their order.
+        dtype: dtype of the net's weights and outputs, "float32" or "bfloat16".
+
+    Raises:
+        UserError: the source cannot be made fully convolutional.
+    """
+
+    def __init__(self, source: keras.Model, preprocessor: RequestPreprocessor, label_names: Path, dtype: str):
+        super().__init__()
+        self._preprocessor, self._num_boxes = preprocessor, source.output_shape[-1] // boxes.SIZE
+        net = fully_convolutional.convert(source, dtype)
+        # The partial function hides the model from TensorFlow's tracking; see `ServedModel`.
+        self._predict = functools.partial(net, training=False)
+        self.variables_of_net = [keras_compat.tf_variable(variable) for variable in net.variables]
+        self.label_names = tf.saved_model.Asset(str(label_names))
+
+    def signatures(self) -> dict[str, Callable]:
+        """Returns the signatures' functions by their names in the SavedModel."""
+        return {BOXES: self.boxes}
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    def boxes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Predicts the boxes of the objects on encoded images from their centre crops, averaged over the test scales.
+
+        Args:
+            image_bytes: (B,) string, JPEG, PNG, GIF or BMP of any sizes.
+
+        Returns:
+            boxes: (B, n, 4) float32, (ymin, xmin, ymax, xmax) relative to the image, past whose border they may reach:
+            a box for each class (PCR), or one (SCR).
+
+        Raises:
+            tf.errors.InvalidArgumentError: images do not decode, or are too large; the message names their indices.
+        """
+        found = tf.map_fn(
+            self._boxes_of_image,
+            self._preprocessor.views(image_bytes),
+            fn_output_signature=tf.TensorSpec((self._num_boxes, boxes.SIZE), tf.float32),
+            parallel_iterations=1,
+        )
+        return {"boxes": found}
+
+    def _boxes_of_image(self, serialized: tf.Tensor) -> tf.Tensor:
+        """Returns the boxes of an image, (n, 4), given it at each scale, (scales,) string."""
+        crop_size, found = self._preprocessor.crop_size, []
+        for scale in range(len(self._preprocessor.test_scales)):
+            whole = tf.ensure_shape(tf.io.parse_tensor(serialized[scale], tf.float32), (1, None, None, 3))[0]
+            crop = tf.ensure_shape(transforms.center_crop(whole, crop_size), (crop_size, crop_size, 3))
+            outputs = tf.cast(self._predict(crop[tf.newaxis]), tf.float32)
+            found.append(boxes_of_center_crop(outputs, tf.shape(whole)[:2], crop_size))
+        return tf.reduce_mean(tf.stack(found), axis=0)
