@@ -1,5 +1,7 @@
 """Exports a trained model as a fully convolutional SavedModel for photos of any size, ONNX, or TensorFlow Lite.
 
+A model that predicts boxes is exported as a SavedModel.
+
 python -m vgg_keras.export --model=runs/vgg16/best.keras --output_dir=saved_models/vgg16
 python -m vgg_keras.export --model=runs/vgg16/best.keras --format=onnx --output_dir=saved_models/vgg16_onnx
 """

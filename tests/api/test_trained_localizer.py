@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 import vgg_keras as vgg
-from tests.helpers import numpy_net
-from tests.helpers.evaluation_data import MEAN_RGB, expected_posteriors, photo, save_net
-from tests.helpers.localizers import INPUT_SIZE, LABELS, save_localizer
+from tests.helpers.evaluation_data import expected_posteriors, photo, save_net
+from tests.helpers.localizers import LABELS, center_boxes, save_localizer
 from vgg_keras.models import saving
 
 PHOTOS = [photo(1, (90, 70)), photo(2, (64, 100))]
@@ -20,19 +19,6 @@ def place(tmp_path_factory):
     for kind in ("scr", "pcr"):
         save_localizer(folder / f"{kind}.keras", kind)
     return folder
-
-
-def center_boxes(model, encoded, side):
-    """Computes the boxes of the centre crop, relative to the photo, without the package: (n, 4)."""
-    whole = numpy_net.rescaled(encoded, side)
-    top, left = (np.array(whole.shape[:2]) - INPUT_SIZE) // 2
-    crop = whole[top : top + INPUT_SIZE, left : left + INPUT_SIZE]
-    outputs = numpy_net.score_map(numpy_net.of_layers(model), MEAN_RGB, crop, last="fc8_boxes")
-    x, y, width, height = outputs.reshape(-1, 4).T.astype(float)
-    rows = [INPUT_SIZE * y + top + sign * INPUT_SIZE * height / 2 for sign in (-1, 1)]
-    columns = [INPUT_SIZE * x + left + sign * INPUT_SIZE * width / 2 for sign in (-1, 1)]
-    (above, below), (before, behind) = rows, columns
-    return np.stack([above, before, below, behind], axis=1) / np.tile(whole.shape[:2], 2)
 
 
 @pytest.mark.parametrize("kind", ["scr", "pcr"])

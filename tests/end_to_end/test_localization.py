@@ -8,9 +8,9 @@ import pytest
 
 from tests.helpers.paths import TINY_CONFIG
 from tests.helpers.verbs import call_verb
-from vgg_keras import evaluate, export, train
+from vgg_keras import evaluate, predict, train
 from vgg_keras.data import datasets
-from vgg_keras.tasks.options import EvaluateOptions, ExportOptions
+from vgg_keras.tasks.options import EvaluateOptions, PredictOptions
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils.errors import UserError
 
@@ -79,8 +79,8 @@ def test_five_classes_on_the_whole_photo(tmp_path, runs, drawn_data, kind):
 
 
 def test_a_localiser_is_no_classifier_and_a_classifier_no_localiser(tmp_path, runs, drawn_data):
-    with pytest.raises(UserError, match=r"predicts boxes, not classes; .*evaluate --task=localization"):
-        call_verb(export.main, [f"--model={runs / 'pcr'}", f"--output_dir={tmp_path / 'models'}"], ExportOptions)
+    with pytest.raises(UserError, match=r"predicts boxes, not classes: .* evaluate with --task=localization"):
+        call_verb(predict.main, [f"--model={runs / 'pcr'}", str(runs / "pcr" / "samples")], PredictOptions)
     with pytest.raises(UserError, match="predicts classes, not boxes; train one with --task=localization"):
         run(tmp_path / "out", runs, drawn_data, f"--model={runs / 'classes'}", "--method=center_crop")
     with pytest.raises(UserError, match="takes the classes from a classifier; name one with --classifier"):

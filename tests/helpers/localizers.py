@@ -1,10 +1,11 @@
-"""Makes small localisers whose boxes are known."""
+"""Makes small localisers, and computes their boxes in NumPy and Pillow."""
 
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from tests.helpers import numpy_net
 from tests.helpers.evaluation_data import CLASSES, MEAN_RGB
 from vgg_keras.models import saving
 from vgg_keras.models.metadata import ModelMetadata
@@ -45,3 +46,16 @@ def save_localizer(path: Path, kind: str, boxes=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     saving.save_model(model, path, ModelMetadata("A", "64", CLASSES, LABELS, "", kind))
     return model
+
+
+def center_boxes(model, encoded, side):
+    """Computes the boxes of the centre crop, relative to the photo, without the package: (n, 4)."""
+    whole = numpy_net.rescaled(encoded, side)
+    top, left = (np.array(whole.shape[:2]) - INPUT_SIZE) // 2
+    crop = whole[top : top + INPUT_SIZE, left : left + INPUT_SIZE]
+    outputs = numpy_net.score_map(numpy_net.of_layers(model), MEAN_RGB, crop, last="fc8_boxes")
+    x, y, width, height = outputs.reshape(-1, 4).T.astype(float)
+    rows = [INPUT_SIZE * y + top + sign * INPUT_SIZE * height / 2 for sign in (-1, 1)]
+    columns = [INPUT_SIZE * x + left + sign * INPUT_SIZE * width / 2 for sign in (-1, 1)]
+    (above, below), (before, behind) = rows, columns
+    return np.stack([above, before, below, behind], axis=1) / np.tile(whole.shape[:2], 2)

@@ -87,12 +87,12 @@ def _errors(run: Path, flags: Mapping, num_classes: int, *, localizes: bool) -> 
     view = "squashed" if flags.get("validation_resize") == SQUASH else "centre crop"
     if localizes:
         errors = (
-            f"localisation error {best['validation_top1_error']:.2f}% (an IoU of at most 0.5), the true class known"
+            f"Localisation error {best['validation_top1_error']:.2f}% (an IoU of at most 0.5), the true class known"
         )
     else:
-        errors = errors_text(best["validation_top1_error"], best["validation_top5_error"], num_classes)
+        errors = errors_text(best["validation_top1_error"], best["validation_top5_error"], num_classes).capitalize()
     return (
-        f"{errors.capitalize()}: {counted(best['validation_num_images'], 'image')} of "
+        f"{errors}: {counted(best['validation_num_images'], 'image')} of "
         f"{markdown(flags.get('validation_split', 'the validation split'))}, {view}, after epoch "
         f"{best['epoch']}. The epoch was chosen on these images."
     )

@@ -85,11 +85,12 @@ class TrainingResult(Shown):
             output_dir=Path("evaluations") / self.folder.name,
             **({"task": "localization", "method": "center_crop"} if self.localizes else {}),
         )
-        predict = shell.command("vgg_keras.predict", model=self.folder, output_dir="predicted")
+        classifier = {"classifier": "CLASSIFIER"} if self.localizes else {}
+        predict = shell.command("vgg_keras.predict", model=self.folder, **classifier, output_dir="predicted")
         lines = [
             f"best model: {self.best_model}, {self.error_text}",
             f"test it:    {test}",
-            *([] if self.localizes else [f"use it:     {predict} PHOTOS"]),
+            f"use it:     {predict} PHOTOS",
             f"history:    {self.folder / run_record.HISTORY}; curves: {self.folder / run_record.CURVES}",
             f"more:       {shlex.join(['tensorboard', f'--logdir={self.folder / run_record.TENSORBOARD}'])}",
         ]
@@ -99,7 +100,7 @@ class TrainingResult(Shown):
                 f"exported:   {self.exported}",
                 f"check it:   {shell.command('vgg_keras.serve_check', model=self.exported.parent)}",
             ]
-        elif not self.localizes:
+        else:
             output_dir = Path("saved_models") / self.folder.name
             export = shell.command("vgg_keras.export", model=self.best_model, output_dir=output_dir)
             lines.append(f"next:       {export}")
