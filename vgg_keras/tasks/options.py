@@ -431,13 +431,6 @@ class ExportOptions(ProtocolOptions):
     model: PathLike = option(
         "", "the .keras file of a trained model, or a run's folder", group="input", required=True, path=True
     )
-    method: str = option(
-        "",
-        "what the net is shown: dense: the whole image; multi_crop: a 5x5 grid of crops; center_crop: the centre; "
-        "empty: dense, and for a net that predicts boxes the centre",
-        choices=("", DENSE, MULTI_CROP, CENTER_CROP),
-        group="test protocol",
-    )
     output_dir: PathLike = option(
         "", "the folder of versions; the next free number is made in it", group="output", required=True, output=FOLDER
     )
@@ -465,10 +458,6 @@ class ExportOptions(ProtocolOptions):
     dataset: str = option("", "the same as a TFDS data set by name, such as tf_flowers", group="calibration")
     split: str = option("train", "the split that it is calibrated on", group="calibration")
     calibration_images: int = option(100, "number of photos that it is calibrated on", group="calibration", lower=1)
-
-    def protocol(self) -> TestProtocol:
-        """Returns the protocol that the options describe."""
-        return TestProtocol(self.method or DENSE, str(self.test_scales), self.flip, self.average)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
