@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from tests.helpers.paths import TINY_CONFIG
 from tests.helpers.verbs import call_verb
 from vgg_keras import evaluate, predict, train
 from vgg_keras.data import datasets
-from vgg_keras.tasks.options import EvaluateOptions, PredictOptions
+from vgg_keras.tasks.options import EvaluateOptions, ExportOptions, PredictOptions
+from vgg_keras.tasks.results import TrainingResult
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.options import parse
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +113,16 @@ def test_what_a_localiser_has_not(tmp_path, drawn_data, flag):
     flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", f"--output_dir={tmp_path}", "--task=localization"]
     with pytest.raises(UserError, match=f"{flag.partition('=')[0]} is for --task=classification"):
         call_verb(train.main, [*flags, flag], TrainConfig)
+
+
+def test_the_commands_that_come_next_can_be_given(tmp_path):
+    run = TrainingResult(tmp_path / "my boxes", tmp_path / "data", "validation", 20.0, [], localizes=True)
+    commands = [shlex.split(line.partition(":")[2]) for line in run.next_steps().splitlines() if "python -m" in line]
+    assert [words[2] for words in commands] == ["vgg_keras.evaluate", "vgg_keras.predict", "vgg_keras.export"]
+    tested, used, exported = (
+        parse(words[3:], options)
+        for words, options in zip(commands, (EvaluateOptions, PredictOptions, ExportOptions), strict=True)
+    )
+    assert (tested.task, tested.method) == ("localization", "center_crop")
+    assert (used.model, used.classifier, used.paths) == (str(tmp_path / "my boxes"), "CLASSIFIER", ("PHOTOS",))
+    assert exported.model == str(tmp_path / "my boxes" / "best.keras")
