@@ -166,7 +166,7 @@ def test_what_cannot_be_loaded_or_asked(place, model):
         with pytest.raises(vgg.UserError, match=message):
             vgg.load(path)
     for arguments, message in (
-        ({"method": "desne"}, "method=desne must be one of dense, multi_crop, center_crop; did you mean dense"),
+        ({"method": "desne"}, "method=desne must be one of dense, multi_crop, center_crop, squash; did you mean dense"),
         ({"top": 0}, "top=0 must be at least 1"),
         ({"test_scales": 32}, "cannot be tested at Q = 32"),
         ({"test_scales": "large"}, "--test_scales=large must be different sides in pixels"),
