@@ -144,6 +144,8 @@ def test_localisers_at_different_scales_are_fused_from_saved_boxes(place, tmp_pa
         run(place, tmp_path / "x", *flags, models=saved[:1])
     with pytest.raises(UserError, match=r"boxes\.npz is of other images than these"):
         run(place, tmp_path / "x", "--max_images=4", models=saved)
+    with pytest.raises(UserError, match=r"boxes\.npz holds boxes whose classes were chosen and scored otherwise"):
+        run(place, tmp_path / "x", *flags, "--noflip", models=("a", saved[0]))
 
 
 def test_the_classes_are_those_of_the_classifier_or_of_saved_posteriors(place, tmp_path):

@@ -147,6 +147,27 @@ def describe(options: EvaluateOptions, models: Sequence[Locator], classifiers: C
     }
 
 
+def _require_same_classifiers(models: Sequence[Locator], description: dict) -> None:
+    """Checks that the boxes of all localisers are of classes that the same classifiers chose and scored.
+
+    Raises:
+        UserError: saved boxes are of others.
+    """
+
+    def hashes(classifiers: Sequence[dict]) -> list[str]:
+        return sorted(str(one.get("sha256")) for one in classifiers)
+
+    for model in models:
+        if isinstance(model, SavedBoxes) and (
+            hashes(model.info["classifiers"]) != hashes(description["classifiers"])
+            or model.info["settings"] != description["settings"]
+        ):
+            raise UserError(
+                f"{model.path} holds boxes whose classes were chosen and scored otherwise than those of the other "
+                "localisers; give the same --classifier, --flip and --average for all"
+            )
+
+
 def saved_file(index: int, models: Sequence[Locator], options: EvaluateOptions) -> Path | None:
     """Returns the file in which the boxes of a localiser are to be kept, or None if they are not."""
     if not options.save_posteriors or not isinstance(models[index], Localizer):
@@ -214,6 +235,7 @@ def evaluate_localizers(options: EvaluateOptions) -> EvaluationResult:
     if options.compare:  # before the work begins
         comparison.load_marked(Path(options.compare)).require_comparable(LOCALIZATION, split.identity())
     description = describe(options, models, classifiers, split)
+    _require_same_classifiers(models, description)
     with locks.locked(folder), stopping.advising("the same command continues the evaluation"):
         finished = open_output_dir(folder, description)
         if finished:
@@ -225,14 +247,21 @@ def evaluate_localizers(options: EvaluateOptions) -> EvaluationResult:
         for model in models:
             evaluator.check(model)
         found = run_models(evaluator, models, chosen, description, options)
-        versions = keras_compat.package_versions()
-        record = {**description, "versions": versions, "results": [result.record() for result in found]}
-        mistakes.save(folder, [result.wrong for result in found])
-        box_report.write(folder, record, found[-1], chosen, split)
-        # The record is written last: it marks the evaluation as complete.
-        side_files.write_json(folder / tables.RECORD, record)
-        shutil.rmtree(partial, ignore_errors=True)  # which may be a link to another disk
-        return EvaluationResult(folder, record)
+        return _write_results(folder, description, found, chosen, split)
+
+
+def _write_results(
+    folder: Path, description: dict, found: Sequence[BoxResult], chosen: ChosenClasses, split: BoxedSplit
+) -> EvaluationResult:
+    """Writes boxes, mistakes, report and record into the evaluation's folder; removes the files for resuming."""
+    versions = keras_compat.package_versions()
+    record = {**description, "versions": versions, "results": [result.record() for result in found]}
+    mistakes.save(folder, [result.wrong for result in found])
+    box_report.write(folder, record, found[-1], chosen, split)
+    # The record is written last: it marks the evaluation as complete.
+    side_files.write_json(folder / tables.RECORD, record)
+    shutil.rmtree(folder / layout.PARTIAL, ignore_errors=True)  # which may be a link to another disk
+    return EvaluationResult(folder, record)
 
 
 def _choose(
