@@ -1,73 +1,24 @@
 """Tests localisers with the two protocols of arXiv:1409.1556, app. A.2."""
 
-import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-import tensorflow as tf
 
 from vgg_keras.data import datasets
 from vgg_keras.data.boxed_split import BoxedSplit
 from vgg_keras.evaluation import box_report, comparison, layout, mistakes, saved_posteriors, tables
 from vgg_keras.evaluation.box_evaluator import BoxEvaluator, Locator
 from vgg_keras.evaluation.box_results import BoxResult, ChosenClasses
-from vgg_keras.evaluation.evaluator import Evaluator, TimedPosteriors
 from vgg_keras.evaluation.saved_boxes import SavedBoxes
-from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
-from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
 from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TestProtocol
 from vgg_keras.models.architectures import LOCALIZATION
+from vgg_keras.tasks.class_choice import Classifiers, open_classifiers
 from vgg_keras.tasks.evaluation_folder import open_output_dir
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
 from vgg_keras.utils import keras_compat, locks, paths, side_files, stopping
-from vgg_keras.utils.display import TOP_K
 from vgg_keras.utils.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True)
-class Classifiers:
-    """What chooses the classes on each image, and scores the boxes of their objects.
-
-    Attributes:
-        net: the classifier that scores boxes, and chooses the classes if no posteriors are given; None: the boxes are
-            scored already, or the classes are known.
-        saved: saved posteriors of other evaluations, the mean of which chooses the classes.
-        protocol: how the net is tested for the choice.
-    """
-
-    net: EvaluatedModel | None
-    saved: Sequence[SavedPosteriors]
-    protocol: TestProtocol
-
-    def identities(self) -> list[dict]:
-        """Returns a JSON-ready description of each."""
-        named: list[EvaluatedModel | SavedPosteriors] = [*([self.net] if self.net else []), *self.saved]
-        return [{"path": str(model.path), **model.identity()} for model in named]
-
-    def choose(self, split: BoxedSplit, folder: Path) -> ChosenClasses:
-        """Returns the likeliest classes on each image, at most five.
-
-        Args:
-            split: the images.
-            folder: folder in which the net's posteriors are kept until the evaluation is finished.
-
-        Raises:
-            UserError: saved posteriors are of other images, a record cannot be read, or memory ran out.
-        """
-        # Batches of one image: a row does not depend on which others are still missing.
-        evaluator = Evaluator(split.manifest, self.protocol, folder, tf.distribute.get_strategy(), batch_size=1)
-        parts = []
-        for saved in self.saved:
-            evaluator.check(saved)
-            parts += [TimedPosteriors(np.mean(list(saved.by_method.values()), axis=0), 0.0)]
-        if not parts and self.net:
-            parts += evaluator.test(self.net, 0)[1].values()
-        posteriors = TimedPosteriors.mean(parts).posteriors
-        return ChosenClasses.best(posteriors, min(TOP_K, posteriors.shape[1]))
 
 
 def _require_flags(options: EvaluateOptions) -> None:
@@ -102,32 +53,6 @@ def open_locator(path: Path, protocol: TestProtocol, class_names: Sequence[str])
     if list(localizer.class_names) != list(class_names):
         raise UserError(f"{localizer.path} knows other classes than the data set")
     return localizer
-
-
-def open_classifiers(options: EvaluateOptions, models: Sequence[Locator], class_names: Sequence[str]) -> Classifiers:
-    """Loads the classifiers of --classifier: one net, and any number of saved posteriors.
-
-    Raises:
-        UserError: one is missing or damaged, no net is named, or more than one, or none is needed.
-    """
-    protocol = TestProtocol(DENSE, "", options.flip, options.average)
-    nets, saved = [], []
-    for path in options.classifier_paths():
-        if path.suffix == saved_posteriors.SUFFIX and not path.is_dir():
-            saved.append(SavedPosteriors.load(path))
-        else:
-            nets.append(load_for_inference(path, protocol, class_names))
-    needed = options.method == DENSE and any(isinstance(model, Localizer) for model in models)
-    if needed and not options.classifier:
-        raise UserError(f"--method={DENSE} takes the classes from a classifier; name one with --classifier")
-    if needed and len(nets) != 1:
-        raise UserError(
-            f"--classifier names {len(nets)} nets; one net scores the boxes, and saved posteriors beside it (.npz) may "
-            "choose the classes"
-        )
-    if options.classifier and not needed:
-        raise UserError("--classifier is not needed: saved boxes hold their classes and scores; leave it out")
-    return Classifiers(nets[0] if nets else None, saved, protocol)
 
 
 def describe(options: EvaluateOptions, models: Sequence[Locator], classifiers: Classifiers, split: BoxedSplit) -> dict:
