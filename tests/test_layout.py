@@ -209,7 +209,7 @@ def test_light_modules_load_no_tensorflow(module):
 def test_the_list_of_verbs(run_verb):
     code, stdout, _ = run_verb("vgg_keras")
     assert code == 0
-    assert "  vgg_keras.predict       Classifies photos.\n" in stdout
+    assert "  vgg_keras.predict       Classifies photos, and draws boxes around their objects.\n" in stdout
     for verb in VERBS:
         assert f"  {verb} " in stdout
 

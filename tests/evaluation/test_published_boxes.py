@@ -92,7 +92,7 @@ def test_every_flag_file_is_a_row_and_opens_with_its_command(name, tmp_path, mon
     text = (ROOT / "configs" / "tables" / f"{name}.cfg").read_text()
     assert text.startswith(f"# python -m vgg_keras.evaluate --flagfile=configs/tables/{name}.cfg\n")
     nets, kinds, scales = zip(*localizers_of(options), strict=True)
-    row = find_published_boxes(box_key(PAPER_LADDER, nets, kinds, scales, options.method))
+    row = find_published_boxes(box_key(PAPER_LADDER, nets, kinds, scales, (options.method or DENSE)))
     assert row.table == int(name[5])
     assert (
         f"# Hours: not run. Expected on ILSVRC-2012 validation: {'top-5 ' * (row.table == 9)}localisation error" in text
