@@ -1,5 +1,6 @@
 """Tests localisers with the two protocols of arXiv:1409.1556, app. A.2."""
 
+import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
