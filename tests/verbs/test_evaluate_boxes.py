@@ -13,7 +13,10 @@ from tests.helpers.merging import plain_merge
 from tests.helpers.processes import run_killed_at, start_verb
 from tests.helpers.verbs import call_verb
 from vgg_keras import evaluate, report
-from vgg_keras.data import datasets
+from vgg_keras.data import datasets, transforms
+from vgg_keras.inference.loading import load_for_inference
+from vgg_keras.inference.localizer import CenterPredictor, DensePredictor, Localizer
+from vgg_keras.inference.protocol import TestProtocol
 from vgg_keras.tasks.options import EvaluateOptions, ReportOptions
 from vgg_keras.utils.errors import UserError
 
@@ -303,3 +306,24 @@ def test_finished_and_foreign_folders(place, tmp_path, capsys):
 def test_flags_that_would_be_ignored(place, tmp_path, flags, message):
     with pytest.raises(UserError, match=message):
         run(place, tmp_path / "e", *flags)
+
+
+def test_single_photos_get_the_boxes_of_an_evaluation(place, tmp_path):
+    folder, _ = place
+    classes = f"--classifier={folder / 'classes'}"
+    run(place, tmp_path / "dense", classes, "--test_scales=48,96", "--max_images=3")
+    run(place, tmp_path / "crop", "--method=center_crop", "--test_scales=48,96", "--max_images=3")
+    protocol = TestProtocol("dense", "48,96")
+    localizer = Localizer.load(folder / "a", protocol)
+    center = CenterPredictor(localizer)
+    dense = DensePredictor(localizer, load_for_inference(folder / "classes", protocol))
+    names, photos = examples(folder, 3)
+    of_crops, of_photos = read_boxes(tmp_path / "crop"), read_boxes(tmp_path / "dense")
+    for example in photos:
+        name, label = example["name"].decode(), int(example["label"])
+        image = transforms.decode(example["image_bytes"]).numpy()
+        np.testing.assert_allclose(center(image, label), of_crops[name][names[label]], atol=2e-4)
+        found = dense(image)
+        assert [one.posterior for one in found] == sorted((one.posterior for one in found), reverse=True)
+        for one in found:
+            np.testing.assert_allclose(one.box, of_photos[name][names[one.label]], atol=2e-4)
