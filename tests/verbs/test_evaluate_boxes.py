@@ -247,6 +247,7 @@ def test_two_evaluations_of_localisers_are_compared(place, tmp_path, capsys):
             marked = np.unpackbits(arrays["wrong"], axis=-1, count=35).astype(bool)
         np.testing.assert_array_equal(marked, [[wrong[-1], wrong[-1]]])
     difference = 100 * (wrong[1].mean() - wrong[0].mean())
+    assert difference != 0
     assert f"{difference:+.2f} [" in printed
     assert "A SCR (FC)" in printed
     # The errors of classes are others, and so are those on fewer photos.
