@@ -8,7 +8,7 @@ from tests.helpers.paths import ROOT
 from vgg_keras.evaluation import published
 from vgg_keras.evaluation.published import PUBLISHED
 from vgg_keras.inference import protocol
-from vgg_keras.inference.protocol import DENSE, TrainedNet
+from vgg_keras.inference.protocol import TrainedNet
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils.options import parse
@@ -82,7 +82,7 @@ def test_every_flag_file_is_a_row_and_opens_with_its_command(name, tmp_path, mon
     nets = [trained_by(path) for path in options.model]
     kind = options.test_scales or protocol.MULTI  # fused nets were tested at several scales
     scales = [protocol.test_scales(net.scale_range(), kind) for net in nets]
-    (row,) = [row for row in found(nets, (options.method or DENSE), scales) if row.table == int(name[5])]
+    (row,) = [row for row in found(nets, options.method or protocol.DENSE, scales) if row.table == int(name[5])]
     assert f"Expected on ILSVRC-2012 validation: top-1 {row.top1}%, top-5 {row.top5}%." in text
     assert options.output_dir == f"evaluations/{name}"
     assert (options.data_dir, options.split, options.flip) == ("data/imagenet", "validation", None)
