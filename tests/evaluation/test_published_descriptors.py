@@ -10,7 +10,9 @@ from vgg_keras.tasks.options import FeaturesOptions
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import parse
 
-CONFIGS = sorted(path.stem for path in (ROOT / "configs" / "tables").glob("table11_caltech*.cfg"))
+TABLES = ROOT / "configs" / "tables"
+CALTECH = sorted(path.stem for path in TABLES.glob("table11_caltech*.cfg"))
+VOC = sorted(path.stem for path in TABLES.glob("table1[12]_*.cfg") if path.stem not in CALTECH)
 NETS = {"vgg16": ("D",), "vgg19": ("E",), "vgg16_vgg19": ("D", "E")}
 
 
@@ -26,13 +28,21 @@ def test_the_tables_hold_what_the_paper_has():
     assert len(PUBLISHED) == 14
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_every_flag_file_is_a_row_and_opens_with_its_command(name, tmp_path, monkeypatch):
+def read_config(name, tmp_path, monkeypatch):
+    """Returns the text and the options of a flag file, and checks what all of them have in common."""
     monkeypatch.chdir(tmp_path)
     options = parse([f"--flagfile=configs/tables/{name}.cfg"], FeaturesOptions)
     options.validate()
-    text = (ROOT / "configs" / "tables" / f"{name}.cfg").read_text(encoding="utf-8")
+    text = (TABLES / f"{name}.cfg").read_text(encoding="utf-8")
     assert text.startswith(f"# python -m vgg_keras.features --flagfile=configs/tables/{name}.cfg\n")
+    assert (options.layer, options.power, options.flip) == ("fc7", "linear", None)
+    assert options.output == f"evaluations/{name}/{linear_records.FILE.replace('.json', '.npz')}"
+    return text, options
+
+
+@pytest.mark.parametrize("name", CALTECH)
+def test_every_flag_file_of_caltech_is_a_row(name, tmp_path, monkeypatch):
+    text, options = read_config(name, tmp_path, monkeypatch)
     _, data_set, nets = name.split("_", 2)
     number = data_set.removeprefix("caltech")
     (row,) = [row for row in PUBLISHED if row.key == DescriptorKey(f"Caltech-{number}", NETS[nets])]
@@ -41,14 +51,28 @@ def test_every_flag_file_is_a_row_and_opens_with_its_command(name, tmp_path, mon
     assert tuple(map(int, str(options.test_scales).split(","))) == papers.test_scales
     found = (options.combine, options.splits, options.train_per_class, options.test_per_class)
     assert found == (papers.combine, papers.splits, papers.train_per_class, papers.test_per_class)
-    assert (options.layer, options.power, options.flip) == ("fc7", "linear", None)
     assert options.data_dir == f"data/{data_set}"
-    assert options.output == f"evaluations/{name}/{linear_records.FILE.replace('.json', '.npz')}"
     assert [path.name for path in options.model_paths()] == [f"{net}_256_512" for net in nets.split("_")]
 
 
-def test_every_caltech_row_has_a_flag_file():
-    assert len(CONFIGS) == len([row for row in PUBLISHED if row.key.data_set.startswith("Caltech")]) == 6
+@pytest.mark.parametrize("name", VOC)
+def test_every_flag_file_of_voc_tests_as_the_paper_does(name, tmp_path, monkeypatch):
+    text, options = read_config(name, tmp_path, monkeypatch)
+    nets = tuple({"vgg16_256_512": "D", "vgg19_256_512": "E"}[path.name] for path in options.model_paths())
+    described = options.regions
+    data_set = "VOC-2012 actions" if options.data_dir == "data/voc2012_actions" else f"VOC-{options.voc_year}"
+    row = next((row for row in PUBLISHED if row.key == DescriptorKey(data_set, nets, described)), None)
+    assert f"mAP {row.value}% (" in text if row else "D + E together alone" in text
+    assert (options.train_split, options.validation_split) == ("train+validation", "test")
+    assert (str(options.test_scales), options.combine) == ("256,384,512,640,768", "average")
+    assert (options.classifier, options.splits) == (True, 0)
+    assert options.voc_results == ("comp10" if row is None or row.table == 12 else "comp2")
+
+
+def test_every_row_has_a_flag_file():
+    assert len(CALTECH) == len([row for row in PUBLISHED if row.key.data_set.startswith("Caltech")]) == 6
+    # D and E alone have no row in Table 12: two regions of each.
+    assert len(VOC) == len([row for row in PUBLISHED if not row.key.data_set.startswith("Caltech")]) + 4 == 12
 
 
 @pytest.mark.parametrize(
