@@ -62,9 +62,10 @@ LEVELS = (
         "versions warmup",
     },
     {
-        "vgg_keras.tasks": "class_choice conversion description descriptor_tables evaluation evaluation_folder "
-        "exporting localization options paper_tables prediction random_split_classification "
-        "reproduction results serving_check suites training training_step voc_classification",
+        "vgg_keras.tasks": "class_choice conversion description descriptor_tables evaluation "
+        "evaluation_folder exporting features_options localization options paper_tables "
+        "prediction random_split_classification reproduction results serving_check "
+        "shared_options suites training training_step voc_classification",
     },
     {
         "vgg_keras.api": "exported_model functions keras_file_model loading nets score_map "

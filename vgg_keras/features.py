@@ -6,7 +6,7 @@ python -m vgg_keras.features --model=models/vgg16.keras --data_dir=data/flowers 
 
 from functools import partial
 
-from vgg_keras.tasks.options import FeaturesOptions
+from vgg_keras.tasks.features_options import FeaturesOptions
 from vgg_keras.utils import cli
 
 

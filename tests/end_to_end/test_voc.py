@@ -21,7 +21,7 @@ from tests.helpers.verbs import call_verb
 from vgg_keras import features
 from vgg_keras.data import datasets
 from vgg_keras.tasks import voc_classification
-from vgg_keras.tasks.options import FeaturesOptions
+from vgg_keras.tasks.features_options import FeaturesOptions
 from vgg_keras.utils.errors import UserError
 
 WHOLE = (1, 1, 96, 80)

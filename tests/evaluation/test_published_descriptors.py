@@ -6,7 +6,7 @@ from tests.helpers.linear_results import linear_result, voc_result
 from tests.helpers.paths import ROOT
 from vgg_keras.evaluation import linear_records, published_descriptors
 from vgg_keras.evaluation.published_descriptors import PROTOCOLS, PUBLISHED, DescriptorKey
-from vgg_keras.tasks.options import FeaturesOptions
+from vgg_keras.tasks.features_options import FeaturesOptions
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import parse
 

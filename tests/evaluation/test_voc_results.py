@@ -12,7 +12,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.voc_records import ALL, write_like_tfds_voc
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.evaluation.voc_results import Submission
-from vgg_keras.tasks.options import FeaturesOptions, results_folder
+from vgg_keras.tasks.features_options import FeaturesOptions, results_folder
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import parse
 

@@ -12,10 +12,10 @@ from data_prep.imagenet import ImageNetOptions
 from data_prep.verify import VerifyOptions
 from data_prep.voc import VocOptions
 from tests.helpers.documentation import DOCS
+from vgg_keras.tasks.features_options import FeaturesOptions
 from vgg_keras.tasks.options import (
     EvaluateOptions,
     ExportOptions,
-    FeaturesOptions,
     PredictOptions,
     PretrainedOptions,
     ReportOptions,

@@ -9,7 +9,7 @@ from vgg_keras.evaluation import tables
 from vgg_keras.inference import protocol
 from vgg_keras.inference.views import ViewSpec
 from vgg_keras.serving import model_card
-from vgg_keras.tasks.options import ProtocolOptions
+from vgg_keras.tasks.shared_options import ProtocolOptions
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import flag_fields
 

@@ -9,7 +9,8 @@ import pytest
 from tests.helpers import flag_tables
 from tests.helpers.flag_tables import VERBS
 from tests.helpers.paths import ROOT
-from vgg_keras.tasks.options import EvaluateOptions, FeaturesOptions, PredictOptions
+from vgg_keras.tasks.features_options import FeaturesOptions
+from vgg_keras.tasks.options import EvaluateOptions, PredictOptions
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import flag_fields, parse

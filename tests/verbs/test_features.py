@@ -12,7 +12,7 @@ from tests.helpers.verbs import call_verb
 from vgg_keras import features
 from vgg_keras.data import datasets
 from vgg_keras.evaluation import linear_svm
-from vgg_keras.tasks.options import FeaturesOptions
+from vgg_keras.tasks.features_options import FeaturesOptions
 from vgg_keras.utils.errors import UserError
 
 

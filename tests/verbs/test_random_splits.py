@@ -14,7 +14,7 @@ from tests.helpers.verbs import call_verb
 from vgg_keras import features
 from vgg_keras.inference.posteriors import DistributedPredictor
 from vgg_keras.tasks import random_split_classification
-from vgg_keras.tasks.options import FeaturesOptions
+from vgg_keras.tasks.features_options import FeaturesOptions
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import parse
 

@@ -22,7 +22,7 @@ from vgg_keras.inference.protocol import DENSE, STACK
 from vgg_keras.inference.views import ViewSpec, require_images_fit
 from vgg_keras.models.preparation import SQUASH
 from vgg_keras.tasks import random_split_classification, voc_classification
-from vgg_keras.tasks.options import FeaturesOptions, numbers_file
+from vgg_keras.tasks.features_options import FeaturesOptions, numbers_file
 from vgg_keras.utils import console, devices, files, locks, stopping
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.optional_imports import import_extra

@@ -20,8 +20,9 @@ from vgg_keras.serving.check_photos import read_check_photos
 from vgg_keras.serving.exporter import ExportConfig
 from vgg_keras.serving.onnx_export import ONNX_FILE
 from vgg_keras.serving.tflite_export import TFLITE_FILE, read_calibration_crops
-from vgg_keras.tasks.options import ONNX, SAVED_MODEL, TFLITE, ExportOptions, require_defaults
+from vgg_keras.tasks.options import ONNX, SAVED_MODEL, TFLITE, ExportOptions
 from vgg_keras.tasks.results import ExportResult
+from vgg_keras.tasks.shared_options import require_defaults
 from vgg_keras.utils import console, stopping
 from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.errors import UserError

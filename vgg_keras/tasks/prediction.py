@@ -17,7 +17,8 @@ from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.object_finder import ObjectFinder
 from vgg_keras.inference.predictions import Label, LocatedLabel, Prediction, best_labels
 from vgg_keras.inference.predictor import Predictor
-from vgg_keras.tasks.options import PredictOptions, require_defaults
+from vgg_keras.tasks.options import PredictOptions
+from vgg_keras.tasks.shared_options import require_defaults
 from vgg_keras.utils import console, files
 from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.errors import UserError

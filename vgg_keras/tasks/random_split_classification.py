@@ -12,7 +12,7 @@ from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.evaluation import random_splits
 from vgg_keras.evaluation.random_splits import RandomSplit
 from vgg_keras.evaluation.split_results import fit_and_test_splits
-from vgg_keras.tasks.options import FeaturesOptions, splits_file
+from vgg_keras.tasks.features_options import FeaturesOptions, splits_file
 from vgg_keras.utils import console, side_files
 from vgg_keras.utils.errors import UserError
 

@@ -11,7 +11,7 @@ from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.evaluation import linear_svm
 from vgg_keras.evaluation.voc_results import Submission
-from vgg_keras.tasks.options import FeaturesOptions, results_folder
+from vgg_keras.tasks.features_options import FeaturesOptions, results_folder
 from vgg_keras.utils import console
 from vgg_keras.utils.arithmetic import parse_whole
 from vgg_keras.utils.errors import UserError
