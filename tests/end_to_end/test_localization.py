@@ -96,6 +96,18 @@ def test_a_run_that_learns_boxes_says_so(runs):
     assert (runs / "pcr" / "curves.png").exists()
 
 
+def test_a_localiser_is_exported_after_its_training(tmp_path, runs, drawn_data):
+    flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", "--task=localization", "--epochs=1"]
+    flags += [
+        f"--init_from={runs / 'classes'}",
+        f"--output_dir={tmp_path / 'run'}",
+        f"--export_dir={tmp_path / 'served'}",
+    ]
+    call_verb(train.main, flags, TrainConfig)
+    record = json.loads((tmp_path / "served" / "1" / "assets.extra" / "export.json").read_text())
+    assert (record["task"], record["box_regression"]) == ("localization", "pcr")
+
+
 def test_a_cache_changes_nothing_while_there_is_a_view_for_each_epoch(tmp_path, runs, drawn_data):
     flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", "--task=localization", "--epochs=2"]
     flags += [f"--init_from={runs / 'classes'}", "--freeze_up_to=block4_pool"]
@@ -108,7 +120,7 @@ def test_a_cache_changes_nothing_while_there_is_a_view_for_each_epoch(tmp_path, 
     np.testing.assert_allclose(histories[1], histories[0], rtol=1e-4)
 
 
-@pytest.mark.parametrize("flag", ['--metrics={"accuracy": {}}', "--export_dir=x"])
+@pytest.mark.parametrize("flag", ['--metrics={"accuracy": {}}', "--num_outputs=9"])
 def test_what_a_localiser_has_not(tmp_path, drawn_data, flag):
     flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", f"--output_dir={tmp_path}", "--task=localization"]
     with pytest.raises(UserError, match=f"{flag.partition('=')[0]} is for --task=classification"):

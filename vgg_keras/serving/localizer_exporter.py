@@ -26,14 +26,23 @@ from vgg_keras.utils.errors import UserError
 _QUESTION = QUESTIONS[LOCALIZATION]
 
 
-def export(model_path: Path, output_dir: Path, photos: Sequence[bytes], config: ExportConfig) -> Path:
+def export(
+    model_path: Path,
+    output_dir: Path,
+    photos: Sequence[bytes],
+    config: ExportConfig | None = None,
+    *,
+    flag: str = "output_dir",
+) -> Path:
     """Writes a localiser as the next version below a folder, in the layout that TensorFlow Serving watches.
 
     Args:
         model_path: a `.keras` file.
         output_dir: folder of the model's versions.
         photos: encoded photos on which the exported model is compared with its source.
-        config: settings of the export, of which the test scales, the precision and the largest size count.
+        config: settings of the export, of which the test scales, the precision and the largest size count; None:
+            the defaults.
+        flag: name of the flag that names the folder, for messages.
 
     Returns:
         The version's folder.
@@ -41,8 +50,9 @@ def export(model_path: Path, output_dir: Path, photos: Sequence[bytes], config: 
     Raises:
         UserError: the model is no localiser, or the exported model does not agree with it.
     """
+    config = config or ExportConfig()
     localizer = Localizer.load(model_path, TestProtocol(CENTER_CROP, config.protocol.test_scales))
-    with versions.new_version(output_dir, MAIN_FILE) as folder:
+    with versions.new_version(output_dir, MAIN_FILE, flag) as folder:
         (folder / versions.EXTRA).mkdir()
         export_steps.save(
             folder,

@@ -12,7 +12,7 @@ from vgg_keras.data import datasets, input_pipeline, shards
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
 from vgg_keras.models.metadata import ModelMetadata
-from vgg_keras.serving import export_record, exporter, versions
+from vgg_keras.serving import export_record, exporter, localizer_exporter, versions
 from vgg_keras.serving.check_photos import read_check_photos
 from vgg_keras.tasks.results import TrainingResult
 from vgg_keras.tasks.training_step import build_train_step
@@ -268,6 +268,7 @@ def export_best(result: TrainingResult, options: TrainConfig) -> TrainingResult:
         UserError: the exported model disagrees with the trained one.
     """
     photos = read_check_photos(result.best_model, "")
-    exported = exporter.export(result.best_model, Path(options.export_dir), photos, flag="export_dir")
+    write = localizer_exporter.export if options.box_kind() else exporter.export
+    exported = write(result.best_model, Path(options.export_dir), photos, flag="export_dir")
     agreement = export_record.read(exported)["agreement_text"]
     return dataclasses.replace(result, exported=exported, agreement=agreement)

@@ -330,7 +330,7 @@ class TrainConfig(Options):
         Raises:
             UserError: a flag is for classification only.
         """
-        for flag in ("metrics", "export_dir", "num_outputs", "validation_resize"):
+        for flag in ("metrics", "num_outputs", "validation_resize"):
             if self.task == LOCALIZATION and getattr(self, flag) != self.defaults()[flag]:
                 raise UserError(f"--{flag} is for --task={CLASSIFICATION}; leave it out for {LOCALIZATION}")
 
