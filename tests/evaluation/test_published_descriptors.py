@@ -1,12 +1,16 @@
 """Tests the published figures of Tables 11 and 12, their flag files, and which results are theirs."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.helpers.linear_results import linear_result, voc_result
 from tests.helpers.paths import ROOT
 from vgg_keras.evaluation import linear_records, published_descriptors
 from vgg_keras.evaluation.published_descriptors import PROTOCOLS, PUBLISHED, DescriptorKey
-from vgg_keras.tasks.features_options import FeaturesOptions
+from vgg_keras.evaluation.voc_results import ARCHIVE
+from vgg_keras.tasks.features_options import FeaturesOptions, results_folder
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import parse
 
@@ -66,7 +70,14 @@ def test_every_flag_file_of_voc_tests_as_the_paper_does(name, tmp_path, monkeypa
     assert (options.train_split, options.validation_split) == ("train+validation", "test")
     assert (str(options.test_scales), options.combine) == ("256,384,512,640,768", "average")
     assert (options.classifier, options.splits) == (True, 0)
-    assert options.voc_results == ("comp10" if row is None or row.table == 12 else "comp2")
+    assert options.voc_results == ("comp10" if "actions" in name else "comp2")
+    assert described == ("image,box" if name.endswith("_box") else "image")
+    year = re.search(r"VOC-(20\d\d)", text)[1]
+    assert options.voc_year == year
+    assert ("(11 points)" if year == "2007" else "(area)") in text
+    # The labels of VOC-2007's test set are known.
+    archive = f"#   {results_folder(Path(options.output)) / ARCHIVE}\n"
+    assert (archive in text) == (year == "2012")
 
 
 def test_every_row_has_a_flag_file():

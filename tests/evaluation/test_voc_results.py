@@ -1,34 +1,15 @@
-"""Tests PASCAL VOC's result files and its flag files."""
+"""Tests PASCAL VOC's result files."""
 
-import re
 import tarfile
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tests.helpers.paths import ROOT
 from tests.helpers.voc_records import ALL, write_like_tfds_voc
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.evaluation.voc_results import Submission
-from vgg_keras.tasks.features_options import FeaturesOptions, results_folder
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.options import parse
-
-CONFIGS = sorted((ROOT / "configs" / "tables").glob("table1[12]_*.cfg"))
-VOC_CONFIGS = [path for path in CONFIGS if re.match(r"table1[12]_(voc20|actions)", path.name)]
-# Mean average precisions in percent (arXiv:1409.1556, Tables 11 and 12), by the flag files' names.
-PUBLISHED = {
-    "table11_voc2007_vgg16": 89.3,
-    "table11_voc2007_vgg19": 89.3,
-    "table11_voc2012_vgg16": 89.0,
-    "table11_voc2012_vgg19": 89.0,
-    "table12_actions_vgg16_image": 79.2,
-    "table12_actions_vgg19_image": 79.2,
-    "table12_actions_vgg16_image_box": 84.0,
-    "table12_actions_vgg19_image_box": 84.0,
-}
 
 
 def manifest(names, *, box_key="", multi_label=True, classes=("cat", "dog"), split="test"):
@@ -101,30 +82,3 @@ def test_the_names_of_tfds_own_voc(tmp_path):
     tested = SplitManifest.read(data, "train")
     assert tested.has_labels
     assert sorted(Submission.plan("comp2", 2007, tested).rows) == ["0", "1"]
-
-
-@pytest.mark.parametrize("path", VOC_CONFIGS, ids=lambda path: path.stem)
-def test_every_flag_file_opens_with_its_command(path, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    options = parse([f"--flagfile=configs/tables/{path.name}"], FeaturesOptions)
-    text = path.read_text(encoding="utf-8")
-    assert text.startswith(f"# python -m vgg_keras.features --flagfile=configs/tables/{path.name}\n")
-    assert options.output == f"features/{path.stem}.npz"
-    assert (options.classifier, options.combine, options.test_scales) == (True, "average", "256,384,512,640,768")
-    assert (options.train_split, options.validation_split) == ("train+validation", "test")
-    assert options.protocol().flips()
-    year = int(re.search(r"20\d\d", text)[0])
-    assert options.voc_year == str(year)
-    assert options.voc_results == ("comp10" if "actions" in path.stem else "comp2")
-    assert options.regions == ("image,box" if path.stem.endswith("_box") else "image")
-    measure = "11 points" if year == 2007 else "area"
-    if path.stem in PUBLISHED:
-        assert f"mAP {PUBLISHED[path.stem]}%" in text
-    assert f"({measure})" in text
-    # The labels of VOC-2007's test set are known.
-    archive = results_folder(Path(options.output)) / "results.tar.gz"
-    assert (f"send {archive} to" in text) == (year > 2007)
-
-
-def test_every_row_has_a_flag_file():
-    assert PUBLISHED.keys() <= {path.stem for path in VOC_CONFIGS}
