@@ -157,6 +157,7 @@ ELSEWHERE = {
     "data_prep.parts": "takes a damaged part for an unfinished one",
     "vgg_keras.utils.resumable_array": "maps the checksums of its rows, whatever they are",
     "data_prep.objects": "reads what the process that leads the workers sends",
+    "data_prep.voc_action_sets": "reads lists of persons of another origin",
     "data_prep.voc_layout": "reads image sets, which are lists of names of another origin",
     "data_prep.workers": "reads what its own worker processes send",
     "data_prep.unfinished": "refuses a folder without a plan of its own",
