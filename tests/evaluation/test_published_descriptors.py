@@ -96,7 +96,11 @@ def test_every_row_has_a_flag_file():
         (voc_result(), "VOC-2007"),
         (voc_result(year=2012), "VOC-2012"),
         (voc_result(year=2010), ""),
-        (voc_result(described="image"), "VOC-2012 actions"),
+        (voc_result(year=2012, described="image"), "VOC-2012 actions"),
+        (voc_result(year=2011, described="image"), ""),
+        # Sets of one's own: two actions, or photos of ten classes without persons' boxes.
+        (voc_result(year=2012, described="image", images=[{"num_classes": 2}]), ""),
+        (voc_result(year=2012, images=[{"num_classes": 10}]), ""),
     ],
 )
 def test_data_sets_are_recognised(record, data_set):

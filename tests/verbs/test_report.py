@@ -199,6 +199,8 @@ def test_linear_svms_find_their_cells(tmp_path, capsys):
     write_linear(tmp_path / "coarse", linear_result(recall=90.0, test_scales=[[256]]))
     flowers = {"data_set": "flowers", "split": "train", "num_images": 300, "num_classes": 5}
     write_linear(tmp_path / "flowers", linear_result(recall=88.0, std=None, images=[flowers], splits=[]))
+    mine = {"data_set": "dances", "split": "train", "num_images": 12, "num_classes": 2}
+    write_linear(tmp_path / "mine", voc_result(67.3, 2012, 8, ["D", "E"], (64,), described="image,box", images=[mine]))
     run(tmp_path)
     text = (tmp_path / "tables.md").read_text(encoding="utf-8")
     assert "## nothing run" not in text
@@ -212,11 +214,12 @@ def test_linear_svms_find_their_cells(tmp_path, capsys):
     start = lines.index("### Other linear SVMs on descriptors")
     assert sorted(lines[start + 4 :]) == [
         "| Caltech-101 | D | [256;512] | 256 | mean class recall | 90.0 ± 0.8 | 4,000 | other Q |",
+        "| dances, image and box | D + E | [256;512] | 64 | mAP | 67.3 | 8 | fc7 |",
         "| flowers | D | [256;512] | 256, 384, 512 | mean class recall | 88.0 | 4,000 | fc7 |",
     ]
     printed = capsys.readouterr().out
     assert "Table 11: descriptors on other data sets (appendix B)" in printed
-    assert "6 evaluations; written:" in printed
+    assert "7 evaluations; written:" in printed
 
 
 def test_tables_of_evaluations_and_of_linear_svms_together(tmp_path):

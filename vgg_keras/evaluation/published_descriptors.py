@@ -101,8 +101,8 @@ PROTOCOLS = {
 }
 # The data sets by their number of classes and images: with the class of backgrounds, as the paper counts them too.
 _CALTECH = {(102, 9_144): CALTECH_101, (257, 30_607): CALTECH_256}
-_VOC_CLASSES = 20
-_VOC_YEARS = {2007: VOC_2007, 2012: VOC_2012}
+# The same by the number of classes, the year, and whether the images are of persons and their actions.
+_VOC = {(20, 2007, False): VOC_2007, (20, 2012, False): VOC_2012, (10, 2012, True): ACTIONS}
 
 
 def find_data_set(record: Mapping[str, Any]) -> str:
@@ -114,9 +114,7 @@ def find_data_set(record: Mapping[str, Any]) -> str:
     classes = record["images"][0]["num_classes"]
     if record.get("mean_average_precision") is None:
         return _CALTECH.get((classes, sum(images["num_images"] for images in record["images"])), "")
-    if record.get("described"):
-        return ACTIONS
-    return _VOC_YEARS.get(record.get("voc_year") or 0, "") if classes == _VOC_CLASSES else ""
+    return _VOC.get((classes, record.get("voc_year") or 0, "described" in record), "")
 
 
 def differences(record: Mapping[str, Any], papers: PaperProtocol) -> list[str]:

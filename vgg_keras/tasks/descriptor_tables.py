@@ -97,7 +97,7 @@ def _other_row(record: Mapping[str, Any]) -> list[str]:
     nets = list(map(TrainedNet, record["nets"], record["train_scales"]))
     how = published_descriptors.differences(record, PROTOCOLS[name]) if name else _protocol_words(record)
     return [
-        name or record["images"][0]["data_set"],
+        (name or record["images"][0]["data_set"]) + _DESCRIBED[record.get("described", IMAGE)],
         *tables.net_cells(nets, record["test_scales"]),
         measure,
         format_percent(value, deviation),
