@@ -53,7 +53,7 @@ LEVELS = (
     {
         "vgg_keras.evaluation": "box_evaluator box_figures box_report box_results box_tables comparison "
         "evaluator figures findings image_sets layout linear_records linear_svm "
-        "markdown_report mistakes paired published published_boxes "
+        "markdown_report mistakes other_results paired published published_boxes "
         "published_descriptors random_splits records results saved_boxes "
         "saved_posteriors split_results tables voc_results",
         "vgg_keras.serving": "agreement check_photos checks client export_record export_steps exported_model "

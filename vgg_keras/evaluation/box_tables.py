@@ -26,7 +26,7 @@ TITLES = {
 }
 _COLUMNS = (
     *("net", "train S", "test Q", "method", tables.TOP1, tables.TOP5),
-    *("mean IoU", tables.PAPER, "images/s"),
+    *("mean IoU", tables.PAPER, tables.RATE),
 )
 _PAPERS_TEST = "paper's on the test set"
 _PAPERS_COLUMNS = ("net", "train S", "test Q", "localisation err. %", "paper's", _PAPERS_TEST)
@@ -62,6 +62,12 @@ def table_row(record: dict) -> list[str]:
     ]
 
 
+def columns_and_rows(records: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
+    """Returns the columns and the rows of some results; without the top-5 error if none has several boxes an image."""
+    several = any(map(has_several_boxes, records))
+    return tables.without_column(_COLUMNS, map(table_row, records), "" if several else tables.TOP5)
+
+
 def results_table(record: dict) -> ShownTable:
     """Returns the results of an evaluation of localisers as a table.
 
@@ -70,9 +76,7 @@ def results_table(record: dict) -> ShownTable:
     """
     images = record["images"]
     title = f"{images['data_set']}, {images['split']}: {counted(images['num_images'], 'image')} with boxes"
-    columns, rows = list(_COLUMNS), list(map(table_row, record["results"]))
-    if not has_several_boxes(record["results"][-1]):
-        columns, rows = tables.without_column(columns, rows, tables.TOP5)
+    columns, rows = columns_and_rows(record["results"])
     if not tables.is_ilsvrc(images):  # the paper's errors are of other images
         columns, rows = tables.without_column(columns, rows, tables.PAPER)
     return ShownTable(title, columns, rows)

@@ -3,13 +3,14 @@
 Needs no TensorFlow.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from vgg_keras.evaluation import published, tables
 from vgg_keras.evaluation.mistakes import SAME_IMAGES, FinishedResults, MarkedResult
 from vgg_keras.evaluation.published import RowKey, ScaleLadder
-from vgg_keras.evaluation.published_boxes import BoxKey, box_key
+from vgg_keras.evaluation.published_boxes import PUBLISHED_BOXES, BoxKey, box_key
 from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.utils.words import counted
 
@@ -17,8 +18,11 @@ from vgg_keras.utils.words import counted
 class ImageSet:
     """Results on the same images.
 
+    Each result is either in a row of the paper's, or one of the others.
+
     Args:
-        evaluations: the evaluations, one or more, the oldest first; of several results of the same the last is kept.
+        evaluations: the evaluations, one or more, the oldest first; of several results of the same nets, scales and
+            way of testing the last is kept.
 
     Attributes:
         title: name of the data set, split and number of images.
@@ -26,9 +30,10 @@ class ImageSet:
         num_classes: number of classes.
         ladder: the paper's training scales whose part those of the nets play.
         tasks: what was tested, of `architectures.TASKS`.
-        results: newest result of each net, or of each fusion, by each way of testing.
+        results: newest result of each net, or of each fusion, by each way of testing, tested as in the paper.
         located: the same of localisers.
-        left_out: number of results with the views of a row that were tested otherwise than in the paper, by how.
+        others: results that are in no row of the paper's, of each of the tasks, the oldest first.
+        num_older: number of results that were not kept.
     """
 
     def __init__(self, evaluations: Sequence[FinishedResults]):
@@ -38,11 +43,19 @@ class ImageSet:
         self.tasks = {evaluation.task for evaluation in evaluations}
         found = [(evaluation.task, result) for evaluation in evaluations for result in evaluation.results]
         self.ladder = ScaleLadder.of(scale for _, result in found for scale in result.record["train_scales"])
+        kept = _newest(found)
+        self.num_older = len(found) - len(kept)
         self.results: dict[RowKey, MarkedResult] = {}
         self.located: dict[BoxKey, MarkedResult] = {}
-        self.left_out: Counter[str] = Counter()
-        for task, result in found:
+        for task, result in kept:
             (self._add_located if task == LOCALIZATION else self._add)(result)
+        rows = [self.results.get(row.key) for row in published.PUBLISHED]
+        rows += [self.located.get(row.key) for row in PUBLISHED_BOXES if row.key]
+        in_rows = {id(result) for result in rows}
+        self.others = {
+            task: [result for of_task, result in kept if of_task == task and id(result) not in in_rows]
+            for task in self.tasks
+        }
 
     def _add_located(self, result: MarkedResult) -> None:
         record = dict(result.record)
@@ -57,19 +70,42 @@ class ImageSet:
         how = published.protocol_differences(record["method"], flip=record["flip"], average=record["average"])
         if key and not how:
             self.results[key] = result
-        elif key in {row.key for row in published.PUBLISHED}:
-            self.left_out[", ".join(how)] += 1
 
     def notes(self) -> list[str]:
-        """Returns what readers of the tables have to know: other images, other scales, results that are not there."""
+        """Returns what readers of the tables have to know: other images, other scales, results that are left out."""
         roles = ", ".join(
             f"S = {tables.format_train_scale(ours)} stands for {tables.format_train_scale(papers)}"
             for ours, papers in self.ladder.roles.items()
         )
         scales = "" if self.ladder.exact or not roles else f"In the place of the paper's training scales: {roles}."
-        counts = "; ".join(f"{number:,} with {how}" for how, number in self.left_out.items())
-        others = f"Not in the tables, since the paper tests otherwise: {counts}." if counts else ""
-        return [note for note in (self.data_note, scales, others) if note]
+        left_out = (
+            "Of several results of the same nets, scales and method the newest is shown; "
+            f"left out: {self.num_older:,} older."
+        )
+        return [note for note in (self.data_note, scales, left_out if self.num_older else "") if note]
+
+
+def _newest(found: Iterable[tuple[str, MarkedResult]]) -> list[tuple[str, MarkedResult]]:
+    """Returns the last of several results of the same nets, scales and way of testing, in the order of what is kept.
+
+    Args:
+        found: results and their tasks, the oldest first.
+    """
+    kept: dict[Any, tuple[str, MarkedResult]] = {}
+    for task, result in found:
+        tested = (task, *_tested(result.record))
+        kept.pop(tested, None)  # so that the newer one takes its own place in the order
+        kept[tested] = (task, result)
+    return list(kept.values())
+
+
+def _tested(record: Mapping[str, Any]) -> tuple:
+    """Returns what a result is of, and how it was tested, whatever the order of the nets and of the scales."""
+    nets = tables.trained_nets(dict(record))
+    kinds = record.get("box_regressions") or [""] * len(nets)
+    of_nets = zip(map(dataclasses.astuple, nets), kinds, map(sorted, record["test_scales"]), strict=True)
+    key = tuple(sorted((net, kind, tuple(scales)) for net, kind, scales in of_nets))
+    return key, record["method"], record["flip"], record["average"]
 
 
 def group(evaluations: Iterable[FinishedResults]) -> list[ImageSet]:

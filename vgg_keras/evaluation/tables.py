@@ -13,8 +13,8 @@ RECORD = "evaluation.json"
 REPORT = "report.md"
 # Identifies the validation split of ILSVRC-2012, on which the paper measures its errors.
 _ILSVRC = {"data_set": "imagenet2012", "split": "validation", "num_images": 50_000, "num_classes": 1000}
-TOP1, TOP5, PAPER = "top-1 err. %", "top-5 err. %", "paper's"
-COLUMNS = ("net", "train S", "test Q", "method", TOP1, TOP5, PAPER, "images/s")
+TOP1, TOP5, PAPER, RATE = "top-1 err. %", "top-5 err. %", "paper's", "images/s"
+COLUMNS = ("net", "train S", "test Q", "method", TOP1, TOP5, PAPER, RATE)
 METHOD_NAMES = {
     DENSE: "dense",
     MULTI_CROP: "multi-crop",

@@ -19,7 +19,7 @@ _TITLES = {11: "Table 11: descriptors on other data sets", 12: "Table 12: action
 _PAPERS_COLUMNS = ("data set", "net", "test Q", "measure", "result %", "paper's", "test images")
 _OTHER_COLUMNS = ("data set", "net", "train S", "test Q", "measure", "result %", "test images", "tested")
 _DESCRIBED = {IMAGE: "", BOX: ", box", IMAGE_AND_BOX: ", image and box"}
-NOTE = (
+_NOTE = (
     "After ± is the standard deviation over the random splits. The paper's figures of VOC-2012 are of the test images, "
     "whose labels only the challenge's server has."
 )
@@ -32,30 +32,35 @@ class DescriptorResults:
     Attributes:
         papers: newest result of each row of Tables 11 and 12 that was measured as in the paper.
         others: all other results, the oldest first.
+        num_older: number of older results of the rows in `papers`, which are left out.
     """
 
     papers: Mapping[DescriptorKey, Mapping[str, Any]]
     others: Sequence[Mapping[str, Any]]
+    num_older: int = 0
+
+    def notes(self) -> list[str]:
+        """Returns what readers of the tables have to know."""
+        older = f"Of several results of a row the newest is shown; left out: {self.num_older:,} older."
+        return [_NOTE, *([older] if self.num_older else [])]
 
 
 def sort_results(records: Sequence[Mapping[str, Any]]) -> DescriptorResults:
     """Divides results into those of the paper's rows and others.
 
     Args:
-        records: the results, as `linear_records.read` returns them, the oldest first; those of images without labels
-            are left out.
+        records: the results, as `linear_records.read` returns them, the oldest first.
     """
     papers: dict[DescriptorKey, Mapping[str, Any]] = {}
     others = []
     for record in records:
-        if linear_records.measured(record)[1] is None:
-            continue  # the images had no labels
         key = published_descriptors.find_key(record)
-        if key and not published_descriptors.differences(record, PROTOCOLS[key.data_set]):
+        has_value = linear_records.measured(record)[1] is not None
+        if key and has_value and not published_descriptors.differences(record, PROTOCOLS[key.data_set]):
             papers[key] = record
         else:
             others.append(record)
-    return DescriptorResults(papers, others)
+    return DescriptorResults(papers, others, len(records) - len(papers) - len(others))
 
 
 def shown_tables(results: DescriptorResults) -> Iterator[ShownTable]:
@@ -93,14 +98,12 @@ def _papers_row(row: PublishedDescriptorResult, record: Mapping[str, Any] | None
 def _other_row(record: Mapping[str, Any]) -> list[str]:
     name = published_descriptors.find_data_set(record)
     measure, value, deviation = linear_records.measured(record)
-    assert value is not None, "sort_results keeps those of labelled images"
     nets = list(map(TrainedNet, record["nets"], record["train_scales"]))
     how = published_descriptors.differences(record, PROTOCOLS[name]) if name else _protocol_words(record)
     return [
         (name or record["images"][0]["data_set"]) + _DESCRIBED[record.get("described", IMAGE)],
         *tables.net_cells(nets, record["test_scales"]),
-        measure,
-        format_percent(value, deviation),
+        *(("", "no labels") if value is None else (measure, format_percent(value, deviation))),
         f"{record['num_images']:,}",
         ", ".join(how) or "as in the paper",  # with other nets
     ]

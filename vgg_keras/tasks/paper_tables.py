@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vgg_keras.evaluation import box_tables, image_sets, layout, linear_records, mistakes, published, tables
+from vgg_keras.evaluation import (
+    box_tables,
+    image_sets,
+    layout,
+    linear_records,
+    mistakes,
+    other_results,
+    published,
+    tables,
+)
 from vgg_keras.evaluation.comparison import difference_cells
 from vgg_keras.evaluation.findings import FINDINGS
 from vgg_keras.evaluation.image_sets import ImageSet
@@ -149,7 +158,7 @@ def findings_table(measured: Mapping[RowKey, MarkedResult]) -> list[list[str]]:
 
 
 def shown_tables(images: ImageSet | None) -> Iterator[ShownTable]:
-    """Yields the tables of a set of images, those of classification and those of localisation, and the findings.
+    """Yields the tables of a set of images, those of classification and of localisation, other results, and findings.
 
     Args:
         images: the results; None: the tables show which results could be measured.
@@ -169,6 +178,8 @@ def shown_tables(images: ImageSet | None) -> Iterator[ShownTable]:
             for number, title in box_tables.TITLES.items()
         ]
     yield from (ShownTable(title, columns, rows) for title, (columns, rows) in found if rows)
+    if images:
+        yield from other_results.shown_tables(images)
     if findings := findings_table(measured):
         yield ShownTable("Findings", _FINDING_COLUMNS, findings)
 
@@ -210,7 +221,7 @@ def _sections(evaluations: list[FinishedResults], linear_svms: list[dict[str, An
     if linear_svms or not evaluations:
         title = "appendix B" if linear_svms else _NOTHING_RUN
         results = descriptor_tables.sort_results(linear_svms)
-        yield _Section(title, list(descriptor_tables.shown_tables(results)), [descriptor_tables.NOTE])
+        yield _Section(title, list(descriptor_tables.shown_tables(results)), results.notes())
 
 
 def _notes(images: ImageSet | None) -> list[str]:
