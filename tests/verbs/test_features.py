@@ -135,4 +135,9 @@ def test_what_is_refused(place, tmp_path):
         run(place, tmp_path / "f.npz", "--layer=fc9")
     with pytest.raises(UserError, match=r"f\.csv must end in \.npz"):
         run(place, tmp_path / "f.csv")
+    with pytest.raises(UserError, match="^--voc_year=2007 chooses .* that --classifier reports; give that, too$"):
+        run(place, tmp_path / "f.npz", "--voc_year=2007")
+    for flags in ([], ["--splits=2", "--train_per_class=2", "--train_split=train"]):
+        with pytest.raises(UserError, match="^--voc_year=2007 .*; those of .*data have one each; leave it out$"):
+            run(place, tmp_path / "f.npz", "--voc_year=2007", "--classifier", *flags)
     assert list(tmp_path.iterdir()) == []

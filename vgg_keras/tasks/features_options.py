@@ -115,11 +115,15 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
     strategy: str = option("auto", "how the work is shared out over devices", group="devices", choices=LOCAL_STRATEGIES)
 
     def validate(self) -> None:
-        """Checks the flags of random splits together.
+        """Checks the flags that need others.
 
         Raises:
             UserError: one of them needs another one.
         """
+        if self.voc_year and not self.classifier:
+            raise UserError(
+                f"--voc_year={self.voc_year} chooses the average precision that --classifier reports; give that, too"
+            )
         if self.splits and not self.classifier:
             raise UserError(f"--splits={self.splits} draws the splits on which --classifier is tested; give that, too")
         if self.splits and self.train_per_class < _FEWEST_TO_TRAIN:

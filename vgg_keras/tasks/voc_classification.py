@@ -35,8 +35,13 @@ def plan_submission(tested: SplitManifest, options: FeaturesOptions) -> Submissi
 
     Raises:
         UserError: these images cannot stand in such files, or they have no labels and no files are asked for, so that
-            to classify them would be of no use.
+            to classify them would be of no use; or --voc_year is given, and no average precision is computed.
     """
+    if options.voc_year and not tested.data.multi_label:
+        raise UserError(
+            f"--voc_year={options.voc_year} chooses the average precision of images of several labels; those of "
+            f"{tested.data.builder.data_dir} have one each; leave it out"
+        )
     if options.voc_results:
         if not options.classifier:
             raise UserError(f"--voc_results={options.voc_results} writes the scores of the SVM; it needs --classifier")
