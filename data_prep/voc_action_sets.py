@@ -57,7 +57,7 @@ def read_action_sets(folder: Path, note: Callable[[str], None]) -> dict[str, Act
         {split: its persons}, in the order train, validation, test.
 
     Raises:
-        UserError: a file is damaged, a split has no persons, or two splits share an image.
+        UserError: a file is damaged or names no person, or two splits share an image.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; --task=actions needs the lists that VOC2012 has there")
@@ -91,8 +91,6 @@ def _read_set(paths: Mapping[str, Path]) -> ActionSet:
             if label is not None:
                 labels[action] = label
     file = next(iter((labelled or paths).values()))
-    if not persons:
-        raise UserError(f"{file} names no person")
     with_labels = (action for action, rows in read.items() if any(label is not None for label in rows.values()))
     return ActionSet(file, persons, frozenset(with_labels))
 
@@ -119,6 +117,10 @@ def _read_list(path: Path) -> dict[Person, int | None]:
         if (words[0], number) in rows:
             raise UserError(f"{path}, line {line_number}: {visible(line.strip())!r} is there twice; remove one of them")
         rows[words[0], number] = label
+    if not rows:
+        action = path.stem.rpartition("_")[0]
+        without = f"; to do without {visible(action)}, remove its lists of all splits" if action else ""
+        raise UserError(f"{path} names no person; restore the list from PASCAL VOC's archive{without}")
     return rows
 
 

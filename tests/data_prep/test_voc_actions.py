@@ -136,6 +136,11 @@ FAULTS = {
         r"Action has no list of the train split, such as train\.txt or jumping_train\.txt",
     ),
     "not UTF-8": (replace(f"{ACTION}/jumping_val.txt", b"\xff"), r"jumping_val\.txt is not UTF-8 text"),
+    # The other list of the split names the same persons.
+    "empty list": (
+        replace(f"{ACTION}/jumping_train.txt", b""),
+        r"jumping_train\.txt names no person; restore .*; to do without jumping, remove its lists of all",
+    ),
     "no number": (
         replace(f"{ACTION}/jumping_val.txt", b"\nb1 one 1\n"),
         r"jumping_val\.txt, line 2: 'b1 one 1' should be the name of an image, the number of an object",
