@@ -18,7 +18,7 @@ def test_mean_average_precision_where_images_have_several_labels():
     assert result.mean_average_precision == pytest.approx(100 * (1 + (1 + 2 / 3) / 2) / 2)
     assert result.top1_error is None
     assert str(result).endswith("60 images): mAP 91.67% on 4 images")
-    with pytest.raises(UserError, match="two training images with and without each label"):
+    with pytest.raises(UserError, match="two training images or more with each label, and two without it"):
         linear_svm.fit_and_test(points, np.ones_like(labels), tests, np.ones((4, 3), int))
 
 
@@ -42,5 +42,5 @@ def test_difficult_images_are_left_out_in_training_as_in_the_development_kit():
     alone = svm.fit(points, labels[:, 0]).decision_function(tests)
     np.testing.assert_allclose(search.decision_function(tests)[:, 0], alone, rtol=1e-3)
     assert linear_svm.fit_and_test(*both, tests, expected).num_training_images == 100
-    with pytest.raises(UserError, match="two training images with and without each label"):
+    with pytest.raises(UserError, match="two training images or more with each label, and two without it"):
         linear_svm.fit_and_test(points, np.where(labels == 1, -1, 0), tests, expected)

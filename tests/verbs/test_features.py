@@ -1,6 +1,7 @@
 """Tests the verb `features`: descriptors against NumPy and Pillow, and the linear SVM on points that a line divides."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tests.helpers.verbs import call_verb
 from vgg_keras import features
 from vgg_keras.data import datasets
 from vgg_keras.evaluation import linear_svm
+from vgg_keras.tasks import description
 from vgg_keras.tasks.features_options import FeaturesOptions
 from vgg_keras.utils.errors import UserError
 
@@ -94,8 +96,40 @@ def test_the_linear_svm(place, tmp_path, capsys):
     # The SVM is tested on its own training images: the error has to be far below that of chance, 83.3%.
     assert record["top1_error"] < 50
     assert "linear SVM (C = " in capsys.readouterr().out
-    with pytest.raises(UserError, match="needs at least two classes, and two training images with and without each"):
+    with pytest.raises(UserError, match=r"needs training images of two classes or more; all of them are of class 0$"):
         linear_svm.fit_and_test(points[:20], labels[:20], tests, np.zeros(8, int))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1, 1], "needs training images of two classes or more; all of them are of dog"),
+        # A class that no training image has is never predicted.
+        ([0, 0, 1, 2, 2], "needs two training images of each class or more; add some of dog (1)"),
+        ([[0, 1, 0], [0, 1, 1], [1, 1, 1], [1, 0, 0]], "without it: add some for dog (3 with, 1 without)"),
+        # A difficult image is neither with nor without.
+        (
+            [[0, 1, 0], [0, 1, 1], [0, -1, 1], [0, 0, 0]],
+            "without it: add some for cat (0 with, 4 without), dog (2 with, 1 without)",
+        ),
+        ([[0] * 5] * 2, "cat (0 with, 2 without), dog (0 with, 2 without), pig (0 with, 2 without) and 2 more"),
+    ],
+)
+def test_classes_of_too_few_images_are_named(labels, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        linear_svm.require_learnable(np.array(labels), ["cat", "dog", "pig", "cow", "hen"])
+
+
+def test_classes_of_two_images_can_be_learned():
+    assert linear_svm.require_learnable(np.array([0, 0, 2, 2, 2]), ["cat", "dog", "pig"]) == 2
+    assert linear_svm.require_learnable(np.array([[0], [1], [0], [1], [-1]])) == 2
+    assert linear_svm.require_learnable(np.repeat([0, 1], 20)) == 5
+
+
+def test_too_few_images_are_told_before_the_descriptors(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(description, "describe", lambda *_: pytest.fail("descriptors are computed"))
+    with pytest.raises(UserError, match=r"^--train_split=validation: a linear SVM needs two training images of each"):
+        run(place, tmp_path / "f.npz", "--classifier", "--max_images=7")
 
 
 # A fold without any image of a label must not count as perfect, of which scikit-learn would warn.
@@ -135,9 +169,9 @@ def test_what_is_refused(place, tmp_path):
         run(place, tmp_path / "f.npz", "--layer=fc9")
     with pytest.raises(UserError, match=r"f\.csv must end in \.npz"):
         run(place, tmp_path / "f.csv")
-    with pytest.raises(UserError, match="^--voc_year=2007 chooses .* that --classifier reports; give that, too$"):
+    with pytest.raises(UserError, match=r"^--voc_year=2007 chooses .* that --classifier reports; give that, too$"):
         run(place, tmp_path / "f.npz", "--voc_year=2007")
     for flags in ([], ["--splits=2", "--train_per_class=2", "--train_split=train"]):
-        with pytest.raises(UserError, match="^--voc_year=2007 .*; those of .*data have one each; leave it out$"):
+        with pytest.raises(UserError, match=r"^--voc_year=2007 .*; those of .*data have one each; leave it out$"):
             run(place, tmp_path / "f.npz", "--voc_year=2007", "--classifier", *flags)
     assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,8 @@ from vgg_keras.utils.words import counted
 # Values of C that are tried.
 CANDIDATES = tuple(2.0**exponent for exponent in range(-4, 9, 2))
 _FOLDS = 5
+# Number of classes that a message names.
+_MAX_NAMED = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +141,56 @@ def fit_and_score(
     return result, scores
 
 
+def require_learnable(labels: np.ndarray, class_names: Sequence[str] = ()) -> int:
+    """Checks that there are enough training images to fit a linear SVM and to choose C by cross-validation.
+
+    Args:
+        labels: (N,) int32 or (N, classes), as `fit_and_test` takes them.
+        class_names: names of the classes for messages; none: their indices are shown.
+
+    Returns:
+        The number of folds of the cross-validation.
+
+    Raises:
+        UserError: there are fewer than two classes, or fewer than two training images with or without a class.
+    """
+    if labels.ndim == 2:
+        return _folds_of_several_labels(labels, class_names)
+    counts = np.bincount(labels)
+    classes = np.flatnonzero(counts).tolist()
+    if len(classes) < 2:
+        only = _class_name(classes[0], class_names)
+        raise UserError(f"a linear SVM needs training images of two classes or more; all of them are of {only}")
+    if rare := [f"{_class_name(index, class_names)} (1)" for index in classes if counts[index] < 2]:
+        raise UserError(f"a linear SVM needs two training images of each class or more; add some of {_listed(rare)}")
+    return int(min(_FOLDS, counts[classes].min()))
+
+
+def _folds_of_several_labels(labels: np.ndarray, class_names: Sequence[str]) -> int:
+    # Each label divides the images into those with it and those without it; a difficult image is neither.
+    counts = np.stack([(labels == 1).sum(0), (labels == 0).sum(0)], axis=1)
+    rare = [
+        f"{_class_name(index, class_names)} ({having} with, {lacking} without)"
+        for index, (having, lacking) in enumerate(counts)
+        if min(having, lacking) < 2
+    ]
+    if rare:
+        raise UserError(
+            "a linear SVM needs two training images or more with each label, and two without it: add some for "
+            f"{_listed(rare)}"
+        )
+    return int(min(_FOLDS, counts.min()))
+
+
+def _class_name(index: int, class_names: Sequence[str]) -> str:
+    return class_names[index] if class_names else f"class {index}"
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = len(texts) - _MAX_NAMED
+    return ", ".join(texts[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
 def _search(features: np.ndarray, labels: np.ndarray, seed: int, voc_year: int = 2012):
     """Searches for C by cross-validation; returns scikit-learn's fitted search, which predicts with the best C."""
     from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
@@ -146,11 +198,7 @@ def _search(features: np.ndarray, labels: np.ndarray, seed: int, voc_year: int =
     from sklearn.svm import LinearSVC
 
     several = labels.ndim == 2
-    # With several labels to an image, each label divides the images into those with it and those without it.
-    counts = np.concatenate([(labels == 1).sum(0), (labels == 0).sum(0)]) if several else np.bincount(labels)
-    folds = min(_FOLDS, counts[counts > 0].min())
-    if folds < 2 or (counts > 0).sum() < 2 or (several and counts.min() < 2):
-        raise UserError("a linear SVM needs at least two classes, and two training images with and without each label")
+    folds = require_learnable(labels)
     svm = LinearSVC(random_state=seed, dual="auto", max_iter=20_000)
     search = GridSearchCV(
         _class_by_class(svm) if several else OneVsRestClassifier(svm),

@@ -176,6 +176,18 @@ def describe_settings(
     }
 
 
+def _require_learnable(manifest: SplitManifest) -> None:
+    """Checks that the training split has enough images of each class; for the begin of the work.
+
+    Raises:
+        UserError: a class has too few.
+    """
+    try:
+        linear_svm.require_learnable(manifest.labels, manifest.data.class_names)
+    except UserError as error:
+        raise UserError(f"--train_split={manifest.split}: {error}") from None
+
+
 def write_features(options: FeaturesOptions) -> None:
     """Computes and writes the descriptors of both splits, and classifies them if --classifier is given.
 
@@ -204,6 +216,8 @@ def write_features(options: FeaturesOptions) -> None:
     }
     drawn = random_split_classification.draw(list(manifests.values()), options)  # a class too small is told at once
     submission = voc_classification.plan_submission(manifests[options.validation_split], options)
+    if options.classifier and not drawn:
+        _require_learnable(manifests[options.train_split])
     folder = working_folder(models, list(manifests.values()), options)
     with locks.locked(folder, "output"), stopping.advising("the same command continues where this one was"):
         described = describe(models, manifests, folder, strategy, options)
