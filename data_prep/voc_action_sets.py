@@ -15,6 +15,8 @@ FOLDER = "Action"
 OTHER = "other"
 # Labels in a list: the person does the action, does not, or cannot be judged.
 YES, NO, UNCLEAR = 1, -1, 0
+# A row has an image, an object's number and a label.
+_MOST_COLUMNS = 3
 # Sets that are made of others.
 _JOINED = "trainval"
 
@@ -112,7 +114,7 @@ def _read_list(path: Path) -> dict[Person, int | None]:
         except ValueError:
             raise UserError(
                 f"{path}, line {line_number}: {visible(line.strip())!r} should be the name of an image, the number of "
-                f"an object in its annotation, from 1 on, and the label {YES}, {NO} or {UNCLEAR}"
+                f"an object in its annotation, from 1 on, and the label {YES}, {NO} or {UNCLEAR}{_blanks_hint(words)}"
             ) from None
         if (words[0], number) in rows:
             raise UserError(f"{path}, line {line_number}: {visible(line.strip())!r} is there twice; remove one of them")
@@ -124,10 +126,22 @@ def _read_list(path: Path) -> dict[Person, int | None]:
     return rows
 
 
+def _blanks_hint(words: Sequence[str]) -> str:
+    """Returns the end of a message about a row that may have a name with blanks; "" if its columns are as they should.
+
+    Args:
+        words: what stands between the blanks of the row.
+    """
+    numbers = sum(word.lstrip("+-").isdecimal() for word in words[1:])
+    if len(words) <= _MOST_COLUMNS and numbers == len(words) - 1:
+        return ""
+    return "; a name with blanks cannot stand there: rename such a photo and its annotation"
+
+
 def _parse_row(words: Sequence[str]) -> tuple[int, int | None]:
     """Returns the number of the object, or 0, and the label, or None, of a row: image, number and label."""
     numbers = [int(word) for word in words[1:]]
     number, label = (numbers[0] if numbers else 0), (numbers[1] if len(numbers) > 1 else None)
-    if len(numbers) > 2 or (numbers and number < 1) or label not in (None, YES, NO, UNCLEAR):
+    if len(words) > _MOST_COLUMNS or (numbers and number < 1) or label not in (None, YES, NO, UNCLEAR):
         raise ValueError(words)
     return number, label

@@ -56,7 +56,9 @@ def test_what_cannot_be_asked(place):
         vgg.load_localizer(place / "nowhere")
     with pytest.raises(vgg.UserError, match="predicts classes, not boxes; train one with"):
         vgg.load_localizer(place / "classes")
-    with pytest.raises(vgg.UserError, match=r"predicts boxes, not classes: .* Python with load_localizer"):
+    with pytest.raises(
+        vgg.UserError, match=r"predicts boxes, not classes: .* Python with load_localizer; all else, such as"
+    ):
         vgg.load(place / "scr.keras")
     loaded = vgg.load_localizer(place / "pcr.keras")
     assert repr(loaded) == f"TrainedLocalizer('{place / 'pcr.keras'}': pcr, 6 classes)"

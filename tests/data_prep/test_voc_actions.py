@@ -145,7 +145,11 @@ FAULTS = {
         replace(f"{ACTION}/jumping_val.txt", b"\nb1 one 1\n"),
         r"jumping_val\.txt, line 2: 'b1 one 1' should be the name of an image, the number of an object",
     ),
-    "number 0": (replace(f"{ACTION}/jumping_val.txt", b"b1 0 1\n"), r"line 1: 'b1 0 1' should be"),
+    "a name with blanks": (
+        replace(f"{ACTION}/jumping_val.txt", b"my photo 1 1\n"),
+        r"line 1: 'my photo 1 1' should be .* label 1, -1 or 0; a name with blanks cannot stand there: rename such",
+    ),
+    "number 0": (replace(f"{ACTION}/jumping_val.txt", b"b1 0 1\n"), r"line 1: 'b1 0 1' should be .* 1, -1 or 0$"),
     "another label": (replace(f"{ACTION}/jumping_val.txt", b"b1 1 2\n"), r"line 1: 'b1 1 2' should be"),
     "four columns": (replace(f"{ACTION}/jumping_val.txt", b"b1 1 1 1\n"), r"line 1: 'b1 1 1 1' should be"),
     "twice": (replace(f"{ACTION}/jumping_val.txt", b"b1 1 1\nb1 1 -1\n"), r"line 2: 'b1 1 -1' is there twice"),

@@ -55,8 +55,11 @@ def test_the_archive_holds_the_files(tmp_path):
 @pytest.mark.parametrize(
     ("tested", "message"),
     [
-        (manifest(["a.jpg"], multi_label=False), "is a competition about images of several labels; data/x is no such"),
-        (manifest(["a.jpg"], box_key="box"), "is a competition about images of several labels"),
+        (manifest(["a.jpg"], multi_label=False), r"is a competition about .*; data/x is no such data set$"),
+        (
+            manifest(["a.jpg"], box_key="box"),
+            "is a competition about images of several labels; .*; for it there are comp9 and comp10$",
+        ),
         (
             manifest(["a.jpg"], split="test[:5]"),
             r"the tested split test\[:5\] is none of VOC's sets; it must be one of tr",
@@ -70,6 +73,11 @@ def test_the_archive_holds_the_files(tmp_path):
 def test_what_cannot_stand_in_the_files(tested, message):
     with pytest.raises(UserError, match=f"^--voc_results=comp2.*{message}"):
         Submission.plan("comp2", 2012, tested)
+
+
+def test_images_without_persons_are_for_other_competitions():
+    with pytest.raises(UserError, match=r"comp10 is a competition about persons.*; for it there are comp1 and comp2$"):
+        Submission.plan("comp10", 2012, manifest(["a.jpg"]))
 
 
 def test_persons_whose_names_have_no_number():

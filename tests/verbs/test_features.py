@@ -160,6 +160,9 @@ def test_images_with_several_labels(place, tmp_path):
     record = json.loads((tmp_path / "f.json").read_text())
     assert record["mean_average_precision"] > 50
     assert record["top1_error"] is None
+    splits = [f"--data_dir={tmp_path / 'data'}", "--splits=2", "--train_per_class=2"]
+    with pytest.raises(UserError, match=r"^--splits=2 needs images of one label each, .* have several; leave it out$"):
+        run(place, tmp_path / "g.npz", "--classifier", *splits)
     with pytest.raises(UserError, match="needs one image and one class label a record"):
         datasets.open_data(str(tmp_path / "data"))
 

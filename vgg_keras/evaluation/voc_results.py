@@ -23,12 +23,8 @@ from vgg_keras.utils.shell import flag
 
 # The folder of each competition's files, and the task in their names. The first one of a task is for what learned from
 # VOC's own images alone, the second one for what learned from others too, such as a net from ImageNet.
-COMPETITIONS = {
-    "comp1": ("Main", "cls"),
-    "comp2": ("Main", "cls"),
-    "comp9": ("Action", "action"),
-    "comp10": ("Action", "action"),
-}
+_CLASSES, _ACTIONS = ("Main", "cls"), ("Action", "action")
+COMPETITIONS = {"comp1": _CLASSES, "comp2": _CLASSES, "comp9": _ACTIONS, "comp10": _ACTIONS}
 ARCHIVE = "results.tar.gz"
 # What VOC calls its sets, by the names of the splits.
 _SETS = {"train": "train", "validation": "val", "train+validation": "trainval", "test": "test"}
@@ -67,12 +63,16 @@ class Submission:
                 class cannot stand in the files.
         """
         data, shown = manifest.data, flag("voc_results", competition)
-        of_persons = COMPETITIONS[competition] == COMPETITIONS["comp10"]
+        of_persons = COMPETITIONS[competition] == _ACTIONS
         if not data.multi_label or of_persons != bool(data.box_key):
             needed = (
                 "persons, as data_prep.voc --task=actions writes them" if of_persons else "images of several labels"
             )
-            raise UserError(f"{shown} is a competition about {needed}; {data.builder.data_dir} is no such data set")
+            fitting = [name for name, what in COMPETITIONS.items() if what == (_ACTIONS if data.box_key else _CLASSES)]
+            hint = f"; for it there are {' and '.join(fitting)}" if data.multi_label else ""
+            raise UserError(
+                f"{shown} is a competition about {needed}; {data.builder.data_dir} is no such data set{hint}"
+            )
         if manifest.split not in _SETS:
             names = ", ".join(_SETS)
             raise UserError(

@@ -111,7 +111,7 @@ def load_for_inference(
     if metadata.read(path, None).box_regression:
         raise UserError(
             f"{path} predicts boxes, not classes: predict takes it with --classifier, evaluate with "
-            "--task=localization, and Python with load_localizer"
+            "--task=localization, and Python with load_localizer; all else, such as features, needs a classifier"
         )
     _check_shapes(path, net)
     probed = probe.run(net, str(path))

@@ -201,7 +201,12 @@ def write_features(options: FeaturesOptions) -> None:
     if options.classifier:
         import_extra(["sklearn"], "features", "--classifier")
     options.validate()
-    data = datasets.open_data(options.data_dir, options.dataset, multi_label=not options.splits)
+    data = datasets.open_data(options.data_dir, options.dataset, multi_label=True)
+    if options.splits and data.multi_label:
+        raise UserError(
+            f"--splits={options.splits} needs images of one label each, and those of {data.builder.data_dir} have "
+            "several; leave it out"
+        )
     strategy, _ = devices.make_strategy(options.strategy)
     with strategy.scope():
         models = [load_for_inference(path, options.protocol(), posteriors=False) for path in options.model_paths()]
