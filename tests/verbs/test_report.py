@@ -10,6 +10,7 @@ from tests.helpers.linear_results import linear_result, voc_result
 from tests.helpers.verbs import call_verb
 from vgg_keras import report
 from vgg_keras.evaluation import linear_records
+from vgg_keras.tasks import paper_tables
 from vgg_keras.tasks.options import ReportOptions
 from vgg_keras.utils.errors import UserError
 
@@ -154,6 +155,18 @@ def test_of_two_linear_svms_of_a_row_the_older_one_is_counted(tmp_path):
     run(tmp_path)
     text = (tmp_path / "tables.md").read_text(encoding="utf-8")
     assert "Of several results of a row the newest is shown; left out: 1 older." in text
+
+
+def test_findings_are_computed_once_for_each_set_of_images(tmp_path, monkeypatch):
+    for name, images in (("a", "all"), ("b", "few")):
+        cells = [result([net], ["256"], [[256]], "dense", error, 9.0) for net, error in (("A", 29.0), ("B", 28.0))]
+        write_record(tmp_path / name, cells, images=images, data_set=name)
+    calls = []
+    compute = paper_tables.findings_table
+    monkeypatch.setattr(paper_tables, "findings_table", lambda found: calls.append(found) or compute(found))
+    run(tmp_path)
+    text = (tmp_path / "tables.md").read_text()
+    assert len(calls) == text.count("### Findings") == text.count("McNemar's p. The intervals") == 2
 
 
 def test_other_images_have_tables_of_their_own(tmp_path, capsys):

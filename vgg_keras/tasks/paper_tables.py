@@ -158,7 +158,7 @@ def findings_table(measured: Mapping[RowKey, MarkedResult]) -> list[list[str]]:
 
 
 def shown_tables(images: ImageSet | None) -> Iterator[ShownTable]:
-    """Yields the tables of a set of images, those of classification and of localisation, other results, and findings.
+    """Yields the tables of a set of images, those of classification and those of localisation, and of other results.
 
     Args:
         images: the results; None: the tables show which results could be measured.
@@ -180,8 +180,6 @@ def shown_tables(images: ImageSet | None) -> Iterator[ShownTable]:
     yield from (ShownTable(title, columns, rows) for title, (columns, rows) in found if rows)
     if images:
         yield from other_results.shown_tables(images)
-    if findings := findings_table(measured):
-        yield ShownTable("Findings", _FINDING_COLUMNS, findings)
 
 
 def report(options: ReportOptions) -> None:
@@ -216,20 +214,21 @@ def _sections(evaluations: list[FinishedResults], linear_svms: list[dict[str, An
     """
     groups: list[ImageSet | None] = [*image_sets.group(evaluations)]
     for images in groups or ([] if linear_svms else [None]):
-        title = images.title if images else _NOTHING_RUN
-        yield _Section(title, list(shown_tables(images)), _notes(images))
+        yield _Section(_NOTHING_RUN, list(shown_tables(None)), []) if images is None else _section(images)
     if linear_svms or not evaluations:
         title = "appendix B" if linear_svms else _NOTHING_RUN
         results = descriptor_tables.sort_results(linear_svms)
         yield _Section(title, list(descriptor_tables.shown_tables(results)), results.notes())
 
 
-def _notes(images: ImageSet | None) -> list[str]:
-    if not images:
-        return []
-    notes = images.notes()
+def _section(images: ImageSet) -> _Section:
+    """Returns the tables of a set of images, the findings that hold there or not, and notes on both."""
     same = [] if images.data_note else ["The paper's figures are of the same images."]
-    return [*same, *notes, *([_FINDINGS_NOTE] if findings_table(images.results) else [])]
+    section = _Section(images.title, list(shown_tables(images)), [*same, *images.notes()])
+    if findings := findings_table(images.results):
+        section.tables.append(ShownTable("Findings", _FINDING_COLUMNS, findings))
+        section.notes.append(_FINDINGS_NOTE)
+    return section
 
 
 def to_markdown(section: _Section) -> str:
