@@ -105,7 +105,7 @@ def test_the_linear_svm(place, tmp_path, capsys):
     [
         ([1, 1], "needs training images of two classes or more; all of them are of dog"),
         # A class that no training image has is never predicted.
-        ([0, 0, 1, 2, 2], "needs two training images of each class or more; add some of dog (1)"),
+        ([0, 0, 1, 2, 2], "needs two training images of each class or more; there is one of dog"),
         ([[0, 1, 0], [0, 1, 1], [1, 1, 1], [1, 0, 0]], "without it: add some for dog (3 with, 1 without)"),
         # A difficult image is neither with nor without.
         (

@@ -161,8 +161,10 @@ def require_learnable(labels: np.ndarray, class_names: Sequence[str] = ()) -> in
     if len(classes) < 2:
         only = _class_name(classes[0], class_names)
         raise UserError(f"a linear SVM needs training images of two classes or more; all of them are of {only}")
-    if rare := [f"{_class_name(index, class_names)} (1)" for index in classes if counts[index] < 2]:
-        raise UserError(f"a linear SVM needs two training images of each class or more; add some of {_listed(rare)}")
+    if rare := [_class_name(index, class_names) for index in classes if counts[index] < 2]:
+        raise UserError(
+            f"a linear SVM needs two training images of each class or more; there is one of {_listed(rare)}"
+        )
     return int(min(_FOLDS, counts[classes].min()))
 
 
