@@ -3,19 +3,22 @@
 import csv
 import json
 import shlex
+import shutil
 
 import numpy as np
 import pytest
 
 from tests.helpers.paths import TINY_CONFIG
 from tests.helpers.verbs import call_verb
-from vgg_keras import evaluate, predict, train
+from vgg_keras import evaluate, predict, pretrained, train
 from vgg_keras.data import datasets
-from vgg_keras.tasks.options import EvaluateOptions, ExportOptions, PredictOptions
+from vgg_keras.models import metadata, saving
+from vgg_keras.tasks.options import EvaluateOptions, ExportOptions, PredictOptions, PretrainedOptions
 from vgg_keras.tasks.results import TrainingResult
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import parse
+from vgg_keras.weights.formats import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +109,44 @@ def test_a_localiser_is_exported_after_its_training(tmp_path, runs, drawn_data):
     call_verb(train.main, flags, TrainConfig)
     record = json.loads((tmp_path / "served" / "1" / "assets.extra" / "export.json").read_text())
     assert (record["task"], record["box_regression"]) == ("localization", "pcr")
+
+
+@pytest.mark.parametrize(("source", "kind"), [("pcr", "pcr"), ("pcr", "scr"), ("scr", "scr"), ("scr", "pcr")])
+def test_a_localiser_starts_from_another_one(tmp_path, runs, drawn_data, capsys, source, kind):
+    flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", "--max_steps=1", "--task=localization"]
+    flags += [f"--box_regression={kind}", f"--init_from={runs / source}", f"--output_dir={tmp_path / 'run'}"]
+    call_verb(train.main, flags, TrainConfig)
+    printed = capsys.readouterr().out
+    # FC-1024 at the width 1/8 gives 512 inputs; five classes have 20 sides, and one box has 4.
+    sides = {"scr": 4, "pcr": 20}
+    new = f"fc8_boxes ((512, {sides[source]}), here (512, {sides[kind]}))"
+    assert ("fc6, fc7, fc8_boxes\n" in printed) == (source == kind)
+    assert (new in printed) == (source != kind)
+
+
+def test_a_classifier_starts_from_a_localiser(tmp_path, runs, drawn_data, capsys):
+    flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", "--max_steps=1", f"--init_from={runs / 'pcr'}"]
+    call_verb(train.main, [*flags, f"--output_dir={tmp_path / 'run'}"], TrainConfig)
+    printed = capsys.readouterr().out
+    assert "new, with random weights: fc8\n" in printed
+    assert "not used from it: fc8_boxes\n" in printed
+
+
+@pytest.mark.parametrize("kind", ["scr", "pcr"])
+def test_a_localiser_that_has_checkpoints_only_is_a_source(tmp_path, runs, kind):
+    shutil.copytree(runs / kind, tmp_path / kind, ignore=shutil.ignore_patterns("best.keras"))
+    whole, source = (read_weights(str(folder / kind), "A") for folder in (runs, tmp_path))
+    assert source.metadata.box_regression == kind
+    assert [array.shape for array in source.layers["fc8_boxes"]] == [array.shape for array in whole.layers["fc8_boxes"]]
+
+
+def test_pretrained_makes_a_classifier_of_a_localiser_if_it_is_told_the_classes(tmp_path, runs):
+    flags = [f"--source={runs / 'pcr'}", f"--output={tmp_path / 'a.keras'}"]
+    with pytest.raises(UserError, match=r"best\.keras predicts boxes, not classes; give --num_classes, the number"):
+        call_verb(pretrained.main, flags, PretrainedOptions)
+    call_verb(pretrained.main, [*flags, "--num_classes=3"], PretrainedOptions)
+    assert saving.load_model(tmp_path / "a.keras").output_shape == (None, 3)
+    assert metadata.read(tmp_path / "a.keras", 3).box_regression == ""
 
 
 def test_a_cache_changes_nothing_while_there_is_a_view_for_each_epoch(tmp_path, runs, drawn_data):

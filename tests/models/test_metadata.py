@@ -76,6 +76,15 @@ def test_metadata_that_does_not_fit(model, tmp_path):
         metadata.read(tmp_path / "a.keras", 3)
 
 
+def test_the_outputs_of_a_localiser_are_four_for_each_class_or_for_all(model, tmp_path):
+    for kind, outputs in (("pcr", 12), ("scr", 4)):
+        saving.save_model(model, tmp_path / "a.keras", ModelMetadata(label_names=("a", "b", "c"), box_regression=kind))
+        assert metadata.read(tmp_path / "a.keras", outputs).label_names == ["a", "b", "c"]
+    saving.save_model(model, tmp_path / "a.keras", ModelMetadata(label_names=("a", "b"), box_regression="pcr"))
+    with pytest.raises(UserError, match=r"a\.keras names 2 classes, the model has 3"):
+        metadata.read(tmp_path / "a.keras", 12)
+
+
 @pytest.mark.parametrize(
     ("damaged", "message"),
     [

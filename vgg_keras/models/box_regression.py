@@ -12,6 +12,16 @@ def num_outputs(kind: str, num_classes: int) -> int:
     return SIZE * (num_classes if kind == PCR else 1)
 
 
+def num_classes(kind: str, outputs: int) -> int | None:
+    """Returns the number of classes of a net with some outputs; None if they do not tell, since all share one box.
+
+    Args:
+        kind: SCR or PCR, or "" for a net that scores classes.
+        outputs: number of its outputs.
+    """
+    return {SCR: None, PCR: outputs // SIZE}.get(kind, outputs)
+
+
 def boxes_of_classes(outputs: tf.Tensor, labels: tf.Tensor, kind: str) -> tf.Tensor:
     """Returns the box of one class for each image.
 

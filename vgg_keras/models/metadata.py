@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.models import run_record
+from vgg_keras.models import box_regression, run_record
 from vgg_keras.models.architectures import BOX_REGRESSIONS
 from vgg_keras.models.preparation import RESIZES
 from vgg_keras.utils import side_files
@@ -81,21 +81,22 @@ def embed(path: Path, metadata: ModelMetadata) -> None:
         file.writestr(_MEMBER, json.dumps(content))
 
 
-def read(path: Path, num_classes: int | None) -> ModelMetadata:
+def read(path: Path, num_outputs: int | None) -> ModelMetadata:
     """Reads the metadata of a `.keras` file, or from the files of the run in the same folder.
 
     Args:
         path: the file.
-        num_classes: number of the model's classes; None if it is not known.
+        num_outputs: number of the model's outputs: scores of classes, or sides of boxes; None if it is not known.
 
     Raises:
         UserError: the metadata or a file of the run is damaged, or does not name each class.
     """
     content = _read_member(path)
     if _KEY not in content:
-        return ModelMetadata() if num_classes is None else read_beside(path.parent, num_classes)
+        return ModelMetadata() if num_outputs is None else read_beside(path.parent, num_outputs)
     known = {field.name for field in dataclasses.fields(ModelMetadata)}  # later versions may write further ones
     metadata = ModelMetadata(**{name: value for name, value in content[_KEY].items() if name in known})
+    num_classes = None if num_outputs is None else box_regression.num_classes(metadata.box_regression, num_outputs)
     for name in ("label_names", "class_names"):
         names = getattr(metadata, name)
         if names and num_classes is not None and len(names) != num_classes:

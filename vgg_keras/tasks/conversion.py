@@ -27,6 +27,11 @@ def build(source: SourceWeights, options: PretrainedOptions) -> keras.Model:
     """
     net = options.net or source.net
     num_classes = options.num_classes or (source.layers["fc8"][0].shape[-1] if "fc8" in source.layers else 0)
+    if source.metadata.box_regression and not options.num_classes:
+        raise UserError(
+            f"{source.name} predicts boxes, not classes; give --num_classes, the number of classes of a new last "
+            "layer, or name a classifier with --source"
+        )
     if not net or not num_classes:
         raise UserError(f"{source.name} does not tell it: give --{'num_classes' if net else 'net'}")
     try:

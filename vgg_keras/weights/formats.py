@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from vgg_keras.models import checkpoint_files, class_outputs, metadata, preparation, run_record, saving, vgg
+from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.models.input_map import InputMap
 from vgg_keras.utils import file_bounds, keras_compat
 from vgg_keras.utils.errors import UserError
@@ -99,7 +100,7 @@ def _read_folder(folder: Path) -> SourceWeights:
 
 def _from_file(path: Path) -> SourceWeights:
     model = saving.load_model(path)
-    source = keras_models.read_layers(model, path.name)
+    source = keras_models.read_layers(model, str(path))
     if not vgg.begins_as_built(model):
         return source
     return dataclasses.replace(source, metadata=metadata.read(path, model.output_shape[-1]))
@@ -114,19 +115,23 @@ def _read_checkpoint(folder: Path) -> SourceWeights:
     record = run_record.read_record(folder)
     try:
         flags = record["flags"]
+        kind = flags["box_regression"] if flags.get("task") == LOCALIZATION else None
         model = vgg.build(
             flags["net"],
             flags.get("num_outputs") or record["model"]["num_classes"],
             mean_rgb=record["model"]["mean_rgb"],
             input_scaling=flags.get("input_scaling", preparation.MEAN),  # earlier versions had no other
+            box_regression=kind,
             **{name: flags[name] for name in ("input_size", "batch_norm", "width_multiplier")},
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / run_record.RECORD} does not describe a model: {error!r}") from error
     saving.restore_model(folder / run_record.CHECKPOINTS, model)
-    model = class_outputs.keep_first(model, record["model"]["num_classes"])
+    if not kind:
+        model = class_outputs.keep_first(model, record["model"]["num_classes"])
     described = metadata.read_beside(folder, record["model"]["num_classes"])
-    return dataclasses.replace(SourceWeights.from_model(model), metadata=described)
+    described = dataclasses.replace(described, box_regression=kind or "")
+    return dataclasses.replace(SourceWeights.from_model(model, str(folder)), metadata=described)
 
 
 @keras_compat.own_settings()

@@ -32,7 +32,7 @@ def read_layers(model: keras.Model, name: str) -> SourceWeights:
         UserError: the model is no net of the paper, or its convolutions compute something else than such a net's.
     """
     if vgg.begins_as_built(model):
-        return SourceWeights.from_model(model)
+        return SourceWeights.from_model(model, name)
     probed = probe.run(model, name)
     seen = probed.input_map
     if seen is None:

@@ -39,15 +39,20 @@ class SourceWeights:
     metadata: ModelMetadata = dataclasses.field(default_factory=ModelMetadata)
 
     @classmethod
-    def from_model(cls, model: keras.Model) -> "SourceWeights":
-        """Returns the weights of a model of `vgg.build`, or of one whose layers have the same names."""
-        layers = {name: layer.get_weights() for name, layer in vgg.layers_with_weights(model).items()}
+    def from_model(cls, model: keras.Model, name: str = "") -> "SourceWeights":
+        """Returns the weights of a model of `vgg.build`, or of one whose layers have the same names.
+
+        Args:
+            model: the model.
+            name: its name in messages; "": its own.
+        """
+        layers = {layer: found.get_weights() for layer, found in vgg.layers_with_weights(model).items()}
         seen = vgg.input_map(model)
         if seen.is_scaled() and _FIRST in layers:
             layers[_FIRST][0] = seen.fold(layers[_FIRST][0])
         size = model.input_shape[1]
         input_size = size if isinstance(size, int) else None
-        return cls(model.name, vgg.net_name(model), layers, seen.mean, input_size)
+        return cls(name or model.name, vgg.net_name(model), layers, seen.mean, input_size)
 
     def has_batch_norm(self) -> bool:
         """Returns whether the model has batch normalisation."""
