@@ -181,6 +181,45 @@ def test_the_classes_are_those_of_the_classifier_or_of_saved_posteriors(place, t
         run(place, tmp_path / "x", classes, saved, "--max_images=5")
 
 
+def test_what_does_not_fit_is_refused_before_anything_is_written(place, tmp_path, monkeypatch):
+    folder, _ = place
+    classes, flags = f"--classifier={folder / 'classes'}", ["--test_scales=48", "--max_images=3"]
+    names = datasets.open_data(str(folder / "data")).class_names
+    save_net("A", tmp_path / "large", 64, "64", 1, names)
+    save_net("A", tmp_path / "b" / "large", 64, "64", 3, names, "pcr")
+    run(place, tmp_path / "first", classes, *flags, "--save_posteriors")
+    call_verb(
+        evaluate.main,
+        [
+            *(f"--model={folder / 'classes'}", f"--data_dir={folder / 'data'}", f"--output_dir={tmp_path / 'c'}"),
+            *("--max_images=4", "--save_posteriors"),
+        ],
+        EvaluateOptions,
+    )
+    monkeypatch.setattr("vgg_keras.evaluation.evaluator.Evaluator.test", None)  # no net may be shown the photos
+    saved = tmp_path / "first" / "boxes.npz"
+    refused = [
+        (["--max_images=2"], [saved], r"boxes\.npz is of other images than these"),
+        (
+            ["--max_images=3", classes],
+            [tmp_path / "b" / "large"],
+            "looks at 32x32 pixels, .* trained with --input_size=64",
+        ),
+        ([*flags, f"--classifier={tmp_path / 'large'}"], ["a"], r"large/best\.keras"),
+        (
+            [*flags, classes, f"--classifier={tmp_path / 'c' / 'posteriors.npz'}"],
+            ["a"],
+            "is of other images than these",
+        ),
+    ]
+    for given, models, message in refused:
+        with pytest.raises(UserError, match=message):
+            run(place, tmp_path / "out", *given, models=models)
+        assert not (tmp_path / "out" / "settings.json").exists()
+    monkeypatch.undo()
+    run(place, tmp_path / "out", classes, *flags)
+
+
 def without_seconds(folder):
     """Returns the content of all files of an evaluation's folder but what depends on the time that it took."""
     content = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}

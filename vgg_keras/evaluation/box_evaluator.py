@@ -34,7 +34,6 @@ class BoxEvaluator:
         chosen: the classes on each image.
         scorer: the classifier that scores boxes, or None.
         folder: folder in which the predictions are kept during the evaluation.
-        batch_size: number of crops whose pixels an image may have at most, if that is more than usual.
     """
 
     def __init__(
@@ -44,10 +43,9 @@ class BoxEvaluator:
         chosen: ChosenClasses,
         scorer: EvaluatedModel | None,
         folder: Path,
-        batch_size: int,
     ):
         self._split, self._method, self._chosen = split, method, chosen
-        self._scorer, self._folder, self._batch_size = scorer, folder, batch_size
+        self._scorer, self._folder = scorer, folder
 
     def test(self, model: Locator, index: int) -> tuple[list[BoxResult], dict[int, PositionBoxes]]:
         """Tests one localiser.
@@ -122,30 +120,45 @@ class BoxEvaluator:
             outputs.flush()
         return outputs
 
-    def check(self, model: Locator) -> None:
-        """Checks in advance what would otherwise fail in the middle of the evaluation.
 
-        Raises:
-            UserError: saved boxes belong to other images or other classes on them, or an image would not fit into
-                memory.
-        """
-        if isinstance(model, SavedBoxes):
-            require_same_boxes(model, self._split, self._chosen)
-        elif self._method != CENTER_CROP:
-            largest = ViewSpec(DENSE, max(model.test_scales), model.input_size, self._batch_size)
-            views.require_images_fit(self._split.manifest, largest)
+def require_testable(
+    model: Locator, split: BoxedSplit, method: str, scorer: EvaluatedModel | None, batch_size: int
+) -> None:
+    """Checks, before anything is written, what would otherwise fail in the middle of the evaluation.
 
-
-def require_same_boxes(saved: SavedBoxes, split: BoxedSplit, chosen: ChosenClasses) -> None:
-    """Checks that saved boxes are of some images, and of some classes on them.
+    Args:
+        model: a localiser, or its saved boxes.
+        split: the images.
+        method: DENSE or CENTER_CROP.
+        scorer: the classifier that scores boxes, or None.
+        batch_size: number of crops whose pixels an image may have at most, if that is more than usual.
 
     Raises:
-        UserError: they are not.
+        UserError: saved boxes are of other images, an image would not fit into memory, or the classifier has other
+            classes or another input size than the localiser.
     """
+    if isinstance(model, SavedBoxes):
+        _require_same_images(model, split)
+        return
+    if scorer:
+        model.require_scorer(scorer)
+    if method != CENTER_CROP:
+        views.require_images_fit(split.manifest, ViewSpec(DENSE, max(model.test_scales), model.input_size, batch_size))
+
+
+def _require_same_images(saved: SavedBoxes, split: BoxedSplit) -> None:
     found, identity = saved.info["images"], split.identity()
     has_rows = [np.diff(part.ends, prepend=0) > 0 for part in saved.by_scale.values()]
     if found != identity or not all(np.array_equal(rows, split.has_box) for rows in has_rows):
         raise UserError(f"{saved.path} is of other images than these: {found}, not {identity}")
+
+
+def require_same_classes(saved: SavedBoxes, chosen: ChosenClasses) -> None:
+    """Checks that saved boxes are of some classes on their images.
+
+    Raises:
+        UserError: they are not.
+    """
     if not np.array_equal(saved.chosen.labels, chosen.labels):
         raise UserError(
             f"{saved.path} holds boxes of other classes on these images than are asked for; choose the classes of both "

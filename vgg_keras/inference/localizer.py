@@ -1,6 +1,7 @@
 """Predicts the boxes of objects with a trained localiser (arXiv:1409.1556, app. A)."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -97,6 +98,27 @@ class Localizer:
             "sha256": files.sha256(self.path),
         }
 
+    def require_scorer(self, classifier: EvaluatedModel) -> None:
+        """Checks that a classifier can score the boxes: that it has the same classes and the same input size.
+
+        Raises:
+            UserError: it has others.
+        """
+        if classifier.input_size != self.input_size:
+            sizes = f"{classifier.input_size}x{classifier.input_size} pixels, {self.path} at {self.input_size}x"
+            raise UserError(
+                f"--classifier={classifier.path} looks at {sizes}{self.input_size}, so that its scores are of other "
+                f"places than the boxes; name a classifier that was trained with --input_size={self.input_size}"
+            )
+        theirs, ours = list(classifier.metadata.class_names), list(self.class_names)
+        if theirs != ours:
+            pairs = itertools.zip_longest(theirs, ours, fillvalue="none")
+            their, our = next(pair for pair in pairs if pair[0] != pair[1])
+            raise UserError(
+                f"--classifier={classifier.path} and {self.path} know other classes: {their!r} where the second has "
+                f"{our!r}; name a classifier that was trained on the classes of the localiser"
+            )
+
     def position_predictor(self, classifier: EvaluatedModel | None = None) -> PositionPredictor:
         """Returns the function that predicts boxes at all positions of an image.
 
@@ -107,13 +129,8 @@ class Localizer:
         Raises:
             UserError: the classifier has other classes, or another input size.
         """
-        if classifier and classifier.input_size != self.input_size:
-            raise UserError(
-                f"{classifier.path} looks at {classifier.input_size} pixels, {self.path} at {self.input_size}: their "
-                "maps have other positions"
-            )
-        if classifier and list(classifier.metadata.class_names) != list(self.class_names):
-            raise UserError(f"{classifier.path} and {self.path} know other classes")
+        if classifier:
+            self.require_scorer(classifier)
         return PositionPredictor(self.net, self.kind, self.input_size, classifier.net if classifier else None)
 
 

@@ -24,8 +24,11 @@ class ObjectFinder:
     """
 
     def __init__(self, localizer: Localizer, classifier: Path, batch_size: int = 32):
-        scales = ",".join(map(str, localizer.test_scales))
-        model = load_for_inference(classifier, TestProtocol(DENSE, scales))
+        model = load_for_inference(classifier, TestProtocol(DENSE))
+        localizer.require_scorer(
+            model
+        )  # before its scales, which are those of the localiser, are compared with its size
+        model = model.at_scales(TestProtocol(DENSE, ",".join(map(str, localizer.test_scales))))
         self._find, self._label_names = DensePredictor(localizer, model), model.label_names
         self._localizer, self._batch_size = localizer, batch_size
 

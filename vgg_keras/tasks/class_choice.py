@@ -41,26 +41,46 @@ class Classifiers:
         named: list[EvaluatedModel | SavedPosteriors] = [*([self.net] if self.net else []), *self.saved]
         return [{"path": str(model.path), **model.identity()} for model in named]
 
-    def choose(self, split: BoxedSplit, folder: Path) -> ChosenClasses:
-        """Returns the likeliest classes on each image, at most five.
+    def check(self, split: BoxedSplit) -> None:
+        """Checks, before anything is written, what would otherwise fail in the middle of the choice.
+
+        Raises:
+            UserError: saved posteriors are of other images, or an image would not fit into memory.
+        """
+        evaluator = self._evaluator(split, Path())
+        for model in self.saved or filter(None, [self.net]):
+            evaluator.check(model)
+
+    def choose_by_saved(self) -> ChosenClasses | None:
+        """Returns the likeliest classes on each image by the saved posteriors, or None if there are none."""
+        return _likeliest([np.mean(list(saved.by_method.values()), axis=0) for saved in self.saved])
+
+    def choose_by_net(self, split: BoxedSplit, folder: Path) -> ChosenClasses | None:
+        """Returns the likeliest classes on each image by the net, which is shown all of them; None if there is none.
 
         Args:
             split: the images.
             folder: folder in which the net's posteriors are kept until the evaluation is finished.
 
         Raises:
-            UserError: saved posteriors are of other images, a record cannot be read, or memory ran out.
+            UserError: a record cannot be read, or memory ran out.
         """
+        if not self.net:
+            return None
+        by_method = self._evaluator(split, folder).test(self.net, 0)[1]
+        return _likeliest([timed.posteriors for timed in by_method.values()])
+
+    def _evaluator(self, split: BoxedSplit, folder: Path) -> Evaluator:
         # Batches of one image: a row does not depend on which others are still missing.
-        evaluator = Evaluator(split.manifest, self.protocol, folder, tf.distribute.get_strategy(), batch_size=1)
-        parts = []
-        for saved in self.saved:
-            evaluator.check(saved)
-            parts += [TimedPosteriors(np.mean(list(saved.by_method.values()), axis=0), 0.0)]
-        if not parts and self.net:
-            parts += evaluator.test(self.net, 0)[1].values()
-        posteriors = TimedPosteriors.mean(parts).posteriors
-        return ChosenClasses.best(posteriors, min(TOP_K, posteriors.shape[1]))
+        return Evaluator(split.manifest, self.protocol, folder, tf.distribute.get_strategy(), batch_size=1)
+
+
+def _likeliest(parts: Sequence[np.ndarray]) -> ChosenClasses | None:
+    """Returns the classes with the highest means of posteriors, (N, classes) each, at most five; None without any."""
+    if not parts:
+        return None
+    posteriors = TimedPosteriors.mean([TimedPosteriors(part, 0.0) for part in parts]).posteriors
+    return ChosenClasses.best(posteriors, min(TOP_K, posteriors.shape[1]))
 
 
 def open_classifiers(options: EvaluateOptions, models: Sequence[Locator], class_names: Sequence[str]) -> Classifiers:

@@ -8,7 +8,7 @@ from pathlib import Path
 from vgg_keras.data import datasets
 from vgg_keras.data.boxed_split import BoxedSplit
 from vgg_keras.evaluation import box_report, comparison, layout, mistakes, saved_posteriors, tables
-from vgg_keras.evaluation.box_evaluator import BoxEvaluator, Locator
+from vgg_keras.evaluation.box_evaluator import BoxEvaluator, Locator, require_same_classes, require_testable
 from vgg_keras.evaluation.box_results import BoxResult, ChosenClasses
 from vgg_keras.evaluation.saved_boxes import SavedBoxes
 from vgg_keras.inference.localizer import Localizer
@@ -160,18 +160,24 @@ def evaluate_localizers(options: EvaluateOptions) -> EvaluationResult:
     split = BoxedSplit.read(data, options.split, options.max_images)
     if options.compare:  # before the work begins
         comparison.load_marked(Path(options.compare)).require_comparable(LOCALIZATION, split.identity())
+    for model in models:
+        require_testable(model, split, options.method, classifiers.net, options.batch_size)
+    classifiers.check(split)
     description = describe(options, models, classifiers, split)
     _require_same_classifiers(models, description)
+    at_hand = _classes_at_hand(options.method, models, classifiers, split)
+    if at_hand:
+        _require_same_classes(models, at_hand)
     with locks.locked(folder), stopping.advising("the same command continues the evaluation"):
         finished = open_output_dir(folder, description)
         if finished:
             _require_saved(folder, models, options)
             return EvaluationResult(folder, finished, resumed=True)
         partial = folder / layout.PARTIAL
-        chosen = _choose(options.method, models, classifiers, split, partial / "classes")
-        evaluator = BoxEvaluator(split, options.method, chosen, classifiers.net, partial, options.batch_size)
-        for model in models:
-            evaluator.check(model)
+        chosen = at_hand or classifiers.choose_by_net(split, partial / "classes")
+        assert chosen  # `open_classifiers` saw to it that there is a net if the classes are not at hand
+        _require_same_classes(models, chosen)
+        evaluator = BoxEvaluator(split, options.method, chosen, classifiers.net, partial)
         found = run_models(evaluator, models, chosen, description, options)
         return _write_results(folder, description, found, chosen, split)
 
@@ -190,13 +196,19 @@ def _write_results(
     return EvaluationResult(folder, record)
 
 
-def _choose(
-    method: str, models: Sequence[Locator], classifiers: Classifiers, split: BoxedSplit, folder: Path
-) -> ChosenClasses:
-    """Returns the classes on each image: the known one, those that the classifiers choose, or those of saved boxes."""
+def _classes_at_hand(
+    method: str, models: Sequence[Locator], classifiers: Classifiers, split: BoxedSplit
+) -> ChosenClasses | None:
+    """Returns the classes on each image if no net has to choose them: the known one, or those that a file tells."""
     if method == CENTER_CROP:
         return ChosenClasses.known(split.manifest.labels)
     first = models[0]
     if isinstance(first, SavedBoxes) and not classifiers.net:
         return first.chosen
-    return classifiers.choose(split, folder)
+    return classifiers.choose_by_saved()
+
+
+def _require_same_classes(models: Sequence[Locator], chosen: ChosenClasses) -> None:
+    for model in models:
+        if isinstance(model, SavedBoxes):
+            require_same_classes(model, chosen)
