@@ -58,6 +58,7 @@ def test_a_verb_opens_without_notes_of_the_libraries(run_verb):
     ("arguments", "message"),
     [
         (["--flagfile=absent.cfg"], "error: flag file absent.cfg not found"),
+        (["--output_dir=x", "--output_dir=y"], "error: --output_dir is given twice, as x and as y; it takes one"),
         (["--output_dir=x", "stray"], "error: unexpected argument: stray"),
         (["--output_dir=x", "--data_dir=absent"], "error: --data_dir=absent does not exist"),
         (["--output_dir=x", "--train_scale=100"], "error: --train_scale=100 must be one side"),

@@ -1,7 +1,7 @@
 """Finds flag files from any folder, and replaces `--flagfile=X` by the flags in X."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vgg_keras.utils import paths, side_files
@@ -69,19 +69,33 @@ def expand_flagfiles(
         UserError: a flag file is missing or cannot be read, or includes itself.
     """
     expanded: list[str] = []
-    arguments = iter(argv)
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if name not in _FLAGFILE:
+    for argument, flagfile in _flagfiles_apart(argv):
+        if flagfile is None:
             expanded.append(argument)
             continue
-        path = find_flagfile(value if equals else next(arguments, ""), including_folder).resolve()
+        path = find_flagfile(flagfile, including_folder).resolve()
         if path in _open_files:
             raise UserError(f"flag file {path} includes itself")
         if opened is not None:
             opened.append(path)
         expanded += expand_flagfiles(_read(path), opened, path.parent, (*_open_files, path))
     return expanded
+
+
+def without_flagfiles(argv: Sequence[str]) -> list[str]:
+    """Returns the arguments of a command line itself, without those that are in flag files."""
+    return [argument for argument, flagfile in _flagfiles_apart(argv) if flagfile is None]
+
+
+def _flagfiles_apart(argv: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Yields each argument with the name of the flag file that it asks for, or None if it asks for none."""
+    arguments = iter(argv)
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name not in _FLAGFILE:
+            yield argument, None
+        else:
+            yield argument, value if equals else next(arguments, "")
 
 
 def _read(path: Path) -> list[str]:

@@ -19,7 +19,7 @@ from absl import flags
 
 from vgg_keras.utils import paths
 from vgg_keras.utils.errors import UserError, did_you_mean
-from vgg_keras.utils.flagfiles import expand_flagfiles
+from vgg_keras.utils.flagfiles import expand_flagfiles, without_flagfiles
 from vgg_keras.utils.folder_layout import FolderLayout
 
 # An instance of options holds a path as a text.
@@ -263,6 +263,41 @@ def parse(
     options = options_class(**given, verbose=verbose)
     object.__setattr__(options, "flagfiles", tuple(opened))
     return options
+
+
+def require_given_once(argv: Sequence[str], options_class: type[Options]) -> None:
+    """Checks that a command line gives no flag of one value a second one, the first of which would be lost.
+
+    A flag file may hold the flag too: flags after it change what it says.
+
+    Args:
+        argv: the arguments, without the program's name; `parse` accepts them.
+        options_class: a subclass of `Options`.
+
+    Raises:
+        UserError: a flag that takes one value has two that differ.
+    """
+    fields = [field for field in flag_fields(options_class) if not field.metadata["positional"]]
+    flag_values = _define_flags(fields)
+    flag_values.set_gnu_getopt(True)
+    for field in fields:
+        if not isinstance(field.default, tuple):
+            _refuse_second_value(flag_values[field.name])
+    flag_values(["verb", *without_flagfiles(argv)], known_only=True)
+
+
+def _refuse_second_value(flag: flags.Flag) -> None:
+    parse_value = flag.parse
+
+    def parse_once(argument: Any) -> None:
+        given, before = flag.present, flag.value
+        parse_value(argument)
+        if given and flag.value != before:
+            raise UserError(
+                f"--{flag.name} is given twice, as {before} and as {flag.value}; it takes one: leave one out"
+            )
+
+    flag.parse = parse_once  # type: ignore[method-assign]
 
 
 def _define_flags(fields: Iterable[dataclasses.Field]) -> flags.FlagValues:
