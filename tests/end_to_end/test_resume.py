@@ -28,6 +28,10 @@ _FLAGS = [
 ]
 
 
+def _without(arguments, *names):
+    return [argument for argument in arguments if argument.partition("=")[0] not in names]
+
+
 def _events(folder):
     """Returns what TensorBoard reads of a run: {(split, tag): [(step, value)]}, without timings."""
     found = {}
@@ -71,7 +75,7 @@ def test_killed_twice_in_the_middle_of_an_epoch_ends_bit_identical(tmp_path, dra
     assert code == 0
     assert "nothing left to do: the run has ended" in stdout
     assert history(tmp_path / "killed") == whole
-    code, _, stderr = run_verb("vgg_keras.train", *arguments, "--noresume", "--output_dir=killed")
+    code, _, stderr = run_verb("vgg_keras.train", *_without(arguments, "--resume"), "--output_dir=killed")
     assert code == 1
     assert "killed holds a run; continue it with --resume" in stderr
     code, _, stderr = run_verb("vgg_keras.train", *arguments, "--dropout=0.1", "--output_dir=killed")
@@ -81,7 +85,8 @@ def test_killed_twice_in_the_middle_of_an_epoch_ends_bit_identical(tmp_path, dra
 
 def test_a_run_that_is_asked_to_stop_saves_what_it_has_done(tmp_path, drawn_data, run_verb):
     # Without checkpoints inside epochs, all that is saved in the middle of one is saved for the request.
-    arguments = [*_FLAGS, "--checkpoint_every=1000", "--epochs=40", f"--data_dir={drawn_data}", "--output_dir=run"]
+    flags = _without(_FLAGS, "--checkpoint_every", "--epochs")
+    arguments = [*flags, "--checkpoint_every=1000", "--epochs=40", f"--data_dir={drawn_data}", "--output_dir=run"]
     process = start_verb("vgg_keras.train", *arguments, cwd=tmp_path)
     wait_until([process], lambda: (tmp_path / "run" / "history.jsonl").exists() and history(tmp_path / "run"))
 
@@ -146,7 +151,7 @@ def test_nan_loss_stops_the_run_and_leaves_the_last_good_checkpoint(tmp_path, dr
     content = json.loads(record.read_text())
     content["flags"]["learning_rate"] = 1e30
     record.write_text(json.dumps(content))
-    code, _, stderr = run_verb("vgg_keras.train", *arguments, "--learning_rate=1e30")
+    code, _, stderr = run_verb("vgg_keras.train", *_without(arguments, "--learning_rate"), "--learning_rate=1e30")
     assert code == 1
     assert "the loss became NaN or infinite at step" in stderr
     assert "Traceback" not in stderr
