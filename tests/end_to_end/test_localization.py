@@ -168,6 +168,11 @@ def test_what_a_localiser_has_not(tmp_path, drawn_data, flag):
         call_verb(train.main, [*flags, flag], TrainConfig)
 
 
+def test_what_a_classifier_has_not():
+    with pytest.raises(UserError, match="--box_regression is for --task=localization; leave it out for classification"):
+        TrainConfig(output_dir="x", box_regression="scr").validate()
+
+
 def test_the_commands_that_come_next_can_be_given(tmp_path):
     run = TrainingResult(tmp_path / "my boxes", tmp_path / "data", "validation", 20.0, [], localizes=True)
     commands = [shlex.split(line.partition(":")[2]) for line in run.next_steps().splitlines() if "python -m" in line]

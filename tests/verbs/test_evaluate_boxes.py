@@ -339,7 +339,12 @@ def test_finished_and_foreign_folders(place, tmp_path, capsys):
             ["--method=center_crop", "--classifier=x"],
             "--classifier is not for --method=center_crop: the class is known",
         ),
-        (["--method=center_crop", "--flip"], "--flip is not for --method=center_crop"),
+        (
+            ["--method=center_crop", "--flip"],
+            "--flip is not for --method=center_crop: the class .* is shown the centre",
+        ),
+        (["--method=center_crop", "--average=posteriors"], "--average is not for --method=center_crop"),
+        (["--task=classification", "--classifier=x"], "--classifier is for --task=localization; leave it out for cl"),
         (["--method=center_crop", "--cpu_devices=2"], "shows photos one by one, on one device; leave out --strategy"),
     ],
 )

@@ -182,6 +182,8 @@ def evaluate_only(options: EvaluateOptions) -> EvaluationResult:
     Raises:
         UserError: see `evaluate_model`.
     """
+    if options.classifier:
+        raise UserError(f"--classifier is for --task={LOCALIZATION}; leave it out for {options.task}")
     folder, protocol = Path(options.output_dir), choose_protocol(options)
     devices.split_cpu(options.cpu_devices)
     strategy, strategy_reason = devices.make_strategy(options.strategy)

@@ -28,9 +28,10 @@ def _require_flags(options: EvaluateOptions) -> None:
         methods = f"{DENSE} or {CENTER_CROP}"
         raise UserError(f"--method={options.method} is not for --task={LOCALIZATION}; it is {methods}")
     if options.method == CENTER_CROP:
-        for flag in ("classifier", "flip"):
-            if getattr(options, flag):
-                raise UserError(f"--{flag} is not for --method={CENTER_CROP}: the class is known; leave it out")
+        for flag in ("classifier", "flip", "average"):
+            if getattr(options, flag) not in (False, options.defaults()[flag]):  # --noflip says what is done anyhow
+                why = "the class is known, and the localiser alone is shown the centre crop, as it is"
+                raise UserError(f"--{flag} is not for --method={CENTER_CROP}: {why}; leave it out")
     if options.strategy == "mirrored" or options.cpu_devices > 1:
         raise UserError(f"--task={LOCALIZATION} shows photos one by one, on one device; leave out --strategy")
 

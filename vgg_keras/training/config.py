@@ -44,6 +44,11 @@ MAY_CHANGE = (
     "worker_timeout",
     "export_dir",
 )
+# Flags that mean something for one task alone.
+_FLAGS_OF_TASK = {
+    CLASSIFICATION: ("metrics", "num_outputs", "validation_resize"),
+    LOCALIZATION: ("box_regression",),
+}
 # Settings that may differ between the workers of a cluster; their data and folder are compared, not the paths to them.
 MAY_DIFFER = ("data_dir", "output_dir", "export_dir", "worker_timeout")
 
@@ -325,14 +330,15 @@ class TrainConfig(Options):
         return self.box_regression if self.task == LOCALIZATION else None
 
     def _validate_task(self) -> None:
-        """Checks that nothing is asked for that a net that predicts boxes has not.
+        """Checks that nothing is asked for that only a net of the other task has.
 
         Raises:
-            UserError: a flag is for classification only.
+            UserError: a flag is for the other task only.
         """
-        for flag in ("metrics", "num_outputs", "validation_resize"):
-            if self.task == LOCALIZATION and getattr(self, flag) != self.defaults()[flag]:
-                raise UserError(f"--{flag} is for --task={CLASSIFICATION}; leave it out for {LOCALIZATION}")
+        for task, flags in _FLAGS_OF_TASK.items():
+            for flag in flags:
+                if self.task != task and getattr(self, flag) != self.defaults()[flag]:
+                    raise UserError(f"--{flag} is for --task={task}; leave it out for {self.task}")
 
     def _validate_cache(self) -> None:
         """Checks that the cached layers are frozen, and that the cached views are at least the crop and at most S.
