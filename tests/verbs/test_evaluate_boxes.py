@@ -145,7 +145,9 @@ def test_localisers_at_different_scales_are_fused_from_saved_boxes(place, tmp_pa
         run(place, tmp_path / "x", *flags, models=("a", saved[1]))
     with pytest.raises(UserError, match="saved boxes hold their classes and scores; leave it out"):
         run(place, tmp_path / "x", *flags, models=saved[:1])
-    with pytest.raises(UserError, match=r"boxes\.npz is of other images than these"):
+    with pytest.raises(
+        UserError, match=r"boxes\.npz is of other images than these: the number of images \(--max_images\) was 5"
+    ):
         run(place, tmp_path / "x", "--max_images=4", models=saved)
     with pytest.raises(UserError, match=r"boxes\.npz holds boxes whose classes were chosen and scored otherwise"):
         run(place, tmp_path / "x", *flags, "--noflip", models=("a", saved[0]))
@@ -218,6 +220,12 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(place, tmp_path
         assert not (tmp_path / "out" / "settings.json").exists()
     monkeypatch.undo()
     run(place, tmp_path / "out", classes, *flags)
+    # Each kind of file is sound, and named for what it is.
+    with pytest.raises(UserError, match=r"posteriors\.npz holds posteriors of a classifier, not boxes"):
+        run(place, tmp_path / "x", models=[tmp_path / "c" / "posteriors.npz"])
+    other = [f"--model={saved}", f"--data_dir={folder / 'data'}", f"--output_dir={tmp_path / 'x'}"]
+    with pytest.raises(UserError, match=r"boxes\.npz holds boxes of a localiser, not posteriors; .*localization"):
+        call_verb(evaluate.main, other, EvaluateOptions)
 
 
 def without_seconds(folder):

@@ -149,9 +149,16 @@ def test_what_does_not_fit_together(place, tmp_path):
         name = flag.partition("=")[0].replace("--no", "--")
         with pytest.raises(UserError, match=f"{name}=.* is for models that predict classes; leave it out for one that"):
             run(place, "scr", flag, f"--output_dir={tmp_path / 'out'}", *arguments)
+    with pytest.raises(UserError, match=r"--classifier=.*pcr\.keras predicts boxes, not classes; name a net that pred"):
+        run(place, "scr", f"--classifier={place / 'pcr.keras'}", *arguments)
+    save_net("A", tmp_path / "larger", 96, "96")
+    with pytest.raises(
+        UserError, match=r"--classifier=.*looks at 96x96 pixels, .*scr\.keras at 64x64.*--input_size=64"
+    ):
+        run(place, "scr", f"--classifier={tmp_path / 'larger'}", *arguments)
     save_net("A", tmp_path / "others")
     (tmp_path / "others" / "class_indices.json").write_text(json.dumps({f"x{index}": index for index in range(6)}))
-    with pytest.raises(UserError, match="know other classes"):
+    with pytest.raises(UserError, match="know other classes: 'x0' where the second has 'a'"):
         run(place, "scr", f"--classifier={tmp_path / 'others'}", *arguments)
     for path in (place / "scr.keras", place / "classes" / "best.keras", place / "classes" / "label_names.txt"):
         with pytest.raises(UserError, match="is one of the inputs, and would overwrite it"):

@@ -7,6 +7,7 @@ import numpy as np
 
 from vgg_keras.data.boxed_split import BoxedSplit
 from vgg_keras.evaluation.box_results import BoxResult, ChosenClasses, overlaps_of_split
+from vgg_keras.evaluation.records import require_same_images
 from vgg_keras.evaluation.saved_boxes import SavedBoxes
 from vgg_keras.inference import views
 from vgg_keras.inference.box_positions import mean_boxes, merge_boxes
@@ -147,10 +148,13 @@ def require_testable(
 
 
 def _require_same_images(saved: SavedBoxes, split: BoxedSplit) -> None:
-    found, identity = saved.info["images"], split.identity()
+    require_same_images(saved.path, saved.info["images"], split.identity())
     has_rows = [np.diff(part.ends, prepend=0) > 0 for part in saved.by_scale.values()]
-    if found != identity or not all(np.array_equal(rows, split.has_box) for rows in has_rows):
-        raise UserError(f"{saved.path} is of other images than these: {found}, not {identity}")
+    if not all(np.array_equal(rows, split.has_box) for rows in has_rows):
+        raise UserError(
+            f"{saved.path} is of other images than these: others of them have no boxes; compute it again with "
+            "--save_posteriors"
+        )
 
 
 def require_same_classes(saved: SavedBoxes, chosen: ChosenClasses) -> None:

@@ -19,7 +19,7 @@ def load_marked(folder: Path) -> FinishedResults:
             got wrong.
     """
     if not (folder / tables.RECORD).exists():
-        raise UserError(f"{folder} holds no finished evaluation; name the folder of one, which has a {tables.RECORD}")
+        raise UserError(f"{folder} holds no finished evaluation; name the folder of one, with {tables.RECORD} in it")
     found = mistakes.load(folder)
     if found.results[-1].wrong is None:
         raise UserError(f"{folder} did not keep which images it got wrong; remove it, and evaluate again")

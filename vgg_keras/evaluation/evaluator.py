@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.evaluation.published import PublishedResult, find_published
+from vgg_keras.evaluation.records import require_same_images
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
 from vgg_keras.inference.batch_predict import predict_split
 from vgg_keras.inference.loading import EvaluatedModel
@@ -18,7 +19,6 @@ from vgg_keras.inference.protocol import BOTH, CENTER_CROP, DENSE, TestProtocol,
 from vgg_keras.inference.views import ViewSpec, require_images_fit
 from vgg_keras.models import fully_convolutional
 from vgg_keras.models.preparation import SQUASH
-from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.metrics import Score, top_k_errors
 from vgg_keras.utils.resumable_array import ResumableArray
 
@@ -112,9 +112,7 @@ class Evaluator:
             UserError: saved posteriors belong to other images, or an image would not fit into memory.
         """
         if isinstance(model, SavedPosteriors):
-            found, identity = model.info["images"], self._manifest.identity()
-            if found != identity:
-                raise UserError(f"{model.path} is of other images than these: {found}, not {identity}")
+            require_same_images(model.path, model.info["images"], self._manifest.identity())
         elif self._protocol.method not in (CENTER_CROP, SQUASH):
             largest = ViewSpec(DENSE, max(model.test_scales), model.input_size, self._batch_size)
             require_images_fit(self._manifest, largest)

@@ -11,6 +11,7 @@ from vgg_keras.inference.protocol import AVERAGES, METHODS, SCORES
 from vgg_keras.models import run_record
 from vgg_keras.models.architectures import BOX_REGRESSIONS, CLASSIFICATION, LOCALIZATION, TASKS
 from vgg_keras.utils import side_files
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.structures import (
     ANYTHING,
     SCALAR,
@@ -110,8 +111,32 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
     same = all(found[part] == wanted[part] for part in _FLAGS)
     if differing or same:
         return differing
-    only_boxes = found["images"][_SAME_CLASSES] == wanted["images"][_SAME_CLASSES]
-    return [f"the {'boxes' if only_boxes else 'classes, labels or sizes'} of the images (--data_dir) are others"]
+    return [_differing_content(found["images"], wanted["images"])]
+
+
+def require_same_images(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Checks that saved posteriors or boxes are of the images that are tested.
+
+    Args:
+        path: the file.
+        found: description of its images.
+        wanted: description of the images that are tested.
+
+    Raises:
+        UserError: they are of others; the message names the flags that tell which.
+    """
+    if found != wanted:
+        told = [_told(name, found.get(key), wanted.get(key)) for key, name in _FLAGS["images"].items()]
+        differing = "; ".join(filter(None, told)) or _differing_content(found, wanted)
+        raise UserError(
+            f"{path} is of other images than these: {differing}; give the flags that it was computed with, or compute "
+            "it again with --save_posteriors"
+        )
+
+
+def _differing_content(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    only_boxes = found.get(_SAME_CLASSES) == wanted.get(_SAME_CLASSES)
+    return f"the {'boxes' if only_boxes else 'classes, labels or sizes'} of the images (--data_dir) are others"
 
 
 def _differing_files(flag: str, found: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> list[str]:

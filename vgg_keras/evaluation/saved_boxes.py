@@ -94,6 +94,11 @@ class SavedBoxes:
             UserError: the file is missing or damaged, or holds no boxes.
         """
         content = array_files.read_arrays(path, _WAY_OUT)
+        if {"info", "labels"} <= content.keys() and not {"posteriors", "boxes_0"} & content.keys():
+            raise UserError(
+                f"{path} holds posteriors of a classifier, not boxes; name boxes of localisers with --model, or leave "
+                "out --task=localization"
+            )
         if not {"info", "labels", "posteriors", "boxes_0", "ends_0"} <= content.keys():
             held = ", ".join(content) or "nothing"
             raise side_files.damaged(path, f"it holds {held}, and no boxes of a localiser", _WAY_OUT)

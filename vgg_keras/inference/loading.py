@@ -92,7 +92,12 @@ def own_method(path: Path) -> str:
 
 
 def load_for_inference(
-    path: Path, protocol: TestProtocol, class_names: Sequence[str] | None = None, *, posteriors: bool = True
+    path: Path,
+    protocol: TestProtocol,
+    class_names: Sequence[str] | None = None,
+    *,
+    posteriors: bool = True,
+    scores_boxes: bool = False,
 ) -> EvaluatedModel:
     """Loads a model and checks that it can be tested as asked; call in the strategy's scope.
 
@@ -101,6 +106,7 @@ def load_for_inference(
         protocol: the way in which the model is to be tested.
         class_names: class names of the data set in the order of their indices; None skips the comparison.
         posteriors: whether the model's outputs are used, which then have to be posteriors.
+        scores_boxes: whether it is the --classifier beside a localiser, for the message about one that is none.
 
     Raises:
         UserError: the model is missing, has other classes, takes other input than RGB 0..255, gives no posteriors, or
@@ -109,6 +115,8 @@ def load_for_inference(
     path = run_record.find_model_file(path)
     net = saved = saving.load_model(path)
     if metadata.read(path, None).box_regression:
+        if scores_boxes:
+            raise UserError(f"--classifier={path} predicts boxes, not classes; name a net that predicts classes")
         raise UserError(
             f"{path} predicts boxes, not classes: predict takes it with --classifier, evaluate with "
             "--task=localization, and Python with load_localizer; all else, such as features, needs a classifier"

@@ -24,7 +24,7 @@ class ObjectFinder:
     """
 
     def __init__(self, localizer: Localizer, classifier: Path, batch_size: int = 32):
-        model = load_for_inference(classifier, TestProtocol(DENSE))
+        model = load_for_inference(classifier, TestProtocol(DENSE), scores_boxes=True)
         localizer.require_scorer(
             model
         )  # before its scales, which are those of the localiser, are compared with its size

@@ -95,7 +95,7 @@ def open_classifiers(options: EvaluateOptions, models: Sequence[Locator], class_
         if path.suffix == saved_posteriors.SUFFIX and not path.is_dir():
             saved.append(SavedPosteriors.load(path))
         else:
-            nets.append(load_for_inference(path, protocol, class_names))
+            nets.append(load_for_inference(path, protocol, class_names, scores_boxes=True))
     needed = options.method == DENSE and any(isinstance(model, Localizer) for model in models)
     if needed and not options.classifier:
         raise UserError(f"--method={DENSE} takes the classes from a classifier; name one with --classifier")

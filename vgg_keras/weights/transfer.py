@@ -143,13 +143,22 @@ def transfer_weights(source: SourceWeights, target: keras.Model, *, strict: bool
             pairs = itertools.zip_longest(theirs, ours, fillvalue=())
             other_shape.append((name, *next(pair for pair in pairs if pair[0] != pair[1])))
     if not copied:
-        raise UserError(
-            f"no layer of {source.name} fits {target.name}: width, input size or names differ "
-            f"(its layers: {', '.join(source.layers)})"
-        )
+        raise UserError(f"no layer of {source.name} fits {target.name}: {_why_none_fits(source, target)}")
     refused = {name for name, *_ in other_shape}
     unexpected = tuple(name for name in source.layers if name not in copied and name not in refused)
     transfer = TransferReport(tuple(copied), tuple(missing), tuple(other_shape), unexpected)
     if strict and not transfer.complete():
         raise UserError(f"--strict: {source.name} does not fit {target.name}; {'; '.join(str(transfer).splitlines())}")
     return transfer
+
+
+def _why_none_fits(source: SourceWeights, target: keras.Model) -> str:
+    """Returns in what a source differs from a net that takes none of its layers, and the way out."""
+    ours = SourceWeights.from_model(target)
+    if _FIRST in source.layers and source.width_multiplier() != ours.width_multiplier():
+        theirs, here = (f"{side.width_multiplier() * architectures.BLOCK_WIDTHS[0]:g}" for side in (source, ours))
+        return (
+            f"its first convolution has {theirs} channels, here {here}; give "
+            f"--width_multiplier={source.width_multiplier():g}, or name another source"
+        )
+    return f"names or sizes of its layers differ ({', '.join(source.layers)}); give its own --net, or another source"
