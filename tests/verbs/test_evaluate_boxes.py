@@ -138,9 +138,11 @@ def test_localisers_at_different_scales_are_fused_from_saved_boxes(place, tmp_pa
         expected = merged_boxes([one for part in parts for one in part], example["image_bytes"])
         for label, box in enumerate(expected):
             np.testing.assert_allclose(found[example["name"].decode()][names[label]], box, atol=2e-3)
-    # A net beside saved boxes gives the same boxes as both saved.
+    with pytest.raises(UserError, match=r"boxes\.npz, at the same test scales; its boxes would be counted twice"):
+        run(place, tmp_path / "x", "--max_images=5", models=[saved[0], saved[0]])
+    # A net may stand beside saved boxes of another one.
     flags = [f"--classifier={folder / 'classes'}", "--max_images=5", "--test_scales=48"]
-    run(place, tmp_path / "mixed", *flags, models=("a", saved[0]))
+    run(place, tmp_path / "mixed", *flags, models=("b", saved[0]))
     with pytest.raises(UserError, match=r"boxes\.npz was computed at Q = \(64, 96\), --test_scales asks for \(48,\)"):
         run(place, tmp_path / "x", *flags, models=("a", saved[1]))
     with pytest.raises(UserError, match="saved boxes hold their classes and scores; leave it out"):
@@ -150,7 +152,7 @@ def test_localisers_at_different_scales_are_fused_from_saved_boxes(place, tmp_pa
     ):
         run(place, tmp_path / "x", "--max_images=4", models=saved)
     with pytest.raises(UserError, match=r"boxes\.npz holds boxes whose classes were chosen and scored otherwise"):
-        run(place, tmp_path / "x", *flags, "--noflip", models=("a", saved[0]))
+        run(place, tmp_path / "x", *flags, "--noflip", models=("b", saved[0]))
 
 
 def test_the_classes_are_those_of_the_classifier_or_of_saved_posteriors(place, tmp_path):

@@ -95,6 +95,23 @@ def _require_same_classifiers(models: Sequence[Locator], description: dict) -> N
             )
 
 
+def _require_different(models: Sequence[Locator]) -> None:
+    """Checks that no localiser is merged with itself, which would count its boxes twice.
+
+    Raises:
+        UserError: a file of boxes is given twice, or a localiser at the same test scales.
+    """
+    seen: dict[tuple, Path] = {}
+    for model in models:
+        identity = (model.identity()["sha256"], model.test_scales)
+        if identity in seen:
+            raise UserError(
+                f"--model={model.path} is the localiser of --model={seen[identity]}, at the same test scales; its "
+                "boxes would be counted twice: leave one out"
+            )
+        seen[identity] = model.path
+
+
 def saved_file(index: int, models: Sequence[Locator], options: EvaluateOptions) -> Path | None:
     """Returns the file in which the boxes of a localiser are to be kept, or None if they are not."""
     if not options.save_posteriors or not isinstance(models[index], Localizer):
@@ -161,6 +178,7 @@ def evaluate_localizers(options: EvaluateOptions) -> EvaluationResult:
     split = BoxedSplit.read(data, options.split, options.max_images)
     if options.compare:  # before the work begins
         comparison.load_marked(Path(options.compare)).require_comparable(LOCALIZATION, split.identity())
+    _require_different(models)
     for model in models:
         require_testable(model, split, options.method, classifiers.net, options.batch_size)
     classifiers.check(split)
