@@ -14,6 +14,7 @@ from tests.helpers.processes import run_killed_at, start_verb
 from tests.helpers.verbs import call_verb
 from vgg_keras import evaluate, report
 from vgg_keras.data import datasets, transforms
+from vgg_keras.evaluation import comparison
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.localizer import CenterPredictor, DensePredictor, Localizer
 from vgg_keras.inference.protocol import TestProtocol
@@ -317,6 +318,17 @@ def test_two_evaluations_of_localisers_are_compared(place, tmp_path, capsys):
     # All three are of the same photos: the report has one section of them.
     call_verb(report.main, [f"--evaluations_dir={tmp_path}"], ReportOptions)
     assert (tmp_path / "tables.md").read_text().count("\n## ") == 1
+
+
+def test_the_known_class_has_no_top_5_error_in_a_comparison(place, tmp_path):
+    classes = f"--classifier={place[0] / 'classes'}"
+    run(place, tmp_path / "known", "--method=center_crop", "--max_images=4")
+    run(place, tmp_path / "dense", classes, "--max_images=4")
+    table = comparison.compare(tmp_path / "dense", tmp_path / "known")
+    known, dense = ([row[index] for index in (7, 8)] for row in table.rows)
+    assert known == ["", ""]
+    assert dense[0] != ""
+    assert dense[1] == ""
 
 
 def test_finished_and_foreign_folders(place, tmp_path, capsys):

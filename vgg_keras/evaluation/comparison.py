@@ -48,13 +48,18 @@ def compare(folder: Path, other: Path) -> ShownTable:
     localizes = ours.task == LOCALIZATION
     table_row = box_tables.table_row if localizes else tables.table_row
     rows = []
-    differences = difference_cells(second, first)
-    for path, result, (top1, top5) in ((other, first, ("", "")), (folder, second, differences)):
+    # A test with the known class alone has no top-5 error.
+    has_top5 = [
+        box_tables.has_several_boxes(one.record) if localizes else has_top5_error(ours.images["num_classes"])
+        for one in (first, second)
+    ]
+    difference1, difference5 = difference_cells(second, first)
+    differences = (("", ""), (difference1, difference5 if all(has_top5) else ""))
+    for path, result, (top1, top5), shown in zip((other, folder), (first, second), differences, has_top5, strict=True):
         cells = table_row(dict(result.record))
-        rows.append([str(path), *cells[:5], top1, cells[5], top5])
+        rows.append([str(path), *cells[:5], top1, cells[5] if shown else "", top5])
     columns = list(_COLUMNS)
-    several = any(map(box_tables.has_several_boxes, (first.record, second.record)))
-    if not (several if localizes else has_top5_error(ours.images["num_classes"])):
+    if not any(has_top5):
         columns, rows = columns[:7], [row[:7] for row in rows]
     title = f"{folder} against {other}: difference in percentage points [95% interval], and McNemar's p"
     return ShownTable(title, columns, rows)
