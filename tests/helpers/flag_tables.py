@@ -58,7 +58,7 @@ Every verb has these flags too:
 |---|---|
 | `--flagfile=FILE` | reads flags from a file, which is looked for beside the file that includes it, in the working \
 folder, and then among the configurations that come with the package; flags after it change what it says; \
-on the command line itself, a flag that takes one value is given once |
+on the command line itself, a flag that takes one path is given once |
 | `--help` | lists the verb's flags |
 | `--verbosity=0` | brings back the notes of the libraries |
 """

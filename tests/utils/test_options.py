@@ -13,7 +13,7 @@ from vgg_keras.tasks.features_options import FeaturesOptions
 from vgg_keras.tasks.options import EvaluateOptions, PredictOptions
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.options import flag_fields, parse, require_given_once
+from vgg_keras.utils.options import flag_fields, parse, require_one_path
 
 FLAGS = [(verb, field) for verb, options in VERBS.items() for field in flag_fields(options)]
 
@@ -221,21 +221,26 @@ def test_the_file_beside_the_descriptors_overwrites_no_input(tmp_path):
     [
         (["--model=A", "--model=B", "x.jpg"], PredictOptions, "--model is given twice, as A and as B; it takes one"),
         (["-model", "A", "--top=2", "--model", "B"], PredictOptions, "--model is given twice, as A and as B"),
-        (["--flip", "--noflip", "x.jpg"], PredictOptions, "--flip is given twice, as True and as False"),
-        (["--epochs=1", "--flagfile=configs/quickstart.cfg", "--epochs=2"], TrainConfig, "--epochs is given twice"),
-        (["--verbosity", "1", "--epochs=1", "--epochs=2"], TrainConfig, "--epochs is given twice, as 1 and as 2"),
+        (
+            ["--output_dir=a", "--flagfile=configs/quickstart.cfg", "--output_dir=b"],
+            TrainConfig,
+            "--output_dir is given twice, as a and as b",
+        ),
+        (["--verbosity", "1", "--data_dir=a", "--data_dir=b"], TrainConfig, "--data_dir is given twice"),
     ],
 )
-def test_a_second_value_of_a_flag_that_takes_one_is_refused(arguments, options_class, message):
+def test_a_second_path_of_a_flag_that_takes_one_is_refused(arguments, options_class, message):
     with pytest.raises(UserError, match=message):
-        require_given_once(arguments, options_class)
+        require_one_path(arguments, options_class)
 
 
 def test_flags_that_may_be_repeated():
-    require_given_once(["--model=A", "--model=B"], EvaluateOptions)  # which fuses them
-    require_given_once(["--model=A", "--model=A", "x.jpg", "y.jpg"], PredictOptions)
+    require_one_path(["--model=A", "--model=B"], EvaluateOptions)  # which fuses them
+    require_one_path(["--model=A", "--model=A", "x.jpg", "y.jpg"], PredictOptions)
     # What a flag file says is changed by what stands after it.
     files = ["--flagfile=configs/quickstart.cfg", "--flagfile", "configs/vgg16.cfg"]
-    require_given_once([*files, "--epochs=7", "--noresume"], TrainConfig)
+    require_one_path([*files, "--epochs=7", "--noresume"], TrainConfig)
+    # Of what is no path the last value counts.
+    require_one_path(["--epochs=1", "--epochs=2", "--resume", "--noresume"], TrainConfig)
     # Others explain what is wrong with these.
-    require_given_once(["--no_such_flag=1", "--epochs=many"], TrainConfig)
+    require_one_path(["--no_such_flag=1", "--epochs=many"], TrainConfig)

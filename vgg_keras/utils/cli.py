@@ -23,7 +23,7 @@ from vgg_keras.utils.escaping import visible
 from vgg_keras.utils.flagfiles import expand_flagfiles
 from vgg_keras.utils.help_text import help_text, program_name
 from vgg_keras.utils.keras_backend import require_tensorflow
-from vgg_keras.utils.options import Options, OptionsT, parse, require_given_once
+from vgg_keras.utils.options import Options, OptionsT, parse, require_one_path
 
 _HELP = {"--help", "-help", "-h", "--helpfull", "-helpfull", "--helpshort"}
 _VERBOSITY = {"--verbosity", "-verbosity"}
@@ -63,7 +63,7 @@ def _run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> Non
         print(_help(sys.modules[main.__module__], options_class))
         return
     options = parse(_set_verbosity(arguments), options_class, verbose=True, flagfiles=flagfiles)
-    require_given_once(sys.argv[1:], options_class)
+    require_one_path(sys.argv[1:], options_class)
     options.check_outputs()
     with console.speaking(True):
         if not options.takes_cluster and (note := cluster.unused_note()):

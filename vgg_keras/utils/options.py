@@ -265,23 +265,24 @@ def parse(
     return options
 
 
-def require_given_once(argv: Sequence[str], options_class: type[Options]) -> None:
-    """Checks that a command line gives no flag of one value a second one, the first of which would be lost.
+def require_one_path(argv: Sequence[str], options_class: type[Options]) -> None:
+    """Checks that a command line gives no second path to a flag that takes one, and of which the first would be lost.
 
-    A flag file may hold the flag too: flags after it change what it says.
+    Two paths look like two inputs, as other verbs take them. Of other flags the last value counts, as in most programs,
+    so that scripts may add values of their own. A flag file may hold the flag too: flags after it change what it says.
 
     Args:
         argv: the arguments, without the program's name; `parse` accepts them.
         options_class: a subclass of `Options`.
 
     Raises:
-        UserError: a flag that takes one value has two that differ.
+        UserError: a flag that takes one path has two that differ.
     """
     fields = [field for field in flag_fields(options_class) if not field.metadata["positional"]]
     flag_values = _define_flags(fields)
     flag_values.set_gnu_getopt(True)
     for field in fields:
-        if not isinstance(field.default, tuple):
+        if not isinstance(field.default, tuple) and (field.metadata["path"] or field.metadata["output"]):
             _refuse_second_value(flag_values[field.name])
     flag_values(["verb", *without_flagfiles(argv)], known_only=True)
 
