@@ -282,7 +282,7 @@ def require_one_path(argv: Sequence[str], options_class: type[Options]) -> None:
     flag_values = _define_flags(fields)
     flag_values.set_gnu_getopt(True)
     for field in fields:
-        if not isinstance(field.default, tuple) and (field.metadata["path"] or field.metadata["output"]):
+        if not isinstance(field.default, tuple) and field.metadata["path"]:
             _refuse_second_value(flag_values[field.name])
     flag_values(["verb", *without_flagfiles(argv)], known_only=True)
 
