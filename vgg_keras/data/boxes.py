@@ -56,6 +56,11 @@ def mirror(boxes: tf.Tensor) -> tf.Tensor:
     return tf.stack([ymin, 1.0 - xmax, ymax, 1.0 - xmin], axis=-1)
 
 
+def mirror_if(mirrored: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+    """Moves a box, (4,), to the mirrored image if `mirrored`, () bool; zeros, which mean that there is none, stay."""
+    return tf.where(tf.logical_and(mirrored, area(box) > 0), mirror(box), box)
+
+
 def to_center(boxes: tf.Tensor) -> tf.Tensor:
     """Returns boxes, (..., 4), as the net predicts them: (centre x, centre y, width, height), relative as they were."""
     ymin, xmin, ymax, xmax = tf.unstack(boxes, num=SIZE, axis=-1)

@@ -65,9 +65,7 @@ class Augmentation:
         if "boxes" not in example:
             return {"image": image}
         box = boxes.most_visible(boxes.to_crop(example["boxes"], size, offset, window))
-        # An image without a box has zeros, mirrored or not.
-        mirrored = tf.logical_and(transforms.draw_flip(seeds[2]), boxes.area(box) > 0)
-        return {"image": image, "box": tf.where(mirrored, boxes.mirror(box), box)}
+        return {"image": image, "box": boxes.mirror_if(transforms.draw_flip(seeds[2]), box)}
 
 
 @dataclasses.dataclass(frozen=True)

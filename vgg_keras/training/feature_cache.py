@@ -214,6 +214,6 @@ def crop_map(example: Mapping[str, tf.Tensor], positions: int, side: int, seed: 
         step = side // positions
         offset = step * transforms.random_offset(size, positions, seeds[0])
         box = boxes.to_crop(example["box"][tf.newaxis], step * size, offset, side)[0]
-        box = tf.where(transforms.draw_flip(seeds[1]), boxes.mirror(box), box)
-        found["box"] = tf.where(boxes.area(example["box"]) > 0, box, tf.zeros(boxes.SIZE))
+        box = tf.where(boxes.area(example["box"]) > 0, box, tf.zeros(boxes.SIZE))
+        found["box"] = boxes.mirror_if(transforms.draw_flip(seeds[1]), box)
     return found
