@@ -38,6 +38,11 @@ _WAY_OUT = "compute them again with evaluate --save_posteriors"
 _SLACK = 1e-3  # of float32
 
 
+def is_saved(path: Path) -> bool:
+    """Returns whether a path names a file of saved posteriors or boxes, not a model or a run's folder."""
+    return path.suffix == SUFFIX and not path.is_dir()
+
+
 @dataclasses.dataclass(frozen=True)
 class SavedPosteriors:
     """The posteriors of one model on a split.

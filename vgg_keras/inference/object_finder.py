@@ -25,9 +25,8 @@ class ObjectFinder:
 
     def __init__(self, localizer: Localizer, classifier: Path, batch_size: int = 32):
         model = load_for_inference(classifier, TestProtocol(DENSE), scores_boxes=True)
-        localizer.require_scorer(
-            model
-        )  # before its scales, which are those of the localiser, are compared with its size
+        # Before the localiser's scales are compared with the classifier's input size.
+        localizer.require_scorer(model)
         model = model.at_scales(TestProtocol(DENSE, ",".join(map(str, localizer.test_scales))))
         self._find, self._label_names = DensePredictor(localizer, model), model.label_names
         self._localizer, self._batch_size = localizer, batch_size

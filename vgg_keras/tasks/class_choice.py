@@ -92,7 +92,7 @@ def open_classifiers(options: EvaluateOptions, models: Sequence[Locator], class_
     protocol = TestProtocol(DENSE, "", options.flip, options.average)
     nets, saved = [], []
     for path in options.classifier_paths():
-        if path.suffix == saved_posteriors.SUFFIX and not path.is_dir():
+        if saved_posteriors.is_saved(path):
             saved.append(SavedPosteriors.load(path))
         else:
             nets.append(load_for_inference(path, protocol, class_names, scores_boxes=True))

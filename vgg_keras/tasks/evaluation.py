@@ -44,7 +44,7 @@ def open_model(path: Path, protocol: TestProtocol, class_names: Sequence[str]) -
     Raises:
         UserError: the file is missing or damaged, has other classes, or does not fit the protocol.
     """
-    if _is_saved(path):
+    if saved_posteriors.is_saved(path):
         saved = SavedPosteriors.load(path)
         saved.require_protocol(protocol)
         return saved
@@ -62,14 +62,10 @@ def choose_protocol(options: EvaluateOptions) -> TestProtocol:
         return protocol
     return protocol.of_models(
         {
-            path: SavedPosteriors.load(path).own_method() if _is_saved(path) else own_method(path)
+            path: SavedPosteriors.load(path).own_method() if saved_posteriors.is_saved(path) else own_method(path)
             for path in options.model_paths()
         }
     )
-
-
-def _is_saved(path: Path) -> bool:
-    return path.suffix == saved_posteriors.SUFFIX and not path.is_dir()
 
 
 def describe(models: Sequence[Evaluable], manifest: SplitManifest, protocol: TestProtocol) -> dict:

@@ -47,7 +47,7 @@ def open_locator(path: Path, protocol: TestProtocol, class_names: Sequence[str])
     Raises:
         UserError: the file is missing or damaged, has other classes, or does not fit the protocol.
     """
-    if path.suffix == saved_posteriors.SUFFIX and not path.is_dir():
+    if saved_posteriors.is_saved(path):
         saved = SavedBoxes.load(path)
         saved.require_protocol(protocol)
         return saved
