@@ -45,10 +45,11 @@ def _slurm_step():
 
 
 def _start(folder, data, environments, *flags, name="run", only_second=()):
-    arguments = [*_FLAGS, f"--data_dir={data}", f"--output_dir={name}", *flags]
+    arguments = [*_FLAGS, f"--output_dir={name}", *flags]
+    own = [[f"--data_dir={data}"], only_second or [f"--data_dir={data}"]]
     return [
-        start_verb("vgg_keras.train", *arguments, *(only_second if index else ()), cwd=folder, env=environment)
-        for index, environment in enumerate(environments)
+        start_verb("vgg_keras.train", *arguments, *flags_of_one, cwd=folder, env=environment)
+        for flags_of_one, environment in zip(own, environments, strict=True)
     ]
 
 

@@ -60,14 +60,14 @@ def test_what_is_refused(source, tmp_path):
 @pytest.mark.multiprocess
 def test_training_starts_from_it_with_its_mean(source, drawn_data, run_verb, tmp_path):
     flags = ["--net=A", f"--data_dir={drawn_data}", "--width_multiplier=0.0625", "--batch_size=8", "--max_steps=1"]
-    flags += ["--learning_rate=0", "--output_dir=run", "--precision=float32", f"--init_from={source}"]
-    code, stdout, stderr = run_verb("vgg_keras.train", *flags)
+    flags += ["--learning_rate=0", "--precision=float32"]
+    code, stdout, stderr = run_verb("vgg_keras.train", *flags, "--output_dir=run", f"--init_from={source}")
     assert code == 0, stderr
     assert "initialised from it: block1_conv1" in stdout
     trained = saving.load_model(tmp_path / "run" / "best.keras")
     expected = [torch_forward("A", torch_state("A", False), False, image) for image in images(224)]
     np.testing.assert_allclose(trained(images(224)), expected, atol=1e-4)
-    code, _, stderr = run_verb("vgg_keras.train", *flags[:-2], "--init_from=text.pth", "--output_dir=other")
+    code, _, stderr = run_verb("vgg_keras.train", *flags, "--output_dir=other", "--init_from=text.pth")
     assert code == 1
     assert "error: text.pth is missing" in stderr
 
