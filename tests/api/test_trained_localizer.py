@@ -31,6 +31,10 @@ def test_the_box_of_a_known_class(place, kind):
             pixels = np.clip(expected[label if kind == "pcr" else 0] * np.tile(size, 2), 0, np.tile(size, 2))
             for name in (label, LABELS[label]):
                 assert np.abs(np.array(loaded.box(encoded, name)) - pixels).max() <= 0.6
+    flipped = loaded.box(PHOTOS[0], 3, flip=True)
+    expected = np.mean([center_boxes(loaded.keras_model, PHOTOS[0], side, flip=True) for side in (64, 80)], axis=0)
+    pixels = np.clip(expected[3 if kind == "pcr" else 0] * [70, 90, 70, 90], 0, [70, 90, 70, 90])
+    assert np.abs(np.array(flipped) - pixels).max() <= 0.6
     if kind == "scr":
         assert loaded.box(PHOTOS[0]) == loaded.box(PHOTOS[0], 5)
 

@@ -31,7 +31,14 @@ def test_the_largest_overlap_with_an_object_of_the_class():
 def test_errors_and_record():
     overlaps = np.array([[0.6, 0, 0], [0.5, 0, 0.7], [0, 0.5, 0], [0, 0, 0.9]], np.float32)
     result = BoxResult(
-        (TrainedNet("D", "384", "block5_pool"),), ("pcr",), ((352, 384),), "dense", np.zeros((4, 3, 4)), overlaps, 2.0
+        (TrainedNet("D", "384", "block5_pool"),),
+        ("pcr",),
+        ((352, 384),),
+        "dense",
+        False,
+        np.zeros((4, 3, 4)),
+        overlaps,
+        2.0,
     )
     # An overlap of exactly a half is not right.
     assert result.wrong.tolist() == [[False, True, True, True], [False, False, True, False]]

@@ -59,6 +59,11 @@ def test_results_find_their_rows(nets, kinds, scales, method, error):
     assert (row and row.error) == error
 
 
+def test_a_test_with_mirror_images_has_no_row():
+    assert box_key(PAPER_LADDER, [LARGE], ["pcr"], [[384]], CENTER_CROP)
+    assert box_key(PAPER_LADDER, [LARGE], ["pcr"], [[384]], CENTER_CROP, flip=True) is None
+
+
 def test_other_scales_play_the_part_of_the_papers():
     ladder = ScaleLadder.of(["64", "96"])
     small, large = TrainedNet("D", "64"), TrainedNet("D", "96")

@@ -48,13 +48,25 @@ def save_localizer(path: Path, kind: str, boxes=None):
     return model
 
 
-def center_boxes(model, encoded, side):
-    """Computes the boxes of the centre crop, relative to the photo, without the package: (n, 4)."""
+def _outputs(model, crop):
+    """Returns the centre x, centre y, width and height of all boxes of a crop, (4, n), relative to it."""
+    return (
+        numpy_net.score_map(numpy_net.of_layers(model), MEAN_RGB, crop, last="fc8_boxes").reshape(-1, 4).T.astype(float)
+    )
+
+
+def center_boxes(model, encoded, side, flip=False):
+    """Computes the boxes of the centre crop, relative to the photo, without the package: (n, 4).
+
+    With `flip`, they are averaged with those of the mirrored crop.
+    """
     whole = numpy_net.rescaled(encoded, side)
     top, left = (np.array(whole.shape[:2]) - INPUT_SIZE) // 2
     crop = whole[top : top + INPUT_SIZE, left : left + INPUT_SIZE]
-    outputs = numpy_net.score_map(numpy_net.of_layers(model), MEAN_RGB, crop, last="fc8_boxes")
-    x, y, width, height = outputs.reshape(-1, 4).T.astype(float)
+    x, y, width, height = _outputs(model, crop)
+    if flip:
+        mirrored_x, *others = _outputs(model, crop[:, ::-1])
+        x, y, width, height = np.mean([[x, y, width, height], [1 - mirrored_x, *others]], axis=0)
     rows = [INPUT_SIZE * y + top + sign * INPUT_SIZE * height / 2 for sign in (-1, 1)]
     columns = [INPUT_SIZE * x + left + sign * INPUT_SIZE * width / 2 for sign in (-1, 1)]
     (above, below), (before, behind) = rows, columns

@@ -53,6 +53,23 @@ def test_positions_of_a_net_whose_boxes_are_known(tmp_path, kind):
     np.testing.assert_allclose(crop[0, :4], [16 / 64, 32 / 96, 48 / 64, 64 / 96], rtol=1e-6)
 
 
+def test_positions_of_mirrored_views(tmp_path):
+    net = save_net("A", tmp_path / "x", 32, "48", 1, ["a", "b"], "scr")
+    last = net.get_layer("fc8_boxes")
+    # A box in the left quarter of each window, and so of the mirrored window in its right quarter.
+    last.set_weights([np.zeros_like(last.get_weights()[0]), np.array([0.125, 0.5, 0.25, 1], np.float32)])
+    predictor = PositionPredictor(net, "scr", 32)
+    view = np.zeros((1, 64, 96, 3), np.float32)
+    found = predictor(view, np.array([0]), np.array([64, 96]), np.array([0, 0]), flip=True)
+    assert found.shape == (2 * 2 * 3, 1, 5)
+    np.testing.assert_allclose(found[0, 0, :4], [0, 0, 0.5, 8 / 96], atol=1e-6)
+    # The first position of the mirrored view is the upper right window of the image, from column 64 to 96.
+    np.testing.assert_allclose(found[6, 0, :4], [0, 88 / 96, 0.5, 1], atol=1e-6)
+    np.testing.assert_allclose(found[8, 0, :4], [0, 24 / 96, 0.5, 32 / 96], atol=1e-6)
+    crop = predictor(view[:, :32, :32], np.array([0]), np.array([64, 96]), np.array([16, 32]), flip=True)
+    np.testing.assert_allclose(crop[:, 0, 1], [32 / 96, 56 / 96], atol=1e-6)
+
+
 def test_rows_of_images():
     sizes = np.array([[100, 100], [200, 100], [50, 75], [100, 300]], np.int32)
     manifest = SplitManifest(None, "x", np.zeros(4, np.int32), sizes, ["a", "b", "c", "d"])
@@ -61,6 +78,7 @@ def test_rows_of_images():
     # At Q = 64 with crops of 32: 64x64, 128x64, no box, 64x192: 2 * 2, 4 * 2, 0, 2 * 6 positions.
     assert row_ends(split, ViewSpec("dense", 64, 32)).tolist() == [4, 12, 12, 24]
     assert row_ends(split, ViewSpec("center_crop", 64, 32)).tolist() == [1, 2, 2, 3]
+    assert row_ends(split, ViewSpec("center_crop", 64, 32), flip=True).tolist() == [2, 4, 4, 6]
     # The paper's nets: a map of (side / 32 - 6) for 256x256 has 2 * 2 positions.
     assert row_ends(split, ViewSpec("dense", 256, 224)).tolist() == [4, 4 + 20, 24, 24 + 2 * 18]
     boxes = PositionBoxes(np.arange(30, dtype=np.float32).reshape(3, 10), np.array([1, 1, 3]), 0.0)

@@ -42,19 +42,23 @@ def run(*arguments):
     call_verb(export.main, [str(argument) for argument in arguments], ExportOptions)
 
 
-@pytest.mark.parametrize(("kind", "scales"), [("scr", (64, 80)), ("pcr", (64,))])
-def test_the_boxes_of_encoded_photos(runs, tmp_path, kind, scales, capsys):
-    scales_flag = f"--test_scales={','.join(map(str, scales))}"
-    run(f"--model={runs / kind}", f"--output_dir={tmp_path / 'models'}", scales_flag)
+@pytest.mark.parametrize(
+    ("kind", "scales", "flip"), [("scr", (64, 80), False), ("pcr", (64,), False), ("pcr", (64, 80), True)]
+)
+def test_the_boxes_of_encoded_photos(runs, tmp_path, kind, scales, flip, capsys):
+    flags = [f"--test_scales={','.join(map(str, scales))}", *(["--flip"] if flip else [])]
+    run(f"--model={runs / kind}", f"--output_dir={tmp_path / 'models'}", *flags)
     assert "on 5 photos the sides of the boxes differ by " in capsys.readouterr().out
     loaded = tf.saved_model.load(str(tmp_path / "models" / "1"))
     assert list(loaded.signatures) == ["boxes"]
     found = loaded.signatures["boxes"](image_bytes=tf.constant(PHOTOS))
     assert list(found) == ["boxes"]
     model = saving.load_model(runs / kind / "best.keras")
-    expected = [np.mean([center_boxes(model, encoded, side) for side in scales], axis=0) for encoded in PHOTOS]
+    expected = [np.mean([center_boxes(model, encoded, side, flip) for side in scales], axis=0) for encoded in PHOTOS]
     assert found["boxes"].shape == (5, 1 if kind == "scr" else 6, 4)
     np.testing.assert_allclose(found["boxes"].numpy(), expected, atol=2e-3)
+    card = (tmp_path / "models" / "1" / "assets.extra" / "model_card.md").read_text()
+    assert ("averaged with its mirror image" in card) == flip
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[1\] does not decode"):
         loaded.signatures["boxes"](image_bytes=tf.constant([PHOTOS[0], b"text"]))
 
@@ -92,8 +96,8 @@ def test_what_lies_beside_the_graph(runs, tmp_path):
 
 
 def test_a_model_that_differs_from_its_source_is_not_published(runs, tmp_path, monkeypatch):
-    def damaged(*arguments):
-        served = original(*arguments)
+    def damaged(*arguments, **settings):
+        served = original(*arguments, **settings)
         bias = served.variables_of_net[-1]
         bias.assign(bias + 0.01)
         return served
@@ -114,7 +118,7 @@ def test_a_photo_too_long_for_memory_is_named(runs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "flag", ["--format=onnx", "--format=tflite", "--method=dense", "--average=posteriors", "--flip", "--top=3"]
+    "flag", ["--format=onnx", "--format=tflite", "--method=dense", "--average=posteriors", "--top=3"]
 )
 def test_flags_for_classifiers_are_refused(runs, tmp_path, flag):
     name = flag.partition("=")[0]

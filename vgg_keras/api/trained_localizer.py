@@ -81,7 +81,7 @@ class TrainedLocalizer:
         ]
         return found[0] if image_inputs.is_single(images) else found
 
-    def box(self, image: ImageInput, label: str | int | None = None) -> PixelBox:
+    def box(self, image: ImageInput, label: str | int | None = None, *, flip: bool = False) -> PixelBox:
         """Predicts the box of an object whose class is known from the photo's centre (app. A.2, the first protocol).
 
         >>> import vgg_keras as vgg
@@ -92,6 +92,7 @@ class TrainedLocalizer:
             image: the photo, in any form that `find` takes.
             label: label name or index of the object's class; None for a localiser that gives one box for all classes
                 (single-class regression).
+            flip: whether the box is averaged with that of the mirrored photo.
 
         Returns:
             The box in pixels of the photo, which is turned upright by its EXIF orientation.
@@ -103,7 +104,7 @@ class TrainedLocalizer:
 
         def predict(photo: np.ndarray) -> PixelBox:
             self._localizer.require_fits(photo)
-            return to_pixels(self._predict_center(photo, index), *photo.shape[:2])
+            return to_pixels(self._predict_center(photo, index, flip=flip), *photo.shape[:2])
 
         return image_inputs.of_named(image_inputs.single(image), predict)
 

@@ -35,6 +35,7 @@ class BoxEvaluator:
         chosen: the classes on each image.
         scorer: the classifier that scores boxes, or None.
         folder: folder in which the predictions are kept during the evaluation.
+        flip: whether the boxes of mirrored views are averaged in.
     """
 
     def __init__(
@@ -44,9 +45,11 @@ class BoxEvaluator:
         chosen: ChosenClasses,
         scorer: EvaluatedModel | None,
         folder: Path,
+        *,
+        flip: bool,
     ):
         self._split, self._method, self._chosen = split, method, chosen
-        self._scorer, self._folder = scorer, folder
+        self._scorer, self._folder, self._flip = scorer, folder, flip
 
     def test(self, model: Locator, index: int) -> tuple[list[BoxResult], dict[int, PositionBoxes]]:
         """Tests one localiser.
@@ -84,6 +87,7 @@ class BoxEvaluator:
                 self._split,
                 self._chosen.labels,
                 ViewSpec(self._method, side, model.input_size, batch_size=1),
+                flip=self._flip,
                 title=f"{model.trained.net} boxes Q={side}",
                 model_name=str(model.path),
             )
@@ -100,6 +104,7 @@ class BoxEvaluator:
             kinds=tuple(model.kind for model, _ in parts),
             test_scales=tuple(tuple(by_scale) for _, by_scale in parts),
             method=self._method,
+            flip=self._flip,
             found=found,
             overlaps=overlaps_of_split(found, self._chosen, self._split),
             seconds=joined.seconds + sum(part.seconds for part in boxes),

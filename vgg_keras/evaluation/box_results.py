@@ -49,6 +49,7 @@ class BoxResult:
         kinds: SCR or PCR of each localiser.
         test_scales: test scales Q of each localiser in pixels.
         method: DENSE, of the best classes, or CENTER_CROP, of the known class.
+        flip: whether the boxes of mirror images were averaged in.
         found: (M, k, 4) float32, the box of each class on each of the M images with boxes.
         overlaps: (M, k) float32, the largest intersection over union (IoU) of each box with an object of its class; 0
             for another class than the image's.
@@ -59,6 +60,7 @@ class BoxResult:
     kinds: tuple[str, ...]
     test_scales: tuple[tuple[int, ...], ...]
     method: str
+    flip: bool
     found: np.ndarray
     overlaps: np.ndarray
     seconds: float
@@ -79,7 +81,7 @@ class BoxResult:
             "box_regressions": list(self.kinds),
             "test_scales": [list(scales) for scales in self.test_scales],
             "method": self.method,
-            "flip": False,
+            "flip": self.flip,
             "num_images": num_images,
             "top1_error": 100 * float(mistakes[0]) / num_images,
             "top5_error": 100 * float(mistakes[1]) / num_images,

@@ -49,11 +49,12 @@ def has_several_boxes(record: Mapping[str, Any]) -> bool:
 def table_row(record: dict) -> list[str]:
     """Returns the cells of a result, described by `BoxResult.record`, those of the other task first."""
     nets, rate = tables.trained_nets(record), record.get("images_per_second")
-    key = box_key(PAPER_LADDER, nets, record["box_regressions"], record["test_scales"], record["method"])
+    kinds, method, flip = record["box_regressions"], record["method"], record["flip"]
+    key = box_key(PAPER_LADDER, nets, kinds, record["test_scales"], method, flip=flip)
     papers = find_published_boxes(key)
     return [
-        *_net_cells(nets, record["box_regressions"], record["test_scales"]),
-        METHOD_NAMES[record["method"]],
+        *_net_cells(nets, kinds, record["test_scales"]),
+        ", ".join([METHOD_NAMES[method], *(["with its mirror image"] if flip else [])]),
         f"{record['top1_error']:.2f}",
         f"{record['top5_error']:.2f}",
         f"{record['mean_iou']:.3f}",

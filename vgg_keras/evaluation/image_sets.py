@@ -60,7 +60,7 @@ class ImageSet:
     def _add_located(self, result: MarkedResult) -> None:
         record = dict(result.record)
         nets, kinds = tables.trained_nets(record), record["box_regressions"]
-        key = box_key(self.ladder, nets, kinds, record["test_scales"], record["method"])
+        key = box_key(self.ladder, nets, kinds, record["test_scales"], record["method"], flip=record["flip"])
         if key:
             self.located[key] = result
 

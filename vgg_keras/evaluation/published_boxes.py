@@ -86,6 +86,8 @@ def box_key(
     kinds: Sequence[str],
     test_scales: Sequence[Sequence[int]],
     method: str,
+    *,
+    flip: bool = False,
 ) -> BoxKey | None:
     """Returns what a result is of in the paper's terms, or None if it is nothing that the paper could have tested.
 
@@ -95,7 +97,10 @@ def box_key(
         kinds: SCR or PCR of each localiser.
         test_scales: test scales Q of each localiser in pixels, in any order.
         method: CENTER_CROP or DENSE.
+        flip: whether the boxes of mirror images were averaged in, of which the paper says nothing.
     """
+    if flip:
+        return None
     found = []
     for trained, kind, sides in zip(nets, kinds, test_scales, strict=True):
         role = ladder.roles.get(trained.train_scale, "")

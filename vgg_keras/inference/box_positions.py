@@ -38,7 +38,9 @@ class PositionPredictor:
         self._boxes = map_function(net)
         self._scores = map_function(classifier) if classifier else None
 
-    def __call__(self, view: tf.Tensor, labels: np.ndarray, image_size: tf.Tensor, offset: tf.Tensor) -> np.ndarray:
+    def __call__(
+        self, view: tf.Tensor, labels: np.ndarray, image_size: tf.Tensor, offset: tf.Tensor, *, flip: bool = False
+    ) -> np.ndarray:
         """Predicts the boxes of objects of some classes.
 
         Args:
@@ -46,17 +48,31 @@ class PositionPredictor:
             labels: (k,) int, the classes.
             image_size: (2,) int32, height and width of the rescaled image in pixels.
             offset: (2,) int32, (top, left) of the view in it in pixels.
+            flip: whether the boxes at the positions of the mirrored view follow, moved back to the image.
 
         Returns:
             (positions, k, 5) float32: (ymin, xmin, ymax, xmax) relative to the image, and the class's posterior.
         """
+        found = [
+            self._predict(view, labels, image_size, offset, mirrored=mirrored) for mirrored in (False, True)[: 1 + flip]
+        ]
+        return np.concatenate(found)
+
+    def _predict(
+        self, view: tf.Tensor, labels: np.ndarray, image_size: tf.Tensor, offset: tf.Tensor, *, mirrored: bool
+    ) -> np.ndarray:
+        view = tf.reverse(view, axis=[2]) if mirrored else view
         outputs = self._boxes(view)[0]
         rows, columns = outputs.shape[:2]
         centers = tf.reshape(outputs, (rows * columns, -1, boxes.SIZE))  # (positions, 1 or classes, 4)
         chosen = tf.gather(centers, labels if self._kind == PCR else np.zeros_like(labels), axis=1)
-        grid = tf.stack(tf.meshgrid(tf.range(rows), tf.range(columns), indexing="ij"), axis=-1)
-        corners = offset + tf.reshape(TOTAL_STRIDE * grid, (-1, 1, 2))
-        predicted = boxes.from_crop(boxes.from_center(chosen), image_size, corners, self._input_size)
+        tops, lefts = TOTAL_STRIDE * tf.range(rows), TOTAL_STRIDE * tf.range(columns)
+        in_windows = boxes.from_center(chosen)
+        if mirrored:
+            lefts, in_windows = tf.shape(view)[2] - self._input_size - lefts, boxes.mirror(in_windows)
+        grid = tf.stack(tf.meshgrid(tops, lefts, indexing="ij"), axis=-1)
+        corners = offset + tf.reshape(grid, (-1, 1, 2))
+        predicted = boxes.from_crop(in_windows, image_size, corners, self._input_size)
         scores = tf.ones(predicted.shape[:2])
         if self._scores:
             posteriors = tf.nn.softmax(self._scores(view)[0])

@@ -1,6 +1,8 @@
 """Runs resumable localisation over one split at one test scale (arXiv:1409.1556, app. A.2)."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,18 +45,19 @@ class PositionBoxes:
         return rows.reshape(len(rows), rows.shape[1] // NUM_VALUES, NUM_VALUES)
 
 
-def row_ends(split: BoxedSplit, spec: ViewSpec) -> np.ndarray:
+def row_ends(split: BoxedSplit, spec: ViewSpec, *, flip: bool = False) -> np.ndarray:
     """Returns the row after the last position of each image: (N,) int. An image without a box has no rows.
 
     Args:
         split: the N images.
         spec: the view of each image.
+        flip: whether each view is followed by its mirror image.
     """
     positions = np.ones(len(split.manifest), np.int64)
     if spec.method != CENTER_CROP:
         sizes = transforms.rescaled_size(split.manifest.sizes, spec.smallest_side).numpy()
         positions = np.prod(sizes // TOTAL_STRIDE - spec.crop_size // TOTAL_STRIDE + 1, axis=1, dtype=np.int64)
-    return np.cumsum(np.where(split.has_box, positions, 0))
+    return np.cumsum(np.where(split.has_box, positions * (1 + flip), 0))
 
 
 def predict_boxes(
@@ -64,6 +67,7 @@ def predict_boxes(
     labels: np.ndarray,
     spec: ViewSpec,
     *,
+    flip: bool,
     title: str,
     model_name: str,
 ) -> PositionBoxes:
@@ -77,13 +81,14 @@ def predict_boxes(
         split: the N images.
         labels: (N, k) int, the classes of whose objects the boxes are predicted on each image.
         spec: the view of each image; of one image in a batch.
+        flip: whether each view is followed by its mirror image.
         title: text in front of the progress bar.
         model_name: name of the model in messages.
 
     Raises:
         UserError: a record cannot be read, a prediction is not finite, memory ran out, or the file is damaged.
     """
-    ends = row_ends(split, spec)
+    ends = row_ends(split, spec, flip=flip)
     outputs = ResumableArray(path, int(ends[-1]), labels.shape[1] * NUM_VALUES)
     kept = PositionBoxes(outputs.values(), ends, outputs.seconds)
     missing = outputs.pending()
@@ -95,7 +100,8 @@ def predict_boxes(
             try:
                 for batch in views.view_batches(split.manifest, pending, spec):
                     (index,) = batch["index"].numpy().tolist()
-                    predicted = _predict_image(predictor, split, labels, spec, batch["image"], index, model_name)
+                    predict = functools.partial(predictor, flip=flip)
+                    predicted = _predict_image(predict, split, labels, spec, batch["image"], index, model_name)
                     for row, values in zip(range(*kept.rows(index).indices(len(missing))), predicted, strict=True):
                         outputs.store(row, values.reshape(-1))
                     bar.update()
@@ -105,7 +111,7 @@ def predict_boxes(
 
 
 def _predict_image(
-    predictor: PositionPredictor,
+    predict: Callable[[tf.Tensor, np.ndarray, tf.Tensor, tf.Tensor], np.ndarray],
     split: BoxedSplit,
     labels: np.ndarray,
     spec: ViewSpec,
@@ -117,7 +123,7 @@ def _predict_image(
     is_crop = spec.method == CENTER_CROP
     offset = transforms.center_offset(size, spec.crop_size) if is_crop else tf.zeros(2, tf.int32)
     try:
-        predicted = predictor(view, labels[index], size, offset)
+        predicted = predict(view, labels[index], size, offset)
     except tf.errors.ResourceExhaustedError as error:
         image = f"image {index} {split.manifest.names[index]} at Q = {spec.smallest_side}"
         raise UserError(f"{model_name}: out of memory on {image}; give smaller --test_scales") from error

@@ -161,23 +161,25 @@ class CenterPredictor:
     def __init__(self, localizer: Localizer):
         self._localizer, self._predict = localizer, localizer.position_predictor()
 
-    def __call__(self, image: np.ndarray, label: int) -> np.ndarray:
+    def __call__(self, image: np.ndarray, label: int, *, flip: bool = False) -> np.ndarray:
         """Predicts the box of an object.
 
         Args:
             image: (H, W, 3) uint8, RGB.
             label: the object's class.
+            flip: whether the box is averaged with that of the mirrored crop.
 
         Returns:
             (4,) float64, (ymin, xmin, ymax, xmax) relative to the image.
         """
-        return self.boxes(image)[label if self._localizer.kind == PCR else 0]
+        return self.boxes(image, flip=flip)[label if self._localizer.kind == PCR else 0]
 
-    def boxes(self, image: np.ndarray) -> np.ndarray:
+    def boxes(self, image: np.ndarray, *, flip: bool = False) -> np.ndarray:
         """Predicts all boxes.
 
         Args:
             image: (H, W, 3), RGB 0..255.
+            flip: whether the boxes are averaged with those of the mirrored crop.
 
         Returns:
             (n, 4) float64, (ymin, xmin, ymax, xmax) relative to the image: a box for each class, or for SCR one.
@@ -187,7 +189,8 @@ class CenterPredictor:
         for side in self._localizer.test_scales:
             whole = transforms.rescale(image, side)
             size, view = tf.shape(whole)[:2], transforms.center_crop(whole, crop_size)[tf.newaxis]
-            predicted.append(self._predict(view, labels, size, transforms.center_offset(size, crop_size)))
+            offset = transforms.center_offset(size, crop_size)
+            predicted.append(self._predict(view, labels, size, offset, flip=flip))
         return box_positions.mean_boxes(np.concatenate(predicted), image.shape[:2])
 
 

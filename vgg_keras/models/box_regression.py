@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from vgg_keras.data import transforms
-from vgg_keras.data.boxes import SIZE, from_center, from_crop
+from vgg_keras.data.boxes import SIZE, from_center, from_crop, mirror
 from vgg_keras.models.architectures import PCR, SCR
 
 
@@ -38,16 +38,20 @@ def boxes_of_classes(outputs: tf.Tensor, labels: tf.Tensor, kind: str) -> tf.Ten
     return tf.gather(tf.reshape(outputs, (tf.shape(outputs)[0], -1, SIZE)), labels, batch_dims=1)
 
 
-def boxes_of_center_crop(outputs: tf.Tensor, image_size: tf.Tensor, crop_size: int) -> tf.Tensor:
+def boxes_of_center_crop(
+    outputs: tf.Tensor, image_size: tf.Tensor, crop_size: int, *, mirrored: bool = False
+) -> tf.Tensor:
     """Returns all boxes that were predicted from the centre crop of one image, relative to the image.
 
     Args:
         outputs: float32, the net's outputs for the crop, with as many elements as `num_outputs`.
         image_size: (2,) int32, height and width in pixels of the rescaled image that the crop was cut out of.
         crop_size: side of the crop in pixels.
+        mirrored: whether the net was shown the crop mirrored.
 
     Returns:
         (n, 4) float32, (ymin, xmin, ymax, xmax): a box for each class (PCR), or one (SCR).
     """
     predicted = from_center(tf.reshape(outputs, (-1, SIZE)))
+    predicted = mirror(predicted) if mirrored else predicted
     return from_crop(predicted, image_size, transforms.center_offset(image_size, crop_size), crop_size)

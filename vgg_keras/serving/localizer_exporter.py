@@ -40,8 +40,8 @@ def export(
         model_path: a `.keras` file.
         output_dir: folder of the model's versions.
         photos: encoded photos on which the exported model is compared with its source.
-        config: settings of the export, of which the test scales, the precision and the largest size count; None:
-            the defaults.
+        config: settings of the export, of which the test scales, whether mirror images are averaged in, the precision
+            and the largest size count; None: the defaults.
         flag: name of the flag that names the folder, for messages.
 
     Returns:
@@ -51,7 +51,8 @@ def export(
         UserError: the model is no localiser, or the exported model does not agree with it.
     """
     config = config or ExportConfig()
-    localizer = Localizer.load(model_path, TestProtocol(CENTER_CROP, config.protocol.test_scales))
+    config = dataclasses.replace(config, protocol=dataclasses.replace(config.protocol, method=CENTER_CROP))
+    localizer = Localizer.load(model_path, config.protocol)
     with versions.new_version(output_dir, MAIN_FILE, flag) as folder:
         (folder / versions.EXTRA).mkdir()
         export_steps.save(
@@ -60,7 +61,7 @@ def export(
             localizer.label_names,
             lambda labels: make_servable(localizer, config, labels),
         )
-        expected = export_steps.source_answers(source_boxes(localizer), photos)
+        expected = export_steps.source_answers(source_boxes(localizer, config.protocol), photos)
         agreement = check_agreement(folder, photos, expected, TOLERANCES[config.precision])
         name, requests = output_dir.resolve().name, warm_up_requests(photos, expected)
         warmup.write(folder, name, requests)
@@ -69,7 +70,7 @@ def export(
     return versions.published(folder)
 
 
-def source_boxes(localizer: Localizer) -> Callable[[np.ndarray], np.ndarray]:
+def source_boxes(localizer: Localizer, protocol: TestProtocol) -> Callable[[np.ndarray], np.ndarray]:
     """Returns the function from a photo, (H, W, 3) uint8, to the localiser's boxes, (n, 4), which the graph computes.
 
     It raises a BadImage if the photo is so long and thin that, rescaled, it would not fit into memory.
@@ -78,7 +79,7 @@ def source_boxes(localizer: Localizer) -> Callable[[np.ndarray], np.ndarray]:
 
     def boxes(photo: np.ndarray) -> np.ndarray:
         localizer.require_fits(photo)
-        return predictor.boxes(photo)
+        return predictor.boxes(photo, flip=protocol.flips())
 
     return boxes
 
@@ -94,7 +95,7 @@ def make_servable(localizer: Localizer, config: ExportConfig, labels: Path) -> S
     pixels = round(config.max_megapixels * 1e6)
     # Whole images: to tell where in a photo the crop is, the graph needs the photo's size.
     preprocessor = RequestPreprocessor(DENSE, localizer.test_scales, localizer.input_size, pixels)
-    return ServedLocalizer(localizer.net, preprocessor, labels, config.precision)
+    return ServedLocalizer(localizer.net, preprocessor, labels, config.precision, flip=config.protocol.flips())
 
 
 def check_agreement(folder: Path, photos: Sequence[bytes], expected: np.ndarray, tolerance: float) -> BoxAgreement:
@@ -148,7 +149,7 @@ def describe(localizer: Localizer, config: ExportConfig, agreement: BoxAgreement
         "input_size": localizer.input_size,
         "method": CENTER_CROP,
         "test_scales": list(localizer.test_scales),
-        "flip": False,
+        "flip": config.protocol.flips(),
         "precision": config.precision,
         "max_megapixels": config.max_megapixels,
         "agreement": dataclasses.asdict(agreement),

@@ -72,6 +72,7 @@ def _boxes(record: Mapping) -> dict:
     return {
         "regression": "a box for each class" if per_class else "one box, whatever the class",
         "num_boxes": record["num_classes"] if per_class else 1,
+        "mirrored": ", averaged with its mirror image" if record["flip"] else "",
     }
 
 

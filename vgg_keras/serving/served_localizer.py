@@ -24,13 +24,17 @@ class ServedLocalizer(tf.Module):
         label_names: text file with a label name in each line, saved as an asset; the boxes of a localiser that has one
             for each class are in their order.
         dtype: dtype of the net's weights and outputs, "float32" or "bfloat16".
+        flip: whether the boxes are averaged with those of the mirrored crops.
 
     Raises:
         UserError: the source cannot be made fully convolutional.
     """
 
-    def __init__(self, source: keras.Model, preprocessor: RequestPreprocessor, label_names: Path, dtype: str):
+    def __init__(
+        self, source: keras.Model, preprocessor: RequestPreprocessor, label_names: Path, dtype: str, *, flip: bool
+    ):
         super().__init__()
+        self._ways = (False, True) if flip else (False,)
         self._preprocessor, self._num_boxes = preprocessor, source.output_shape[-1] // boxes.SIZE
         net = fully_convolutional.convert(source, dtype)
         # The partial function hides the model from TensorFlow's tracking; see `ServedModel`.
@@ -44,7 +48,7 @@ class ServedLocalizer(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def boxes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Predicts the boxes of the objects on encoded images from their centre crops, averaged over the test scales.
+        """Predicts the boxes of the objects on encoded images from their centre crops, averaged over all views.
 
         Args:
             image_bytes: (B,) string, JPEG, PNG, GIF or BMP of any sizes.
@@ -70,6 +74,8 @@ class ServedLocalizer(tf.Module):
         for scale in range(len(self._preprocessor.test_scales)):
             whole = tf.ensure_shape(tf.io.parse_tensor(serialized[scale], tf.float32), (1, None, None, 3))[0]
             crop = tf.ensure_shape(transforms.center_crop(whole, crop_size), (crop_size, crop_size, 3))
-            outputs = tf.cast(self._predict(crop[tf.newaxis]), tf.float32)
-            found.append(boxes_of_center_crop(outputs, tf.shape(whole)[:2], crop_size))
+            for mirrored in self._ways:
+                view = tf.reverse(crop, axis=[1]) if mirrored else crop
+                outputs = tf.cast(self._predict(view[tf.newaxis]), tf.float32)
+                found.append(boxes_of_center_crop(outputs, tf.shape(whole)[:2], crop_size, mirrored=mirrored))
         return tf.reduce_mean(tf.stack(found), axis=0)

@@ -30,7 +30,7 @@ from vgg_keras.utils.errors import UserError
 # File that every version of a format holds.
 _MAIN_FILES = {SAVED_MODEL: exporter.MAIN_FILE, ONNX: ONNX_FILE, TFLITE: TFLITE_FILE}
 # Flags that have no meaning for a localiser.
-_CLASSIFIER_FLAGS = ("format", "average", "flip", "top")
+_CLASSIFIER_FLAGS = ("format", "average", "top")
 
 
 def export_saved_model(options: ExportOptions, model: Path) -> ExportResult:

@@ -28,9 +28,9 @@ def _require_flags(options: EvaluateOptions) -> None:
         methods = f"{DENSE} or {CENTER_CROP}"
         raise UserError(f"--method={options.method} is not for --task={LOCALIZATION}; it is {methods}")
     if options.method == CENTER_CROP:
-        for flag in ("classifier", "flip", "average"):
-            if getattr(options, flag) not in (False, options.defaults()[flag]):  # --noflip says what is done anyhow
-                why = "the class is known, and the localiser alone is shown the centre crop, as it is"
+        for flag in ("classifier", "average"):
+            if getattr(options, flag) != options.defaults()[flag]:
+                why = "the class is known, and the localiser alone is shown the centre crop"
                 raise UserError(f"--{flag} is not for --method={CENTER_CROP}: {why}; leave it out")
     if options.strategy == "mirrored" or options.cpu_devices > 1:
         raise UserError(f"--task={LOCALIZATION} shows photos one by one, on one device; leave out --strategy")
@@ -60,8 +60,9 @@ def open_locator(path: Path, protocol: TestProtocol, class_names: Sequence[str])
 def describe(options: EvaluateOptions, models: Sequence[Locator], classifiers: Classifiers, split: BoxedSplit) -> dict:
     """Returns a JSON-ready description of an evaluation: everything that its results depend on."""
     protocol = classifiers.protocol
-    flip, average = (protocol.flips(), protocol.average) if options.method == DENSE else (False, protocol.average)
-    settings = {"task": LOCALIZATION, "method": options.method, "flip": flip, "average": average}
+    # In the dense test, mirror images help to choose the classes, and the boxes are those of the image as it is.
+    flip = protocol.flips() if options.method == DENSE else bool(options.flip)
+    settings = {"task": LOCALIZATION, "method": options.method, "flip": flip, "average": protocol.average}
     identities = classifiers.identities()
     first = models[0]
     if isinstance(first, SavedBoxes) and not identities:
@@ -196,7 +197,8 @@ def evaluate_localizers(options: EvaluateOptions) -> EvaluationResult:
         chosen = at_hand or classifiers.choose_by_net(split, partial / "classes")
         assert chosen  # `open_classifiers` saw to it that there is a net if the classes are not at hand
         _require_same_classes(models, chosen)
-        evaluator = BoxEvaluator(split, options.method, chosen, classifiers.net, partial)
+        flip = options.method == CENTER_CROP and description["settings"]["flip"]
+        evaluator = BoxEvaluator(split, options.method, chosen, classifiers.net, partial, flip=flip)
         found = run_models(evaluator, models, chosen, description, options)
         return _write_results(folder, description, found, chosen, split)
 

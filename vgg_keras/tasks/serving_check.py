@@ -57,7 +57,7 @@ def load_source(path: Path, record: Mapping) -> SourceModel:
     protocol = TestProtocol(record["method"], scales, record["flip"], record.get("average", SCORES))
     if record.get("task") == LOCALIZATION:
         localizer = Localizer.load(path, protocol)
-        return SourceModel(files.sha256(localizer.path), localizer_exporter.source_boxes(localizer))
+        return SourceModel(files.sha256(localizer.path), localizer_exporter.source_boxes(localizer, protocol))
     predictor = Predictor(load_for_inference(path, protocol), protocol)
     return SourceModel(predictor.model.sha256, predictor.posteriors)
 
