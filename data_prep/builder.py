@@ -191,6 +191,7 @@ def write_dataset(
     with cli.loading_libraries():
         from data_prep import preparation_record, records, space, unfinished
         from data_prep.plan import make_plan
+        from vgg_keras.data import record_index
 
     is_prepared = preparation_record.is_prepared(options.output_dir)
     new_or_empty = paths.local_path if is_prepared else paths.new_folder
@@ -227,6 +228,8 @@ def write_dataset(
         records.write_info(source, shard_lengths, sizes, plan.data_folder)
         moments = sum((result.moments for result in results["train"]), RgbMoments())
         _write_side_files(source, moments, bad_images, plan.data_folder)
+        for split in plan.splits:
+            record_index.write(plan.data_folder, split.name, list(split.shards), shard_lengths[split.name])
         preparation_record.write(plan, options, results)
         sync_tree(plan.data_folder)
         if output_dir.exists():

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -21,14 +21,12 @@ from vgg_keras.data.record_features import (
     find_features,
     label_vector,
 )
+from vgg_keras.data.record_index import RecordIndex
 from vgg_keras.data.rgb_statistics import FILE_NAME, RgbMoments, RgbStatistics
 from vgg_keras.utils import side_files
 from vgg_keras.utils.display import Shown, ShownTable
 from vgg_keras.utils.errors import UserError, did_you_mean
 from vgg_keras.utils.options import PathLike
-
-# Number of encoded images in the shuffle buffer. It can be small, since the records are shuffled on disk already.
-_SHUFFLE_BUFFER = 4096
 
 
 @dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
@@ -138,14 +136,11 @@ class ImageData(Shown, RecordFeatures):
         title = f"{self.builder.data_dir}: {len(self.label_names):,} classes ({labels})"
         return ShownTable(title, ("split", "images"), rows)
 
-    def encoded(
-        self, split: str, shuffle_seed: int | None = None, *, labelled: bool = False, boxes: bool = False
-    ) -> tf.data.Dataset:
-        """Reads a split without decoding its images, in a reproducible order.
+    def encoded(self, split: str, *, labelled: bool = False, boxes: bool = False) -> tf.data.Dataset:
+        """Reads a split without decoding its images, in the order of its records.
 
         Args:
             split: name of the split.
-            shuffle_seed: shuffle seed; None keeps the order of the records.
             labelled: whether an image without a label ends the reading with an error.
             boxes: whether the boxes are read too.
 
@@ -162,19 +157,59 @@ class ImageData(Shown, RecordFeatures):
             UserError: the split is missing or empty, or has no boxes and `boxes` is set.
         """
         self.require_split(split)
+        config = tfds.ReadConfig(try_autocache=False)
+        dataset = self.builder.as_dataset(split, read_config=config, decoders=self._decoders(boxes))
+        return dataset.map(lambda example: self._chosen(example, 0 if labelled else -1, boxes))
+
+    def record_reader(
+        self, split: str, *, labelled: bool = False, boxes: bool = False
+    ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """Returns the function that reads any record of a split, without decoding its image.
+
+        Args:
+            split: name of the split.
+            labelled: whether an image without a label is an error.
+            boxes: whether the boxes are read too.
+
+        Returns:
+            A function from a record's index in the split, () integer, to what `encoded` yields of it. It works inside
+            `tf.data` and eagerly.
+
+        Raises:
+            UserError: the split is missing, empty or damaged, is not in TFRecord files, or has no boxes and `boxes` is
+                set.
+        """
+        self.require_split(split)
+        stored = self.builder.info.file_format
+        if stored is not None and stored.value != "tfrecord":
+            raise UserError(
+                f"{self.builder.data_dir} is stored as {stored.value}; training reads TFRecord files: prepare the data "
+                "set again with tensorflow-datasets' default format"
+            )
+        with shards.broken_records(self):
+            index = RecordIndex.of_split(self, split)
+        partial = self._decoders(boxes)
+        features = partial.extract_features(self.builder.info.features)
+
+        def read(record: tf.Tensor) -> dict[str, tf.Tensor]:
+            example = features.deserialize_example(index.read(record), decoders=partial.decoders)
+            return self._chosen(example, 0 if labelled else -1, boxes)
+
+        return read
+
+    def _decoders(self, boxes: bool) -> tfds.decode.PartialDecoding:
+        """Returns which features of a record are read, and that the image stays encoded.
+
+        Raises:
+            UserError: there are no boxes, and they are asked for.
+        """
         if boxes:
             self.require_boxes()
-        shuffled = shuffle_seed is not None
-        config = tfds.ReadConfig(shuffle_seed=shuffle_seed, shuffle_reshuffle_each_iteration=False, try_autocache=False)
         objects_key = self.objects_key if boxes else ""
         keys = (self.image_key, self.label_key, self.certain_key, self.name_key, self.box_key, objects_key)
-        decoders = tfds.decode.PartialDecoding(
+        return tfds.decode.PartialDecoding(
             {key: True for key in keys if key}, {self.image_key: tfds.decode.SkipDecoding()}
         )
-        dataset = self.builder.as_dataset(split, shuffle_files=shuffled, read_config=config, decoders=decoders)
-        if shuffled:
-            dataset = dataset.shuffle(_SHUFFLE_BUFFER, seed=shuffle_seed, reshuffle_each_iteration=False)
-        return dataset.map(lambda example: self._chosen(example, 0 if labelled else -1, boxes))
 
     def _chosen(self, example: dict, smallest_label: int, boxes: bool) -> dict:
         count = len(self.class_names)

@@ -115,10 +115,12 @@ def training_epoch(
     Raises:
         UserError: the split is missing or empty.
     """
-    steps = steps_per_epoch(data, split, batch_size)
-    order_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+    num_images, steps = data.num_images(split), steps_per_epoch(data, split, batch_size)
+    read = data.record_reader(split, labelled=True, boxes=with_boxes)
+    order = order_of_epoch(num_images, seed, epoch)
 
-    def augment(position: tf.Tensor, example: dict) -> dict:
+    def load(position: tf.Tensor) -> dict:
+        example = read(tf.gather(tf.constant(order), position % num_images))
         example_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, epoch], tf.int64), position)
         return {
             **augmentation(example, example_seed),
@@ -126,13 +128,24 @@ def training_epoch(
             "row": tf.cast(position % batch_size, tf.int32),
         }
 
-    dataset = (
-        data.encoded(split, order_seed, labelled=True, boxes=with_boxes).repeat().take(steps * batch_size).enumerate()
-    )
-    dataset = dataset.skip(first_step * batch_size).shard(share.count, share.index)
-    dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    # A worker reads its own share alone, from the first step on.
+    dataset = tf.data.Dataset.range(first_step * batch_size + share.index, steps * batch_size, share.count)
+    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.batch(per_replica_batch or batch_size // share.count, drop_remainder=True)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
+
+
+def order_of_epoch(num_images: int, seed: int, epoch: int) -> np.ndarray:
+    """Returns the order in which an epoch shows the images of a split: a permutation of 0..num_images - 1, (N,) int64.
+
+    Args:
+        num_images: number of images in the split.
+        seed: the run's seed.
+        epoch: index of the epoch, from 0.
+    """
+    # NumPy promises that this generator's numbers never change, so that a run can be resumed with a later version.
+    frozen = np.random.RandomState(np.random.MT19937(np.random.SeedSequence([seed, epoch])))
+    return frozen.permutation(num_images)
 
 
 def steps_per_epoch(data: ImageData, split: str, batch_size: int) -> int:
@@ -181,7 +194,10 @@ def evaluation_batches(
         UserError: the split is missing or empty.
     """
 
-    def crop(example: dict) -> dict:
+    read = data.record_reader(split, labelled=True, boxes=with_boxes)
+
+    def load(record: tf.Tensor) -> dict:
+        example = read(record)
         if smallest_side is None:
             image = resized_crops.squash(transforms.decode(example["image_bytes"]), crop_size)
         else:
@@ -197,8 +213,8 @@ def evaluation_batches(
     nothing = {"image": tf.zeros((crop_size, crop_size, 3)), "label": tf.zeros((), tf.int32), "weight": tf.zeros(())}
     padding = tf.data.Dataset.from_tensors({**nothing, **({"box": tf.zeros(boxes.SIZE)} if with_boxes else {})})
     per_worker = steps_per_epoch(data, split, batch_size) * batch_size // share.count
-    dataset = data.encoded(split, labelled=True, boxes=with_boxes).shard(share.count, share.index)
-    dataset = dataset.map(crop, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = tf.data.Dataset.range(share.index, data.num_images(split), share.count)
+    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.concatenate(padding.repeat()).take(per_worker)
     dataset = dataset.batch(per_replica_batch, drop_remainder=True)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())

@@ -9,13 +9,12 @@ import tensorflow as tf
 
 from vgg_keras.data import box_records, boxes
 from vgg_keras.data.decoding_check import image_problem
+from vgg_keras.data.record_index import FRAME_BYTES
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.shell import command
 
 T = TypeVar("T")
-# A record file has, for each record, its length (8 bytes) and two checksums (4 bytes each) beside its content.
-_FRAME_BYTES = 16
 # What TensorFlow raises about a record that is damaged or missing; of too few records a `FailedPreconditionError`.
 _RECORD_ERRORS = (
     tf.errors.DataLossError,
@@ -113,7 +112,7 @@ def split_of_other_size(data: Any, split: str) -> str:
         paths = [Path(path) for path in info.filepaths]
         if used.isdisjoint(map(str, paths)) or not info.num_bytes or ".tfrecord" not in paths[0].name:
             continue
-        if sum(path.stat().st_size for path in paths) != info.num_bytes + _FRAME_BYTES * info.num_examples:
+        if sum(path.stat().st_size for path in paths) != info.num_bytes + FRAME_BYTES * info.num_examples:
             return name
     return ""
 
