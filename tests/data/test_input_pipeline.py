@@ -118,7 +118,7 @@ def test_evaluation_takes_the_centre(data):
 def test_distributed_batches_of_one_device(data, augmentation):
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     make = lambda **arguments: input_pipeline.training_epoch(data, "train", augmentation, seed=1, epoch=0, **arguments)  # noqa: E731
-    batches = list(input_pipeline.distribute(strategy, 8, make))
+    batches = list(input_pipeline.distribute(strategy, 8, 8, make))
     received = np.concatenate([batch["image"] for batch in batches])
     np.testing.assert_array_equal(received, epoch(data, augmentation)["image"])
 

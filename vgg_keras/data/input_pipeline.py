@@ -6,6 +6,8 @@ devices or several machines, and an epoch can be resumed at any step.
 """
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -228,14 +230,18 @@ def _options() -> tf.data.Options:
     return options
 
 
-def distribute(strategy: tf.distribute.Strategy, batch_size: int, make_dataset) -> tf.distribute.DistributedDataset:
+def distribute(strategy: tf.distribute.Strategy, batch_size: int, num_batches: int, make_dataset) -> Iterator:
     """Distributes batches over replicas and workers.
 
     Args:
         strategy: the devices.
         batch_size: number of images in the batch of all replicas together; a multiple of the number of replicas.
-        make_dataset: function from the keywords `batch_size`, `per_replica_batch` and `share` to a `tf.data.Dataset`;
-            called once in each worker.
+        num_batches: number of batches.
+        make_dataset: function from the keywords `batch_size`, `per_replica_batch` and `share` to a `tf.data.Dataset` of
+            so many batches; called once in each worker.
+
+    Returns:
+        The batches.
 
     Raises:
         ValueError: the batch does not divide by the number of replicas.
@@ -244,6 +250,7 @@ def distribute(strategy: tf.distribute.Strategy, batch_size: int, make_dataset) 
     def worker_dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         share = Share(context.input_pipeline_id, context.num_input_pipelines)
         per_replica = context.get_per_replica_batch_size(batch_size)
-        return make_dataset(batch_size=batch_size, per_replica_batch=per_replica, share=share)
+        # Of batches that might end, all workers ask each other in every step whether one has no more of them.
+        return make_dataset(batch_size=batch_size, per_replica_batch=per_replica, share=share).repeat()
 
-    return strategy.distribute_datasets_from_function(worker_dataset)
+    return itertools.islice(iter(strategy.distribute_datasets_from_function(worker_dataset)), num_batches)

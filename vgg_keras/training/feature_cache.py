@@ -124,7 +124,7 @@ class FeatureCache:
         source = self._views[epoch % len(self._views)]
         order = np.arange(source.num_rows)
         if epoch >= len(self._views):
-            shuffled = np.random.default_rng([self._seed, epoch]).permutation(source.num_images)
+            shuffled = input_pipeline.order_of_epoch(source.num_images, self._seed, epoch)
             order = np.resize(shuffled, source.num_rows)
         return self._batches(source, order, first_step, seed=(self._seed, epoch))
 
@@ -190,7 +190,8 @@ class FeatureCache:
             examples = indices.skip(first_step * batch_size).map(example, tf.data.AUTOTUNE, deterministic=True)
             return examples.batch(per_replica_batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
-        return input_pipeline.distribute(self._train_step.strategy, source.batch_size, make)
+        num_steps = source.num_steps - first_step
+        return input_pipeline.distribute(self._train_step.strategy, source.batch_size, num_steps, make)
 
 
 def crop_map(example: Mapping[str, tf.Tensor], positions: int, side: int, seed: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -52,7 +52,8 @@ def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, trai
             first_step=first_step,
             with_boxes=with_boxes,
         )
-        return shards.read(data, input_pipeline.distribute(train_step.strategy, config.batch_size, make))
+        num_steps = input_pipeline.steps_per_epoch(data, config.train_split, config.batch_size) - first_step
+        return shards.read(data, input_pipeline.distribute(train_step.strategy, config.batch_size, num_steps, make))
 
     def validation() -> Iterable:
         make = functools.partial(
@@ -63,8 +64,9 @@ def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, trai
             crop_size=config.input_size,
             with_boxes=with_boxes,
         )
-        batches = input_pipeline.distribute(train_step.strategy, train_step.evaluation_batch_size, make)
-        return shards.read(data, batches)
+        batch_size = train_step.evaluation_batch_size
+        num_steps = input_pipeline.steps_per_epoch(data, config.validation_split, batch_size)
+        return shards.read(data, input_pipeline.distribute(train_step.strategy, batch_size, num_steps, make))
 
     return Batches(training, validation)
 
