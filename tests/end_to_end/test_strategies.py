@@ -64,4 +64,4 @@ def test_batch_size_that_does_not_divide_by_the_devices_is_refused(run_verb, dra
         "--strategy=mirrored", "--cpu_devices=2", "--batch_size=7",
     )  # fmt: skip
     assert code == 1
-    assert "batch_size must be a multiple of the 2 replicas, received 7" in stderr
+    assert "--batch_size=7 cannot be shared out equally over 2 devices; give 6 or 8" in stderr

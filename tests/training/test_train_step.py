@@ -8,6 +8,8 @@ import tensorflow as tf
 from tests.helpers.nets import small
 from tests.helpers.train_steps import make
 from vgg_keras.training import train_step
+from vgg_keras.utils import console
+from vgg_keras.utils.errors import UserError
 
 pytestmark = pytest.mark.generations
 
@@ -71,6 +73,48 @@ def test_one_step_of_sgd_by_hand(batch):
     for variable, before, gradient in zip(model.trainable_variables, variables, gradients, strict=True):
         decay = 5e-4 * before if "kernel" in variable.name else 0.0
         np.testing.assert_allclose(variable.numpy(), before - 0.1 * (gradient + decay), rtol=1e-4, atol=1e-6)
+
+
+def need_memory(monkeypatch, most):
+    """Makes the net need 4 TB for more than `most` images at a time."""
+
+    def hungry(layers, inputs, masks):
+        outputs = plain(layers, inputs, masks)
+        elements = tf.where(tf.shape(inputs)[0] > most, tf.constant(2**40, tf.int64), tf.constant(1, tf.int64))
+        return outputs + 0 * tf.reduce_sum(tf.random.uniform(elements[tf.newaxis]))
+
+    plain = train_step.training_outputs
+    monkeypatch.setattr(train_step, "training_outputs", hungry)
+
+
+def test_smaller_parts_where_memory_runs_out(batch, monkeypatch, capsys):
+    expected = small(dropout=0.5)
+    make(expected, micro_batch_size=2).train(batch, 0)
+    need_memory(monkeypatch, 2)
+    model = small(dropout=0.5)
+    step = make(model, halve_if_needed=True)
+    assert step.evaluation_batch_size == 8
+    with console.speaking(True):
+        step.train(batch, 0)
+    told = "out of memory with 8 images on a device at a time; from now on with 4 (--micro_batch_size)\n"
+    assert capsys.readouterr().out == told + told.replace("8", "x").replace("4", "2").replace("x", "4")
+    assert step.evaluation_batch_size == 2
+    for variable, other in zip(model.trainable_variables, expected.trainable_variables, strict=True):
+        np.testing.assert_allclose(variable.numpy(), other.numpy(), atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("most", "settings", "message"),
+    [
+        (2, {}, "out of memory with 8 images on a device at a time; give --micro_batch_size=4"),
+        (2, {"halve_if_needed": True, "in_cluster": True}, "on a device at a time; give --micro_batch_size=4"),
+        (0, {"halve_if_needed": True}, "out of memory with a single image on a device; choose a smaller net or S"),
+    ],
+)
+def test_too_little_memory_is_one_line(batch, monkeypatch, most, settings, message):
+    need_memory(monkeypatch, most)
+    with pytest.raises(UserError, match=message):
+        make(small(), **settings).train(batch, 0)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def build_train_step(
     step_config = StepConfig(
         batch_size=options.batch_size,
         micro_batch_size=options.micro_batch_size or (options.batch_size if on_gpu else 32),
+        halve_if_needed=not options.micro_batch_size,
         seed=options.seed,
         frozen_up_to=options.freeze_up_to,
         cached=bool(options.cache_views),

@@ -96,7 +96,10 @@ class TrainConfig(Options):
     )
     batch_size: int = option(256, "number of images in a step, of all devices together", lower=1, group="optimisation")
     micro_batch_size: int = option(
-        0, "number of images that a device computes at a time; 0: 32 on a CPU, all on a GPU", lower=0, group="devices"
+        0,
+        "number of images that a device computes at a time; 0: 32 on a CPU, all on a GPU, and fewer if memory runs out",
+        lower=0,
+        group="devices",
     )
     epochs: int = option(74, "passes over the training split", lower=1, group="optimisation")
     max_steps: int = option(0, "number of steps to stop after; 0: after --epochs", lower=0, group="optimisation")

@@ -18,6 +18,8 @@ from vgg_keras.training import freezing
 from vgg_keras.training.keras_metrics import ValidationMetrics
 from vgg_keras.training.objectives import Classification, Objective
 from vgg_keras.training.optimizers import Optimizers
+from vgg_keras.utils import console
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.metrics import Score
 
 
@@ -30,6 +32,8 @@ class StepConfig:
         micro_batch_size: largest number of images that a replica puts through the net at a time; the gradients of the
             parts are added up, which needs less memory and changes nothing but the rounding (batch normalisation sees
             only the part).
+        halve_if_needed: whether a device that runs out of memory is given smaller parts; not in a cluster, whose
+            workers would differ.
         seed: dropout seed.
         frozen_up_to: name of the last layer that is not trained; "" trains all layers. Frozen layers work as in
             evaluation.
@@ -41,6 +45,7 @@ class StepConfig:
     batch_size: int
     micro_batch_size: int
     seed: int
+    halve_if_needed: bool = False
     frozen_up_to: str = ""
     cached: bool = False
     jit: bool = False
@@ -59,7 +64,6 @@ class TrainStep:
         objective: what the net learns; None: the classes.
 
     Attributes:
-        evaluation_batch_size: number of images that all replicas together should evaluate at a time.
 
     Raises:
         ValueError: the batch does not divide by the number of replicas.
@@ -76,21 +80,33 @@ class TrainStep:
     ):
         self._replicas = strategy.num_replicas_in_sync
         if config.batch_size % self._replicas:
+            below = config.batch_size - config.batch_size % self._replicas
+            fitting = " or ".join(str(size) for size in (below, below + self._replicas) if size)
             raise ValueError(
-                f"batch_size must be a multiple of the {self._replicas} replicas, received {config.batch_size}"
+                f"--batch_size={config.batch_size} cannot be shared out equally over {self._replicas} devices; "
+                f"give {fitting}"
             )
         self.model, self.optimizers, self.strategy = model, optimizers, strategy
         self.metrics = metrics or ValidationMetrics({})
         self.objective = objective or Classification(model.output_shape[-1])
         self.batch_size, self._config = config.batch_size, config
         self._num_parts = num_parts(config.batch_size // self._replicas, config.micro_batch_size)
-        # Evaluation needs no more memory than training: the same number of images fits.
-        self.evaluation_batch_size = config.batch_size // self._num_parts
-        self._gradients = tf.function(self._replica_gradients, jit_compile=config.jit)
         self._layers = freezing.trained_layers(model, config.frozen_up_to)
         self._variables = [variable for layer in self._layers for variable in layer.trainable_variables]
         self._frozen: Any = freezing.frozen_net(model, config.frozen_up_to) if config.frozen_up_to else None
         self._outputs = freezing.output_net(model, config.frozen_up_to if config.cached else "")
+        self._compile()
+
+    def _compile(self) -> None:
+        """Makes the functions of a step, whose traces hold the number of parts."""
+        self._train = tf.function(self._step)
+        self._gradients = tf.function(self._replica_gradients, jit_compile=self._config.jit)
+
+    @property
+    def evaluation_batch_size(self) -> int:
+        """Number of images that all replicas together should evaluate at a time."""
+        # Evaluation needs no more memory than training: the same number of images fits.
+        return self.batch_size // self._num_parts
 
     @property
     def takes_images(self) -> bool:
@@ -118,13 +134,38 @@ class TrainStep:
                 over the replicas.
             global_step: number of steps done before this one.
             stop_asked: whether this process was asked to stop; counts in a cluster only.
+
+        Raises:
+            UserError: a device has too little memory for the parts of its batch.
         """
         seed = tf.constant([self._config.seed, global_step], tf.int64)
         further_sums = [tf.constant([float(stop_asked)], tf.float64)] if self._config.in_cluster else []
-        return self._train(batch, seed, further_sums)
+        try:
+            return self._train(batch, seed, further_sums)
+        except tf.errors.ResourceExhaustedError as error:
+            # Memory runs out before the gradients are there: no weight has changed.
+            self._take_smaller_parts(error)
+        return self.train(batch, global_step, stop_asked)
 
-    @tf.function
-    def _train(self, batch, seed: tf.Tensor, further_sums: list[tf.Tensor]) -> tf.Tensor:
+    def _take_smaller_parts(self, error: tf.errors.ResourceExhaustedError) -> None:
+        """Divides the batch of a replica into smaller parts for all further steps.
+
+        Raises:
+            UserError: the parts are a choice of the user, cannot become smaller, or are those of a cluster.
+        """
+        per_replica = self.batch_size // self._replicas
+        size = per_replica // self._num_parts
+        if size == 1:
+            raise UserError("out of memory with a single image on a device; choose a smaller net or S") from error
+        smaller = num_parts(per_replica, size // 2)
+        shown = f"out of memory with {size} images on a device at a time"
+        if not self._config.halve_if_needed or self.in_cluster:
+            raise UserError(f"{shown}; give --micro_batch_size={per_replica // smaller}") from error
+        console.say(f"{shown}; from now on with {per_replica // smaller} (--micro_batch_size)")
+        self._num_parts = smaller
+        self._compile()
+
+    def _step(self, batch, seed: tf.Tensor, further_sums: list[tf.Tensor]) -> tf.Tensor:
         sums = self.strategy.run(self._replica_train, args=(batch, seed, further_sums))
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
 
