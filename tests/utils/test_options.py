@@ -192,6 +192,19 @@ def test_the_page_of_flags_has_every_flag():
     )
 
 
+def test_a_repeated_flag_replaces_its_values_in_a_flag_file(tmp_path):
+    (tmp_path / "base.cfg").write_text("--model=a --model b --data_dir=x --classifier=c")
+    (tmp_path / "next.cfg").write_text("--flagfile=base.cfg\n--model=d\n--model=e\n")
+    base, following = (f"--flagfile={tmp_path / name}.cfg" for name in ("base", "next"))
+    assert parse([base, "--output_dir=y"], EvaluateOptions).model == ("a", "b")
+    assert parse([following, "--output_dir=y"], EvaluateOptions).model == ("d", "e")
+    for arguments in (["--model=f"], ["-model", "f"], ["--model", "f"]):
+        options = parse([following, *arguments, "--output_dir=y"], EvaluateOptions)
+        assert (options.model, options.classifier, options.data_dir) == (("f",), ("c",), "x")
+    several = parse(["--model=f", base, "--model=g", "--output_dir=y"], EvaluateOptions)
+    assert several.model == ("f", "g")
+
+
 def test_the_flag_file_that_a_run_wrote_resumes_it(tmp_path):
     (tmp_path / "flags.cfg").write_text(f"--dataset=drawn_flowers\n--output_dir={tmp_path}\n")
     options = parse([f"--flagfile={tmp_path / 'flags.cfg'}", "--resume"], TrainConfig)

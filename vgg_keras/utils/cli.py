@@ -23,7 +23,7 @@ from vgg_keras.utils.escaping import visible
 from vgg_keras.utils.flagfiles import expand_flagfiles
 from vgg_keras.utils.help_text import help_text, program_name
 from vgg_keras.utils.keras_backend import require_tensorflow
-from vgg_keras.utils.options import Options, OptionsT, parse, require_one_path
+from vgg_keras.utils.options import Options, OptionsT, parse, repeatable_flags, require_one_path
 
 _HELP = {"--help", "-help", "-h", "--helpfull", "-helpfull", "--helpshort"}
 _VERBOSITY = {"--verbosity", "-verbosity"}
@@ -58,7 +58,7 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
 
 def _run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None:
     flagfiles: list[Path] = []
-    arguments = expand_flagfiles(sys.argv[1:], flagfiles)
+    arguments = expand_flagfiles(sys.argv[1:], flagfiles, repeatable_flags(options_class))
     if _HELP & set(arguments):
         print(_help(sys.modules[main.__module__], options_class))
         return

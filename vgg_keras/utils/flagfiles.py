@@ -1,7 +1,7 @@
 """Finds flag files from any folder, and replaces `--flagfile=X` by the flags in X."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from vgg_keras.utils import paths, side_files
@@ -55,6 +55,7 @@ def find_flagfile(name: str, including_folder: Path | None = None) -> Path:
 def expand_flagfiles(
     argv: Sequence[str],
     opened: list[Path] | None = None,
+    repeatable: Collection[str] = (),
     including_folder: Path | None = None,
     _open_files: tuple[Path, ...] = (),
 ) -> list[str]:
@@ -63,11 +64,14 @@ def expand_flagfiles(
     Args:
         argv: the arguments, without the program's name.
         opened: list to which the flag files are added.
+        repeatable: names of the flags that take several values by being repeated. Where the arguments hold one, its
+            values in X do not count: they are replaced, and not added to.
         including_folder: folder of the flag file that the arguments come from, if they come from one.
 
     Raises:
         UserError: a flag file is missing or cannot be read, or includes itself.
     """
+    own = {name for argument in without_flagfiles(argv) if (name := _name(argument)) in repeatable}
     expanded: list[str] = []
     for argument, flagfile in _flagfiles_apart(argv):
         if flagfile is None:
@@ -78,8 +82,25 @@ def expand_flagfiles(
             raise UserError(f"flag file {path} includes itself")
         if opened is not None:
             opened.append(path)
-        expanded += expand_flagfiles(_read(path), opened, path.parent, (*_open_files, path))
+        inside = expand_flagfiles(_read(path), opened, repeatable, path.parent, (*_open_files, path))
+        expanded += _without(inside, own)
     return expanded
+
+
+def _name(argument: str) -> str:
+    """Returns the name of the flag that an argument gives: "x" of --x=1, -x, and --x; "" if it gives none."""
+    return argument.lstrip("-").partition("=")[0] if argument.startswith("-") else ""
+
+
+def _without(arguments: Sequence[str], names: Collection[str]) -> list[str]:
+    """Returns the arguments without some flags and their values, which may be arguments of their own."""
+    kept, following = [], iter(arguments)
+    for argument in following:
+        if _name(argument) not in names:
+            kept.append(argument)
+        elif "=" not in argument:
+            next(following, None)
+    return kept
 
 
 def without_flagfiles(argv: Sequence[str]) -> list[str]:

@@ -244,7 +244,7 @@ def parse(
     flag_values = _define_flags(fields)
     opened = list(flagfiles)
     try:
-        rest = flag_values(["verb", *expand_flagfiles(argv, opened)])[1:]
+        rest = flag_values(["verb", *expand_flagfiles(argv, opened, repeatable_flags(options_class))])[1:]
     except flags.UnrecognizedFlagError as error:
         names = [field.name for field in fields if not field.metadata["positional"]]
         hint = did_you_mean(error.flagname.removeprefix("no"), names, "--")
@@ -263,6 +263,11 @@ def parse(
     options = options_class(**given, verbose=verbose)
     object.__setattr__(options, "flagfiles", tuple(opened))
     return options
+
+
+def repeatable_flags(options_class: type[Options]) -> frozenset[str]:
+    """Returns the names of the flags that take several values by being repeated."""
+    return frozenset(field.name for field in flag_fields(options_class) if isinstance(field.default, tuple))
 
 
 def require_one_path(argv: Sequence[str], options_class: type[Options]) -> None:
