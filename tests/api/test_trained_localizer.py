@@ -70,6 +70,7 @@ def test_what_cannot_be_asked(place):
         r"tells where an object is, not what it is: load_localizer\(\.\.\., classifier=": lambda: loaded.find(PHOTOS),
         "gives a box for each class: name the class with label=": lambda: loaded.box(PHOTOS[0]),
         "label=kinda is not a class of the model; did you mean kind a": lambda: loaded.box(PHOTOS[0], "kinda"),
+        f"label=rose is not a class of the model; it knows {', '.join(LABELS)}$": lambda: loaded.box(PHOTOS[0], "rose"),
         "label=6 must be an index of the 6 classes": lambda: loaded.box(PHOTOS[0], 6),
         "give one image; received 2": lambda: loaded.box(PHOTOS, 0),
         r"is too long and thin \(2000x2\)": lambda: loaded.box(np.zeros((2, 2000, 3), np.uint8), 0),

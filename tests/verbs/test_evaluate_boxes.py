@@ -384,6 +384,20 @@ def test_flags_that_would_be_ignored(place, tmp_path, flags, message):
         run(place, tmp_path / "e", *flags)
 
 
+def test_a_localiser_that_is_missing_or_of_other_classes(place, tmp_path):
+    folder, _ = place
+    for name in ("absent", "absent.keras"):
+        with pytest.raises(UserError, match=rf"{name}.* is missing; give a \.keras file"):
+            run(place, tmp_path / "e", "--method=center_crop", models=(name,))
+    (folder / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty/best\.keras is missing; give a \.keras file"):
+        run(place, tmp_path / "e", "--method=center_crop", models=("empty",))
+    names = datasets.open_data(str(folder / "data")).class_names
+    save_net("A", folder / "other", SIDE, "48", 2, [*names[:-1], "oak"], "pcr")
+    with pytest.raises(UserError, match=rf"knows other classes than the data set: 'oak' where that has '{names[-1]}'"):
+        run(place, tmp_path / "e", "--method=center_crop", models=("other",))
+
+
 def test_boxes_of_centre_crops_are_averaged_with_those_of_their_mirror_images(place, tmp_path, capsys):
     folder, net = place
     flags = ["--method=center_crop", "--flip", "--test_scales=48,96", "--max_images=3"]

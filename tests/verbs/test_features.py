@@ -163,7 +163,7 @@ def test_images_with_several_labels(place, tmp_path):
     splits = [f"--data_dir={tmp_path / 'data'}", "--splits=2", "--train_per_class=2"]
     with pytest.raises(UserError, match=r"^--splits=2 needs images of one label each, .* have several; leave it out$"):
         run(place, tmp_path / "g.npz", "--classifier", *splits)
-    with pytest.raises(UserError, match="needs one image and one class label a record"):
+    with pytest.raises(UserError, match="its photos may show several classes, and here each must show one"):
         datasets.open_data(str(tmp_path / "data"))
 
 

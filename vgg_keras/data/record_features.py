@@ -67,8 +67,13 @@ def find_features(features: tfds.features.FeaturesDict, *, multi_label: bool) ->
         labels = [key for key, feature in features.items() if find_class_names(feature)]
         labels = [_LABELS] if _LABELS in labels else labels
     if len(images) != 1 or len(labels) != 1:
-        hint = "; images of several labels are for vgg_keras.features" if _LABELS in features and not labels else ""
-        raise ValueError(f"needs one image and one class label a record, has {dict(features.items())}{hint}")
+        if len(images) == 1 and not labels and _LABELS in features:
+            raise ValueError(
+                "its photos may show several classes, and here each must show one: take those with several out, and "
+                "prepare the data set again; vgg_keras.features takes several"
+            )
+        kinds = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in features.items())
+        raise ValueError(f"needs one image and one class label a record, has {kinds}")
     has_certain = several and labels == [_LABELS] and _CERTAIN_LABELS in features
     return RecordFeatures(
         images[0],

@@ -135,7 +135,7 @@ def load_for_inference(
     num_classes, input_size = net.output_shape[-1], net.input_shape[1]
     described = metadata.read(path, num_classes)
     if class_names is not None:
-        _check_classes(path, num_classes, described.class_names, class_names)
+        require_classes(path, num_classes, described.class_names, class_names)
     trained = TrainedNet(vgg.net_name(net) or net.name, described.train_scale, described.frozen_up_to)
     test_scales = protocol.scales_for(trained, path, input_size)
     _check_scales(path, test_scales, input_size)
@@ -208,7 +208,18 @@ def _with_posteriors(path: Path, net: keras.Model, probed: probe.Probe) -> keras
     raise UserError(f"{path} {why}")
 
 
-def _check_classes(path: Path, num_classes: int, known: Sequence[str], class_names: Sequence[str]) -> None:
+def require_classes(path: Path, num_classes: int, known: Sequence[str], class_names: Sequence[str]) -> None:
+    """Checks that a model knows the classes of a data set, in the same order.
+
+    Args:
+        path: the model's file, for messages.
+        num_classes: number of classes of the model.
+        known: their names; empty if they are unknown.
+        class_names: class names of the data set.
+
+    Raises:
+        UserError: a class differs, or their number.
+    """
     differing = [pair for pair in zip(known, class_names, strict=False) if pair[0] != pair[1]]
     if differing:
         ours, theirs = differing[0]

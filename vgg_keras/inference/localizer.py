@@ -58,6 +58,7 @@ class Localizer:
             UserError: the model is missing or damaged, predicts classes, or cannot be tested in this way.
         """
         path = run_record.find_model_file(path)
+        saving.require_model_file(path)
         described = metadata.read(path, None)
         if not described.box_regression:
             raise UserError(f"{path} predicts classes, not boxes; train one with --task=localization")

@@ -9,6 +9,9 @@ from vgg_keras.data.pixel_boxes import PixelBox
 from vgg_keras.utils.errors import UserError, did_you_mean
 from vgg_keras.utils.escaping import visible
 
+# Number of names that a message shows of many.
+_SHOWN_NAMES = 10
+
 
 @dataclasses.dataclass(frozen=True)
 class Label:
@@ -104,7 +107,9 @@ def label_index(label: str | int, names: Sequence[str]) -> int:
     """
     if isinstance(label, str):
         if label not in names:
-            raise UserError(f"label={label} is not a class of the model{did_you_mean(label, names)}")
+            shown = ", ".join(names[:_SHOWN_NAMES]) + (", ..." if len(names) > _SHOWN_NAMES else "")
+            hint = did_you_mean(label, names) or f"; it knows {shown}"
+            raise UserError(f"label={label} is not a class of the model{hint}")
         return list(names).index(label)
     if not 0 <= label < len(names):
         raise UserError(f"label={label} must be an index of the {len(names)} classes")

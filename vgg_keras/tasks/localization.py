@@ -11,6 +11,7 @@ from vgg_keras.evaluation import box_report, comparison, layout, mistakes, saved
 from vgg_keras.evaluation.box_evaluator import BoxEvaluator, Locator, require_same_classes, require_testable
 from vgg_keras.evaluation.box_results import BoxResult, ChosenClasses
 from vgg_keras.evaluation.saved_boxes import SavedBoxes
+from vgg_keras.inference.loading import require_classes
 from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TestProtocol
 from vgg_keras.models.architectures import LOCALIZATION
@@ -52,8 +53,8 @@ def open_locator(path: Path, protocol: TestProtocol, class_names: Sequence[str])
         saved.require_protocol(protocol)
         return saved
     localizer = Localizer.load(path, protocol)
-    if list(localizer.class_names) != list(class_names):
-        raise UserError(f"{localizer.path} knows other classes than the data set")
+    known = localizer.class_names
+    require_classes(localizer.path, len(known), known, class_names)
     return localizer
 
 
