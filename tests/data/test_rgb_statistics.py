@@ -23,6 +23,20 @@ def test_equal_numpy():
     assert list(statistics.eigenvalues) == sorted(statistics.eigenvalues, reverse=True)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (128, 128), (127, 129), (113, 145), (300, 257)])  # 2^14 pixels, -1, +1, more
+@pytest.mark.parametrize("darkest", [0, 255])  # all white: the largest sums
+def test_sums_are_those_of_integers(shape, darkest):
+    image = np.random.default_rng(0).integers(darkest, 256, (*shape, 3), np.uint8)
+    pixels = image.reshape(-1, 3).astype(np.int64)
+    expected = RgbMoments(
+        shape[0] * shape[1],
+        tuple(int(pixels[:, channel].sum()) for channel in range(3)),
+        tuple(tuple(int((pixels[:, one] * pixels[:, other]).sum()) for other in range(3)) for one in range(3)),
+    )
+    assert RgbMoments.measure(image) == expected
+    assert RgbMoments.measure(image[::-1].transpose(1, 0, 2)) == expected  # a view that is not contiguous
+
+
 def test_worked_out_by_hand():
     # Two pixels: mean (10, 0, 5), covariance diag(100, 0, 0).
     image = np.array([[[0, 0, 5], [20, 0, 5]]], np.uint8)
