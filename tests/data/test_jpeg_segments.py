@@ -45,3 +45,12 @@ def test_completeness(arguments):
     assert jpeg_segments.is_complete(content[:2] + b"\xff\xff" + content[2:])  # padding before a marker
     assert not jpeg_segments.is_complete(content[:-2])
     assert not jpeg_segments.is_complete(content[:-20] + b"\xff\x13" + content[-20:])
+
+
+def test_long_padding_takes_time_in_proportion_to_its_length():
+    # Of this length, quadratic time would be hours.
+    padding = b"\xff" * 3_000_000
+    content = jpeg()
+    assert jpeg_segments.is_complete(content[:-2] + padding + content[-2:])
+    assert not jpeg_segments.is_complete(content[:-2] + padding)
+    assert not jpeg_segments.is_complete(content[:-2] + padding + b"\x00")

@@ -12,8 +12,10 @@ _START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Segments that decoding needs: APP0 (JFIF) and APP14 (Adobe) tell the colour space; the other APPn and comments do not.
 _METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}
 
-# Inside coded data a byte 0xFF is followed by 0, or by RST0 to RST7; anything else is the next marker.
-_MARKER_IN_DATA = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+# Inside coded data a byte 0xFF is followed by 0, or by RST0 to RST7; anything else is the next marker, which more bytes
+# 0xFF may pad. The pattern matches only the last of them: with `\xff+`, `re` would try each start of a long run of them
+# up to its end, in quadratic time. A pattern that opens with one literal byte also lets it leap from one to the next.
+_MARKER_IN_DATA = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _END_OF_IMAGE = 0xD9
 # Segments that may stand between the scans of a photo: tables, scans, restart intervals, metadata.
 _BETWEEN_SCANS = {0xC4, 0xDA, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}
