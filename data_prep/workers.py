@@ -5,6 +5,7 @@ task runs.
 """
 
 import contextlib
+import os
 import pickle
 import signal
 import time
@@ -23,6 +24,9 @@ Work = Callable[[TaskT, Callable[[int], None]], ResultT]
 
 # Seconds between two messages of a worker about its progress.
 _REPORT_INTERVAL = 0.2
+# Variables that tell libraries of linear algebra how many threads to start. Each would start one for each core in each
+# process, which is thousands on a large machine, and there is a process for each core already.
+_NUM_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 # Kinds of the messages of a worker.
 _READY, _PROGRESS, _RESULT, _ERROR = range(4)
 
@@ -140,6 +144,18 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Lets NumPy start no threads in the processes that are started inside the context, unless the user says so."""
+    added = [name for name in _NUM_THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(added, "1"))
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
 class Pool(Generic[TaskT, ResultT]):
     """Some worker processes; if it is one worker, the leading process itself does the tasks.
 
@@ -193,7 +209,7 @@ class Pool(Generic[TaskT, ResultT]):
             yield self._work(task, own.report)
 
     def _start(self) -> None:
-        with _interrupts_blocked():
+        with _interrupts_blocked(), _one_thread_each():
             for _ in range(self._num_workers):
                 worker = _Worker(self._work, self._prepare)
                 self._workers[worker.messages] = worker

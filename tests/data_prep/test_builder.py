@@ -41,10 +41,18 @@ def test_pairs_of_image_and_label(tmp_path):
 def test_workers_change_nothing(tmp_path):
     # 160 images become three sections of one record file.
     images = [(f"{seed}.jpg", encode((60, 40), seed=seed)) for seed in range(160)]
-    options = {"resize_smallest_side": 20}
-    write_dataset(make_source(images), PrepareOptions(output_dir=str(tmp_path / "two"), num_workers=2, **options))
-    write(make_source(images), tmp_path / "one", **options)
-    assert folder_content(tmp_path / "two") == folder_content(tmp_path / "one")
+    images[7] = ("7.jpg", b"text")
+    for workers in (1, 2, 3):
+        options = PrepareOptions(
+            output_dir=str(tmp_path / str(workers)),
+            num_workers=workers,
+            resize_smallest_side=20,
+            skip_bad_images=True,
+        )
+        write_dataset(make_source(images), options)
+    one, two, three = (folder_content(tmp_path / str(workers)) for workers in (1, 2, 3))
+    assert one == two == three
+    assert one["bad_images.txt"].startswith(b"train\t7.jpg\tnot an image")
 
 
 def test_statistics_do_not_depend_on_the_division(tmp_path):

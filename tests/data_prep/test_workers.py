@@ -13,7 +13,7 @@ import pytest
 from data_prep.workers import Pool
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import wait_for_end
-from tests.helpers.worker_tasks import die, double, fail, leave, wait_for_ever
+from tests.helpers.worker_tasks import die, double, fail, leave, variable, wait_for_ever
 from vgg_keras.utils.errors import UserError
 
 pytestmark = pytest.mark.multiprocess
@@ -31,6 +31,16 @@ def test_every_task_is_done_once_and_progress_adds_up(num_workers):
     assert sum(progress) == sum(range(1, 20)) + 100
     processes = {process for _, process in first + second}
     assert (processes == {os.getpid()}) == (num_workers == 1)
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [(None, "1"), ("2", "2")])
+def test_each_process_computes_in_one_thread_unless_the_user_says_so(monkeypatch, chosen, expected):
+    name = "OPENBLAS_NUM_THREADS"
+    monkeypatch.setenv(name, chosen) if chosen else monkeypatch.delenv(name, raising=False)
+    before = dict(os.environ)
+    with Pool(variable, 2) as pool:
+        assert list(pool.run([name], lambda more: None)) == [expected]
+    assert os.environ == before
 
 
 @pytest.mark.parametrize("error", [UserError("the text"), FileNotFoundError(2, "No such file", "photo.jpg")])

@@ -10,6 +10,11 @@ def double(task, report):
     return 2 * task, os.getpid()
 
 
+def variable(name, report):
+    """Returns an environment variable of its process."""
+    return os.environ.get(name)
+
+
 def fail(error, task, report):
     """Raises an error."""
     raise error
