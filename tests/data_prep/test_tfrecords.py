@@ -32,11 +32,21 @@ def bitwise_crc32c(data):
     return state ^ 0xFFFFFFFF
 
 
-# The lengths lie around those of the short loop, of a block, and of several blocks.
-@pytest.mark.parametrize("length", [1, 3, 31, 32, 33, 35, 511, 512, 513, 515, 1024, 5000])
+# The lengths lie around those of the short loop, of a block, of several blocks, and of those that are folded, in less
+# than one step of 5685 - 1362 bytes, in one, and in several.
+@pytest.mark.parametrize(
+    "length", [1, 3, 31, 32, 33, 35, 511, 512, 513, 515, 1024, 5684, 5685, 5686, 5689, 10007, 10008, 10009, 40_000]
+)
 def test_checksums_of_all_lengths(length):
     data = np.random.default_rng(length).bytes(length)
     assert tfrecords.crc32c(data) == bitwise_crc32c(data)
+
+
+def test_the_sparse_multiple_is_one():
+    polynomial, value = 0x1_1EDC_6F41, sum(1 << exponent for exponent in tfrecords._SPARSE_MULTIPLE)
+    while value.bit_length() >= polynomial.bit_length():
+        value ^= polynomial << value.bit_length() - polynomial.bit_length()
+    assert value == 0
 
 
 def test_a_file_of_records_is_the_one_that_tensorflow_writes(tmp_path):
