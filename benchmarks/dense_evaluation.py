@@ -1,11 +1,9 @@
 """Compares the time of dense evaluation with that of 150 crops, and both with their multiply-adds.
 
-    python -m benchmarks.dense_evaluation --data_dir=data/imagenet --net=A
-
 Tests the first few images of a split at three scales with mirror images, as `vgg_keras.evaluate` does (with reading,
-decoding and rescaling), alternately with dense evaluation and with 5x5 crops at each scale. Compares the ratio of the
-times with the ratio of the multiply-adds, and the dense time of images of mixed shapes with that of square images of
-the same cost. The weights are random, since they do not change the cost.
+decoding and rescaling), alternately with dense evaluation and with 5x5 crops at each scale; the ceiling is the ratio of
+the multiply-adds. Then compares the dense time of images of mixed shapes with that of square images in memory of the
+same cost. The weights are random, since they do not change the cost.
 
 Predicted: dense evaluation takes at least 1.2 times as long as its multiply-adds allow, since FC6 as a convolution over
 a small map seemed unfavourable for the CPU's kernels. It was not: measured alone, FC6 was as fast as the matrix product
@@ -16,15 +14,20 @@ the multiply-adds of dense evaluation and took 4.82 times as long, so dense eval
 multiply-adds allow; and it took 1.08 times as long as square images of the same cost would.
 """
 
+import contextlib
 import dataclasses
+import functools
 import tempfile
-import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.harness import materials, sides
+from benchmarks.harness.definitions import Benchmark, Figure, Settings, Side
 from vgg_keras.data import datasets
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.data.transforms import rescaled_size
@@ -33,26 +36,29 @@ from vgg_keras.inference.posteriors import DistributedPredictor
 from vgg_keras.inference.protocol import DENSE, MULTI_CROP
 from vgg_keras.inference.views import ViewSpec
 from vgg_keras.models import fully_convolutional, vgg
-from vgg_keras.models.architectures import NETS
 from vgg_keras.utils import cli, devices
-from vgg_keras.utils.options import Options, option
 from vgg_keras.utils.resumable_array import ResumableArray
 
 _CROP = 224
+_NET = "A"
+_BATCH = 32
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class BenchmarkOptions(Options):
-    """Flags of the benchmark."""
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What is tested.
 
-    data_dir: str = option("", "a data set written by data_prep", required=True)
-    split: str = option("validation", "the split")
-    net: str = option("A", "the net", choices=tuple(NETS))
-    width_multiplier: float = option(1.0, "scales the channels of every hidden layer", lower=0.0)
-    test_scales: str = option("256,384,512", "test scales")
-    num_images: int = option(8, "images", lower=1)
-    batch_size: int = option(32, "crops at a time", lower=1)
-    repeats: int = option(2, "how often each way is timed; the best time counts", lower=1)
+    Attributes:
+        data_dir: a data set, whose split validation is tested.
+        num_images: number of images, from the first on.
+        width: factor of the width of the net.
+        scales: test scales in pixels.
+    """
+
+    data_dir: str
+    num_images: int = 6
+    width: float = 1.0
+    scales: tuple[int, ...] = (256, 384, 512)
 
 
 def multiply_adds(net: keras.Model, height: int, width: int) -> int:
@@ -75,84 +81,89 @@ def multiply_adds(net: keras.Model, height: int, width: int) -> int:
     return total
 
 
-def time_test(
-    predictor: DistributedPredictor, manifest: SplitManifest, method: str, options: BenchmarkOptions
-) -> float:
-    """Returns the seconds that one test of all images at all scales takes, by DENSE or MULTI_CROP."""
-    started = time.perf_counter()
+def make_sides(work: Work) -> Mapping[str, Callable[[], Any]]:
+    """Returns the sides, seconds for the whole work, by their names, and "allowed": the ratio of the multiply-adds."""
+    strategy, _ = devices.make_strategy("one_device")
+    with cli.quiet_logs():
+        data = datasets.open_data(work.data_dir)
+        manifest = SplitManifest.read(data, "validation", work.num_images)
+    glorot = vgg.Initialization("glorot", seed=0)
+    source = vgg.build(_NET, len(data.class_names), width_multiplier=work.width, initialization=glorot)
+    net = fully_convolutional.convert(source)
+    predictors = {DENSE: DistributedPredictor(net, strategy), MULTI_CROP: DistributedPredictor(source, strategy)}
+    for predictor in predictors.values():  # traces the functions, so that tracing is not timed
+        predictor(tf.zeros((1, _CROP, _CROP, 3)))
+    # The factor 2: each view is computed as it is and mirrored.
+    costs = {
+        side: 2 * sum(multiply_adds(net, *rescaled_size(size, side).numpy().tolist()) for size in manifest.sizes)
+        for side in work.scales
+    }
+    crops = 2 * ViewSpec(MULTI_CROP, _CROP, _CROP).num_views * len(work.scales) * len(manifest)
+    allowed = crops * multiply_adds(net, _CROP, _CROP) / sum(costs.values())
+    tests = {
+        method: sides.timed(functools.partial(_test, predictor, manifest, method, work.scales))
+        for method, predictor in predictors.items()
+    }
+    squares = _squares(predictors[DENSE], net, costs)
+    squares()  # makes the kernels for these shapes
+    return {**tests, "squares": squares, "allowed": lambda: allowed}
+
+
+def _test(predictor: DistributedPredictor, manifest: SplitManifest, method: str, scales: Sequence[int]) -> None:
+    """Tests all images at all scales, by DENSE or MULTI_CROP."""
     with tempfile.TemporaryDirectory() as folder:
-        for side in map(int, options.test_scales.split(",")):
+        for side in scales:
             predict_split(
                 ResumableArray(Path(folder) / f"{side}.npy", len(manifest), predictor.width),
                 predictor,
                 manifest,
-                ViewSpec(method, side, _CROP, options.batch_size),
+                ViewSpec(method, side, _CROP, _BATCH),
                 title=f"{method} Q={side}",
-                model_name=options.net,
+                model_name=_NET,
             )
-    return time.perf_counter() - started
 
 
-def square_rate(predictor: DistributedPredictor, net: keras.Model, side: int, batch_size: int) -> float:
-    """Returns the multiply-adds per second on a batch of square images in memory, the best of three runs.
+def _squares(predictor: DistributedPredictor, net: keras.Model, costs: Mapping[int, int]) -> Side:
+    """Returns the side of square images in memory: seconds for as many multiply-adds at each scale as are given.
 
     Args:
         predictor: the predictor of the net.
         net: the fully convolutional net.
-        side: side of the images in pixels.
-        batch_size: number of crops that have as many pixels as the batch.
+        costs: multiply-adds by the scale in pixels.
     """
-    count = int(ViewSpec(DENSE, side, _CROP, batch_size).images_per_batch(side, side))
-    images = tf.random.stateless_uniform((count, side, side, 3), (0, side), 0, 255)
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        predictor(images)
-        seconds.append(time.perf_counter() - started)
-    return 2 * count * multiply_adds(net, side, side) / min(seconds)
+    counts = {side: int(ViewSpec(DENSE, side, _CROP, _BATCH).images_per_batch(side, side)) for side in costs}
+
+    def seconds() -> float:
+        total = 0.0
+        for side, cost in costs.items():
+            images = tf.random.stateless_uniform((counts[side], side, side, 3), (0, side), 0, 255)
+            measured = sides.timed(functools.partial(predictor, images))()
+            total += measured * cost / (2 * counts[side] * multiply_adds(net, side, side))
+        return total
+
+    return seconds
 
 
-def main(options: BenchmarkOptions) -> None:
-    """Prints the seconds and multiply-adds of both methods, and compares the ratios."""
-    strategy, _ = devices.make_strategy("one_device")
-    data = datasets.open_data(options.data_dir)
-    manifest = SplitManifest.read(data, options.split, options.num_images)
-    glorot = vgg.Initialization("glorot", seed=0)
-    source = vgg.build(
-        options.net, len(data.class_names), width_multiplier=options.width_multiplier, initialization=glorot
-    )
-    net = fully_convolutional.convert(source)
-    predictors = {DENSE: DistributedPredictor(net, strategy), MULTI_CROP: DistributedPredictor(source, strategy)}
-    scales = [int(side) for side in options.test_scales.split(",")]
-    # The factor 2: each view is computed as it is and mirrored.
-    scale_costs = {
-        side: 2 * sum(multiply_adds(net, *rescaled_size(size, side).numpy().tolist()) for size in manifest.sizes)
-        for side in scales
-    }
-    crops = 2 * ViewSpec(MULTI_CROP, _CROP, _CROP).num_views * len(scales) * len(manifest)
-    cost = {DENSE: sum(scale_costs.values()), MULTI_CROP: crops * multiply_adds(net, _CROP, _CROP)}
-    for predictor in predictors.values():  # traces the functions, so that tracing is not timed
-        predictor(tf.zeros((1, _CROP, _CROP, 3)))
-    best = dict.fromkeys(predictors, float("inf"))
-    for _ in range(options.repeats):
-        for method, predictor in predictors.items():
-            best[method] = min(best[method], time_test(predictor, manifest, method, options))
-    as_squares = sum(
-        amount / square_rate(predictors[DENSE], net, side, options.batch_size) for side, amount in scale_costs.items()
-    )
-    for method in predictors:
-        rate = cost[method] / best[method] / 1e9
-        print(f"{method}: {best[method]:.1f} s, {cost[method] / 1e12:.2f}e12 multiply-adds, {rate:.0f}e9 a second")
-    allowed, reached = cost[MULTI_CROP] / cost[DENSE], best[MULTI_CROP] / best[DENSE]
-    print(
-        f"{crops // len(manifest)} crops: {allowed:.2f} times the multiply-adds of dense, {reached:.2f} times the time;"
-    )
-    print(f"dense takes {allowed / reached:.2f} times what its multiply-adds allow")
-    shapes = len(set(map(tuple, manifest.sizes)))
-    print(
-        f"square images would take {as_squares:.1f} s: {shapes} shapes take {best[DENSE] / as_squares:.2f} times that"
-    )
+@contextlib.contextmanager
+def prepare(settings: Settings) -> Iterator[Sequence[Figure]]:
+    """Yields the figures: six images and three scales, or quickly two images, one scale and a narrow net."""
+    count = 2 if settings.quick else 6
+    data_dir = str(materials.data_set(settings, training=2, validation=count))
+    work = Work(data_dir, count, width=1 / 16, scales=(256,)) if settings.quick else Work(data_dir, count)
+    with sides.in_process(make_sides, work) as made:
+        name = f"{count} images, Q = {', '.join(map(str, work.scales))}"
+        crops = 25 * 2 * len(work.scales)
+        dense = made[DENSE]
+        yield [
+            Figure(name=f"{name}, against {crops} crops", ours=dense, peer=made[MULTI_CROP], ceiling=made["allowed"]()),
+            Figure(name=f"{name}, against square images", ours=dense, peer=made["squares"]),
+        ]
 
 
-if __name__ == "__main__":
-    cli.run(main, BenchmarkOptions)
+BENCHMARK = Benchmark(
+    ours=f"dense evaluation by net {_NET} with mirror images, from the records on",
+    peer="crops in a 5x5 grid with mirror images, or square images in memory that cost as much",
+    ceiling="the ratio of the multiply-adds",
+    warm_ups=0,
+    prepare=prepare,
+)

@@ -1,84 +1,124 @@
 """Measures how much faster it is to decode only the part of an image that a crop needs.
 
-    python -m benchmarks.input_pipeline --data_dir=data/imagenet
-
-Decodes and crops the training split alternately in two ways: the whole image is decoded, rescaled and cropped; or
-`transforms.decode_rescaled_window` decodes only the window that the crop comes from and resizes it. Both give the same
-pixels (tests/data/test_transforms.py).
+`transforms.decode_rescaled_window` decodes only the window that the crop comes from and resizes it. Other ways decode
+the whole photo, rescale and crop it: with the package's own functions, which gives the same pixels
+(tests/data/test_transforms.py), and as TensorFlow's examples do, with antialiasing and without, as is its default. The
+ceiling is to decode the pixels under the crop and to do nothing else.
 
 Predicted: 1.7 to 2 times as fast, since a crop at S = 256 needs about half of a photo's pixels, and fewer at a larger
 S. Measured on 250 ImageNet photos and two CPU cores that were also busy with other work (only the ratio counts): 1.60
-times as fast at S = 256, 1.77 at S = 384, 1.99 for S in 256..512.
+times as fast at S = 256, 1.77 at S = 384, 1.99 for S in 256..512, against the whole image with the same pixels.
 """
 
-import dataclasses
-import time
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
-from vgg_keras.data import datasets, transforms
-from vgg_keras.utils import cli
-from vgg_keras.utils.options import Options, option
+from benchmarks.harness import materials, sides
+from benchmarks.harness.definitions import Benchmark, Figure, Settings, Side
+from vgg_keras.data import transforms
 
 _CROP = 224
+_SCALES = ((256, 256), (384, 384), (256, 512))
+_PHOTOS, _QUICK_PHOTOS = 250, 8
+# Several in one go, since the start of an iterator, in which TensorFlow optimises its graph, takes long.
+_PASSES = 3
+_BATCH = 32
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class BenchmarkOptions(Options):
-    """Flags of the benchmark."""
-
-    data_dir: str = option("", "a data set written by data_prep", required=True)
-    repeats: int = option(5, "how often each way is timed; the best time counts", lower=1)
-
-
-def whole_image(image_bytes: tf.Tensor, smallest_side: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Decodes and rescales the whole image, then cuts out a random crop: () string -> (224, 224, 3) float32."""
-    return transforms.random_crop(transforms.rescale(transforms.decode(image_bytes), smallest_side), _CROP, seed)
+# From an encoded image, () string, S in pixels and a seed, to what becomes of it, (224, 224, 3) float32.
+Crop = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def window_only(image_bytes: tf.Tensor, smallest_side: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Decodes and resizes only the window of the same crop: () string -> (224, 224, 3) float32."""
+    """Decodes and resizes only the window of the crop."""
     size = transforms.encoded_size(image_bytes)
     offset = transforms.random_offset(transforms.rescaled_size(size, smallest_side), _CROP, seed)
     return transforms.decode_rescaled_window(image_bytes, size, smallest_side, offset, _CROP)
 
 
-def images_per_second(encoded: tf.data.Dataset, crop: Callable, scale_range: tuple[int, int]) -> float:
-    """Times one pass over encoded images in memory.
+def whole_image(image_bytes: tf.Tensor, smallest_side: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Decodes and rescales the whole image, then cuts out the same crop."""
+    return transforms.random_crop(transforms.rescale(transforms.decode(image_bytes), smallest_side), _CROP, seed)
+
+
+def _plain(antialias: bool) -> Crop:
+    """Returns the way of TensorFlow's examples: all of it with the functions of `tf.io` and `tf.image`."""
+
+    def crop(image_bytes: tf.Tensor, smallest_side: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        image = tf.io.decode_jpeg(image_bytes, channels=3)
+        size = transforms.rescaled_size(tf.shape(image)[:2], smallest_side)
+        rescaled = tf.image.resize(image, size, antialias=antialias)
+        return tf.image.stateless_random_crop(rescaled, (_CROP, _CROP, 3), seed)
+
+    return crop
+
+
+def decode_alone(image_bytes: tf.Tensor, smallest_side: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Decodes the pixels under the crop, without the margin that a filter needs: -> () uint8, the largest of them."""
+    size = transforms.encoded_size(image_bytes)
+    target = transforms.rescaled_size(size, smallest_side)
+    offset = transforms.random_offset(target, _CROP, seed)
+    begin, end = offset * size // target, -(-(offset + _CROP) * size // target)
+    return tf.reduce_max(transforms.decode_window(image_bytes, begin, end))
+
+
+_OURS, _CEILING = "the crop's window", "decode alone"
+_PEERS = {
+    "the whole photo, same pixels": whole_image,
+    "tf.image with antialiasing": _plain(antialias=True),
+    "tf.image without antialiasing": _plain(antialias=False),
+}
+_WAYS = {_OURS: window_only, **_PEERS, _CEILING: decode_alone}
+
+
+def make_sides(data_dir: str, num_photos: int, scale_range: tuple[int, int]) -> Mapping[str, Side]:
+    """Returns the sides, seconds for some passes over encoded photos in memory, by their names.
 
     Args:
-        encoded: result of `ImageData.encoded`, cached.
-        crop: `whole_image` or `window_only`.
+        data_dir: the data set, whose training split is read.
+        num_photos: number of photos.
         scale_range: (Smin, Smax) of the training scale in pixels.
-
-    Returns:
-        Images per second.
     """
+    photos = materials.read_photos(data_dir, "train", num_photos)
+    return {name: sides.timed(_passes(photos, crop, scale_range)) for name, crop in _WAYS.items()}
 
-    def augment(index: tf.Tensor, example: dict) -> tf.Tensor:
+
+def _passes(photos: Sequence[bytes], crop: Crop, scale_range: tuple[int, int]) -> Callable[[], None]:
+    def augment(index: tf.Tensor, image_bytes: tf.Tensor) -> tf.Tensor:
         seed = tf.stack([index, 0])
-        return crop(example["image_bytes"], transforms.random_scale(scale_range, seed), seed)
+        return crop(image_bytes, transforms.random_scale(scale_range, seed), seed)
 
-    dataset = encoded.enumerate().map(augment, tf.data.AUTOTUNE).batch(32).prefetch(2)
-    started = time.perf_counter()
-    count = sum(int(batch.shape[0]) for batch in dataset)
-    return count / (time.perf_counter() - started)
+    encoded = tf.data.Dataset.from_tensor_slices(list(photos)).repeat(_PASSES).enumerate()
+    batches = encoded.map(augment, tf.data.AUTOTUNE).batch(_BATCH).prefetch(2)
 
+    def read_all() -> None:
+        for _ in batches:
+            pass
 
-def main(options: BenchmarkOptions) -> None:
-    """Prints the images per second of both ways, measured alternately, and their ratio."""
-    encoded = datasets.open_data(options.data_dir).encoded("train").cache()
-    for _ in encoded:  # fills the cache
-        pass
-    for scale_range in ((256, 256), (384, 384), (256, 512)):
-        best = {whole_image: 0.0, window_only: 0.0}
-        for _ in range(options.repeats):
-            for crop, fastest in best.items():
-                best[crop] = max(fastest, images_per_second(encoded, crop, scale_range))
-        whole, window = best.values()
-        print(f"S={scale_range}: whole {whole:.0f}, window {window:.0f} images/s; ratio {window / whole:.2f}")
+    return read_all
 
 
-if __name__ == "__main__":
-    cli.run(main, BenchmarkOptions)
+@contextlib.contextmanager
+def prepare(settings: Settings) -> Iterator[Sequence[Figure]]:
+    """Yields a figure for each training scale and peer."""
+    count = _QUICK_PHOTOS if settings.quick else _PHOTOS
+    data_dir = str(materials.data_set(settings, training=count, validation=2))
+    with contextlib.ExitStack() as processes:
+        figures = []
+        for low, high in _SCALES:
+            made = processes.enter_context(sides.in_process(make_sides, data_dir, count, (low, high)))
+            scale = f"S = {low}" if low == high else f"S in [{low}, {high}]"
+            figures += [
+                Figure(name=f"{scale}, against {peer}", ours=made[_OURS], peer=made[peer], ceiling=made[_CEILING])
+                for peer in _PEERS
+            ]
+        yield figures
+
+
+BENCHMARK = Benchmark(
+    ours="decode_rescaled_window: only the window of a random crop of 224x224 is decoded and resized",
+    peer="the whole photo is decoded, rescaled and cropped",
+    ceiling="only to decode the pixels under the crop",
+    prepare=prepare,
+)

@@ -1,44 +1,48 @@
 """Measures how much faster training on a CPU is if freed memory is kept for the next step.
 
-    python -m benchmarks.memory_reuse --net=A
-
-Trains a net at full width on random images for a few steps, alternately in a process with the C library's defaults and
-in one that has called `devices.keep_freed_memory`.
+Trains net A on random images for a few steps, alternately in a process that has called `devices.keep_freed_memory` and
+in one with the C library's defaults.
 
 Predicted: 1.2 to 2 times as fast; the gain grows with the share of the FC layers, whose gradients are tensors of 0.4
 GB. Measured once, on two otherwise idle CPU cores, net A, batches of 32: 2.51 instead of 2.11 images/s, 1.19 times as
 fast, with 5.5 GB of memory instead of 4.5 GB.
 """
 
+import contextlib
 import dataclasses
-import multiprocessing
 import resource
+import statistics
 import time
+from collections.abc import Callable, Iterator, Sequence
 
-from vgg_keras.models.architectures import NETS
-from vgg_keras.utils import cli
-from vgg_keras.utils.options import Options, option
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class BenchmarkOptions(Options):
-    """Flags of the benchmark."""
-
-    net: str = option("A", "the net", choices=tuple(NETS))
-    batch_size: int = option(32, "images a step", lower=1)
-    steps: int = option(4, "steps that are timed, after one that is not", lower=1)
-    repeats: int = option(2, "processes of each kind; the best time counts", lower=1)
+from benchmarks.harness import sides
+from benchmarks.harness.definitions import Benchmark, Figure, Settings
 
 
-def train(options: BenchmarkOptions, keep: bool) -> tuple[float, float]:
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """The training that is timed.
+
+    Attributes:
+        width: factor of the width of net A.
+        batch_size: images a step.
+        steps: number of steps that are timed, after one that is not.
+    """
+
+    width: float = 1.0
+    batch_size: int = 32
+    steps: int = 4
+
+
+def train(training: Training, keep: bool) -> tuple[float, float]:
     """Trains for a few steps.
 
     Args:
-        options: the flags.
+        training: the training.
         keep: whether freed memory is kept for the next step.
 
     Returns:
-        Images per second, and the peak memory of the process in GB.
+        Seconds for a step, and the peak memory of the process in GB.
     """
     import numpy as np
     import tensorflow as tf
@@ -49,14 +53,15 @@ def train(options: BenchmarkOptions, keep: bool) -> tuple[float, float]:
 
     if keep:
         devices.keep_freed_memory()
-    model = vgg.build(options.net, initialization=vgg.Initialization("glorot", seed=0))
+    model = vgg.build("A", width_multiplier=training.width, initialization=vgg.Initialization("glorot", seed=0))
+    size = training.batch_size
     step = train_step.TrainStep(
         model,
         optimizers.make_optimizers(optimizers.OptimizerConfig("sgd", 1e-3, 0.9), model.layers),
         tf.distribute.OneDeviceStrategy("/cpu:0"),
-        train_step.StepConfig(batch_size=options.batch_size, micro_batch_size=32, seed=0),
+        train_step.StepConfig(batch_size=size, micro_batch_size=32, seed=0),
     )
-    rng, size = np.random.default_rng(0), options.batch_size
+    rng = np.random.default_rng(0)
     batch = {
         "image": tf.constant(rng.uniform(0, 255, (size, 224, 224, 3)), tf.float32),
         "label": tf.constant(rng.integers(0, 1000, size), tf.int32),
@@ -64,24 +69,36 @@ def train(options: BenchmarkOptions, keep: bool) -> tuple[float, float]:
     }
     step.train(batch, 0).numpy()
     started = time.perf_counter()
-    for number in range(options.steps):
+    for number in range(training.steps):
         step.train(batch, number).numpy()
-    seconds = time.perf_counter() - started
-    return options.steps * size / seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    seconds = (time.perf_counter() - started) / training.steps
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-def main(options: BenchmarkOptions) -> None:
-    """Prints images per second and memory with and without `keep_freed_memory`, and the ratio of the speeds."""
-    processes = multiprocessing.get_context("spawn")
-    best = {False: (0.0, 0.0), True: (0.0, 0.0)}
-    for _ in range(options.repeats):
-        for keep in best:
-            with processes.Pool(1) as pool:
-                best[keep] = max(best[keep], pool.apply(train, (options, keep)))
-    (plain, plain_memory), (kept, kept_memory) = best.values()
-    print(f"net {options.net}, as it is: {plain:.2f} images/s, {plain_memory:.1f} GB")
-    print(f"net {options.net}, memory kept: {kept:.2f} images/s, {kept_memory:.1f} GB; ratio {kept / plain:.2f}")
+@contextlib.contextmanager
+def prepare(settings: Settings) -> Iterator[Sequence[Figure]]:
+    """Yields the figure; each timing has a new process, since what is kept stays, and takes gigabytes."""
+    training = Training(width=1 / 16, batch_size=2, steps=1) if settings.quick else Training()
+    memory: dict[bool, list[float]] = {False: [], True: []}
+
+    def side(keep: bool) -> Callable[[], float]:
+        def seconds() -> float:
+            seconds, used = sides.apart(train, training, keep)
+            memory[keep].append(used)
+            return seconds
+
+        return seconds
+
+    def details() -> str:
+        return f"{statistics.median(memory[True]):.1f} GB in place of {statistics.median(memory[False]):.1f}"
+
+    name = f"net A, width {training.width:g}, a step of {training.batch_size}"
+    yield [Figure(name=name, ours=side(True), peer=side(False), details=details)]
 
 
-if __name__ == "__main__":
-    cli.run(main, BenchmarkOptions)
+BENCHMARK = Benchmark(
+    ours="TrainStep.train after devices.keep_freed_memory",
+    peer="the same with the defaults of the C library",
+    warm_ups=0,
+    prepare=prepare,
+)

@@ -99,8 +99,8 @@ def program_name(module: str, argv0: str) -> str:
     """Returns the command that started a verb: the name of a console script, or `python -m MODULE`.
 
     Args:
-        module: dotted name of the verb's module.
+        module: dotted name of the verb's module, which may be the `__main__` of a package.
         argv0: first element of `sys.argv`.
     """
     script = os.path.basename(argv0)
-    return script if script.startswith("vgg-") else f"python -m {module}"
+    return script if script.startswith("vgg-") else f"python -m {module.removesuffix('.__main__')}"
