@@ -11,6 +11,7 @@ import keras
 import pytest
 
 import vgg_keras
+from benchmarks.__main__ import BenchmarksOptions
 from tests.helpers import documentation, flag_tables, rest_server
 from tests.helpers.evaluation_data import CLASSES, SIZES, photo, save_net
 from tests.helpers.images import encode, picture
@@ -48,7 +49,8 @@ def test_every_verb_is_documented():
 
 @pytest.mark.parametrize("page", documentation.pages(), ids=lambda page: page.name)
 def test_flags_in_the_text_exist(page):
-    known = {field.name for options in flag_tables.VERBS.values() for field in dataclasses.fields(options)}
+    documented = [*flag_tables.VERBS.values(), BenchmarksOptions]
+    known = {field.name for options in documented for field in dataclasses.fields(options)}
     known |= {f"no{name}" for name in known} | OTHER_FLAGS
     assert documentation.inline_flags(page) - known == set()
 
