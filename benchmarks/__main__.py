@@ -15,7 +15,7 @@ from benchmarks.harness.definitions import Settings
 from benchmarks.harness.report import MARKDOWN, Compared, Report, cells
 from benchmarks.harness.runner import Row
 from vgg_keras.models import run_record
-from vgg_keras.utils import cli, console
+from vgg_keras.utils import cli, console, paths
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import NEW_FOLDER, Options, PathLike, option
 from vgg_keras.utils.words import counted
@@ -52,17 +52,21 @@ def main(options: BenchmarksOptions) -> None:
     """Runs the benchmarks, prints their table, and writes it.
 
     Raises:
-        UserError: a benchmark does not exist or fails, or the machine was busy, so that no figure may be quoted.
+        UserError: a benchmark or an input does not exist, a benchmark fails, or the machine was busy, so that no figure
+            may be quoted.
     """
     if options.list:
         console.say(suite.listing())
         return
     names = suite.choose(options.names)
+    for flag, path in (("data_dir", options.data_dir), ("model", options.model)):
+        if path:
+            paths.existing(flag, path)
     # TensorFlow's notes about the CPU and missing GPUs, in all processes that are started.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    described = environment.describe()
     rows, failed = _measure_all(names, options)
-    compared = {name: _compared(name) for name in names}
-    report = Report(rows, compared, environment.describe(), options.quick, failed)
+    report = Report(rows, {name: _compared(name) for name in names}, described, options.quick, failed)
     console.say_table(report.table())
     console.say("\n".join(report.notes()))
     if options.output_dir:

@@ -61,9 +61,9 @@ class Report:
 
     @property
     def quotable(self) -> bool | None:
-        """Whether all figures can be quoted: False if one cannot, None if it is unknown of one."""
-        found = [row.quotable for row in self.rows]
-        return False if False in found else None if None in found else True
+        """Whether all figures can be quoted: False if one cannot or there is none, None if it is unknown of one."""
+        found = {row.quotable for row in self.rows}
+        return False if False in found or not found else None if None in found else True
 
     @property
     def refused(self) -> list[Row]:
@@ -105,13 +105,14 @@ class Report:
         }
 
     def write(self, folder: Path) -> None:
-        """Writes the report into a folder: JSON, and Markdown, under its final name only if no figure is refused.
+        """Writes the report into a folder: JSON, and Markdown, under its final name only if nothing is refused.
 
         Raises:
             OSError: a file cannot be written.
         """
         side_files.write_json(folder / JSON, self.content())
-        files.write_text(folder / (NOT_QUOTABLE if self.refused else MARKDOWN), self.markdown())
+        final = self.rows and not self.refused
+        files.write_text(folder / (MARKDOWN if final else NOT_QUOTABLE), self.markdown())
 
 
 def cells(row: Row) -> list[str]:

@@ -65,6 +65,12 @@ def test_a_mistyped_name():
         call("xyz")
 
 
+def test_an_input_that_does_not_exist_is_refused_before_any_work(tmp_path):
+    for flag in ("data_dir", "model"):
+        with pytest.raises(UserError, match=rf"^--{flag}=.*absent does not exist"):
+            call(f"--{flag}={tmp_path / 'absent'}")
+
+
 def test_a_name_counts_once():
     assert suite.choose(["memory_reuse", "fixed_cost", "memory_reuse"]) == ["memory_reuse", "fixed_cost"]
     assert suite.choose([]) == NAMES

@@ -70,6 +70,12 @@ def test_a_failed_benchmark_is_named():
     assert failed.content()["failed"] == {"other": "no memory"}
 
 
+def test_a_run_without_figures_has_no_final_name(tmp_path):
+    Report([], {}, ENVIRONMENT, failed={"decode": "no memory"}).write(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["benchmarks.json", "benchmarks.not_quotable.md"]
+    assert json.loads((tmp_path / "benchmarks.json").read_text())["quotable"] is False
+
+
 def test_an_unknown_load_is_said_and_not_refused():
     assert (report(QUIET, UNKNOWN).quotable, report(UNKNOWN).refused) == (None, [])
     assert "load of other processes unknown" in report(UNKNOWN).markdown()
