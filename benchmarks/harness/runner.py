@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import statistics
+import time
 from collections.abc import Callable
 
 from benchmarks.harness import load
@@ -118,6 +119,7 @@ def measure(
     figure: Figure,
     plan: Plan,
     read: Callable[[], load.Reading] = load.read,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Row:
     """Measures one figure.
 
@@ -127,11 +129,12 @@ def measure(
         figure: the figure.
         plan: how often and how long the sides are timed.
         read: function that reads the CPU times.
+        clock: function that returns the seconds of a clock.
     """
     sides: dict[str, Side] = {"ours": figure.ours, "peer": figure.peer}
     if callable(figure.ceiling):
         sides["ceiling"] = figure.ceiling
-    calls = {side: calls_per_timing(work, benchmark.warm_ups, plan) for side, work in sides.items()}
+    calls = {side: calls_per_timing(work, benchmark.warm_ups, plan, clock) for side, work in sides.items()}
     pairs = []
     for number in range(plan.pairs):
         # Each side comes first as often as last, so that a machine that slows down or speeds up favours neither.
@@ -143,12 +146,14 @@ def measure(
     return Row(name, figure.name, tuple(pairs), known, figure.details(), plan.quick)
 
 
-def calls_per_timing(work: Side, warm_ups: int, plan: Plan) -> int:
+def calls_per_timing(work: Side, warm_ups: int, plan: Plan, clock: Callable[[], float]) -> int:
     """Warms a side up, and returns how often it does its work in a timing: once if it is not warmed up."""
     if plan.quick or not warm_ups:
         return 1
-    seconds = [work() for _ in range(warm_ups)][-1]
-    return max(1, math.ceil(plan.min_seconds / max(seconds, 1e-6)))
+    for _ in range(warm_ups):
+        started = clock()
+        work()  # what it returns may be the time of a part of the work
+    return max(1, math.ceil(plan.min_seconds / max(clock() - started, 1e-6)))
 
 
 def mean_seconds(work: Side, calls: int) -> float:

@@ -14,13 +14,17 @@ class Sides:
     """Makes sides that return given seconds and note in which order they are asked."""
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.now = [], 0.0
+
+    def clock(self):
+        return self.now
 
     def side(self, name, *seconds):
         left = list(seconds)
 
         def work():
             self.asked.append(name)
+            self.now += left[0]
             return left.pop(0)
 
         return work
@@ -45,7 +49,7 @@ def test_interleaved_pairs():
         ceiling=sides.side("ceiling", 9.0, 1.0, 2.0),
         details=lambda: "5 GB",
     )
-    row = runner.measure("name", BENCHMARK, figure, Plan(pairs=2, min_seconds=1.0), readings(0.5, 3.0))
+    row = runner.measure("name", BENCHMARK, figure, Plan(pairs=2, min_seconds=1.0), readings(0.5, 3.0), sides.clock)
     # One warm-up each; then each side comes first as often as last.
     assert sides.asked == ["ours", "peer", "ceiling", "ours", "peer", "ceiling", "ceiling", "peer", "ours"]
     assert row.pairs == (Pair(2.0, 6.0, 1.0, 0.025), Pair(4.0, 10.0, 2.0, pytest.approx(0.15)))
@@ -57,9 +61,19 @@ def test_interleaved_pairs():
 def test_short_work_is_done_several_times_in_a_timing():
     sides = Sides()
     figure = Figure(name="", ours=sides.side("ours", 0.4, 1.0, 2.0, 6.0), peer=sides.side("peer", 2.0, 6.0))
-    row = runner.measure("", BENCHMARK, figure, Plan(pairs=1, min_seconds=1.0), readings(0.0))
+    row = runner.measure("", BENCHMARK, figure, Plan(pairs=1, min_seconds=1.0), readings(0.0), sides.clock)
     # 1 s / 0.4 s: three times, whose mean counts.
     assert row.pairs == (Pair(3.0, 6.0, None, 0.0),)
+
+
+def test_the_time_of_a_part_of_the_work_counts_for_no_calls():
+    # Eight steps in 0.8 s, of which the side returns the time of one: two calls make a second.
+    sides, asked = Sides(), []
+    steps = sides.side("ours", *[0.8] * 3)
+    figure = Figure(name="", ours=lambda: asked.append(1) or steps() / 8, peer=sides.side("peer", 1.0, 0.2))
+    row = runner.measure("", BENCHMARK, figure, Plan(pairs=1, min_seconds=1.0), readings(0.0), sides.clock)
+    assert len(asked) == 3
+    assert row.pairs == (Pair(0.1, 0.2, None, 0.0),)
 
 
 def test_the_quick_form_times_everything_once():
