@@ -23,6 +23,7 @@ from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import sync, sync_tree, write_atomically
 from vgg_keras.utils.hardware import cpu_count
 from vgg_keras.utils.options import NEW_FOLDER, Options, PathLike, option
+from vgg_keras.utils.words import counted
 
 if TYPE_CHECKING:
     from data_prep.plan import Plan, Section, SplitPlan
@@ -125,8 +126,8 @@ def _check_images(
     """Refuses bad images unless they are to be skipped, and splits and classes that are empty without them."""
     if bad_images and not skip:
         raise UserError(
-            f"{len(bad_images)} images cannot be used (listed above), so that no data set was written: repair or "
-            "remove them, or leave them out with --skip_bad_images; what is finished is kept for that"
+            f"{counted(len(bad_images), 'image')} cannot be used (listed above), so that no data set was written: "
+            "repair or remove them, or leave them out with --skip_bad_images; what is finished is kept for that"
         )
     for split, summary in summaries.items():
         if not summary.num_images:

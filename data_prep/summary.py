@@ -8,6 +8,7 @@ from pathlib import Path
 from data_prep.sources import Source
 from vgg_keras.utils import console, shell
 from vgg_keras.utils.display import ShownTable
+from vgg_keras.utils.words import counted
 
 # File beside the records that lists the images that were left out.
 BAD_IMAGES = "bad_images.txt"
@@ -113,20 +114,25 @@ class Recipe:
 
     Attributes:
         title: words in front of the command.
-        flags: flags of `vgg_keras.train`, beside those for the data set and the run's folder.
-        run_suffix: end of the name of the run's folder, so that no two recipes write to the same one.
+        flags: flags of the verb, beside those for the data set and the output.
+        run_suffix: end of the name of the output, so that no two recipes write to the same one.
         note: line below the command, or "".
+        verb: dotted name of the verb's module.
+        output: the flag that names the output, and its value, in which {name} is that of the data set.
     """
 
     title: str
     flags: Mapping[str, object]
     run_suffix: str = ""
     note: str = ""
+    verb: str = "vgg_keras.train"
+    output: tuple[str, str] = ("output_dir", "runs/{name}")
 
     def command(self, data_dir: Path) -> str:
         """Returns the command that trains on the data set in a folder, quoted for a shell."""
-        output_dir = Path("runs", data_dir.resolve().name + self.run_suffix)
-        return shell.command("vgg_keras.train", **self.flags, data_dir=data_dir, output_dir=output_dir)
+        flag, value = self.output
+        output = {flag: value.format(name=data_dir.resolve().name + self.run_suffix)}
+        return shell.command(self.verb, **self.flags, data_dir=data_dir, **output)
 
 
 # With a flag file, since the defaults are those for ImageNet: net D, in batches of 256 photos.
@@ -146,7 +152,8 @@ def print_summary(summary: DatasetSummary, recipes: Sequence[Recipe] = ()) -> No
     else:
         console.say_table(summary.shown())
     if summary.bad_images:
-        console.say(f"left out {len(summary.bad_images)} images that cannot be used: {folder / BAD_IMAGES}")
+        left_out = counted(len(summary.bad_images), "image")
+        console.say(f"left out {left_out} that cannot be used: {folder / BAD_IMAGES}")
     for recipe in recipes:
         console.say(f"{recipe.title}:  {recipe.command(folder)}")
         if recipe.note:

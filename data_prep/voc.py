@@ -8,7 +8,7 @@ With --task=actions each record is of a person whom `ImageSets/Action/` lists, w
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.objects import Annotation, NoteReader, Object
 from data_prep.pieces import FileReader, Piece, Pieces, file_piece
 from data_prep.sources import Source, Split, some_names
-from data_prep.summary import FROM_SCRATCH, print_summary
+from data_prep.summary import Recipe, print_summary
 from data_prep.voc_layout import ANNOTATIONS, FIRST_PIXEL, PHOTOS, Faults, Layout, read_layout
-from vgg_keras.utils import cli, console, paths
+from vgg_keras.utils import cli, console, paths, shell
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import visible
@@ -28,6 +28,25 @@ from vgg_keras.utils.words import counted
 
 # What is read from the folder.
 OBJECTS, ACTIONS = "objects", "actions"
+
+# Where every image has one class: a classifier, which the dense test and `predict` need, and a localizer.
+_CLASSIFIER = Recipe("train a classifier", {"flagfile": "configs/my_photos.cfg"}, run_suffix="_classifier")
+_LOCALIZER = Recipe(
+    "train a localizer, which predicts boxes",
+    {"flagfile": "configs/my_boxes.cfg"},
+    note="ImageNet's convolutions are downloaded; without a network, give --init_from=FILE",
+)
+# A net is not trained on images of several labels: linear SVMs learn from the features of a net from elsewhere.
+_PRETRAINED = "models/vgg16.keras"
+_SEVERAL_LABELS = Recipe(
+    "fit linear classifiers on the features of a net from ImageNet",
+    {"model": _PRETRAINED, "test_scales": "256,384", "classifier": True},
+    note="the net is written by:  "
+    + shell.command("vgg_keras.pretrained", source="keras_applications", net="D", output=_PRETRAINED),
+    verb="vgg_keras.features",
+    output=("output", "evaluations/{name}/features.npz"),
+)
+_PERSONS = dataclasses.replace(_SEVERAL_LABELS, flags={**_SEVERAL_LABELS.flags, "regions": "image,box"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,6 +180,14 @@ def voc(
     )
 
 
+def _recipes(source: Source) -> Sequence[Recipe]:
+    """Returns the ways to train on a source, in the order in which they are gone."""
+    if source.multi_label:
+        return [_PERSONS if source.one_object else _SEVERAL_LABELS]
+    # Of one class alone there is nothing to classify.
+    return [_CLASSIFIER, _LOCALIZER] if len(source.class_names) > 1 else [_LOCALIZER]
+
+
 def main(options: VocOptions) -> None:
     """Writes a folder of VOC's layout as TFRecords and prints a summary."""
     source_dir = paths.existing_folder(
@@ -169,9 +196,7 @@ def main(options: VocOptions) -> None:
     name = Path(options.output_dir).resolve().name
     read = voc_actions.actions if options.task == ACTIONS else voc
     source = read(source_dir, name, skip_bad_images=options.skip_bad_images)
-    # A net is not trained on images of several labels.
-    recipes = [] if source.multi_label else [FROM_SCRATCH]
-    print_summary(write_dataset(source, options), recipes)
+    print_summary(write_dataset(source, options), _recipes(source))
 
 
 run = partial(cli.run, main, VocOptions)

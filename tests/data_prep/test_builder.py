@@ -139,7 +139,7 @@ def test_a_photo_that_the_disk_cannot_read_is_that_photos_error(tmp_path, capsys
 
     monkeypatch.setattr(photos, "_read", read)
     images = [("bad", encode()), ("good", encode())]
-    with pytest.raises(UserError, match="1 images cannot be used"):
+    with pytest.raises(UserError, match="1 image cannot be used"):
         write(make_source(images), tmp_path / "out")
     write(make_source(images), tmp_path / "out", skip_bad_images=True)
     assert (tmp_path / "out" / "bad_images.txt").read_text() == "train\tbad\tit cannot be read (Input/output error)\n"

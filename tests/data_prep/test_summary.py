@@ -5,13 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from data_prep import image_folder, imagenet
+from data_prep import image_folder, imagenet, voc
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.summary import FROM_SCRATCH, Recipe, print_summary
+from tests.helpers.paths import ROOT
 from tests.helpers.photos import encode, make_source
+from vgg_keras.tasks.features_options import FeaturesOptions
+from vgg_keras.tasks.options import PretrainedOptions
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils import console
 from vgg_keras.utils.options import parse
+
+
+def arguments(recipe, options):
+    """Returns what a recipe's command gives to its verb for a data set in data/x, checked."""
+    python, flag, verb, *words = shlex.split(recipe.command(Path("data/x")))
+    assert [python, flag, verb] == ["python", "-m", recipe.verb]
+    parsed = parse(words, options)
+    parsed.validate()
+    return parsed
 
 
 def test_a_folder_with_spaces_and_umlauts(tmp_path, monkeypatch, capsys):
@@ -33,12 +45,27 @@ def test_a_folder_with_spaces_and_umlauts(tmp_path, monkeypatch, capsys):
     [(FROM_SCRATCH, "A", "x"), (image_folder._RECIPES[1], "A", "x_from_scratch"), (imagenet._RECIPE, "D", "x")],
 )
 def test_the_commands_parse_and_start_from_weights_that_learn(recipe, net, run):
-    python, option, verb, *arguments = shlex.split(recipe.command(Path("data/x")))
-    assert [python, option, verb] == ["python", "-m", "vgg_keras.train"]
-    config = parse(arguments, TrainConfig)
-    config.validate()
+    config = arguments(recipe, TrainConfig)
     assert (config.net, config.initializer) == (net, "glorot")
     assert (config.data_dir, config.output_dir) == ("data/x", f"runs/{run}")
+
+
+def test_the_commands_for_boxes_and_for_several_labels_parse():
+    classifier = arguments(voc._CLASSIFIER, TrainConfig)
+    assert (classifier.output_dir, classifier.init_from) == ("runs/x_classifier", "keras_applications")
+    for recipe, regions in ((voc._SEVERAL_LABELS, "image"), (voc._PERSONS, "image,box")):
+        features = arguments(recipe, FeaturesOptions)
+        assert (features.regions, features.output) == (regions, "evaluations/x/features.npz")
+        pretrained = shlex.split(recipe.note.partition(":  ")[2])
+        assert pretrained[:3] == ["python", "-m", "vgg_keras.pretrained"]
+        assert parse(pretrained[3:], PretrainedOptions).output == features.model_paths()[0].as_posix()
+
+
+@pytest.mark.skipif(not (ROOT / voc._LOCALIZER.flags["flagfile"]).exists(), reason="the flag file is not here yet")
+def test_the_localizer_can_be_tested_with_the_classifier():
+    classifier, localizer = (arguments(recipe, TrainConfig) for recipe in (voc._CLASSIFIER, voc._LOCALIZER))
+    assert (localizer.task, localizer.output_dir) == ("localization", "runs/x")
+    assert (classifier.net, classifier.input_size) == (localizer.net, localizer.input_size)
 
 
 def test_image_folder_offers_imagenets_convolutions_first(tmp_path, monkeypatch, capsys):

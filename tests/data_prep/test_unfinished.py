@@ -294,7 +294,7 @@ def test_a_repaired_photo_costs_its_own_part(tmp_path, prepared):
     photo = make_folder(tmp_path / "photos") / "a" / "100.jpg"
     whole = photo.read_bytes()
     photo.write_bytes(whole[:-50])
-    with pytest.raises(UserError, match="1 images cannot be used"):
+    with pytest.raises(UserError, match="1 image cannot be used"):
         write_folder(tmp_path)
     assert len(prepared) == 260
     photo.write_bytes(whole)

@@ -35,6 +35,10 @@ def run(source_dir, *arguments):
     return source_dir.with_name("out")
 
 
+def last_lines(printed, count):
+    return printed.splitlines()[-count:]
+
+
 def read(folder, split):
     """Reads a split with TFDS alone: {file name: its record as a dictionary}."""
     dataset = tfds.builder_from_directory(folder).as_dataset(split, decoders={"image": tfds.decode.SkipDecoding()})
@@ -62,7 +66,13 @@ def test_one_class_an_image(tmp_path, capsys):
     assert (out / "label_names.txt").read_text() == "cat\ndog\n"
     printed = capsys.readouterr().out
     assert re.search(r"boxes +│ +4 │ +1 │ +1 │", printed)
-    assert "python -m vgg_keras.train" in printed
+    assert last_lines(printed, 3) == [
+        f"train a classifier:  python -m vgg_keras.train --flagfile=configs/my_photos.cfg --data_dir={out} "
+        "--output_dir=runs/out_classifier",
+        f"train a localizer, which predicts boxes:  python -m vgg_keras.train --flagfile=configs/my_boxes.cfg "
+        f"--data_dir={out} --output_dir=runs/out",
+        "  ImageNet's convolutions are downloaded; without a network, give --init_from=FILE",
+    ]
     call_verb(verify.main, [f"--data_dir={out}"], VerifyOptions)
     run(tmp_path / "photos")
     assert "is there already" in capsys.readouterr().out
@@ -85,10 +95,25 @@ def test_several_classes_an_image(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "3 images with objects of several classes or of none (a1.jpg: cat, dog): every image gets a list" in printed
     assert "vgg_keras.train" not in printed
+    assert last_lines(printed, 2) == [
+        "fit linear classifiers on the features of a net from ImageNet:  python -m vgg_keras.features "
+        f"--model=models/vgg16.keras --test_scales=256,384 --classifier --data_dir={out} "
+        "--output=evaluations/out/features.npz",
+        "  the net is written by:  python -m vgg_keras.pretrained --source=keras_applications --net=D "
+        "--output=models/vgg16.keras",
+    ]
     # One image has both classes, one has none.
     assert re.search(r"cat +│ +1 │ +1 │", printed)
     assert re.search(r"images +│ +2 │ +1 │", printed)
     call_verb(verify.main, [f"--data_dir={out}"], VerifyOptions)
+
+
+def test_one_class_alone_has_nothing_to_classify(tmp_path, capsys):
+    cats = [("cat", *CORNERS)]
+    run(write_voc(tmp_path / "photos", {"train": {"a1": cats, "a2": cats}, "val": {"b1": cats}}))
+    printed = capsys.readouterr().out
+    assert "configs/my_boxes.cfg" in printed
+    assert "configs/my_photos.cfg" not in printed
 
 
 def test_other_depths_suffixes_and_sets(tmp_path):

@@ -23,8 +23,8 @@ from vgg_keras.utils.options import parse
 COMMANDS = documentation.commands()
 # Flags of absl, and those in `--name=value`, by which the page of flags explains how flags are written.
 OTHER_FLAGS = {"flagfile", "help", "verbosity", "name", "noname", "requeue"}
-# Documented already.
-EXPECTED_CONFIG = "configs/my_photos.cfg"
+# Documented already; their command lines are checked once they are here.
+EXPECTED_CONFIGS = ("configs/my_photos.cfg", "configs/my_boxes.cfg")
 
 
 def block(word):
@@ -36,11 +36,26 @@ def block(word):
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: f"{command.page.name}-{command.verb}")
 def test_command_lines_parse(command, monkeypatch):
     monkeypatch.chdir(ROOT)
-    if f"--flagfile={EXPECTED_CONFIG}" in command.arguments and not (ROOT / EXPECTED_CONFIG).exists():
-        pytest.skip(f"{EXPECTED_CONFIG} is not here yet")
+    for config in EXPECTED_CONFIGS:
+        if f"--flagfile={config}" in command.arguments and not (ROOT / config).exists():
+            pytest.skip(f"{config} is not here yet")
     options = parse(command.arguments, flag_tables.VERBS[command.verb])
     if hasattr(options, "validate"):
         options.validate()
+
+
+def test_the_way_from_photos_with_boxes_to_boxes_on_photos_is_whole():
+    page, _, code = next(block for block in documentation.blocks("bash") if block.page.name == "localization.md")
+    made = set()
+    verbs = []
+    for _, _, verb, *arguments in documentation.simple_commands(code):
+        flags = dict(argument[2:].split("=", 1) for argument in arguments if "=" in argument)
+        # Every data set and every net comes from a command above.
+        assert {flags[name] for name in ("data_dir", "model", "classifier") if name in flags} <= made, (page, verb)
+        assert flags.get("output_dir") not in made
+        made.add(flags.get("output_dir"))
+        verbs.append(verb.partition(".")[2])
+    assert verbs == ["voc", "verify", "train", "train", "evaluate", "evaluate", "predict"]
 
 
 def test_every_verb_is_documented():
