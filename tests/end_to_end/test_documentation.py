@@ -18,6 +18,7 @@ from tests.helpers.images import encode, picture
 from tests.helpers.paths import ROOT
 from vgg_keras.serving import exporter
 from vgg_keras.serving.client import local_server
+from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils.options import parse
 
 COMMANDS = documentation.commands()
@@ -56,6 +57,21 @@ def test_the_way_from_photos_with_boxes_to_boxes_on_photos_is_whole():
         made.add(flags.get("output_dir"))
         verbs.append(verb.partition(".")[2])
     assert verbs == ["voc", "verify", "train", "train", "evaluate", "evaluate", "predict"]
+
+
+def test_the_table_of_recipes_has_what_their_flag_files_choose(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    names = ("flowers_recipe", "my_photos", "flowers_transfer")
+    configs = [parse([f"--flagfile=configs/{name}.cfg"], TrainConfig) for name in names]
+    table = re.findall(r"^\| `--(\w+)` \|(.*)\|(.*)\|(.*)\|$", documentation.text("fine-tuning.md"), re.MULTILINE)
+    # The first word of each cell, in backticks, is the value; "none" is an empty one.
+    values = {flag: [re.match(r" (?:`(\S*)`|none)", cell)[1] or "" for cell in cells] for flag, *cells in table}
+    where_they_lie = {"flagfiles", "data_dir", "output_dir", "checkpoint_every", "keep_checkpoints"}
+    for field in dataclasses.fields(TrainConfig):
+        chosen = [getattr(config, field.name) for config in configs]
+        if field.name not in where_they_lie and len(set(chosen)) > 1:
+            assert [type(value)(cell) for value, cell in zip(chosen, values.pop(field.name), strict=True)] == chosen
+    assert values == {}
 
 
 def test_every_verb_is_documented():

@@ -45,6 +45,11 @@ def pages() -> list[Path]:
     return [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 
 
+def text(page: str) -> str:
+    """Returns the text of a page of docs/."""
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
 def blocks(language: str) -> list[Block]:
     """Returns all fenced blocks of a language, those in admonitions without their indentation."""
     fence = re.compile(rf"^( *)```{language}\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
