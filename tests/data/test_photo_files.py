@@ -24,21 +24,21 @@ def test_hidden_folders_and_thumbnails_are_not_searched(tmp_path):
 def test_the_outline_of_a_box_pixel_by_pixel():
     photo = np.full((6, 7, 3), 90, np.uint8)
     drawn = photo_files.outlined(photo, PixelBox(1, 1, 6, 7))
-    lime, black = (0, 255, 0), (0, 0, 0)
-    letters = {lime: "l", black: "b", (90, 90, 90): "."}
+    yellow, black = (255, 255, 0), (0, 0, 0)
+    letters = {yellow: "y", black: "b", (90, 90, 90): "."}
     assert ["".join(letters[tuple(pixel)] for pixel in row) for row in drawn.tolist()] == [
         ".......",
-        ".llllll",
-        ".lbbbbl",
-        ".lb..bl",
-        ".lbbbbl",
-        ".llllll",
+        ".yyyyyy",
+        ".ybbbby",
+        ".yb..by",
+        ".ybbbby",
+        ".yyyyyy",
     ]
     assert (photo == 90).all()
 
 
 @pytest.mark.parametrize(
-    ("box", "lime"),
+    ("box", "yellow"),
     [
         (PixelBox(2, 3, 3, 4), [(2, 3)]),
         (PixelBox(2, 3, 2, 5), [(2, 3), (2, 4)]),  # no row
@@ -46,15 +46,15 @@ def test_the_outline_of_a_box_pixel_by_pixel():
         (PixelBox(0, 0, 2, 1), [(0, 0), (1, 0)]),
     ],
 )
-def test_a_box_of_a_few_pixels_or_none_is_seen(box, lime):
+def test_a_box_of_a_few_pixels_or_none_is_seen(box, yellow):
     drawn = photo_files.outlined(np.full((6, 7, 3), 90, np.uint8), box)
-    assert list(zip(*np.nonzero((drawn == (0, 255, 0)).all(axis=-1)), strict=True)) == lime
-    assert ((drawn == 90).all(axis=-1)).sum() == 42 - len(lime)
+    assert list(zip(*np.nonzero((drawn == (255, 255, 0)).all(axis=-1)), strict=True)) == yellow
+    assert ((drawn == 90).all(axis=-1)).sum() == 42 - len(yellow)
 
 
 def test_the_outline_is_wider_on_a_large_photo():
     drawn = photo_files.outlined(np.full((600, 450, 3), 90, np.uint8), PixelBox(100, 50, 200, 250))
     # 450 / 150 = 3 pixels of each colour, inside the box.
     assert [tuple(pixel) for pixel in drawn[99:107, 150]] == [
-        (90, 90, 90), *[(0, 255, 0)] * 3, *[(0, 0, 0)] * 3, (90, 90, 90)
+        (90, 90, 90), *[(255, 255, 0)] * 3, *[(0, 0, 0)] * 3, (90, 90, 90)
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import types
 from unittest.mock import Mock
 
 import numpy as np
@@ -148,6 +149,26 @@ def test_a_batch_larger_than_the_split(folder, capsys):
     warning = capsys.readouterr().err
     assert "--batch_size=256 is more than the 60 photos in train: an epoch is one step, in which some" in warning
     assert "are seen 5 times; take --batch_size=60 or less" in warning
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "line"),
+    [
+        (16, "the last batch of an epoch is filled up with its first 4 photos, so an epoch counts 64 photos\n"),
+        (59, "the last batch of an epoch is filled up with its first 58 photos, so an epoch counts 118 photos\n"),
+        (20, ""),
+        (256, ""),  # which `open_data` warns of
+    ],
+)
+def test_the_run_tells_why_an_epoch_counts_more_photos_than_there_are(batch_size, line, folder, capsys):
+    from vgg_keras.utils import console
+
+    model = types.SimpleNamespace(count_params=lambda: 7)
+    with console.speaking(True):
+        training.show_run(options(folder, batch_size=batch_size), datasets.open_data(folder), model, {"one": "two"})
+    printed = capsys.readouterr().out
+    assert printed.startswith("net D, 7 parameters; 5 classes; 60 photos in train, ")
+    assert printed.partition("validation\n")[2] == f"{line}one: two\n"
 
 
 def test_label_names_of_another_length(folder):

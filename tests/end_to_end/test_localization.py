@@ -82,6 +82,10 @@ def test_five_classes_on_the_whole_photo(tmp_path, runs, drawn_data, kind):
         assert posteriors == sorted(posteriors, reverse=True)
         right += any(row["predicted"] == row["label"] and float(row["iou"]) > 0.5 for row in found)
     assert record["results"][-1]["top5_error"] == pytest.approx(100 * (1 - right / 6))
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "| the 5 best classes, dense |" in report
+    # Of five classes all are chosen.
+    assert "On 0 of 6 photos (0.0%) the classifier did not choose the true class" in report
 
 
 def test_a_localiser_is_no_classifier_and_a_classifier_no_localiser(tmp_path, runs, drawn_data):

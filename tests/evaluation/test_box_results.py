@@ -13,6 +13,12 @@ def test_the_likeliest_classes():
     np.testing.assert_allclose(chosen.posteriors, [[0.4, 0.3, 0.2], [0.3, 0.25, 0.25]])
 
 
+def test_photos_whose_true_class_was_not_chosen():
+    chosen = ChosenClasses(np.array([[1, 3], [2, 0], [0, 1]], np.int32), np.full((3, 2), 0.5, np.float32))
+    assert chosen.missed(np.array([3, 1, 0])).tolist() == [False, True, False]
+    assert not ChosenClasses.known(np.array([3, 0], np.int32)).missed(np.array([3, 0])).any()
+
+
 def test_the_known_class():
     chosen = ChosenClasses.known(np.array([3, 0], np.int32))
     assert chosen.labels.tolist() == [[3], [0]]
@@ -51,4 +57,4 @@ def test_errors_and_record():
     )
     assert record["mean_iou"] == pytest.approx((0.6 + 0.7 + 0.5 + 0.9) / 4)
     assert (record["nets"], record["frozen_up_to"], record["test_scales"]) == (["D"], ["block5_pool"], [[352, 384]])
-    assert record["images_per_second"] == 2
+    assert (record["images_per_second"], record["classes_per_image"]) == (2, 3)

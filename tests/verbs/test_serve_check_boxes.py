@@ -77,4 +77,4 @@ def test_another_source_and_wrong_answers_are_found_out(place, tmp_path):
     checks = Checks(Shifted(), Photos(SENT, together.expected["boxes"]), 1e-4, 10**8, question=QUESTIONS[LOCALIZATION])
     outcomes = {one.check: one.problem for one in run_all(checks, [together], lambda _: None)}
     assert outcomes["warm-up file"] == "answers differ by 1.0e-01 from those in the file"
-    assert outcomes["8 photos a request"] == "more than 0.0001 from the source model"
+    assert outcomes["3 photos a request"] == "more than 0.0001 from the source model"

@@ -18,7 +18,8 @@ _JPEG_QUALITY = 92
 # Height of a line of the caption, relative to the photo's width, and its bounds in pixels.
 _LINE_SHARE, _MIN_LINE, _MAX_LINE = 1 / 16, 12, 36
 # Width of a box's outline, relative to the photo's smaller side, and its colours from the outside in.
-_OUTLINE_SHARE, _OUTLINE_COLOURS = 1 / 150, ((0, 255, 0), (0, 0, 0))
+# Not green, which in the reports of evaluations means that a box is right.
+_OUTLINE_SHARE, _OUTLINE_COLOURS = 1 / 150, ((255, 255, 0), (0, 0, 0))
 
 
 # Folders in which systems and viewers keep thumbnails, deleted files and copies, in lower case.

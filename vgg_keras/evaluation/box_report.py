@@ -12,6 +12,7 @@ from vgg_keras.evaluation.markdown_report import decoded_photos
 from vgg_keras.training.objectives import MIN_IOU
 from vgg_keras.utils.escaping import csv_text, markdown, markdown_code
 from vgg_keras.utils.files import write_text
+from vgg_keras.utils.words import counted
 
 _SHOWN = 16
 _CSV_COLUMNS = ("file", "label", "predicted", "posterior", "ymin", "xmin", "ymax", "xmax", "iou")
@@ -35,6 +36,21 @@ def boxes_csv(result: BoxResult, chosen: ChosenClasses, split: BoxedSplit) -> st
             place = (round(float(value), 5) for value in box)
             rows.append((*image, names[label], f"{posterior:.6g}", *place, f"{overlap:.4f}"))
     return csv_text(_CSV_COLUMNS, rows)
+
+
+def _scored(chosen: ChosenClasses, split: BoxedSplit) -> str:
+    """Returns when a box is right, and what the numbers mean if boxes of several classes are predicted on a photo."""
+    text = f"A box is right if its intersection over union (IoU) with an object of its class is above {MIN_IOU}."
+    count, missed = chosen.labels.shape[1], chosen.missed(split.manifest.labels)[split.boxed]
+    if count == 1:
+        return text
+    photos = f"{missed.sum():,} of {counted(len(missed), 'photo')} ({100 * missed.mean():.1f}%)"
+    return (
+        f"{text} The top-1 error is that of the box of the likeliest class; the top-5 error counts a photo as right if "
+        f"one of the boxes of its {count} likeliest classes is. The mean IoU is that of the best of these boxes, 0 if "
+        f"none is of the true class. On {photos} the classifier did not choose the true class, so that no box can be "
+        "right there."
+    )
 
 
 def _boxed_photos(result: BoxResult, chosen: ChosenClasses, split: BoxedSplit) -> list[BoxedPhoto]:
@@ -77,7 +93,7 @@ def write(folder: Path, record: Mapping[str, Any], result: BoxResult, chosen: Ch
     text = [
         f"# {markdown(table.title)}\n",
         tables.markdown_table(table.columns, table.rows),
-        f"A box is right if its intersection over union (IoU) with an object of its class is above {MIN_IOU}.\n",
+        f"{_scored(chosen, split)}\n",
         f"Settings: {markdown(settings)}. {versions}.\n",
         files,
         "## Photos\n\nWhite: the objects; green: a predicted box that is right; red: one that is wrong.\n\n"

@@ -39,6 +39,14 @@ class ChosenClasses:
         labels = np.argsort(-posteriors, axis=1, kind="stable")[:, :count].astype(np.int32)
         return cls(labels, np.take_along_axis(posteriors, labels, axis=1))
 
+    def missed(self, labels: np.ndarray) -> np.ndarray:
+        """Returns on which images the true class is none of these, so that no box is right: (N,) bool.
+
+        Args:
+            labels: (N,) int, the true classes.
+        """
+        return (self.labels != np.asarray(labels)[:, np.newaxis]).all(axis=1)
+
 
 @dataclasses.dataclass(frozen=True)
 class BoxResult:
@@ -83,6 +91,7 @@ class BoxResult:
             "method": self.method,
             "flip": self.flip,
             "num_images": num_images,
+            "classes_per_image": self.found.shape[1],
             "top1_error": 100 * float(mistakes[0]) / num_images,
             "top5_error": 100 * float(mistakes[1]) / num_images,
             "top1_mistakes": int(mistakes[0]),

@@ -14,11 +14,11 @@ from vgg_keras.evaluation.published_boxes import (
     box_key,
     find_published_boxes,
 )
-from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TrainedNet
+from vgg_keras.inference.protocol import DENSE, TrainedNet
 from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.words import counted
 
-METHOD_NAMES = {CENTER_CROP: "true class, centre crop", DENSE: "five classes, dense"}
+_KNOWN_CLASS, _BEST_CLASSES = "true class, centre crop", "the {}best classes, dense"
 TITLES = {
     8: "Table 8: localisation, the true class on one centre crop",
     9: "Table 9: localisation, five classes densely",
@@ -46,6 +46,13 @@ def has_several_boxes(record: Mapping[str, Any]) -> bool:
     return record["method"] == DENSE
 
 
+def method_name(record: Mapping[str, Any]) -> str:
+    """Returns how a result was tested; earlier versions did not record how many classes are chosen on an image."""
+    name = _BEST_CLASSES if has_several_boxes(record) else _KNOWN_CLASS
+    count = record.get("classes_per_image")
+    return name.format(f"{count} " if count else "") + ", with its mirror image" * bool(record["flip"])
+
+
 def table_row(record: dict) -> list[str]:
     """Returns the cells of a result, described by `BoxResult.record`, those of the other task first."""
     nets, rate = tables.trained_nets(record), record.get("images_per_second")
@@ -54,7 +61,7 @@ def table_row(record: dict) -> list[str]:
     papers = find_published_boxes(key)
     return [
         *_net_cells(nets, kinds, record["test_scales"]),
-        ", ".join([METHOD_NAMES[method], *(["with its mirror image"] if flip else [])]),
+        method_name(record),
         f"{record['top1_error']:.2f}",
         f"{record['top5_error']:.2f}",
         f"{record['mean_iou']:.3f}",

@@ -51,6 +51,7 @@ _RESULT = {
     # Of localisers alone.
     "box_regressions": Maybe([one_of(*BOX_REGRESSIONS)]),
     "mean_iou": Maybe(number(0, 1)),
+    "classes_per_image": Maybe(whole(1)),
 }
 _MODELS = [MapOf(ANYTHING)]
 _DESCRIPTION = {"settings": MapOf(SCALAR), "images": _IMAGES, "models": _MODELS, "classifiers": Maybe(_MODELS)}

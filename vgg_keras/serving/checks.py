@@ -16,6 +16,7 @@ from vgg_keras.serving.agreement import Agreement, BoxAgreement
 from vgg_keras.serving.client import Client, RequestRefused
 from vgg_keras.serving.questions import QUESTIONS, Question
 from vgg_keras.serving.warmup import WarmUpRequest
+from vgg_keras.utils.words import counted
 
 # Largest difference allowed between two answers to the same photo: both come from the same ops on the same shapes.
 _SAME = 1e-5
@@ -128,7 +129,8 @@ class Checks:
         """
         indices = range(len(self.photos.encoded))
         batches = [list(indices[start : start + self.batch_size]) for start in indices[:: self.batch_size]]
-        outcome, answers = self._compared(f"{self.batch_size} photos a request", batches)
+        sent = counted(min(self.batch_size, len(indices)), "photo")
+        outcome, answers = self._compared(f"{sent} a request", batches)
         return _unless_same(outcome, float(np.abs(answers - alone).max()))
 
     def concurrent(self, alone: np.ndarray) -> Outcome:

@@ -175,6 +175,12 @@ def show_run(options: TrainConfig, data: ImageData, model: keras.Model, choices:
     photos = ", ".join(f"{counted(data.num_images(split), 'photo')} in {split}" for split in splits)
     classes = f"{len(data.label_names)} classes" + (f" of {options.num_outputs} outputs" if options.num_outputs else "")
     console.say(f"net {options.net}, {model.count_params():,} parameters; {classes}; {photos}")
+    num_photos = data.num_images(options.train_split)
+    filled_up = -num_photos % options.batch_size
+    if filled_up and options.batch_size < num_photos:  # of fewer photos `_warn_of_large_batch` tells
+        first = f"its first {counted(filled_up, 'photo')}"
+        total = counted(num_photos + filled_up, "photo")
+        console.say(f"the last batch of an epoch is filled up with {first}, so an epoch counts {total}")
     console.say("; ".join(f"{name}: {choice}" for name, choice in choices.items()))
 
 
