@@ -41,7 +41,7 @@ class Object(NamedTuple):
         label: class index.
         box: in an annotation the corners in pixels, as the annotation counts them; in a record relative to the stored
             image, 0..1.
-        is_difficult: whether the object is marked as difficult to recognise.
+        is_difficult: whether the object is marked as difficult to recognize.
     """
 
     label: int

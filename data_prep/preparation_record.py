@@ -22,7 +22,7 @@ _STRUCTURE = {
     "flags": MapOf(SCALAR),
     "images": MapOf({"images": whole(1), "sha256": TEXT, "origin": TEXT}),
     "files": MapOf(whole(0)),
-    # Of each split, by which photos are recognised that were copied without their times; earlier versions did not
+    # Of each split, by which photos are recognized that were copied without their times; earlier versions did not
     # record it.
     "contents": Maybe(MapOf({"names_and_sizes": TEXT, "sha256": TEXT})),
 }

@@ -1,4 +1,4 @@
-"""Summarises a data set after it was written."""
+"""Summarizes a data set after it was written."""
 
 import collections
 import dataclasses

@@ -21,7 +21,7 @@ class NamedObject(NamedTuple):
     Attributes:
         name: name of its class.
         box: its corners in pixels, as the file counts them.
-        is_difficult: whether it is marked as difficult to recognise.
+        is_difficult: whether it is marked as difficult to recognize.
         actions: for a person whose actions the file tells, whether it does each of them, by the action's name; else
             None.
     """

@@ -1,4 +1,4 @@
-"""Tests loaded localisers against NumPy and Pillow."""
+"""Tests loaded localizers against NumPy and Pillow."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ PHOTOS = [photo(1, (90, 70)), photo(2, (64, 100))]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Makes a folder with a classifier in classes/, and localisers whose boxes depend on the photo."""
+    """Makes a folder with a classifier in classes/, and localizers whose boxes depend on the photo."""
     folder = tmp_path_factory.mktemp("boxes")
     save_net("A", folder / "classes")
     for kind in ("scr", "pcr"):

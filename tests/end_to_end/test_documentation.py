@@ -12,7 +12,7 @@ import pytest
 
 import vgg_keras
 from benchmarks.__main__ import BenchmarksOptions
-from tests.helpers import documentation, flag_tables, rest_server
+from tests.helpers import documentation, flag_tables, rest_server, spelling
 from tests.helpers.evaluation_data import CLASSES, SIZES, photo, save_net
 from tests.helpers.images import encode, picture
 from tests.helpers.paths import ROOT
@@ -72,6 +72,21 @@ def test_the_table_of_recipes_has_what_their_flag_files_choose(monkeypatch):
         if field.name not in where_they_lie and len(set(chosen)) > 1:
             assert [type(value)(cell) for value, cell in zip(chosen, values.pop(field.name), strict=True)] == chosen
     assert values == {}
+
+
+def test_one_spelling():
+    wrong = [path.relative_to(ROOT).as_posix() for path, _ in spelling.misspelt()]
+    assert wrong == [], "run: python -m tests.helpers.spelling"
+
+
+def test_what_the_spelling_changes_and_what_it_leaves():
+    for right in ("LOCALIZER", "un-normalized", "Deserializes", "optimization"):
+        assert spelling.corrected(right.replace("z", "s").replace("Z", "S")) == right
+    left = "Promise a precise analysis; `is_localised`, normalise(x), PRE_INITIALISED and x.summarise"
+    assert spelling.corrected(left) == left
+    code, right = "f = {} + 1  # {}\nprint('it {}s', {})\n", "recognize"
+    name = right.replace("z", "s")
+    assert spelling.corrected_code(code.format(*[name] * 4)) == code.format(name, right, right, name)
 
 
 def test_every_verb_is_documented():

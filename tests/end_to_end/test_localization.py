@@ -1,4 +1,4 @@
-"""Tests a localiser from training to both tests of appendix A, against errors worked out from its own predictions."""
+"""Tests a localizer from training to both tests of appendix A, against errors worked out from its own predictions."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ from vgg_keras.weights.formats import read_weights
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, drawn_data):
-    """Trains a classifier, and from its weights a localiser of each kind; returns the folder of the runs."""
+    """Trains a classifier, and from its weights a localizer of each kind; returns the folder of the runs."""
     folder = tmp_path_factory.mktemp("runs")
     common = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", "--epochs=1"]
     call_verb(train.main, [*common, f"--output_dir={folder / 'classes'}"], TrainConfig)

@@ -1,4 +1,4 @@
-"""Tests classes, overlaps and errors of localisation with numbers worked out by hand."""
+"""Tests classes, overlaps and errors of localization with numbers worked out by hand."""
 
 import numpy as np
 import pytest

@@ -99,7 +99,7 @@ def test_tables_and_findings_of_a_miniature(tmp_path, capsys):
     assert "| D | [32;48] | 40 | dense | 15.0 | 0.0 | 25.6 | 8.1 |" in text
     assert "| B |" not in text  # not measured
     rows = {line.split(" | ")[0][2:]: line.split(" | ")[1:] for line in text.splitlines() if " -> " in line}
-    lrn = rows["local response normalisation does not help (sect. 4.1)"]
+    lrn = rows["local response normalization does not help (sect. 4.1)"]
     # 2 of 1,000 images tell A and A-LRN apart: +0.20 points, exact p = 2 * (1/2)^2.
     assert lrn[0] == "30.00 -> 30.20"
     assert lrn[1].startswith("+0.20 [")

@@ -1,4 +1,4 @@
-"""Tests the published errors of localisation, which results are theirs, and the flag files that reproduce them."""
+"""Tests the published errors of localization, which results are theirs, and the flag files that reproduce them."""
 
 import dataclasses
 import re
@@ -75,7 +75,7 @@ def test_other_scales_play_the_part_of_the_papers():
 
 
 def localizers_of(options):
-    """Returns the localisers of a flag file, with those whose saved boxes it names."""
+    """Returns the localizers of a flag file, with those whose saved boxes it names."""
     for path in options.model:
         if name := re.fullmatch(r"evaluations/(\w+)/boxes\.npz", path):
             saved = parse([f"--flagfile=configs/tables/{name[1]}.cfg"], EvaluateOptions)
@@ -100,7 +100,7 @@ def test_every_flag_file_is_a_row_and_opens_with_its_command(name, tmp_path, mon
     row = find_published_boxes(box_key(PAPER_LADDER, nets, kinds, scales, (options.method or DENSE)))
     assert row.table == int(name[5])
     assert (
-        f"# Hours: not run. Expected on ILSVRC-2012 validation: {'top-5 ' * (row.table == 9)}localisation error" in text
+        f"# Hours: not run. Expected on ILSVRC-2012 validation: {'top-5 ' * (row.table == 9)}localization error" in text
     )
     assert f" {row.error}%." in text
     assert (options.task, options.output_dir) == ("localization", f"evaluations/{name}")

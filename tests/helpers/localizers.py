@@ -1,4 +1,4 @@
-"""Makes small localisers, and computes their boxes in NumPy and Pillow."""
+"""Makes small localizers, and computes their boxes in NumPy and Pillow."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ LABELS = [f"kind {name}" for name in CLASSES]
 
 
 def save_localizer(path: Path, kind: str, boxes=None):
-    """Saves a narrow localiser of the classes CLASSES, trained at S = 64, to a `.keras` file; returns the model.
+    """Saves a narrow localizer of the classes CLASSES, trained at S = 64, to a `.keras` file; returns the model.
 
     Args:
         path: the file.

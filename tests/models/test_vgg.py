@@ -61,7 +61,7 @@ def test_gradients_reach_every_parameter(net, batch_norm, photos):
     for variable, gradient in zip(
         model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True
     ):
-        # Batch normalisation cancels the bias of the convolution before it, so that its gradient may be 0.
+        # Batch normalization cancels the bias of the convolution before it, so that its gradient may be 0.
         assert gradient is not None, variable.name
         assert np.isfinite(gradient).all(), variable.name
         assert batch_norm or np.abs(gradient).max() > 0, variable.name

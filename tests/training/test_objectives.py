@@ -32,7 +32,7 @@ def test_the_errors_of_each_class():
     sums = objective.sums(outputs, batch([0, 1, 1]), tf.constant([1.0, 1.0, 0.0]))  # the last one is padding
     np.testing.assert_allclose(sums, [0.02, 1.0, 2 / 3, 2.0], atol=1e-6)
     text = objective.text(Score.from_sums(sums.numpy()))
-    assert text == "loss 0.0100, localisation error 50.00%, mean IoU 0.667"
+    assert text == "loss 0.0100, localization error 50.00%, mean IoU 0.667"
 
 
 def test_a_single_box_does_not_depend_on_the_class():

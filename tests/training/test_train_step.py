@@ -189,7 +189,7 @@ def test_frozen_layers_stay_and_the_others_learn_as_by_hand(batch):
     for variable in model.variables:
         old = before[id(variable)]
         decay = 5e-4 * old if id(variable) in gradients and "kernel" in variable.name else 0.0
-        # Frozen layers have no gradient: their weights and the statistics of batch normalisation do not change.
+        # Frozen layers have no gradient: their weights and the statistics of batch normalization do not change.
         expected = old - 0.1 * (gradients.get(id(variable), 0.0) + decay)
         np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-4, atol=1e-6)
         assert id(variable) in gradients or (variable.numpy() == old).all()

@@ -38,7 +38,7 @@ def test_the_help_of_train_is_grouped_and_gives_defaults():
     text = help_text.help_text("python -m vgg_keras.train", "Trains.", VERBS["vgg_keras.train"])
     headings = [line for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == [
-        "data:", "net:", "optimisation:", "transfer:", "devices:", "run:", "every verb:",
+        "data:", "net:", "optimization:", "transfer:", "devices:", "run:", "every verb:",
     ]  # fmt: skip
     flat = " ".join(text.split())
     assert "--output_dir the run's folder [required]" in flat

@@ -26,7 +26,7 @@ SIDE = 32
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, drawn_data):
-    """Makes a folder with a classifier in classes/ and localisers in a/ (PCR, S = 48) and b/ (SCR, S = 64)."""
+    """Makes a folder with a classifier in classes/ and localizers in a/ (PCR, S = 48) and b/ (SCR, S = 64)."""
     folder = tmp_path_factory.mktemp("place")
     (folder / "data").symlink_to(drawn_data)
     classes = datasets.open_data(str(drawn_data)).class_names
@@ -240,7 +240,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(place, tmp_path
     with pytest.raises(UserError, match=r"posteriors\.npz holds posteriors of a classifier, not boxes"):
         run(place, tmp_path / "x", models=[tmp_path / "c" / "posteriors.npz"])
     other = [f"--model={saved}", f"--data_dir={folder / 'data'}", f"--output_dir={tmp_path / 'x'}"]
-    with pytest.raises(UserError, match=r"boxes\.npz holds boxes of a localiser, not posteriors; .*localization"):
+    with pytest.raises(UserError, match=r"boxes\.npz holds boxes of a localizer, not posteriors; .*localization"):
         call_verb(evaluate.main, other, EvaluateOptions)
 
 

@@ -1,4 +1,4 @@
-"""Tests that `predict` with a localiser puts boxes where they belong, with pixels worked out by hand and in NumPy."""
+"""Tests that `predict` with a localizer puts boxes where they belong, with pixels worked out by hand and in NumPy."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ from vgg_keras.models import saving
 from vgg_keras.tasks.options import PredictOptions
 from vgg_keras.utils.errors import UserError
 
-# Centre x, centre y, width and height of the box that the localiser of one box predicts in its window of 64 pixels.
+# Centre x, centre y, width and height of the box that the localizer of one box predicts in its window of 64 pixels.
 BOX = (0.375, 0.625, 0.5, 0.25)
 # Those of each class of the other one.
 BOXES = [(0.5, 0.5, 0.25 + 0.125 * (index % 3), 0.5 - 0.125 * (index % 2)) for index in range(len(CLASSES))]
@@ -35,7 +35,7 @@ STORED = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Makes a folder with a classifier in classes/, and the localisers scr.keras and pcr.keras."""
+    """Makes a folder with a classifier in classes/, and the localizers scr.keras and pcr.keras."""
     folder = tmp_path_factory.mktemp("boxes")
     save_net("A", folder / "classes")
     (folder / "classes" / "label_names.txt").write_text("".join(f"{label}\n" for label in LABELS))

@@ -28,7 +28,7 @@ def test_the_model_gives_what_the_source_gives(source, tmp_path, capsys):
     model = run(source, tmp_path / "models" / "a.keras", "--strict")
     expected = [torch_forward("A", torch_state("A", False), False, image) for image in images(224)]
     np.testing.assert_allclose(model(images(224)), expected, atol=1e-4)
-    assert "initialised from it: block1_conv1, block2_conv1" in capsys.readouterr().out
+    assert "initialized from it: block1_conv1, block2_conv1" in capsys.readouterr().out
 
 
 def test_another_head_and_another_net(source, tmp_path, capsys):
@@ -36,7 +36,7 @@ def test_another_head_and_another_net(source, tmp_path, capsys):
     assert (model.name, model.output_shape) == ("vgg_b", (None, CLASSES + 1))
     printed = capsys.readouterr().out
     # Between different nets only four convolutions and the FC layers are copied, as in the paper.
-    assert "initialised from it: block1_conv1, block2_conv1, block3_conv1, block3_conv2, fc6, fc7\n" in printed
+    assert "initialized from it: block1_conv1, block2_conv1, block3_conv1, block3_conv2, fc6, fc7\n" in printed
     assert "since the shapes differ: fc8 ((256, 5), here (256, 6))" in printed
     again = run(source, tmp_path / "c.keras", "--net=B", f"--num_classes={CLASSES + 1}", "--seed=3")
     np.testing.assert_array_equal(again(images(224)), model(images(224)))
@@ -63,7 +63,7 @@ def test_training_starts_from_it_with_its_mean(source, drawn_data, run_verb, tmp
     flags += ["--learning_rate=0", "--precision=float32"]
     code, stdout, stderr = run_verb("vgg_keras.train", *flags, "--output_dir=run", f"--init_from={source}")
     assert code == 0, stderr
-    assert "initialised from it: block1_conv1" in stdout
+    assert "initialized from it: block1_conv1" in stdout
     trained = saving.load_model(tmp_path / "run" / "best.keras")
     expected = [torch_forward("A", torch_state("A", False), False, image) for image in images(224)]
     np.testing.assert_allclose(trained(images(224)), expected, atol=1e-4)

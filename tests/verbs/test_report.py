@@ -315,22 +315,22 @@ def test_localisers_have_tables_of_their_own(tmp_path, capsys):
     text = (tmp_path / "tables.md").read_text()
     assert text.startswith("# Tables of arXiv:1409.1556\n")
     assert [line for line in text.splitlines() if line.startswith("|") and "---" not in line] == [
-        "| net | train S | test Q | localisation err. % | paper's |",
+        "| net | train S | test Q | localization err. % | paper's |",
         "| D SCR (FC) | 384 | 384 | 37.1 | 36.4 |",
         "| D PCR (FC) | 384 | 384 |  | 34.3 |",
         "| D PCR | 384 | 384 | 33.4 | 33.1 |",
-        "| net | train S | test Q | localisation err. % | paper's | paper's on the test set |",
+        "| net | train S | test Q | localization err. % | paper's | paper's on the test set |",
         "| D PCR | 256 | 256 |  | 29.5 |  |",
         "| D PCR | 384 | 384 |  | 28.2 | 26.7 |",
         "| D PCR | 384 | 352, 384 |  | 27.5 |  |",
         "| D PCR + D PCR | 256 + 384 | 256 + 352, 384 | 26.8 | 26.9 | 25.3 |",
-        "| net | train S | test Q | localisation err. % | paper's | paper's on the test set |",
+        "| net | train S | test Q | localization err. % | paper's | paper's on the test set |",
         "| D PCR + D PCR | 256 + 384 | 256 + 352, 384 | 26.8 | 26.9 | 25.3 |",
         "| GoogLeNet |  |  |  |  | 26.7 |",
         "| OverFeat |  |  |  | 30.0 | 29.9 |",
         "| Krizhevsky et al. |  |  |  |  | 34.2 |",
     ]
-    # Classifiers on the same photos are beside them; without localisers, no table of theirs is shown.
+    # Classifiers on the same photos are beside them; without localizers, no table of theirs is shown.
     write_record(tmp_path / "d", [result(["E"], ["256"], [[256]], "dense", 27.46, 9.04)])
     run(tmp_path)
     text = (tmp_path / "tables.md").read_text()

@@ -1,4 +1,4 @@
-"""Tests the verb `serve_check` on a localiser: a process with TensorFlow alone, REST, and a broken server."""
+"""Tests the verb `serve_check` on a localizer: a process with TensorFlow alone, REST, and a broken server."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ SENT = [photo(index, size) for index, size in enumerate(SIZES[:3])]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Makes a folder with a localiser, its exported model in models/, and photos in photos/."""
+    """Makes a folder with a localizer, its exported model in models/, and photos in photos/."""
     folder = tmp_path_factory.mktemp("served")
     save_localizer(folder / "pcr.keras", "pcr")
     (folder / "photos").mkdir()

@@ -240,5 +240,5 @@ def test_a_saved_model_of_ours_keeps_its_mean(tmp_path):
 def test_convolutions_that_need_batch_normalisation(tmp_path):
     torch_save(torch_state("A", True), tmp_path / "bn.pth")
     source = formats.read_weights(str(tmp_path / "bn.pth"), "A")
-    with pytest.raises(UserError, match=r"bn\.pth has batch normalisation, which vgg_a lacks: build it with --b"):
+    with pytest.raises(UserError, match=r"bn\.pth has batch normalization, which vgg_a lacks: build it with --b"):
         transfer.transfer_weights(source, build("A", CLASSES, width_multiplier=1 / 16))

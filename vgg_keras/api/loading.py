@@ -1,4 +1,4 @@
-"""Finds out what kind of trained model a path is, and loads it; loads localisers."""
+"""Finds out what kind of trained model a path is, and loads it; loads localizers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +41,7 @@ def load(path: PathLike) -> TrainedModel:
 def load_localizer(
     path: PathLike, *, classifier: PathLike | None = None, test_scales: str | int | Sequence[int] = ""
 ) -> TrainedLocalizer:
-    """Loads a trained localiser, a net that `train_model(task="localization", ...)` made.
+    """Loads a trained localizer, a net that `train_model(task="localization", ...)` made.
 
     >>> import vgg_keras as vgg
     >>> trained = vgg.train_model(
@@ -53,9 +53,9 @@ def load_localizer(
     Args:
         path: a run's folder, whose best model is loaded, or a `.keras` file.
         classifier: the same of a net that was trained to tell the classes, by which `find` chooses them; None: the
-            localiser cannot `find` objects, and tells the `box` of one whose class is known.
+            localizer cannot `find` objects, and tells the `box` of one whose class is known.
         test_scales: test scales Q, the smaller sides in pixels to which photos are rescaled: 256 or (256, 288);
-            "single" or "multi": those of the paper for the localiser's training scale; "" means "single".
+            "single" or "multi": those of the paper for the localizer's training scale; "" means "single".
 
     Raises:
         UserError: a model is missing, damaged or of the wrong kind, or the two do not fit together.

@@ -61,7 +61,7 @@ def build(
         initializer: distribution of the initial weights: "glorot", "he", or "normal" as in the paper.
         initializer_variance: variance of "normal".
         seed: seed of the initial weights; None draws a random one.
-        batch_norm: whether batch normalisation follows each convolution (not in the paper).
+        batch_norm: whether batch normalization follows each convolution (not in the paper).
         width_multiplier: factor of the number of channels of every hidden layer, for small experiments.
         input_scaling: what the first layer does to RGB 0..255: "mean": it subtracts the mean; "minus_one_to_one": it
             gives (x / 255 - 0.5) / 0.5, and `weights` are changed to fit.

@@ -1,4 +1,4 @@
-"""Offers a trained localiser, which tells where on photos objects are."""
+"""Offers a trained localizer, which tells where on photos objects are."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from vgg_keras.utils.errors import UserError
 
 
 class TrainedLocalizer:
-    """A trained localiser that is shown photos; made by `load_localizer`, which reads the weights once.
+    """A trained localizer that is shown photos; made by `load_localizer`, which reads the weights once.
 
     Args:
         path: a `.keras` file, or a run's folder.
@@ -65,7 +65,7 @@ class TrainedLocalizer:
             were given.
 
         Raises:
-            UserError: an image cannot be read, or the localiser was loaded without a classifier.
+            UserError: an image cannot be read, or the localizer was loaded without a classifier.
         """
         if self._finder is None:
             raise UserError(
@@ -90,7 +90,7 @@ class TrainedLocalizer:
 
         Args:
             image: the photo, in any form that `find` takes.
-            label: label name or index of the object's class; None for a localiser that gives one box for all classes
+            label: label name or index of the object's class; None for a localizer that gives one box for all classes
                 (single-class regression).
             flip: whether the box is averaged with that of the mirrored photo.
 
@@ -98,7 +98,7 @@ class TrainedLocalizer:
             The box in pixels of the photo, which is turned upright by its EXIF orientation.
 
         Raises:
-            UserError: the image cannot be read, there is no such class, or the localiser needs one.
+            UserError: the image cannot be read, there is no such class, or the localizer needs one.
         """
         index = self._index(label)
 

@@ -1,4 +1,4 @@
-"""Tests localisers on one split: errors of each localiser and test scale, and of all boxes together."""
+"""Tests localizers on one split: errors of each localizer and test scale, and of all boxes together."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,14 +20,14 @@ from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.resumable_array import ResumableArray
 
-# What an evaluation tests: a localiser, or the boxes that an earlier evaluation saved.
+# What an evaluation tests: a localizer, or the boxes that an earlier evaluation saved.
 Locator = Localizer | SavedBoxes
-# How the boxes at all positions, scales and of all localisers become one box of each class.
+# How the boxes at all positions, scales and of all localizers become one box of each class.
 _JOIN = {DENSE: merge_boxes, CENTER_CROP: mean_boxes}
 
 
 class BoxEvaluator:
-    """Tests localisers on one split, one at a time, and resumes where a killed process stopped.
+    """Tests localizers on one split, one at a time, and resumes where a killed process stopped.
 
     Args:
         split: the images and the boxes of their objects.
@@ -52,11 +52,11 @@ class BoxEvaluator:
         self._scorer, self._folder, self._flip = scorer, folder, flip
 
     def test(self, model: Locator, index: int) -> tuple[list[BoxResult], dict[int, PositionBoxes]]:
-        """Tests one localiser.
+        """Tests one localizer.
 
         Args:
-            model: the localiser, or its saved boxes.
-            index: its index among the evaluation's localisers; part of its files' names.
+            model: the localizer, or its saved boxes.
+            index: its index among the evaluation's localizers; part of its files' names.
 
         Returns:
             The results in the order in which they are shown, the last one over all scales; and the boxes at each test
@@ -71,10 +71,10 @@ class BoxEvaluator:
         return [*results, self._result([(model, by_scale)], f"{index}_joined")], dict(by_scale)
 
     def fuse(self, parts: Sequence[tuple[Locator, Mapping[int, PositionBoxes]]]) -> BoxResult:
-        """Returns the result of several localisers, whose boxes at all their scales are merged together (app. A.2).
+        """Returns the result of several localizers, whose boxes at all their scales are merged together (app. A.2).
 
         Args:
-            parts: each localiser and its boxes at each test scale, as `test` returns them.
+            parts: each localizer and its boxes at each test scale, as `test` returns them.
         """
         return self._result(parts, "joined")
 
@@ -95,7 +95,7 @@ class BoxEvaluator:
         }
 
     def _result(self, parts: Sequence[tuple[Locator, Mapping[int, PositionBoxes]]], name: str) -> BoxResult:
-        """Joins the boxes of localisers and scales, and finds out which are right; a file of a name keeps the boxes."""
+        """Joins the boxes of localizers and scales, and finds out which are right; a file of a name keeps the boxes."""
         boxes = [part for _, by_scale in parts for part in by_scale.values()]
         joined = self._join(boxes, name)
         found = joined.values()[self._split.has_box].reshape(-1, self._chosen.labels.shape[1], 4)
@@ -133,7 +133,7 @@ def require_testable(
     """Checks, before anything is written, what would otherwise fail in the middle of the evaluation.
 
     Args:
-        model: a localiser, or its saved boxes.
+        model: a localizer, or its saved boxes.
         split: the images.
         method: DENSE or CENTER_CROP.
         scorer: the classifier that scores boxes, or None.
@@ -141,7 +141,7 @@ def require_testable(
 
     Raises:
         UserError: saved boxes are of other images, an image would not fit into memory, or the classifier has other
-            classes or another input size than the localiser.
+            classes or another input size than the localizer.
     """
     if isinstance(model, SavedBoxes):
         _require_same_images(model, split)

@@ -1,4 +1,4 @@
-"""Writes what a test of localisers found: every box as CSV, a Markdown report, and photos with their boxes."""
+"""Writes what a test of localizers found: every box as CSV, a Markdown report, and photos with their boxes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,7 +87,7 @@ def write(folder: Path, record: Mapping[str, Any], result: BoxResult, chosen: Ch
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     files = "".join(
         f"- {kind}: {markdown_code(model['path'])} (SHA-256 {model.get('sha256', '')[:16]}…)\n"
-        for kind, models in (("localiser", record["models"]), ("classifier", record["classifiers"]))
+        for kind, models in (("localizer", record["models"]), ("classifier", record["classifiers"]))
         for model in models
     )
     text = [

@@ -1,4 +1,4 @@
-"""Describes what a test of localisers found, and which of it is right (arXiv:1409.1556, app. A)."""
+"""Describes what a test of localizers found, and which of it is right (arXiv:1409.1556, app. A)."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -50,12 +50,12 @@ class ChosenClasses:
 
 @dataclasses.dataclass(frozen=True)
 class BoxResult:
-    """The boxes of one localiser, or of several whose boxes are merged, and the errors among them.
+    """The boxes of one localizer, or of several whose boxes are merged, and the errors among them.
 
     Attributes:
-        nets: net and training scale of each localiser.
-        kinds: SCR or PCR of each localiser.
-        test_scales: test scales Q of each localiser in pixels.
+        nets: net and training scale of each localizer.
+        kinds: SCR or PCR of each localizer.
+        test_scales: test scales Q of each localizer in pixels.
         method: DENSE, of the best classes, or CENTER_CROP, of the known class.
         flip: whether the boxes of mirror images were averaged in.
         found: (M, k, 4) float32, the box of each class on each of the M images with boxes.

@@ -1,4 +1,4 @@
-"""Turns the results of localisers into tables like the paper's (arXiv:1409.1556, app. A, Tables 8 to 10)."""
+"""Turns the results of localizers into tables like the paper's (arXiv:1409.1556, app. A, Tables 8 to 10)."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -20,16 +20,16 @@ from vgg_keras.utils.words import counted
 
 _KNOWN_CLASS, _BEST_CLASSES = "true class, centre crop", "the {}best classes, dense"
 TITLES = {
-    8: "Table 8: localisation, the true class on one centre crop",
-    9: "Table 9: localisation, five classes densely",
-    10: "Table 10: localisation, against others",
+    8: "Table 8: localization, the true class on one centre crop",
+    9: "Table 9: localization, five classes densely",
+    10: "Table 10: localization, against others",
 }
 _COLUMNS = (
     *("net", "train S", "test Q", "method", tables.TOP1, tables.TOP5),
     *("mean IoU", tables.PAPER, tables.RATE),
 )
 _PAPERS_TEST = "paper's on the test set"
-_PAPERS_COLUMNS = ("net", "train S", "test Q", "localisation err. %", "paper's", _PAPERS_TEST)
+_PAPERS_COLUMNS = ("net", "train S", "test Q", "localization err. %", "paper's", _PAPERS_TEST)
 
 
 def _net_cells(nets: Sequence[TrainedNet], kinds: Sequence[str], test_scales: Sequence[Sequence[int]]) -> list[str]:
@@ -77,7 +77,7 @@ def columns_and_rows(records: Sequence[dict]) -> tuple[list[str], list[list[str]
 
 
 def results_table(record: dict) -> ShownTable:
-    """Returns the results of an evaluation of localisers as a table.
+    """Returns the results of an evaluation of localizers as a table.
 
     Args:
         record: content of `evaluation.json`.
@@ -93,7 +93,7 @@ def results_table(record: dict) -> ShownTable:
 def paper_table(
     number: int, measured: Mapping[BoxKey, MarkedResult], *, papers_own: bool = True
 ) -> tuple[list[str], list[list[str]]]:
-    """Returns the columns and the rows of one of the paper's tables of localisation.
+    """Returns the columns and the rows of one of the paper's tables of localization.
 
     The error is the top-5 error, which of one box on an image is its error.
 

@@ -19,7 +19,7 @@ from vgg_keras.utils.files import write_atomically
 _MAX_NAME = 24
 _CELL_INCHES = 2.4
 _MAX_PICTURE_SIDE = 320
-# A heat map is drawn so transparently that the photo below it stays recognisable; the photo is grey, so that the
+# A heat map is drawn so transparently that the photo below it stays recognizable; the photo is grey, so that the
 # colours are the map's, and light, so that they can be told apart in its shadows.
 _TINT = 0.45
 _DARKEST = 90

@@ -61,7 +61,7 @@ _SCALE_METHODS = {DENSE: "", CENTER_CROP: " (centre crop)"}
 _D_AND_E = (("D", _JITTERED), ("E", _JITTERED))
 
 FINDINGS: tuple[Finding, ...] = (
-    _deeper("A", "A-LRN", "local response normalisation does not help (sect. 4.1)", better=False),
+    _deeper("A", "A-LRN", "local response normalization does not help (sect. 4.1)", better=False),
     _deeper("A", "B", "B, of 13 layers, is better than A, of 11"),
     _deeper("B", "C", "more non-linearity helps: C, with 1x1 convolutions, is better than B"),
     _deeper("C", "D", "context helps: D, with 3x3 convolutions, is better than C"),

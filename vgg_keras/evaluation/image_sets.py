@@ -31,7 +31,7 @@ class ImageSet:
         ladder: the paper's training scales whose part those of the nets play.
         tasks: what was tested, of `architectures.TASKS`.
         results: newest result of each net, or of each fusion, by each way of testing, tested as in the paper.
-        located: the same of localisers.
+        located: the same of localizers.
         others: results that are in no row of the paper's, of each of the tasks, the oldest first.
         num_older: number of results that were not kept.
     """

@@ -7,7 +7,7 @@ from vgg_keras.utils.folder_layout import FolderLayout
 PREDICTIONS = "predictions.csv"
 # Which images each result got wrong.
 MISTAKES = "mistakes.npz"
-# The boxes that localisers predict, in the place of PREDICTIONS.
+# The boxes that localizers predict, in the place of PREDICTIONS.
 BOXES = "boxes.csv"
 # What an unfinished evaluation holds: its settings, and the posteriors at each scale.
 PARTIAL = "partial"

@@ -151,7 +151,7 @@ def _caption(finished: FinishedEvaluation, index: int) -> str:
     name = Path(visible(finished.manifest.names[index])).name
     lines = [f"#{index} {name if len(name) <= _MAX_CAPTION else '…' + name[1 - _MAX_CAPTION :]}"]
     lines.append(f"is {names[label][:_MAX_CAPTION]}, {row[label]:.2f}")
-    lines.append(f"taken for {names[given][:_MAX_CAPTION]}, {row[given]:.2f}" if given != label else "recognised")
+    lines.append(f"taken for {names[given][:_MAX_CAPTION]}, {row[given]:.2f}" if given != label else "recognized")
     return "\n".join(lines)
 
 

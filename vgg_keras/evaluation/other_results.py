@@ -8,7 +8,7 @@ from vgg_keras.evaluation.mistakes import MarkedResult
 from vgg_keras.models.architectures import CLASSIFICATION, LOCALIZATION
 from vgg_keras.utils.display import ShownTable
 
-_TITLES = {CLASSIFICATION: "Other results of classifiers", LOCALIZATION: "Other results of localisers"}
+_TITLES = {CLASSIFICATION: "Other results of classifiers", LOCALIZATION: "Other results of localizers"}
 
 
 def shown_tables(images: ImageSet) -> Iterator[ShownTable]:

@@ -1,4 +1,4 @@
-"""Lists the localisation errors that the paper publishes (arXiv:1409.1556, app. A, Tables 8 to 10)."""
+"""Lists the localization errors that the paper publishes (arXiv:1409.1556, app. A, Tables 8 to 10)."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from vgg_keras.models.architectures import PCR, SCR
 
 @dataclasses.dataclass(frozen=True)
 class LocalizerAtScales:
-    """A localiser and the scales at which it is tested.
+    """A localizer and the scales at which it is tested.
 
     Attributes:
         trained: net, training scale S, and up to which layer it was frozen.
@@ -25,10 +25,10 @@ class LocalizerAtScales:
 
 @dataclasses.dataclass(frozen=True)
 class BoxKey:
-    """What a row of the tables is of: localisers and a way of testing them.
+    """What a row of the tables is of: localizers and a way of testing them.
 
     Attributes:
-        localizers: the localisers, in an order that does not depend on the one in which they were fused.
+        localizers: the localizers, in an order that does not depend on the one in which they were fused.
         method: CENTER_CROP: the true class, one crop; DENSE: five classes, the whole image.
     """
 
@@ -42,7 +42,7 @@ def _key(method: str, *localizers: LocalizerAtScales) -> BoxKey:
 
 @dataclasses.dataclass(frozen=True)
 class PublishedBoxes:
-    """A row of one of the tables: localisation errors on ILSVRC-2012 in percent.
+    """A row of one of the tables: localization errors on ILSVRC-2012 in percent.
 
     Attributes:
         table: number of the table.
@@ -93,9 +93,9 @@ def box_key(
 
     Args:
         ladder: the paper's training scales whose part those of the nets play.
-        nets: net and training scale of each localiser, in any order.
-        kinds: SCR or PCR of each localiser.
-        test_scales: test scales Q of each localiser in pixels, in any order.
+        nets: net and training scale of each localizer, in any order.
+        kinds: SCR or PCR of each localizer.
+        test_scales: test scales Q of each localizer in pixels, in any order.
         method: CENTER_CROP or DENSE.
         flip: whether the boxes of mirror images were averaged in, of which the paper says nothing.
     """
@@ -112,8 +112,8 @@ def box_key(
 
 
 def _papers_scales(train_scale: str, role: str, sides: Sequence[int], *, exact: bool) -> tuple[int, ...]:
-    """Returns the paper's test scales whose part those of a localiser play, or () if they are none of its."""
-    if not role or "," in train_scale:  # the paper trains no localiser with jittered scales
+    """Returns the paper's test scales whose part those of a localizer play, or () if they are none of its."""
+    if not role or "," in train_scale:  # the paper trains no localizer with jittered scales
         return ()
     if exact:
         return tuple(sorted(sides))

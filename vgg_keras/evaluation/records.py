@@ -48,7 +48,7 @@ _RESULT = {
     "top5_error": _PERCENT,
     "images_per_second": Maybe(number(0)),
     "paper": Maybe(Nullable({"top1_error": _PERCENT, "top5_error": _PERCENT})),
-    # Of localisers alone.
+    # Of localizers alone.
     "box_regressions": Maybe([one_of(*BOX_REGRESSIONS)]),
     "mean_iou": Maybe(number(0, 1)),
     "classes_per_image": Maybe(whole(1)),
@@ -178,7 +178,7 @@ def _read_results(path: Path, structure: dict) -> dict[str, Any]:
         raise side_files.damaged(path, "it holds no result", way_out)
     for index, result in enumerate(record["results"]):
         if _task(record) == LOCALIZATION and not {"box_regressions", "mean_iou"} <= result.keys():
-            raise side_files.damaged(path, f"results[{index}] is none of localisers", way_out)
+            raise side_files.damaged(path, f"results[{index}] is none of localizers", way_out)
         result.setdefault("frozen_up_to", [""] * len(result["nets"]))  # earlier versions did not record it
         if len({len(result[key]) for key in _OF_EACH_NET if key in result}) > 1 or not result["nets"]:
             raise side_files.damaged(path, f"results[{index}] does not have the scales of each net", way_out)

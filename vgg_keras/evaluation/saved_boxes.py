@@ -1,6 +1,6 @@
-"""Saves and loads the boxes of one localiser on a split, so that they can be merged with those of others later.
+"""Saves and loads the boxes of one localizer on a split, so that they can be merged with those of others later.
 
-Localisers that are tested at different scales are fused in this way, as classifiers are from their posteriors.
+Localizers that are tested at different scales are fused in this way, as classifiers are from their posteriors.
 """
 
 import dataclasses
@@ -43,13 +43,13 @@ _WAY_OUT = "compute them again with evaluate --task=localization --save_posterio
 
 @dataclasses.dataclass(frozen=True)
 class SavedBoxes:
-    """The boxes of one localiser at all positions of the images of a split.
+    """The boxes of one localizer at all positions of the images of a split.
 
     Attributes:
         path: the `.npz` file.
         chosen: the classes whose boxes these are, on each of the N images.
         by_scale: the boxes at each test scale Q in pixels.
-        info: JSON-ready description of the localiser, the classifiers, the images and the settings.
+        info: JSON-ready description of the localizer, the classifiers, the images and the settings.
     """
 
     path: Path
@@ -59,7 +59,7 @@ class SavedBoxes:
 
     @property
     def trained(self) -> TrainedNet:
-        """Net and training scale of the localiser."""
+        """Net and training scale of the localizer."""
         model = self.info["model"]
         return TrainedNet(model["net"], model["train_scale"], model.get("frozen_up_to", ""))
 
@@ -74,7 +74,7 @@ class SavedBoxes:
         return tuple(self.by_scale)
 
     def identity(self) -> dict:
-        """Returns a JSON-ready description of the localiser."""
+        """Returns a JSON-ready description of the localizer."""
         return self.info["model"]
 
     def save(self) -> None:
@@ -96,12 +96,12 @@ class SavedBoxes:
         content = array_files.read_arrays(path, _WAY_OUT)
         if {"info", "labels"} <= content.keys() and not {"posteriors", "boxes_0"} & content.keys():
             raise UserError(
-                f"{path} holds posteriors of a classifier, not boxes; name boxes of localisers with --model, or leave "
+                f"{path} holds posteriors of a classifier, not boxes; name boxes of localizers with --model, or leave "
                 "out --task=localization"
             )
         if not {"info", "labels", "posteriors", "boxes_0", "ends_0"} <= content.keys():
             held = ", ".join(content) or "nothing"
-            raise side_files.damaged(path, f"it holds {held}, and no boxes of a localiser", _WAY_OUT)
+            raise side_files.damaged(path, f"it holds {held}, and no boxes of a localizer", _WAY_OUT)
         info = side_files.parse_json(str(content.pop("info")), _INFO, f"{path}, in its info,", _WAY_OUT)
         problem = _find_problem(content, info)
         if problem:

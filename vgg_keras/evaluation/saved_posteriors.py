@@ -96,7 +96,7 @@ class SavedPosteriors:
             raise side_files.damaged(path, f"it holds {held}, and no info or labels", _WAY_OUT)
         if "boxes_0" in content:
             raise UserError(
-                f"{path} holds boxes of a localiser, not posteriors; test them as a --model of --task=localization"
+                f"{path} holds boxes of a localizer, not posteriors; test them as a --model of --task=localization"
             )
         info = side_files.parse_json(str(content.pop("info")), _INFO, f"{path}, in its info,", _WAY_OUT)
         saved = cls(path, labels=content.pop("labels"), info=info, by_method=content)

@@ -1,6 +1,6 @@
 """Merges the boxes that a net predicts at many positions, greedily, as OverFeat does (arXiv:1312.6229, sect. 4.3).
 
-The winning entry of ILSVRC-2014's localisation merges its boxes in this way (arXiv:1409.1556, app. A.1).
+The winning entry of ILSVRC-2014's localization merges its boxes in this way (arXiv:1409.1556, app. A.1).
 """
 
 import numpy as np

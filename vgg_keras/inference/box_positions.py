@@ -20,10 +20,10 @@ _LEAST_SCORE = 1e-9
 class PositionPredictor:
     """Predicts boxes at all positions of images, and scores them (app. A.2).
 
-    Both nets are applied as fully convolutional ones. A crop of the localiser's input size has one position.
+    Both nets are applied as fully convolutional ones. A crop of the localizer's input size has one position.
 
     Args:
-        net: the localiser.
+        net: the localizer.
         kind: SCR or PCR.
         input_size: side of its crops in pixels.
         classifier: the classifier whose posteriors are the scores, of the same classes and the same input size; None:
@@ -93,7 +93,7 @@ def map_function(net: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def merge_boxes(predicted: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
-    """Merges the boxes of all positions, scales and localisers, and takes the best one of each class (app. A.2).
+    """Merges the boxes of all positions, scales and localizers, and takes the best one of each class (app. A.2).
 
     Args:
         predicted: (positions, k, 5) float, what `PositionPredictor` returned for an image.
@@ -113,5 +113,5 @@ def merge_boxes(predicted: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
 
 
 def mean_boxes(predicted: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
-    """Averages the boxes of all scales and localisers, one position each; arguments and result as `merge_boxes`."""
+    """Averages the boxes of all scales and localizers, one position each; arguments and result as `merge_boxes`."""
     return predicted[..., : boxes.SIZE].astype(np.float64).mean(axis=0)

@@ -1,4 +1,4 @@
-"""Runs resumable localisation over one split at one test scale (arXiv:1409.1556, app. A.2)."""
+"""Runs resumable localization over one split at one test scale (arXiv:1409.1556, app. A.2)."""
 
 import dataclasses
 import functools

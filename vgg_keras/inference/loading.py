@@ -106,7 +106,7 @@ def load_for_inference(
         protocol: the way in which the model is to be tested.
         class_names: class names of the data set in the order of their indices; None skips the comparison.
         posteriors: whether the model's outputs are used, which then have to be posteriors.
-        scores_boxes: whether it is the --classifier beside a localiser, for the message about one that is none.
+        scores_boxes: whether it is the --classifier beside a localizer, for the message about one that is none.
 
     Raises:
         UserError: the model is missing, has other classes, takes other input than RGB 0..255, gives no posteriors, or

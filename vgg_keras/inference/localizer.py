@@ -1,4 +1,4 @@
-"""Predicts the boxes of objects with a trained localiser (arXiv:1409.1556, app. A)."""
+"""Predicts the boxes of objects with a trained localizer (arXiv:1409.1556, app. A)."""
 
 import dataclasses
 import itertools
@@ -48,7 +48,7 @@ class Localizer:
 
     @classmethod
     def load(cls, path: Path, protocol: TestProtocol) -> "Localizer":
-        """Loads a localiser.
+        """Loads a localizer.
 
         Args:
             path: a `.keras` file or a run's folder, whose best model is loaded.
@@ -117,7 +117,7 @@ class Localizer:
             their, our = next(pair for pair in pairs if pair[0] != pair[1])
             raise UserError(
                 f"--classifier={classifier.path} and {self.path} know other classes: {their!r} where the second has "
-                f"{our!r}; name a classifier that was trained on the classes of the localiser"
+                f"{our!r}; name a classifier that was trained on the classes of the localizer"
             )
 
     def position_predictor(self, classifier: EvaluatedModel | None = None) -> PositionPredictor:
@@ -156,7 +156,7 @@ class CenterPredictor:
     Of several test scales the boxes are averaged.
 
     Args:
-        localizer: the localiser.
+        localizer: the localizer.
     """
 
     def __init__(self, localizer: Localizer):
@@ -198,10 +198,10 @@ class CenterPredictor:
 class DensePredictor:
     """Finds the objects of the likeliest classes on single images (app. A.2, the second protocol).
 
-    The classes are those of the highest posteriors, averaged over the localiser's test scales.
+    The classes are those of the highest posteriors, averaged over the localizer's test scales.
 
     Args:
-        localizer: the localiser.
+        localizer: the localizer.
         classifier: the classifier, of the same classes and the same input size.
 
     Raises:

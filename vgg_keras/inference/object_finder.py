@@ -15,17 +15,17 @@ class ObjectFinder:
     """Finds the objects of the likeliest classes on photos of any size, by the dense test of app. A.2.
 
     Args:
-        localizer: the localiser.
+        localizer: the localizer.
         classifier: a `.keras` file or a run's folder: the net that chooses and scores the classes.
         batch_size: number of crops whose pixels a whole photo may have, if that is more than is always allowed.
 
     Raises:
-        UserError: the classifier is missing, damaged or none, or does not fit the localiser.
+        UserError: the classifier is missing, damaged or none, or does not fit the localizer.
     """
 
     def __init__(self, localizer: Localizer, classifier: Path, batch_size: int = 32):
         model = load_for_inference(classifier, TestProtocol(DENSE), scores_boxes=True)
-        # Before the localiser's scales are compared with the classifier's input size.
+        # Before the localizer's scales are compared with the classifier's input size.
         localizer.require_scorer(model)
         model = model.at_scales(TestProtocol(DENSE, ",".join(map(str, localizer.test_scales))))
         self._find, self._label_names = DensePredictor(localizer, model), model.label_names

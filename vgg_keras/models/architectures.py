@@ -21,7 +21,7 @@ BLOCK_WIDTHS = (64, 128, 256, 512, 512)
 FC_WIDTH = 4096
 # Each of the five max-pools halves the image.
 TOTAL_STRIDE = 32
-# The layers of a trained net A that initialise a deeper net (sect. 3.1): the first four convolutions and the FC layers.
+# The layers of a trained net A that initialize a deeper net (sect. 3.1): the first four convolutions and the FC layers.
 PRE_INITIALISED = ("block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc6", "fc7", "fc8")
 CLASSIFICATION, LOCALIZATION = "classification", "localization"
 TASKS = (CLASSIFICATION, LOCALIZATION)

@@ -24,7 +24,7 @@ def convert(model: keras.Model, dtype: str = "float32") -> keras.Model:
 
     Args:
         model: a chain of layers with one `Flatten`, such as `vgg.build` makes.
-        dtype: dtype of weights and outputs, such as "bfloat16"; the mean, batch normalisation and the scores are always
+        dtype: dtype of weights and outputs, such as "bfloat16"; the mean, batch normalization and the scores are always
             float32, because half precision is too coarse for them.
 
     Returns:

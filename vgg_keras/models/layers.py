@@ -6,7 +6,7 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("vgg_keras")
 class LocalResponseNormalization(keras.layers.Layer):
-    """Krizhevsky's local response normalisation, across channels, for net A-LRN (arXiv:1409.1556, sect. 2.1, Table 1).
+    """Krizhevsky's local response normalization, across channels, for net A-LRN (arXiv:1409.1556, sect. 2.1, Table 1).
 
     y[c] = x[c] / (bias + alpha * sum over |d - c| <= depth_radius of x[d]^2) ^ beta
 
@@ -25,7 +25,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.parameters = {"depth_radius": depth_radius, "bias": bias, "alpha": alpha, "beta": beta}
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Normalises (B, H, W, C); computes in float32, because the CPU has no kernel for half precision."""
+        """Normalizes (B, H, W, C); computes in float32, because the CPU has no kernel for half precision."""
         return tf.cast(tf.nn.local_response_normalization(tf.cast(inputs, tf.float32), **self.parameters), inputs.dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

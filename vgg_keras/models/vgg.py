@@ -43,7 +43,7 @@ class Initialization:
     seed: int | None = None
 
     def for_layer(self, index: int) -> keras.initializers.Initializer:
-        """Returns the initialiser of a layer.
+        """Returns the initializer of a layer.
 
         Args:
             index: index of the layer among those with weights.
@@ -91,7 +91,7 @@ class _Chain:
         self.outputs = layer(self.outputs)
 
     def weight_arguments(self) -> dict:
-        """Returns the initialiser and the penalty of the next layer with weights."""
+        """Returns the initializer and the penalty of the next layer with weights."""
         self._num_weight_layers += 1
         return {
             "kernel_initializer": self._initialization.for_layer(self._num_weight_layers),
@@ -140,7 +140,7 @@ def build(
         dropout: dropout rate after FC6 and FC7 (sect. 3.1), 0..1.
         weight_decay: factor of the L2 penalty, whose gradient is `weight_decay * w` for each kernel w (sect. 3.1).
         initialization: distribution of the initial weights; None: Glorot's.
-        batch_norm: whether batch normalisation stands between each convolution and its ReLU (not in the paper).
+        batch_norm: whether batch normalization stands between each convolution and its ReLU (not in the paper).
         width_multiplier: factor of the number of channels of every hidden layer, for small experiments.
         include_top: whether the net has its FC layers; without them the output is that of `block5_pool`, (B, S/32,
             S/32, 512) float32.

@@ -1,4 +1,4 @@
-"""Holds the steps that the exports of classifiers and of localisers share."""
+"""Holds the steps that the exports of classifiers and of localizers share."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

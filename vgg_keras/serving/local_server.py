@@ -2,7 +2,7 @@
 
 Run as a file, in isolated mode (`python -I local_server.py VERSION_FOLDER`), so that it can import neither this
 package nor Keras. Like TensorFlow Serving, it restores the graph into a session of TensorFlow's C++ runtime,
-initialises its tables and runs its signatures there, without any Python code of the model. It prints its port when it
+initializes its tables and runs its signatures there, without any Python code of the model. It prints its port when it
 is ready.
 """
 

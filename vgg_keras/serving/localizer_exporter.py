@@ -1,4 +1,4 @@
-"""Exports a trained localiser as a versioned SavedModel for TensorFlow Serving, and checks it against its source.
+"""Exports a trained localizer as a versioned SavedModel for TensorFlow Serving, and checks it against its source.
 
 The layout is that of `exporter`; the graph has the signature `boxes` alone.
 """
@@ -34,7 +34,7 @@ def export(
     *,
     flag: str = "output_dir",
 ) -> Path:
-    """Writes a localiser as the next version below a folder, in the layout that TensorFlow Serving watches.
+    """Writes a localizer as the next version below a folder, in the layout that TensorFlow Serving watches.
 
     Args:
         model_path: a `.keras` file.
@@ -48,7 +48,7 @@ def export(
         The version's folder.
 
     Raises:
-        UserError: the model is no localiser, or the exported model does not agree with it.
+        UserError: the model is no localizer, or the exported model does not agree with it.
     """
     config = config or ExportConfig()
     config = dataclasses.replace(config, protocol=dataclasses.replace(config.protocol, method=CENTER_CROP))
@@ -71,7 +71,7 @@ def export(
 
 
 def source_boxes(localizer: Localizer, protocol: TestProtocol) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns the function from a photo, (H, W, 3) uint8, to the localiser's boxes, (n, 4), which the graph computes.
+    """Returns the function from a photo, (H, W, 3) uint8, to the localizer's boxes, (n, 4), which the graph computes.
 
     It raises a BadImage if the photo is so long and thin that, rescaled, it would not fit into memory.
     """

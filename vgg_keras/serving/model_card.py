@@ -67,7 +67,7 @@ def _classes(record: Mapping) -> dict:
 
 
 def _boxes(record: Mapping) -> dict:
-    """Returns what a localiser's card tells besides."""
+    """Returns what a localizer's card tells besides."""
     per_class = record["box_regression"] == PCR
     return {
         "regression": "a box for each class" if per_class else "one box, whatever the class",
@@ -88,7 +88,7 @@ def _errors(run: Path, flags: Mapping, num_classes: int, *, localizes: bool) -> 
     view = "squashed" if flags.get("validation_resize") == SQUASH else "centre crop"
     if localizes:
         errors = (
-            f"Localisation error {best['validation_top1_error']:.2f}% (an IoU of at most 0.5), the true class known"
+            f"Localization error {best['validation_top1_error']:.2f}% (an IoU of at most 0.5), the true class known"
         )
     else:
         errors = errors_text(best["validation_top1_error"], best["validation_top5_error"], num_classes).capitalize()

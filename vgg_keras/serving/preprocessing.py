@@ -47,7 +47,7 @@ class RequestPreprocessor:
             image_bytes: (B,) string: JPEG, PNG, GIF (its first frame) or BMP.
 
         Returns:
-            (B, scales) string: serialised tensors (views, h, w, 3) float32, RGB 0..255.
+            (B, scales) string: serialized tensors (views, h, w, 3) float32, RGB 0..255.
 
         Raises:
             tf.errors.InvalidArgumentError: images do not decode, or are too large; the message names their indices.
@@ -73,7 +73,7 @@ class RequestPreprocessor:
             return tf.identity(serialized)
 
     def _read(self, index: tf.Tensor, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Returns the index of an image, its state, and its serialised views, or empty strings if it is refused."""
+        """Returns the index of an image, its state, and its serialized views, or empty strings if it is refused."""
         pixels = image_headers.declared_pixels(image_bytes, self.max_pixels)
         state, seen = tf.case(
             [

@@ -13,7 +13,7 @@ from vgg_keras.serving.preprocessing import RequestPreprocessor
 from vgg_keras.utils import keras_compat
 
 CLASSIFY, DENSE_MAP, FEATURES = "serving_default", "dense", "features"
-# The signature of a localiser.
+# The signature of a localizer.
 BOXES = "boxes"
 
 

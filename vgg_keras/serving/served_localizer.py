@@ -1,4 +1,4 @@
-"""Builds the module that a server runs for a localiser: encoded photos -> boxes (arXiv:1409.1556, app. A.2)."""
+"""Builds the module that a server runs for a localizer: encoded photos -> boxes (arXiv:1409.1556, app. A.2)."""
 
 import functools
 from collections.abc import Callable
@@ -19,9 +19,9 @@ class ServedLocalizer(tf.Module):
     """The module that is saved as a SavedModel, with its signature.
 
     Args:
-        source: the trained localiser, from square crops (B, S, S, 3) to boxes.
+        source: the trained localizer, from square crops (B, S, S, 3) to boxes.
         preprocessor: the preprocessing that turns the images of a request into whole images at each test scale (DENSE).
-        label_names: text file with a label name in each line, saved as an asset; the boxes of a localiser that has one
+        label_names: text file with a label name in each line, saved as an asset; the boxes of a localizer that has one
             for each class are in their order.
         dtype: dtype of the net's weights and outputs, "float32" or "bfloat16".
         flip: whether the boxes are averaged with those of the mirrored crops.

@@ -1,4 +1,4 @@
-"""Opens the classifiers of a test of localisers, and chooses the classes on each image (arXiv:1409.1556, app. A.2)."""
+"""Opens the classifiers of a test of localizers, and chooses the classes on each image (arXiv:1409.1556, app. A.2)."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -16,7 +16,7 @@ from vgg_keras.weights.transfer import SourceWeights, TransferReport
 
 
 def build(source: SourceWeights, options: PretrainedOptions) -> keras.Model:
-    """Builds a net for the source's weights, initialised at random.
+    """Builds a net for the source's weights, initialized at random.
 
     Args:
         source: the weights; they determine the settings that the flags leave open.

@@ -161,7 +161,7 @@ def write_results(folder: Path, evaluation: FinishedEvaluation, found: Sequence[
 
 
 def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
-    """Tests classifiers or localisers, writes the results, and compares the last one with another's if asked to.
+    """Tests classifiers or localizers, writes the results, and compares the last one with another's if asked to.
 
     Raises:
         UserError: the data, a model or a folder cannot be used, or memory ran out.

@@ -29,7 +29,7 @@ from vgg_keras.utils.errors import UserError
 
 # File that every version of a format holds.
 _MAIN_FILES = {SAVED_MODEL: exporter.MAIN_FILE, ONNX: ONNX_FILE, TFLITE: TFLITE_FILE}
-# Flags that have no meaning for a localiser.
+# Flags that have no meaning for a localizer.
 _CLASSIFIER_FLAGS = ("format", "average", "top")
 
 

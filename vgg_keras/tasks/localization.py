@@ -1,4 +1,4 @@
-"""Tests localisers with the two protocols of arXiv:1409.1556, app. A.2."""
+"""Tests localizers with the two protocols of arXiv:1409.1556, app. A.2."""
 
 import dataclasses
 import shutil
@@ -24,21 +24,21 @@ from vgg_keras.utils.errors import UserError
 
 
 def _require_flags(options: EvaluateOptions) -> None:
-    """Refuses flags that a test of localisers would ignore."""
+    """Refuses flags that a test of localizers would ignore."""
     if options.method not in (DENSE, CENTER_CROP):
         methods = f"{DENSE} or {CENTER_CROP}"
         raise UserError(f"--method={options.method} is not for --task={LOCALIZATION}; it is {methods}")
     if options.method == CENTER_CROP:
         for flag in ("classifier", "average"):
             if getattr(options, flag) != options.defaults()[flag]:
-                why = "the class is known, and the localiser alone is shown the centre crop"
+                why = "the class is known, and the localizer alone is shown the centre crop"
                 raise UserError(f"--{flag} is not for --method={CENTER_CROP}: {why}; leave it out")
     if options.strategy == "mirrored" or options.cpu_devices > 1:
         raise UserError(f"--task={LOCALIZATION} shows photos one by one, on one device; leave out --strategy")
 
 
 def open_locator(path: Path, protocol: TestProtocol, class_names: Sequence[str]) -> Locator:
-    """Loads a localiser or its saved boxes, and checks that it can be tested with a protocol.
+    """Loads a localizer or its saved boxes, and checks that it can be tested with a protocol.
 
     Args:
         path: a `.keras` file, a run's folder, or a `.npz` file of saved boxes.
@@ -77,7 +77,7 @@ def describe(options: EvaluateOptions, models: Sequence[Locator], classifiers: C
 
 
 def _require_same_classifiers(models: Sequence[Locator], description: dict) -> None:
-    """Checks that the boxes of all localisers are of classes that the same classifiers chose and scored.
+    """Checks that the boxes of all localizers are of classes that the same classifiers chose and scored.
 
     Raises:
         UserError: saved boxes are of others.
@@ -93,29 +93,29 @@ def _require_same_classifiers(models: Sequence[Locator], description: dict) -> N
         ):
             raise UserError(
                 f"{model.path} holds boxes whose classes were chosen and scored otherwise than those of the other "
-                "localisers; give the same --classifier, --flip and --average for all"
+                "localizers; give the same --classifier, --flip and --average for all"
             )
 
 
 def _require_different(models: Sequence[Locator]) -> None:
-    """Checks that no localiser is merged with itself, which would count its boxes twice.
+    """Checks that no localizer is merged with itself, which would count its boxes twice.
 
     Raises:
-        UserError: a file of boxes is given twice, or a localiser at the same test scales.
+        UserError: a file of boxes is given twice, or a localizer at the same test scales.
     """
     seen: dict[tuple, Path] = {}
     for model in models:
         identity = (model.identity()["sha256"], model.test_scales)
         if identity in seen:
             raise UserError(
-                f"--model={model.path} is the localiser of --model={seen[identity]}, at the same test scales; its "
+                f"--model={model.path} is the localizer of --model={seen[identity]}, at the same test scales; its "
                 "boxes would be counted twice: leave one out"
             )
         seen[identity] = model.path
 
 
 def saved_file(index: int, models: Sequence[Locator], options: EvaluateOptions) -> Path | None:
-    """Returns the file in which the boxes of a localiser are to be kept, or None if they are not."""
+    """Returns the file in which the boxes of a localizer are to be kept, or None if they are not."""
     if not options.save_posteriors or not isinstance(models[index], Localizer):
         return None
     return Path(options.output_dir) / ("boxes.npz" if len(models) == 1 else f"boxes_{index + 1}.npz")
@@ -128,17 +128,17 @@ def run_models(
     description: dict,
     options: EvaluateOptions,
 ) -> list[BoxResult]:
-    """Tests each localiser, and then the boxes of all together.
+    """Tests each localizer, and then the boxes of all together.
 
     Args:
         evaluator: evaluator of the images.
-        models: the localisers.
+        models: the localizers.
         chosen: the classes on each image.
         description: what `describe` returned.
         options: flags of the verb.
 
     Raises:
-        UserError: a record or a localiser cannot be used, or memory ran out.
+        UserError: a record or a localizer cannot be used, or memory ran out.
     """
     found, parts = [], []
     for index, model in enumerate(models):
@@ -162,7 +162,7 @@ def _require_saved(folder: Path, models: Sequence[Locator], options: EvaluateOpt
 
 
 def evaluate_localizers(options: EvaluateOptions) -> EvaluationResult:
-    """Opens the data and the models, tests the localisers, and writes the results; goes on with what was stopped.
+    """Opens the data and the models, tests the localizers, and writes the results; goes on with what was stopped.
 
     Raises:
         UserError: the data, a model or a folder cannot be used, or memory ran out.

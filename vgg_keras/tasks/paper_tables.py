@@ -158,7 +158,7 @@ def findings_table(measured: Mapping[RowKey, MarkedResult]) -> list[list[str]]:
 
 
 def shown_tables(images: ImageSet | None) -> Iterator[ShownTable]:
-    """Yields the tables of a set of images, those of classification and those of localisation, and of other results.
+    """Yields the tables of a set of images, those of classification and those of localization, and of other results.
 
     Args:
         images: the results; None: the tables show which results could be measured.

@@ -27,7 +27,7 @@ from vgg_keras.utils.paths import require_separate
 
 # Number of labels whose class-score maps are drawn, side by side.
 _MAPPED_LABELS = 2
-# Flags that have no meaning for a localiser, which is shown whole photos, without mirror images.
+# Flags that have no meaning for a localizer, which is shown whole photos, without mirror images.
 _CLASSIFIER_FLAGS = ("method", "average", "flip", "class_score_maps")
 _COLUMNS = ("file", "rank", "label", "index", "posterior")
 # Length in bytes to which a photo's name is cut for the names of its pictures, which are longer than the photo's.

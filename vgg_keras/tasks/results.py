@@ -48,7 +48,7 @@ class TrainingResult(Shown):
     @property
     def error_text(self) -> str:
         """Name, value and split of the best model's error."""
-        name = "localisation error" if self.localizes else "top-1 error"
+        name = "localization error" if self.localizes else "top-1 error"
         return f"{name} {self.best_error:.2f}% on {self.validation_split}"
 
     @property

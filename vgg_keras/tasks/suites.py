@@ -36,7 +36,7 @@ class Suite:
         runs: flag files of the runs, in an order in which each run comes after the one that it starts from, with the
             cost of each.
         tests: flag files of the tests, those that fuse saved posteriors last, with the cost of each.
-        localizers: the same of the runs of localisers, which start from classifiers.
+        localizers: the same of the runs of localizers, which start from classifiers.
         localizer_tests: the same of their tests, those that merge saved boxes last.
     """
 
@@ -48,7 +48,7 @@ class Suite:
     localizer_tests: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def steps(self) -> Iterator[Step]:
-        """Yields the steps in the order in which they are done: those of the classifiers, then of the localisers."""
+        """Yields the steps in the order in which they are done: those of the classifiers, then of the localizers."""
         for runs, tests in ((self.runs, self.tests), (self.localizers, self.localizer_tests)):
             yield from (Step(TRAIN, f"{self.folder}/{run}.cfg", cost) for run, cost in runs.items())
             yield from (Step(EVALUATE, f"{self.folder}/tables/{test}.cfg", cost) for test, cost in tests.items())

@@ -94,15 +94,15 @@ class TrainConfig(Options):
     output_dir: PathLike = option(
         "", "the run's folder", required=True, group="run", output=FOLDER, layout=run_record.LAYOUT
     )
-    batch_size: int = option(256, "number of images in a step, of all devices together", lower=1, group="optimisation")
+    batch_size: int = option(256, "number of images in a step, of all devices together", lower=1, group="optimization")
     micro_batch_size: int = option(
         0,
         "number of images that a device computes at a time; 0: 32 on a CPU, all on a GPU, and fewer if memory runs out",
         lower=0,
         group="devices",
     )
-    epochs: int = option(74, "passes over the training split", lower=1, group="optimisation")
-    max_steps: int = option(0, "number of steps to stop after; 0: after --epochs", lower=0, group="optimisation")
+    epochs: int = option(74, "passes over the training split", lower=1, group="optimization")
+    max_steps: int = option(0, "number of steps to stop after; 0: after --epochs", lower=0, group="optimization")
     train_scale: str | int | Sequence[int] = option(
         "256", "training scale S, the smallest side in pixels: 256, 384, or 256,512 for any in between", group="data"
     )
@@ -121,19 +121,19 @@ class TrainConfig(Options):
         group="data",
     )
     optimizer: str = option(
-        "sgd", "sgd, another of Keras's by name, such as adam, or a registered one: Addons>SGDW", group="optimisation"
+        "sgd", "sgd, another of Keras's by name, such as adam, or a registered one: Addons>SGDW", group="optimization"
     )
     optimizer_args: str | dict[str, Any] = option(
-        "", 'further arguments of its class as JSON: {"weight_decay": 1e-4}', group="optimisation"
+        "", 'further arguments of its class as JSON: {"weight_decay": 1e-4}', group="optimization"
     )
-    learning_rate: float = option(1e-2, "initial learning rate", lower=0.0, group="optimisation")
-    momentum: float = option(0.9, "momentum of sgd", lower=0.0, upper=1.0, group="optimisation")
+    learning_rate: float = option(1e-2, "initial learning rate", lower=0.0, group="optimization")
+    momentum: float = option(0.9, "momentum of sgd", lower=0.0, upper=1.0, group="optimization")
     metrics: str | dict[str, Any] = option(
         "",
         'more metrics of validation (posteriors, one-hot labels) as JSON: {"Addons>CohenKappa": {"num_classes": 5}}',
-        group="optimisation",
+        group="optimization",
     )
-    weight_decay: float = option(5e-4, "L2 penalty; its gradient is weight_decay * w", lower=0.0, group="optimisation")
+    weight_decay: float = option(5e-4, "L2 penalty; its gradient is weight_decay * w", lower=0.0, group="optimization")
     dropout: float = option(0.5, "dropout rate after FC6 and FC7", lower=0.0, upper=0.99, group="net")
     initializer: str = option(
         "glorot",
@@ -160,7 +160,7 @@ class TrainConfig(Options):
     strict: bool = option(
         False, "fail if a layer of --init_from is missing, unexpected or of another shape", group="transfer"
     )
-    batch_norm: bool = option(False, "batch normalisation after each convolution (not in the paper)", group="net")
+    batch_norm: bool = option(False, "batch normalization after each convolution (not in the paper)", group="net")
     width_multiplier: float = option(
         1.0, "scales the channels of every hidden layer, for small experiments", lower=0.0, group="net"
     )
@@ -199,16 +199,16 @@ class TrainConfig(Options):
         group="transfer",
     )
     schedule: str = option(
-        PLATEAU, "learning-rate schedule; plateau: the paper's rule", choices=SCHEDULES, group="optimisation"
+        PLATEAU, "learning-rate schedule; plateau: the paper's rule", choices=SCHEDULES, group="optimization"
     )
     warm_up_steps: int = option(
-        0, "number of steps in which the learning rate grows to its initial value", lower=0, group="optimisation"
+        0, "number of steps in which the learning rate grows to its initial value", lower=0, group="optimization"
     )
     plateau_patience: int = option(
-        5, "number of epochs without a better validation error before the rate drops", lower=1, group="optimisation"
+        5, "number of epochs without a better validation error before the rate drops", lower=1, group="optimization"
     )
     early_stop: int = option(
-        0, "number of epochs without a better model to stop after; 0: never", lower=0, group="optimisation"
+        0, "number of epochs without a better model to stop after; 0: never", lower=0, group="optimization"
     )
     seed: int = option(0, "seed from which everything random follows", lower=0, group="run")
     precision: str = option(

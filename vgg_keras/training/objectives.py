@@ -99,7 +99,7 @@ class BoxRegression:
 
     kind: str
     num_classes: int
-    error_name = "localisation error"
+    error_name = "localization error"
     tested_outputs = None
 
     def _boxes(self, outputs: tf.Tensor, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -126,7 +126,7 @@ class BoxRegression:
         return tf.reduce_sum(tf.cast(counted, tf.float64), axis=1)
 
     def text(self, score: Score) -> str:
-        """Returns loss, localisation error and mean IoU as text for people."""
+        """Returns loss, localization error and mean IoU as text for people."""
         overlap = 1 - score.top5_error / 100
         return f"loss {score.loss:.4f}, {self.error_name} {score.top1_error:.2f}%, mean IoU {overlap:.3f}"
 

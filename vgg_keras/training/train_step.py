@@ -30,7 +30,7 @@ class StepConfig:
     Attributes:
         batch_size: number of images in the batch of all replicas together; a multiple of their number.
         micro_batch_size: largest number of images that a replica puts through the net at a time; the gradients of the
-            parts are added up, which needs less memory and changes nothing but the rounding (batch normalisation sees
+            parts are added up, which needs less memory and changes nothing but the rounding (batch normalization sees
             only the part).
         halve_if_needed: whether a device that runs out of memory is given smaller parts; not in a cluster, whose
             workers would differ.

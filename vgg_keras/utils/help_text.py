@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from vgg_keras.utils.options import Options, flag_fields
 
 # Order of the groups of flags; others follow in the order in which they first appear.
-GROUPS = ("input", "data", "net", "optimisation", "transfer", "test protocol", "output", "devices", "run")
+GROUPS = ("input", "data", "net", "optimization", "transfer", "test protocol", "output", "devices", "run")
 _LAST_GROUP = "other"
 _EVERY_VERB = (
     (

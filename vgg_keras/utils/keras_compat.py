@@ -185,7 +185,7 @@ def _layer_of(described: dict) -> keras.layers.Layer:
     config = {name: value for name, value in described["config"].items() if value is not None}
     if isinstance(config.get("dtype"), dict):
         config["dtype"] = config["dtype"]["config"]["name"]
-    if isinstance(config.get("axis"), list):  # Keras 2 writes the axis of batch normalisation as a list
+    if isinstance(config.get("axis"), list):  # Keras 2 writes the axis of batch normalization as a list
         (config["axis"],) = config["axis"]
     return layer_class.from_config(config)
 

@@ -17,14 +17,14 @@ from vgg_keras.weights.transfer import SourceWeights
 FC_NAMES = ("fc6", "fc7", "fc8")
 # The preprocessing of Caffe, in which the authors published their nets.
 CAFFE = InputMap.of(architectures.IMAGENET_MEAN_RGB, reverse=True)
-# The preprocessing of torchvision and timm, which scale images to 0..1 and then normalise them.
+# The preprocessing of torchvision and timm, which scale images to 0..1 and then normalize them.
 TORCH = InputMap.of([255 * mean for mean in (0.485, 0.456, 0.406)], [255 * std for std in (0.229, 0.224, 0.225)])
 
 Arrays = Sequence[np.ndarray]
 
 
 def assemble(name: str, trunk: Mapping[str, Arrays], rest: Mapping[str, Arrays], seen: InputMap) -> SourceWeights:
-    """Recognises the net by its convolutions, and folds the preprocessing into the first one.
+    """Recognizes the net by its convolutions, and folds the preprocessing into the first one.
 
     Args:
         name: name of the model in messages.
@@ -69,7 +69,7 @@ def _require_shapes(name: str, layers: Mapping[str, Arrays], dimensions: tuple[i
         outputs = {array.shape[-1] for array in arrays if array.ndim}
         if tuple(array.ndim for array in arrays) != dimensions or len(outputs) != 1 or 0 in arrays[0].shape:
             shapes = ", ".join(str(array.shape) for array in arrays)
-            wanted = f"no kernel and bias of {kind}" if kind else "no batch normalisation: four vectors"
+            wanted = f"no kernel and bias of {kind}" if kind else "no batch normalization: four vectors"
             raise UserError(f"{name}: {layer} is {wanted}; its shapes are {shapes}")
 
 

@@ -14,7 +14,7 @@ from vgg_keras.utils.errors import UserError
 from vgg_keras.weights.assembly import CAFFE, FC_NAMES, assemble
 from vgg_keras.weights.transfer import SourceWeights, transfer_weights
 
-# The epsilon of batch normalisation in `vgg.build`.
+# The epsilon of batch normalization in `vgg.build`.
 _EPSILON = 1e-5
 
 
@@ -78,7 +78,7 @@ def _named_layers(steps: Sequence[Step]) -> tuple[dict[str, list[np.ndarray]], d
 
 
 def _batch_norm(layer: keras.layers.BatchNormalization) -> list[np.ndarray]:
-    """Returns the arrays of a batch normalisation, for the epsilon of `vgg.build`."""
+    """Returns the arrays of a batch normalization, for the epsilon of `vgg.build`."""
     arrays = layer.get_weights()
     if len(arrays) == 4:
         arrays[3] = arrays[3] + np.float32(layer.epsilon - _EPSILON)
@@ -133,7 +133,7 @@ def _require_same_trunk(source: SourceWeights, probed: Probe, seen: InputMap) ->
     if not plain_chain.computes_the_same(np.asarray(after_pool(_images(probed, seen))), pools[-1].outputs):
         raise UserError(
             f"{source.name} has the kernels of net {source.net}, but computes something else with them: another "
-            "activation, padding or normalisation stands between its convolutions"
+            "activation, padding or normalization stands between its convolutions"
         )
 
 

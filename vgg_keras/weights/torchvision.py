@@ -9,7 +9,7 @@ from vgg_keras.utils.errors import UserError
 from vgg_keras.weights.assembly import FC_NAMES, TORCH, assemble, map_side
 from vgg_keras.weights.transfer import SourceWeights
 
-# Convolutions and dense layers have the first two, batch normalisation has all.
+# Convolutions and dense layers have the first two, batch normalization has all.
 _KINDS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 # Names that PyTorch's own wrappers add: DataParallel and DistributedDataParallel, torch.compile, FSDP, checkpointing.
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}

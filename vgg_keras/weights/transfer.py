@@ -24,7 +24,7 @@ class SourceWeights:
         name: name of the model in messages.
         net: key of `architectures.NETS` that the model was built from, or None if unknown.
         layers: arrays of each layer in Keras's order: kernel (k, k, in, out) or (in, out) and bias; for batch
-            normalisation gamma, beta, mean and variance. The first convolution is for RGB - `mean_rgb`: what else is
+            normalization gamma, beta, mean and variance. The first convolution is for RGB - `mean_rgb`: what else is
             done to the pixels is folded into its kernel.
         mean_rgb: mean RGB that is subtracted from the input, 0..255.
         input_size: side of the model's input in pixels, or None if unknown.
@@ -55,7 +55,7 @@ class SourceWeights:
         return cls(name or model.name, vgg.net_name(model), layers, seen.mean, input_size)
 
     def has_batch_norm(self) -> bool:
-        """Returns whether the model has batch normalisation."""
+        """Returns whether the model has batch normalization."""
         return any(name.endswith("_bn") for name in self.layers)
 
     def width_multiplier(self) -> float:
@@ -97,7 +97,7 @@ class TransferReport:
         return not (self.missing or self.other_shape or self.unexpected)
 
     def __str__(self) -> str:
-        lines = [f"initialised from it: {', '.join(self.copied)}"]
+        lines = [f"initialized from it: {', '.join(self.copied)}"]
         if self.missing:
             lines.append(f"new, with random weights: {', '.join(self.missing)}")
         if self.other_shape:
@@ -121,10 +121,10 @@ def transfer_weights(source: SourceWeights, target: keras.Model, *, strict: bool
 
     Raises:
         UserError: no layer fits, or with `strict` some layer does not; a weight is not finite; or the source has batch
-            normalisation and the target does not.
+            normalization and the target does not.
     """
     if source.has_batch_norm() and not any(name.endswith("_bn") for name in vgg.layers_with_weights(target)):
-        raise UserError(f"{source.name} has batch normalisation, which {target.name} lacks: build it with --batch_norm")
+        raise UserError(f"{source.name} has batch normalization, which {target.name} lacks: build it with --batch_norm")
     layers = source.layers_for(vgg.input_map(target))
     same_net = source.net in (None, vgg.net_name(target))
     copied, missing, other_shape = [], [], []
