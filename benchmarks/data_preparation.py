@@ -9,7 +9,7 @@ are. Each pair of runs gives one ratio of times, so that other work on the machi
 processes together, show what the checks cost.
 
 Predicted: one process takes two to three times as long as TFDS, since it decodes every photo; from three or four
-processes on it is faster, since TFDS serialises and shuffles in one. It was not so: TFDS is cheaper than that. Measured
+processes on it is faster, since TFDS serializes and shuffles in one. It was not so: TFDS is cheaper than that. Measured
 with one process, on two cores so busy with other work that only CPU seconds count: 3.3 ms for a photo of ImageNet's
 validation set and 1.1 ms for a flower, where TFDS takes 0.25 and 0.13 ms, 13 and 8 times less. So it would take about a
 dozen processes to be as fast as TFDS, which looks at no photo.

@@ -22,7 +22,7 @@ from vgg_keras.data import transforms
 _CROP = 224
 _SCALES = ((256, 256), (384, 384), (256, 512))
 _PHOTOS, _QUICK_PHOTOS = 250, 8
-# Several in one go, since the start of an iterator, in which TensorFlow optimises its graph, takes long.
+# Several in one go, since the start of an iterator, in which TensorFlow optimizes its graph, takes long.
 _PASSES = 3
 _BATCH = 32
 
