@@ -1,6 +1,8 @@
 """Makes what the benchmarks work on: photos, data sets of them, and nets with random weights."""
 
+import functools
 import io
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +11,9 @@ from PIL import Image
 
 from benchmarks.harness import sides
 from benchmarks.harness.definitions import Settings
+from data_prep import archives
+from data_prep.pieces import Piece, Pieces
+from data_prep.sources import Source, Split
 from vgg_keras.utils import cli
 
 # (width, height) in pixels of the drawn photos, as they are common in ImageNet.
@@ -16,7 +21,7 @@ SIZES = ((500, 375), (375, 500), (500, 333), (333, 500), (500, 400), (640, 480))
 CLASSES = ("a", "b")
 
 
-def draw_photo(index: int) -> bytes:
+def draw_photo(index: int, divisor: int = 1) -> bytes:
     """Returns a JPEG that costs a decoder about as much as a photo: noise with the spectrum of natural images.
 
     The amplitude of a frequency f falls as 1/f; with it the picture compresses to about 0.5 bytes a pixel, as the
@@ -24,8 +29,9 @@ def draw_photo(index: int) -> bytes:
 
     Args:
         index: number of the photo, from which its size and its noise follow.
+        divisor: number by which its sides are divided, for a small photo.
     """
-    width, height = SIZES[index % len(SIZES)]
+    width, height = (side // divisor for side in SIZES[index % len(SIZES)])
     rng = np.random.default_rng(index)
     frequencies = np.hypot(np.fft.fftfreq(height)[:, np.newaxis], np.fft.rfftfreq(width)[np.newaxis])
     spectrum = 1 / np.maximum(frequencies, 1 / max(width, height))
@@ -50,13 +56,22 @@ def photo_files(settings: Settings, count: int) -> list[Path]:
     """
     folder = settings.scratch / "photos"
     folder.mkdir()
-    encoded: Sequence[bytes] = [draw_photo(index) for index in range(count)]
-    if settings.data_dir:
-        encoded = sides.apart(read_photos, settings.data_dir, "validation", count)
+    encoded = encoded_photos(settings, "validation", count)
     paths = [folder / f"{index:03}.jpg" for index in range(len(encoded))]
     for path, photo in zip(paths, encoded, strict=True):
         path.write_bytes(photo)
     return paths
+
+
+def encoded_photos(settings: Settings, split: str, count: int) -> Sequence[bytes]:
+    """Returns the first encoded photos of a split of the data set that was given, or else drawn ones.
+
+    Raises:
+        UserError: the data set or the split cannot be read.
+    """
+    if settings.data_dir:
+        return sides.apart(read_photos, settings.data_dir, split, count)
+    return [draw_photo(index) for index in range(count)]
 
 
 def read_photos(data_dir: str, split: str, count: int) -> list[bytes]:
@@ -70,6 +85,35 @@ def read_photos(data_dir: str, split: str, count: int) -> list[bytes]:
     with cli.quiet_logs():
         examples = datasets.open_data(data_dir).encoded(split).take(count).as_numpy_iterator()
         return [example["image_bytes"] for example in examples]
+
+
+def pack(photos: Sequence[bytes], path: Path) -> Path:
+    """Writes encoded photos into a tar that is not compressed, and returns its path."""
+    with tarfile.open(path, "w") as tar:
+        for index, photo in enumerate(photos):
+            member = tarfile.TarInfo(f"{index:04}.jpg")
+            member.size = len(photo)
+            tar.addfile(member, io.BytesIO(photo))
+    return path
+
+
+def training_source(archive: Path, copies: int = 1) -> Source:
+    """Returns the photos of a tar, each several times under other names, as a training split for `data_prep`.
+
+    Args:
+        archive: a tar that `pack` has written.
+        copies: how often each photo appears.
+    """
+    with archives.open_tar(archive) as tar:
+        members = list(archives.tar_files(tar, archive))
+    pieces = Pieces.collect(
+        Piece(f"{copy}/{member.name}", index % len(CLASSES), member.size, member.offset_data)
+        for copy in range(copies)
+        for index, member in enumerate(members)
+    )
+    # The reader knows the photos by where they lie in the tar, not by their names.
+    split = Split(pieces, functools.partial(archives.make_readable, archive), archives.identity(archive))
+    return Source("photos", "Photos of a benchmark.", CLASSES, CLASSES, {"train": split})
 
 
 def data_set(settings: Settings, *, training: int, validation: int) -> Path:

@@ -16,6 +16,7 @@ from tests.helpers.verbs import call_verb
 from vgg_keras.utils.errors import UserError
 
 NAMES = [
+    "data_preparation",
     "dense_evaluation",
     "dense_inference",
     "fixed_cost",
@@ -61,7 +62,7 @@ def test_the_list(capsys):
 def test_a_mistyped_name():
     with pytest.raises(UserError, match=r"^input_pipline is not a benchmark; did you mean input_pipeline\?$"):
         call("fixed_cost", "input_pipline")
-    with pytest.raises(UserError, match=r"^xyz is not a benchmark; there are dense_evaluation, "):
+    with pytest.raises(UserError, match=r"^xyz is not a benchmark; there are data_preparation, "):
         call("xyz")
 
 

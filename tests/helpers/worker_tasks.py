@@ -1,6 +1,7 @@
 """Tasks for worker processes, which import this module: it needs nothing else, so that they start quickly."""
 
 import os
+import time
 
 
 def double(task, report):
@@ -35,3 +36,11 @@ def wait_for_ever(folder, report):
     (folder / str(os.getpid())).touch()
     while True:
         report(sum(range(1000)))
+
+
+def burn(seconds, report):
+    """Uses some seconds of CPU time, and returns how many."""
+    started = time.process_time()
+    while time.process_time() < started + seconds:
+        report(0)
+    return time.process_time() - started
