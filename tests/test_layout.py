@@ -20,7 +20,7 @@ LEVELS = (
         "vgg_keras.utils": "arithmetic array_files average_precision channel child_processes cli cluster "
         "connection console devices display early_signals errors escaping file_bounds "
         "files flagfiles folder_layout hardware help_text hosts keras_backend "
-        "keras_compat locks meeting metrics optional_imports options paths "
+        "keras_compat last_word locks meeting metrics optional_imports options paths "
         "resumable_array shell side_files slurm stopping structures verb_list watchdog "
         "words",
     },

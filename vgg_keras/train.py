@@ -20,7 +20,8 @@ def main(options: TrainConfig) -> None:
         from vgg_keras.tasks import training
     result = training.train_model(options)
     if result.chief:
-        console.say(f"\n{result.next_steps()}")
+        console.say(f"\n{result.summary()}")
+        console.conclude(result.next_steps())
 
 
 run = partial(cli.run, main, TrainConfig)

@@ -159,7 +159,8 @@ def test_a_run_beyond_its_limit_and_without_a_model_is_left_as_it_is(tmp_path, d
     before = contents(run)
     result = train(run, drawn_data, "--max_steps=2", "--resume")
     assert contents(run) == before
-    assert result.next_steps() == f"{run} has no best model yet, since no epoch of it has been validated"
+    assert result.summary() == f"{run} has no best model yet, since no epoch of it has been validated"
+    assert result.next_steps() == ""
 
 
 def test_a_run_that_is_stopped_after_its_last_step_ends_with_a_model(tmp_path, drawn_data, monkeypatch):

@@ -1,6 +1,11 @@
 """Tests the verb `reproduce` with a runner that notes what it is asked to run; and the shipped suites."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -87,6 +92,49 @@ def test_other_data_replace_those_of_the_suite(tmp_path, monkeypatch):
 def test_a_step_that_fails_ends_the_suite(tmp_path):
     with pytest.raises(UserError, match=r"train configs/quick/vgg16.cfg failed with exit status 1, as told above"):
         reproduce(tmp_path, Runner("quick/vgg16.cfg", 1))
+
+
+def stop(number, line, seconds=0.0, **flags):
+    """Starts the quick suite, and sends a signal to its process group, as a terminal does, some time after a line.
+
+    Returns:
+        The lines until then, those after it, what stands on stderr, and the exit status.
+    """
+    given = [f"--{name}={value}" for name, value in flags.items()]
+    command = [sys.executable, "-m", "vgg_keras.reproduce", "--suite=quick", *given]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes) as process:
+        before = []
+        while not before or line not in before[-1]:
+            before.append(process.stdout.readline())
+            assert before[-1], process.stderr.read()
+        time.sleep(seconds)
+        os.killpg(process.pid, number)
+        after, stderr = process.communicate(timeout=300)
+    return "".join(before), after, stderr, process.returncode
+
+
+# As the step's process starts, before it has handlers of its own; as it has them, or loads its libraries.
+@pytest.mark.multiprocess
+@pytest.mark.parametrize("seconds", [0, 0.05, 0.5, 2])
+def test_ctrl_c_before_a_step_works_leaves_one_line(tmp_path, seconds):
+    _, after, stderr, status = stop(signal.SIGINT, "step 1 of", seconds, output_dir=tmp_path)
+    assert (status, after, stderr) == (75, "", "stopped by SIGINT; the same command goes on with the suite\n")
+
+
+@pytest.mark.multiprocess
+@pytest.mark.slow
+def test_a_step_that_is_stopped_leaves_the_last_line_and_the_advice_to_the_suite(tmp_path, drawn_data):
+    flags = {"data_dir": drawn_data, "output_dir": tmp_path}
+    _, after, stderr, status = stop(signal.SIGINT, "epoch 1 of", **flags)
+    assert (status, stderr) == (75, "stopped by SIGINT; the same command goes on with the suite\n")
+    assert "SIG" not in after
+    before, after, stderr, status = stop(signal.SIGTERM, "step 2 of", **flags)
+    assert (status, stderr) == (75, "stopped by SIGTERM; the same command goes on with the suite\n")
+    first = before[before.index("step 1 of") :]
+    assert "continuing at epoch" in first
+    assert "best model: runs/quick/vgg11/best.keras, top-1 error" in first
+    assert not {"python", "tensorboard"} & set(first.split())
 
 
 @pytest.mark.parametrize("name", SUITES)

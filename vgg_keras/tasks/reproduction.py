@@ -153,6 +153,7 @@ def reproduce(options: ReproduceOptions, run: Runner = _RUN) -> None:
     with locks.locked(folder), stopping.advising("the same command goes on with the suite"):
         progress = Progress(folder, options)
         _say_plan(steps, progress)
+        console.say(f"the steps work in {folder}; the paths that they print are those there")
         for index, step in enumerate(steps, start=1):
             if progress.seconds(step) is not None:
                 continue

@@ -73,10 +73,16 @@ class TrainingResult(Shown):
         title = f"{self.best_model}: {self.error_text}"
         return ShownTable(title, _EPOCH_COLUMNS, rows)
 
-    def next_steps(self) -> str:
-        """Returns where the results lie, and the commands that test and export the best model, if there is one."""
+    def summary(self) -> str:
+        """Returns the best model and its error, in a line."""
         if not math.isfinite(self.best_error):
             return f"{self.folder} has no best model yet, since no epoch of it has been validated"
+        return f"best model: {self.best_model}, {self.error_text}"
+
+    def next_steps(self) -> str:
+        """Returns the commands that test, use and export the best model, and where to look; "" if there is none."""
+        if not math.isfinite(self.best_error):
+            return ""
         test = shell.command(
             "vgg_keras.evaluate",
             model=self.folder,
@@ -88,7 +94,6 @@ class TrainingResult(Shown):
         classifier = {"classifier": "CLASSIFIER"} if self.localizes else {}
         predict = shell.command("vgg_keras.predict", model=self.folder, **classifier, output_dir="predicted")
         lines = [
-            f"best model: {self.best_model}, {self.error_text}",
             f"test it:    {test}",
             f"use it:     {predict} PHOTOS",
             f"history:    {self.folder / run_record.HISTORY}; curves: {self.folder / run_record.CURVES}",

@@ -114,7 +114,8 @@ class Trainer:
             while not self.finished and not self._stops:
                 self._fit_epoch()
             if self._stops:
-                self._report(messages.stopped(self._stop_request.signal_name, self._progress))
+                if self._chief:
+                    console.conclude(messages.stopped(self._stop_request.signal_name, self._progress))
                 # The chief may need longer for its checkpoint than the others, who must not leave it before.
                 self._agree("stopped", "")
 

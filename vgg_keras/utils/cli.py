@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from absl import flags, logging
 
-from vgg_keras.utils import cluster, console, stopping
+from vgg_keras.utils import cluster, console, last_word, stopping
 from vgg_keras.utils.errors import BrokenClusterError, UserError, explain
 from vgg_keras.utils.escaping import visible
 from vgg_keras.utils.flagfiles import expand_flagfiles
@@ -33,7 +33,8 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
     """Runs a verb and exits: parses its flags and calls `main(options)`.
 
     The exit status is 0; 1 after an error, with one line on stderr if the user can correct it, else with a traceback;
-    `stopping.EXIT_STATUS` after SIGTERM, SIGINT or SIGHUP, and after the loss of another worker.
+    `stopping.EXIT_STATUS` after SIGTERM, SIGINT or SIGHUP, with one line on stderr unless the process that started
+    this one writes it, and after the loss of another worker.
 
     Args:
         main: the verb.
@@ -44,7 +45,7 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
         with stopping.raising(last=True):
             _run(main, options_class)
     except (stopping.Stopped, KeyboardInterrupt) as stop:
-        _end(stopping.EXIT_STATUS, str(stop) or "interrupted")
+        _end(stopping.EXIT_STATUS, (str(stop) or "interrupted") if last_word.is_ours() else "")
     except BrokenPipeError:  # such as of `| head`
         sys.stdout = None  # or Python would report the same error as it ends
         _end(1)

@@ -13,6 +13,7 @@ from typing import Any
 
 import tqdm
 
+from vgg_keras.utils import last_word
 from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.escaping import visible
 
@@ -60,6 +61,12 @@ def say(text: str) -> None:
     if _speaking.get() and sys.stdout:
         with contextlib.suppress(OSError) if _tolerant.get() else contextlib.nullcontext():
             tqdm.tqdm.write("\n".join(map(visible, text.split("\n"))), file=sys.stdout)
+
+
+def conclude(text: str) -> None:
+    """Prints how the work was stopped, or what comes next ("": nothing), unless this process's parent tells it."""
+    if text and last_word.is_ours():
+        say(text)
 
 
 def warn(text: str) -> None:

@@ -9,6 +9,8 @@ import signal
 import sys
 from types import FrameType
 
+from vgg_keras.utils import last_word
+
 # EX_TEMPFAIL of sysexits.h: the work failed for now, and may be tried again.
 EXIT_STATUS = 75
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -20,14 +22,17 @@ _SCRIPTS = "vgg-"
 def end_at_once(number: int, descriptor: int = 2) -> None:
     """Ends this process, in which nothing has to be tidied up, with a line about the signal that came.
 
+    The line is left out where the process that has started this one writes its own.
+
     Args:
         number: number of the signal.
         descriptor: open descriptor that the line is written to.
     """
     name = signal.Signals(number).name
+    line = f"stopped by {name} before the work began; start the same command again\n" if last_word.is_ours() else ""
     try:
         # Not through Python's streams, which may be in the middle of a write. The terminal may be gone.
-        os.write(descriptor, f"stopped by {name} before the work began; start the same command again\n".encode())
+        os.write(descriptor, line.encode())
     finally:
         os._exit(EXIT_STATUS)
 
@@ -45,7 +50,12 @@ def _handle(number: int, frame: FrameType | None) -> None:
     end_at_once(number)
 
 
+def take_signals() -> None:
+    """Lets the signals end this process at once from here on, but those that it ignores, as under `nohup`."""
+    for number in SIGNALS:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _handle)
+
+
 if is_verb_starting():
-    for _number in SIGNALS:
-        if signal.getsignal(_number) in (signal.SIG_DFL, signal.default_int_handler):  # not ignored, as under `nohup`
-            signal.signal(_number, _handle)
+    take_signals()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from types import FrameType
 from typing import Any
 
-from vgg_keras.utils import console
+from vgg_keras.utils import console, last_word
 from vgg_keras.utils.early_signals import EXIT_STATUS, SIGNALS, end_at_once
 from vgg_keras.utils.errors import LostWorkerError
 
@@ -137,7 +137,7 @@ def held_back(notice: str) -> Iterator[StopRequest]:
     A second signal is delivered at once.
 
     Args:
-        notice: text for the user who asked to stop, on what is done before that.
+        notice: text for the user who asked to stop, on what is done before that; "" for none.
 
     Yields:
         The request to stop, which the block looks at where it can end in good order.
@@ -149,7 +149,7 @@ def held_back(notice: str) -> Iterator[StopRequest]:
             handlers.close()
             signal.raise_signal(number)
         request.number = number
-        if console.is_speaking():
+        if notice and console.is_speaking() and last_word.is_ours():
             # Not through Python's streams, which may be in the middle of a write. The terminal may be gone.
             with contextlib.suppress(OSError):
                 os.write(2, f"\n{request.signal_name}: {notice}\n".encode())
