@@ -9,7 +9,7 @@ those of a photo that no program can decode. The ratio tells what the checks cos
 the same work.
 
 Predicted first: one process takes two to three times as long as TFDS, since it decodes every photo; from three or four
-processes on it is faster, since TFDS serialises and shuffles in one. It was not so: TFDS is cheaper than that. Measured
+processes on it is faster, since TFDS serializes and shuffles in one. It was not so: TFDS is cheaper than that. Measured
 in CPU time before this benchmark reported intervals, in one process, on two cores busy with other work: 3.3 ms for a
 photo of ImageNet's validation set and 1.1 ms for a flower, where TFDS takes 0.25 and 0.13 ms, 13 and 8 times less. So
 the ratio should be about 0.08 in one process and, in N, hardly N times as much, since each run starts the processes
