@@ -90,7 +90,8 @@ class DatasetSummary:
             "megabytes": lambda split: f"{split.image_bytes / 1e6:,.1f}",
             "shards": lambda split: f"{split.num_shards:,}",
             "seconds": lambda split: f"{split.seconds:,.1f}",
-            "images/s": lambda split: f"{split.images_per_second:,.0f}",
+            # Nothing where an earlier run had finished all of the split.
+            "images/s": lambda split: f"{split.images_per_second:,.0f}" if split.num_images > split.num_kept else "",
         }
         if self.source.has_boxes:
             totals |= {

@@ -1,13 +1,14 @@
 """Tests the commands that are shown after a data set was written."""
 
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from data_prep import image_folder, imagenet, voc
 from data_prep.builder import PrepareOptions, write_dataset
-from data_prep.summary import FROM_SCRATCH, Recipe, print_summary
+from data_prep.summary import FROM_SCRATCH, DatasetSummary, Recipe, SplitSummary, print_summary
 from tests.helpers.paths import ROOT
 from tests.helpers.photos import encode, make_source
 from vgg_keras.tasks.features_options import FeaturesOptions
@@ -38,6 +39,16 @@ def test_a_folder_with_spaces_and_umlauts(tmp_path, monkeypatch, capsys):
         "or:  python -m vgg_keras.train --data_dir='data/meine Blüten' --output_dir='runs/meine Blüten_2'",
     ]
     assert capsys.readouterr().out.splitlines()[-2:] == expected
+
+
+def test_no_speed_of_a_split_that_was_finished_already():
+    splits = {
+        "train": SplitSummary(changes=Counter({"": 30}), seconds=2.0, num_kept=10),
+        "validation": SplitSummary(changes=Counter({"": 5}), seconds=2.0, num_kept=5),
+    }
+    shown = DatasetSummary(make_source([("a", encode())]), splits, Path("x")).shown()
+    (row,) = [row for row in shown.totals if row[0] == "images/s"]
+    assert row == ("images/s", "10", "")
 
 
 @pytest.mark.parametrize(
