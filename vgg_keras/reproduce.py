@@ -13,7 +13,10 @@ from vgg_keras.utils.keras_backend import require_tensorflow
 
 
 def main(options: ReproduceOptions) -> None:
-    """Runs the suite, and prints its tables."""
+    """Runs the suite, and prints its tables, or lists its steps."""
+    if options.list:
+        reproduction.list_steps(options)
+        return
     require_tensorflow()  # or the first step would fail
     reproduction.reproduce(options)
 

@@ -10,11 +10,13 @@ import time
 import pytest
 
 from tests.helpers.paths import ROOT
+from tests.helpers.verbs import call_verb
+from vgg_keras import reproduce as verb
 from vgg_keras.tasks import reproduction
 from vgg_keras.tasks.options import EvaluateOptions, ReproduceOptions
 from vgg_keras.tasks.suites import EVALUATE, SUITES, TRAIN
 from vgg_keras.training.config import TrainConfig
-from vgg_keras.utils import console, stopping
+from vgg_keras.utils import console, locks, stopping
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import parse
 
@@ -80,6 +82,7 @@ def test_a_step_whose_result_was_removed_is_done_again(tmp_path):
 
 def test_other_data_replace_those_of_the_suite(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
     runner = Runner()
     reproduce(tmp_path / "out", runner, suite="cifar10", data_dir="data")
     by_verb = {arguments[0]: arguments[2:] for arguments in runner.ran}
@@ -87,6 +90,43 @@ def test_other_data_replace_those_of_the_suite(tmp_path, monkeypatch):
     assert by_verb[EVALUATE] == (f"--data_dir={tmp_path / 'data'}", "--dataset=", "--split=validation")
     with pytest.raises(UserError, match=r"holds the suite cifar10 with --data_dir=.*; choose another --output_dir"):
         reproduce(tmp_path / "out", runner, suite="cifar10")
+
+
+def test_the_steps_are_listed_and_nothing_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    call_verb(verb.main, ["--suite=imagenet", "--list"], ReproduceOptions)
+    assert "table9_fusion.cfg" in capsys.readouterr().out
+    call_verb(verb.main, ["--suite=cifar10", "--output_dir=out", "--data_dir=absent", "--list"], ReproduceOptions)
+    assert "37 steps" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UserError, match="failed"):
+        reproduce(tmp_path / "out", Runner("quick/vgg16.cfg", 1))
+    before = sorted(tmp_path.rglob("*"))
+    capsys.readouterr()
+    with locks.locked(tmp_path / "out"):  # as while the suite runs
+        call_verb(verb.main, ["--output_dir=out", "--list"], ReproduceOptions)
+    printed = capsys.readouterr().out
+    assert (printed.count("done in"), printed.count("to do")) == (1, 14)
+    assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(UserError, match=r"--output_dir is missing: .* --list"):
+        ReproduceOptions()
+
+
+def test_missing_data_are_named_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    looked = "looks for its data in out/data/imagenet, which does not exist; name them with --data_dir of"
+    example = "vgg_keras.reproduce, such as --data_dir=data/imagenet"
+    with pytest.raises(UserError, match=f"{looked} {example}, once they are prepared"):
+        reproduce("out", Runner(), suite="imagenet")
+    (tmp_path / "data" / "imagenet").mkdir(parents=True)
+    with pytest.raises(UserError, match=f"{looked} {example}, which exists here"):
+        reproduce("out", Runner(), suite="imagenet")
+    with pytest.raises(UserError, match="--data_dir=data/imagent does not exist; did you mean imagenet"):
+        reproduce("out", Runner(), suite="imagenet", data_dir="data/imagent")
+    assert not (tmp_path / "out").exists()
+    runner = Runner()
+    reproduce("out", runner, suite="imagenet", data_dir="data/imagenet")
+    assert runner.ran[0][2] == f"--data_dir={tmp_path / 'data' / 'imagenet'}"
 
 
 def test_a_step_that_fails_ends_the_suite(tmp_path):

@@ -14,6 +14,7 @@ from vgg_keras.models import run_record
 from vgg_keras.models.architectures import ALIASES, CLASSIFICATION, NETS, TASKS
 from vgg_keras.tasks.shared_options import DataOptions, ModelsOptions, ProtocolOptions
 from vgg_keras.tasks.suites import SUITES
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.hardware import LOCAL_STRATEGIES
 from vgg_keras.utils.options import FILE, FOLDER, Options, PathLike, option
 
@@ -183,11 +184,19 @@ class ReproduceOptions(Options):
     )
     output_dir: PathLike = option(
         "",
-        "the working folder, in which the runs and evaluations lie; one that was stopped goes on there",
+        "the working folder, in which the runs and evaluations lie; one that was stopped goes on there; needed unless "
+        "--list is given",
         group="output",
-        required=True,
         output=FOLDER,
     )
+    list: bool = option(
+        False, "print the steps, and which are done in --output_dir, and start none; writes nothing", group="run"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.output_dir and not self.list:
+            raise UserError("--output_dir is missing: name the working folder, or give --list to see the steps alone")
 
     def data(self) -> dict[str, str]:
         """Returns the flags that name other data than the suite's own: data_dir, dataset and test_split, or none."""

@@ -14,7 +14,7 @@ from vgg_keras.tasks import paper_tables
 from vgg_keras.tasks.options import EvaluateOptions, ReportOptions, ReproduceOptions
 from vgg_keras.tasks.suites import EVALUATE, SUITES, TRAIN, Step
 from vgg_keras.training.config import TrainConfig
-from vgg_keras.utils import child_processes, cluster, console, locks, shell, side_files, stopping
+from vgg_keras.utils import child_processes, cluster, console, locks, paths, shell, side_files, stopping
 from vgg_keras.utils.display import ShownTable, duration_text
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import Options, parse
@@ -105,6 +105,39 @@ def _say_plan(steps: Sequence[Step], progress: Progress) -> None:
     console.say_table(ShownTable(f"{len(steps)} steps", ("step", "state"), rows))
 
 
+def _require_data(step: Step, options: ReproduceOptions) -> None:
+    """Checks that the folder of the data exists, unless the data are of those that are drawn or downloaded.
+
+    Raises:
+        UserError: it does not exist.
+    """
+    read = parse(arguments(step, options), _OPTIONS[step.verb]).flags()
+    if read["dataset"]:
+        return
+    if options.data_dir:
+        paths.existing("data_dir", options.data_dir)
+        return
+    path = Path(options.output_dir, read["data_dir"])
+    if not path.exists():
+        here = "which exists here" if Path(read["data_dir"]).exists() else "once they are prepared"
+        raise UserError(
+            f"the suite {options.suite} looks for its data in {path}, which does not exist; name them with --data_dir "
+            f"of vgg_keras.reproduce, such as {shell.flag('data_dir', read['data_dir'])}, {here}"
+        )
+
+
+def list_steps(options: ReproduceOptions) -> None:
+    """Prints the steps of a suite and which of them are finished; writes, locks and downloads nothing.
+
+    Args:
+        options: flags of the verb.
+
+    Raises:
+        UserError: the working folder holds another suite.
+    """
+    _say_plan(list(SUITES[options.suite].steps()), Progress(Path(options.output_dir), options))
+
+
 def run_step(step: Step, options: ReproduceOptions, run: Runner) -> float:
     """Runs a step to its end; returns the time that it took, in seconds.
 
@@ -146,19 +179,23 @@ def reproduce(options: ReproduceOptions, run: Runner = _RUN) -> None:
         run: function that runs a verb.
 
     Raises:
-        UserError: the working folder holds another suite, or a step failed.
+        UserError: the working folder holds another suite, the data do not exist, or a step failed.
     """
     suite, folder = SUITES[options.suite], Path(options.output_dir)
     steps = list(suite.steps())
     with locks.locked(folder), stopping.advising("the same command goes on with the suite"):
         progress = Progress(folder, options)
+        left = [step for step in steps if progress.seconds(step) is None]
+        if left:
+            _require_data(left[0], options)
         _say_plan(steps, progress)
-        console.say(f"the steps work in {folder}; the paths that they print are those there")
+        if left:
+            console.say(f"the steps work in {folder}; the paths that they print are those there")
         for index, step in enumerate(steps, start=1):
             if progress.seconds(step) is not None:
                 continue
-            left = progress.seconds_left(steps)
-            estimate = f"; about {duration_text(left)} left in all" if left is not None else ""
+            seconds = progress.seconds_left(steps)
+            estimate = f"; about {duration_text(seconds)} left in all" if seconds is not None else ""
             console.say(f"\nstep {index} of {len(steps)}: {step.name}{estimate}")
             progress.add(step, run_step(step, options, run))
         _say_plan(steps, progress)
