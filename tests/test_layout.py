@@ -77,10 +77,10 @@ LEVELS = (
         **{f"vgg_keras.{verb}": () for verb in verb_list.VERBS["vgg_keras"]},
     },
     {
-        "benchmarks": "__main__ data_preparation dense_evaluation dense_inference fixed_cost harness "
-        "harness.definitions harness.environment harness.load harness.materials harness.ratios harness.report "
-        "harness.runner harness.sides harness.suite input_pipeline memory_reuse serving_precision training_step "
-        "whole_commands",
+        "benchmarks": "__main__ data_preparation dense_evaluation dense_inference epoch_resume fixed_cost "
+        "harness harness.definitions harness.environment harness.load harness.materials harness.ratios "
+        "harness.report harness.runner harness.sides harness.suite input_pipeline memory_reuse "
+        "serving_precision training_step whole_commands",
     },
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -19,6 +19,7 @@ NAMES = [
     "data_preparation",
     "dense_evaluation",
     "dense_inference",
+    "epoch_resume",
     "fixed_cost",
     "input_pipeline",
     "memory_reuse",
