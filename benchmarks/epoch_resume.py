@@ -12,10 +12,10 @@ the peer: it reads most.
 
 Predicted, before any measurement: ours takes as long at every step, a few tenths of a second, of which most goes into
 the graph. The peer reads 4,096 + 256 k records before the first batch, so that its time grows linearly with k. Of the
-drawn records, of 6 KB, it should read about 100,000 in a second: 0.04 s at step 0, where its simpler graph should make
+drawn records, of 8 KB, it should read about 100,000 in a second: 0.04 s at step 0, where its simpler graph should make
 it the faster one, and 0.2 s more at the last tenth of the epoch, where the two should be about equal. With ImageNet's
 records of 110 KB, of which 1.28 million are 140 GB, the same tenth should be minutes away for the peer, and no further
-for ours.
+for ours. No figure is given yet: there was no quiet machine to measure it on.
 """
 
 import contextlib
