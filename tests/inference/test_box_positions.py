@@ -53,6 +53,17 @@ def test_positions_of_a_net_whose_boxes_are_known(tmp_path, kind):
     np.testing.assert_allclose(crop[0, :4], [16 / 64, 32 / 96, 48 / 64, 64 / 96], rtol=1e-6)
 
 
+def test_what_is_left_of_a_side_is_cut_off_at_both_ends(tmp_path):
+    net = save_net("A", tmp_path / "x", 32, "48", 1, ["a", "b"], "scr")
+    last = net.get_layer("fc8_boxes")
+    last.set_weights([np.zeros_like(last.get_weights()[0]), np.array([0.5, 0.5, 1, 1], np.float32)])
+    # Of 45x100 pixels the windows leave 13 and 4: the first one begins at (6, 2), and the box is all of it.
+    found = PositionPredictor(net, "scr", 32)(np.zeros((1, 45, 100, 3), np.float32), np.array([0]), [45, 100], [0, 0])
+    lefts = np.array([2, 34, 66])
+    expected = np.stack([np.full(3, 6 / 45), lefts / 100, np.full(3, 38 / 45), (lefts + 32) / 100], axis=1)
+    np.testing.assert_allclose(found[:, 0, :4], expected, atol=1e-6)
+
+
 def test_positions_of_mirrored_views(tmp_path):
     net = save_net("A", tmp_path / "x", 32, "48", 1, ["a", "b"], "scr")
     last = net.get_layer("fc8_boxes")

@@ -65,7 +65,11 @@ def examples(folder, count):
 
 def positions(net, classifier, image_bytes, side, kind):
     """Computes the boxes and posteriors at all positions in NumPy: (positions, classes, 4 relative, 1)."""
-    view = numpy_net.rescaled(image_bytes, side)
+    whole = numpy_net.rescaled(image_bytes, side)
+    # What the windows, 32 pixels apart, leave of a side is cut off in equal parts at both ends.
+    rows_left, columns_left = (length % 32 for length in whole.shape[:2])
+    above, before = rows_left // 2, columns_left // 2
+    view = whole[above : whole.shape[0] - rows_left + above, before : whole.shape[1] - columns_left + before]
     weights = {("fc8" if name == "fc8_boxes" else name): arrays for name, arrays in numpy_net.of_layers(net).items()}
     outputs = numpy_net.score_map(weights, MEAN_RGB, view)
     posteriors = numpy_net.softmax(numpy_net.score_map(numpy_net.of_layers(classifier), MEAN_RGB, view))
@@ -75,9 +79,10 @@ def positions(net, classifier, image_bytes, side, kind):
         for label in range(5):
             start = 4 * label if kind == "pcr" else 0
             x, y, width, height = outputs[row, column, start : start + 4]
-            left, top = 32 * column + SIDE * (x - width / 2), 32 * row + SIDE * (y - height / 2)
+            left = before + 32 * column + SIDE * (x - width / 2)
+            top = above + 32 * row + SIDE * (y - height / 2)
             box = [top, left, top + SIDE * height, left + SIDE * width]
-            size = [view.shape[0], view.shape[1]] * 2
+            size = [whole.shape[0], whole.shape[1]] * 2
             of_classes.append([*np.divide(box, size), posteriors[row, column, label]])
         found.append(of_classes)
     return found

@@ -61,6 +61,13 @@ class PositionPredictor:
     def _predict(
         self, view: tf.Tensor, labels: np.ndarray, image_size: tf.Tensor, offset: tf.Tensor, *, mirrored: bool
     ) -> np.ndarray:
+        # The positions are TOTAL_STRIDE pixels apart. What they leave of a side is cut off in equal parts at both ends:
+        # of a side that has a single position, this is the middle, and not the beginning.
+        size = tf.shape(view)[1:3]
+        whole = size - size % TOTAL_STRIDE
+        margin = (size - whole) // 2
+        offset += margin
+        view = tf.slice(view, [0, margin[0], margin[1], 0], [1, whole[0], whole[1], 3])
         view = tf.reverse(view, axis=[2]) if mirrored else view
         outputs = self._boxes(view)[0]
         rows, columns = outputs.shape[:2]
