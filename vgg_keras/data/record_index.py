@@ -10,8 +10,6 @@ import dataclasses
 import functools
 import os
 import struct
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.utils import console
+from vgg_keras.utils import array_files, console
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
 
@@ -156,9 +154,8 @@ def _save(sizes: np.ndarray, path: Path) -> None:
 def _kept_sizes(path: Path, shards: Sequence[Path], lengths: Sequence[int]) -> np.ndarray | None:
     """Returns the sizes that were kept, or None if there are none, or if they are not those of the files."""
     try:
-        with np.load(path) as content:
-            sizes = content["sizes"]
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+        sizes = array_files.read_arrays(path, "").get("sizes", np.zeros(0))
+    except UserError:  # it is missing or damaged
         return None
     if sizes.dtype != np.int64 or sizes.shape != (sum(lengths),):
         return None
