@@ -59,11 +59,11 @@ def save_turned(upright, path, orientation):
 @pytest.mark.parametrize(
     ("size", "box"),
     [
-        # At Q = 64 it is 80x64, and the only window covers the columns 0 to 64. The centre is at 24 of 80 columns, 150
-        # of 500; the width 32 of 80, 200 of 500; with y it is 40 of 64, 250 of 400, and 16 of 64, 100 of 400.
-        ((500, 400), (200, 50, 300, 250)),
-        # 64x70 (70.4): columns 112.5 -+ 75 of 300; rows (40 -+ 8) / 70 of 330, 150.86 to 226.29.
-        ((300, 330), (151, 38, 226, 188)),
+        # At Q = 64 it is 80x64, and the only window covers the columns 8 to 72. The centre is at 8 + 24 of 80 columns,
+        # 200 of 500; the width 32 of 80, 200 of 500; with y it is 40 of 64, 250 of 400, and 16 of 64, 100 of 400.
+        ((500, 400), (200, 100, 300, 300)),
+        # 64x70 (70.4): columns 112.5 -+ 75 of 300; rows (3 + 40 -+ 8) / 70 of 330, 165 to 240.43.
+        ((300, 330), (165, 38, 240, 188)),
         # Smaller than the input: 64x64, so 12 of 32 -+ 8, and 20 -+ 4.
         ((32, 32), (16, 4, 24, 20)),
     ],
@@ -85,7 +85,7 @@ def test_the_box_is_drawn_on_the_upright_photo(place, tmp_path, orientation):
     run(place, "scr", *flags, tmp_path / "a.png")
     rows = list(csv.DictReader((tmp_path / "a.csv").open()))
     assert [[row[side] for side in ("ymin", "xmin", "ymax", "xmax")] for row in rows] == [
-        ["200", "50", "300", "250"]
+        ["200", "100", "300", "300"]
     ] * 2
     assert [row["rank"] for row in rows] == ["1", "2"]
     with Image.open(tmp_path / "out" / "00000_a.jpg") as picture:
@@ -93,10 +93,10 @@ def test_the_box_is_drawn_on_the_upright_photo(place, tmp_path, orientation):
     changed = np.abs(drawn - np.asarray(upright)).max(axis=-1) > 100
     rows, columns = np.nonzero(changed)
     # JPEG blurs colours by a pixel or two.
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == pytest.approx((200, 299, 50, 249), abs=2)
-    for row, column in ((201, 150), (298, 150), (250, 51), (250, 248)):
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == pytest.approx((200, 299, 100, 299), abs=2)
+    for row, column in ((201, 200), (298, 200), (250, 101), (250, 298)):
         assert drawn[row, column] == pytest.approx([255, 255, 0], abs=60)
-    assert not changed[210:290, 60:240].any()
+    assert not changed[210:290, 110:290].any()
 
 
 def test_each_class_has_its_own_box_where_its_posterior_is_highest(place, tmp_path):
