@@ -119,10 +119,11 @@ def training_epoch(
     """
     num_images, steps = data.num_images(split), steps_per_epoch(data, split, batch_size)
     read = data.record_reader(split, labelled=True, boxes=with_boxes)
-    order = order_of_epoch(num_images, seed, epoch)
+    with tf.device("/cpu:0"):  # outside of `load`, of whose graph it would become a part
+        order = tf.constant(order_of_epoch(num_images, seed, epoch))
 
     def load(position: tf.Tensor) -> dict:
-        example = read(tf.gather(tf.constant(order), position % num_images))
+        example = read(tf.gather(order, position % num_images))
         example_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, epoch], tf.int64), position)
         return {
             **augmentation(example, example_seed),

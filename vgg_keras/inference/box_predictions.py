@@ -94,13 +94,13 @@ def predict_boxes(
     missing = outputs.pending()
     pending = np.array([missing[kept.rows(index)].any() for index in range(len(ends))])
     if pending.any():
+        predict = functools.partial(predictor, flip=flip)
         outputs.start_clock()
         done = int(split.has_box.sum() - pending.sum())
         with progress_bar(title, int(split.has_box.sum()), " images", initial=done) as bar:
             try:
                 for batch in views.view_batches(split.manifest, pending, spec):
                     (index,) = batch["index"].numpy().tolist()
-                    predict = functools.partial(predictor, flip=flip)
                     predicted = _predict_image(predict, split, labels, spec, batch["image"], index, model_name)
                     for row, values in zip(range(*kept.rows(index).indices(len(missing))), predicted, strict=True):
                         outputs.store(row, values.reshape(-1))
