@@ -24,7 +24,7 @@ from vgg_keras.tasks.options import (
 )
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils import help_text
-from vgg_keras.utils.options import Options
+from vgg_keras.utils.options import Options, flag_fields
 from vgg_keras.utils.verb_list import summary
 
 FLAGS_PAGE = DOCS / "flags.md"
@@ -44,6 +44,8 @@ VERBS = {
     "vgg_keras.export": ExportOptions,
     "vgg_keras.serve_check": ServeCheckOptions,
 }
+# What a verb needs unless another flag is given is not marked as required.
+_REQUIRED_AT_TIMES = {ReproduceOptions: ("output_dir",)}
 _INTRODUCTION = """\
 <!-- Written by `python -m tests.helpers.flag_tables` from the options of the verbs. Do not edit it by hand. -->
 
@@ -63,6 +65,12 @@ on the command line itself, a flag that takes one path is given once |
 | `--verbosity=0` | brings back the notes of the libraries |
 """
 _HEADER = "| flag | default | |\n|---|---|---|\n"
+
+
+def minimal(options: type[Options]) -> dict[str, str]:
+    """Returns arguments that suffice for an options class."""
+    required = [field.name for field in flag_fields(options) if field.metadata["required"]]
+    return dict.fromkeys([*required, *_REQUIRED_AT_TIMES.get(options, ())], "x")
 
 
 def flag_row(field: dataclasses.Field) -> str:

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 import vgg_keras
-from tests.helpers.flag_tables import VERBS
+from tests.helpers.flag_tables import VERBS, minimal
 from tests.helpers.nets import small
 from vgg_keras.models import fully_convolutional, saving
 from vgg_keras.utils import cli, keras_backend, keras_compat
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.options import flag_fields
 
 # The others read their sources first, or need no TensorFlow.
 _LATE = ("vgg_keras.report", "data_prep.flowers", "data_prep.image_folder", "data_prep.voc")
@@ -26,7 +25,7 @@ def test_tensorflow_is_accepted():
 @pytest.mark.parametrize("verb", sorted(set(LOADING) - {"data_prep.imagenet"}))
 def test_every_verb_refuses_another_backend(verb, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    options = VERBS[verb](**{field.name: "x" for field in flag_fields(VERBS[verb]) if field.metadata["required"]})
+    options = VERBS[verb](**minimal(VERBS[verb]))
     with pytest.raises(UserError, match=r"^Keras was imported with jax, but the nets .* set KERAS_BACKEND=tensorflow"):
         importlib.import_module(verb).main(options)
 

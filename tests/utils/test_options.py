@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import flag_tables
-from tests.helpers.flag_tables import VERBS
+from tests.helpers.flag_tables import VERBS, minimal
 from tests.helpers.paths import ROOT
 from vgg_keras.tasks.features_options import FeaturesOptions
 from vgg_keras.tasks.options import EvaluateOptions, PredictOptions
@@ -77,11 +77,6 @@ def test_a_tilde_is_the_home_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     options = parse(["--model=~/run", "~/photos", "--csv=~a"], PredictOptions)
     assert (options.model, options.paths, options.csv) == ("/home/someone/run", ("/home/someone/photos",), "~a")
-
-
-def minimal(options):
-    """Returns the arguments that an options class requires."""
-    return {field.name: "x" for field in flag_fields(options) if field.metadata["required"]}
 
 
 def names_a_path(field) -> bool:
