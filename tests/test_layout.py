@@ -52,7 +52,7 @@ LEVELS = (
     },
     {
         "vgg_keras.evaluation": "box_evaluator box_figures box_report box_results box_tables comparison "
-        "evaluator figures findings image_sets layout linear_records linear_svm "
+        "evaluator figures findings highlights image_sets layout linear_records linear_svm "
         "markdown_report mistakes other_results paired published published_boxes "
         "published_descriptors random_splits records results saved_boxes "
         "saved_posteriors split_results tables voc_results",
@@ -62,9 +62,12 @@ LEVELS = (
         "versions warmup",
     },
     {
+        "vgg_keras.reports": "evaluation_sections page pages pictures run_sections shown_run",
+    },
+    {
         "vgg_keras.tasks": "class_choice conversion description descriptor_tables evaluation "
         "evaluation_folder exporting features_options localization options paper_tables "
-        "prediction random_split_classification reproduction results serving_check "
+        "prediction random_split_classification reproduction results run_reports serving_check "
         "shared_options suites training training_step voc_classification",
     },
     {

@@ -1,18 +1,24 @@
-"""Collects finished evaluations into the paper's Tables 3 to 6 and 8 to 12, beside the published figures.
+"""Collects evaluations into the paper's tables, beside the published figures, and shows runs as pages in HTML.
 
 python -m vgg_keras.report --evaluations_dir=evaluations
+python -m vgg_keras.report --run=runs/quickstart
 """
 
 from functools import partial
 
 from vgg_keras.tasks import paper_tables
 from vgg_keras.tasks.options import ReportOptions
-from vgg_keras.utils import cli
+from vgg_keras.utils import cli, console
 
 
 def main(options: ReportOptions) -> None:
-    """Reads the evaluations, prints the tables, and writes them as Markdown."""
-    paper_tables.report(options)
+    """Writes a page of the runs that are named; if none is, prints the tables of the evaluations and writes them."""
+    if not options.run:
+        paper_tables.report(options)
+        return
+    with cli.loading_libraries():
+        from vgg_keras.tasks import run_reports
+    console.say(f"written: {run_reports.report(options)}")
 
 
 run = partial(cli.run, main, ReportOptions)

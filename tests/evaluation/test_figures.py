@@ -30,13 +30,26 @@ def test_the_maps_are_drawn_over_the_whole_photo():
     single = MappedPhoto(np.zeros((50, 40, 3), np.uint8), np.zeros((50, 40, 1)), "other.jpg", ["a 0.10"])
     figure = figures.class_score_maps([mapped, single])
     assert [axes.get_title() for axes in figure.axes[:6]] == ["file.jpg", "a 0.25", "b 0.75", "other.jpg", "a 0.10", ""]
-    for axes, posterior in zip(figure.axes[1:3], (0.25, 0.75), strict=True):
-        photo, heat = axes.get_images()
-        assert tuple(photo.get_extent()) == tuple(heat.get_extent()) == (-0.5, 127.5, 95.5, -0.5)
-        assert (heat.get_array() == posterior).all()
-        assert heat.get_clim() == (0, 1)
+    # viridis has (59, 82, 139) at a quarter and (94, 201, 98) at three quarters; the grey of black is 90.
+    for axes, mixture in zip(figure.axes[1:3], ((76, 86, 112), (92, 140, 94)), strict=True):
+        (drawn,) = axes.get_images()
+        assert tuple(drawn.get_extent()) == (-0.5, 127.5, 95.5, -0.5)
+        np.testing.assert_allclose(drawn.get_array(), np.broadcast_to(mixture, (96, 128, 3)), atol=1)
 
 
 def test_thumbnails_keep_their_shape():
     assert figures.thumbnail(np.zeros((640, 960, 3), np.uint8)).shape == (320, 480, 3)
     assert figures.thumbnail(np.zeros((50, 40, 3), np.uint8)).shape == (50, 40, 3)
+
+
+def test_a_heat_map_over_a_photo():
+    photo = np.zeros((2, 2, 3), np.uint8)
+    photo[1] = 255
+    heat = np.array([[0.0, 1.0], [0.0, 1.0]])
+    # viridis begins at (68, 1, 84) and ends at (253, 231, 37). The grey of black is 90, that of white 255; the map has
+    # 45% of the mixture.
+    expected = [
+        [[80, 50, 87], [163, 153, 66]],
+        [[171, 141, 178], [254, 244, 157]],
+    ]
+    np.testing.assert_allclose(figures.overlay(photo, heat), expected, atol=1)

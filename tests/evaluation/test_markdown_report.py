@@ -7,7 +7,7 @@ from PIL import Image
 from tests.helpers.evaluation_data import photo, write_photos
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.evaluation import figures, markdown_report, results, tables
-from vgg_keras.evaluation.markdown_report import FinishedEvaluation
+from vgg_keras.evaluation.highlights import FinishedEvaluation, Highlights
 
 CLASSES = [f"class {index:02}" for index in range(30)]
 
@@ -49,12 +49,17 @@ def make_evaluation(folder, classes):
     return FinishedEvaluation(record, posteriors, manifest, [])
 
 
+def write(finished, folder):
+    """Writes the report, and returns its text."""
+    return markdown_report.write(finished, Highlights.of(finished), folder).read_text()
+
+
 def test_the_worst_of_many_classes(finished, tmp_path, monkeypatch):
     drawn = {}
     for name in ("confusion_matrix", "errors_by_class", "gallery"):
         draw = getattr(figures, name)
         monkeypatch.setattr(figures, name, lambda *a, n=name, d=draw: drawn.update({n: a}) or d(*a))
-    report = markdown_report.write(finished, tmp_path).read_text()
+    report = write(finished, tmp_path)
     assert "Error by class (the worst 20 of 30)" in report
     names, errors, mean = drawn["errors_by_class"]
     assert names[:8] == CLASSES[:8]
@@ -73,7 +78,7 @@ def test_the_worst_of_many_classes(finished, tmp_path, monkeypatch):
 
 
 def test_its_words(finished, tmp_path):
-    report = markdown_report.write(finished, tmp_path).read_text()
+    report = write(finished, tmp_path)
     assert report.startswith("# D + E on photos, validation\n\n**Top-1 error 17.78%, top-5 error 0.00%** (16 and 0 mis")
     assert "| D + E | [256;512] | 384 | multi-crop & dense | 17.78 | 0.00 | 12 |" in report
     assert "paper's" not in report  # whose errors are of other images
@@ -82,7 +87,7 @@ def test_its_words(finished, tmp_path):
 
 
 def test_of_five_classes_no_top5_error_is_shown(tmp_path):
-    report = markdown_report.write(make_evaluation(tmp_path, CLASSES[:5]), tmp_path).read_text()
+    report = write(make_evaluation(tmp_path, CLASSES[:5]), tmp_path)
     assert "\n**Top-1 error 17.78%** (16 mistakes in 90 images), mean" in report
     assert "top-5" not in report
     assert "| D + E | [256;512] | 384 | multi-crop & dense | 17.78 | 12 |" in report
@@ -93,7 +98,7 @@ def test_without_mistakes(finished, tmp_path):
     labels = finished.manifest.labels
     posteriors = np.eye(30, dtype=np.float32)[labels]
     record = {**finished.record, "classes": results.class_records(posteriors, finished.manifest)}
-    report = markdown_report.write(FinishedEvaluation(record, posteriors, finished.manifest, []), tmp_path).read_text()
+    report = write(FinishedEvaluation(record, posteriors, finished.manifest, []), tmp_path)
     assert "There are no mistakes." in report
 
 

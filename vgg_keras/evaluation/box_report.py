@@ -8,7 +8,7 @@ from vgg_keras.data.boxed_split import BoxedSplit
 from vgg_keras.evaluation import box_figures, box_tables, figures, layout, tables
 from vgg_keras.evaluation.box_figures import BoxedPhoto
 from vgg_keras.evaluation.box_results import BoxResult, ChosenClasses
-from vgg_keras.evaluation.markdown_report import decoded_photos
+from vgg_keras.evaluation.highlights import decoded_photos
 from vgg_keras.training.objectives import MIN_IOU
 from vgg_keras.utils.escaping import csv_text, markdown, markdown_code
 from vgg_keras.utils.files import write_text

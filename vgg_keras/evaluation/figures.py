@@ -25,7 +25,8 @@ _TINT = 0.45
 _DARKEST = 90
 # Shares of red, green and blue in the brightness of a pixel (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114])
-_HEAT_COLOURS = "viridis"
+_HEAT = ScalarMappable(Normalize(0, 1), "viridis")
+_HEAT_LABEL = "posterior at each place of the photo"
 
 
 def _short(name: str) -> str:
@@ -157,6 +158,21 @@ def map_photo(
     return MappedPhoto(picture, heat_maps, caption, titles)
 
 
+def overlay(photo: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Draws a heat map over a photo in grey.
+
+    Args:
+        photo: (H, W, 3) uint8.
+        heat: (H, W) float, 0..1.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    grey = _DARKEST + photo @ _LUMA * (255 - _DARKEST) / 255
+    colours = 255 * _HEAT.to_rgba(heat)[..., :3]
+    return np.rint((1 - _TINT) * grey[..., np.newaxis] + _TINT * colours).astype(np.uint8)
+
+
 def class_score_maps(photos: Sequence[MappedPhoto]) -> Figure:
     """Draws a row for each photo: the photo, then the heat map of each of its classes over the photo in grey."""
     columns = 1 + max(len(mapped.titles) for mapped in photos)
@@ -166,16 +182,19 @@ def class_score_maps(photos: Sequence[MappedPhoto]) -> Figure:
     for row, mapped in zip(grid, photos, strict=True):
         row[0].imshow(mapped.photo)
         row[0].set_title(figure_text(mapped.caption), fontsize=8)
-        grey = _DARKEST + mapped.photo @ _LUMA * (255 - _DARKEST) / 255
         for axes, heat, title in zip(row[1:], np.moveaxis(mapped.heat_maps, -1, 0), mapped.titles, strict=False):
-            axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
-            axes.imshow(heat, cmap=_HEAT_COLOURS, norm=Normalize(0, 1), alpha=_TINT)
+            axes.imshow(overlay(mapped.photo, heat))
             axes.set_title(figure_text(title), fontsize=8)
     for axes in grid.flat:
         axes.axis("off")
-    bar = figure.colorbar(
-        ScalarMappable(Normalize(0, 1), _HEAT_COLOURS), ax=grid, location="bottom", fraction=0.02, aspect=40
-    )
+    bar = figure.colorbar(_HEAT, ax=grid, location="bottom", fraction=0.02, aspect=40)
     bar.ax.tick_params(labelsize=8)
-    bar.set_label("posterior at each place of the photo", fontsize=8)
+    bar.set_label(_HEAT_LABEL, fontsize=8)
+    return figure
+
+
+def heat_scale() -> Figure:
+    """Draws the colours of the heat maps by themselves, with what they stand for."""
+    figure = Figure(figsize=(5, 0.3))
+    figure.colorbar(_HEAT, cax=figure.subplots(), orientation="horizontal", label=_HEAT_LABEL)
     return figure

@@ -4,6 +4,7 @@ from vgg_keras.evaluation.linear_records import FILE as DESCRIPTOR_RESULT
 from vgg_keras.evaluation.tables import RECORD, REPORT
 from vgg_keras.utils.folder_layout import FolderLayout
 
+PAGE = "report.html"
 PREDICTIONS = "predictions.csv"
 # Which images each result got wrong.
 MISTAKES = "mistakes.npz"
@@ -21,7 +22,7 @@ BOXED_PHOTOS = f"{PICTURES}/boxes.png"
 
 WRITTEN = FolderLayout(
     (
-        *(RECORD, REPORT, PREDICTIONS, BOXES, MISTAKES),
+        *(RECORD, REPORT, PAGE, PREDICTIONS, BOXES, MISTAKES),
         *(ERRORS_BY_CLASS, CONFUSION_MATRIX, MISTAKEN_PHOTOS, SCORE_MAPS, BOXED_PHOTOS),
     ),
     (PICTURES, PARTIAL),

@@ -1,13 +1,42 @@
 """Turns results of evaluations into JSON-ready records."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.evaluation.evaluator import Result
+from vgg_keras.utils.keras_compat import package_versions
 from vgg_keras.utils.metrics import top_k_errors
+
+
+def evaluation_record(
+    description: Mapping[str, Any],
+    devices: str,
+    found: Sequence[Result],
+    posteriors: np.ndarray,
+    manifest: SplitManifest,
+) -> dict[str, Any]:
+    """Returns a finished evaluation as `evaluation.json` stores it.
+
+    Args:
+        description: everything that the results depend on: "settings", "images" and "models".
+        devices: the devices on which it ran, as text.
+        found: the results.
+        posteriors: (N, classes) float32, those of the last result.
+        manifest: the N images.
+    """
+    return {
+        **description,
+        "versions": package_versions(),
+        "devices": devices,
+        "results": [result_record(result) for result in found],
+        "classes": class_records(posteriors, manifest),
+        "confusions": confusions(posteriors, manifest.labels),
+    }
 
 
 def result_record(result: Result) -> dict:

@@ -13,6 +13,7 @@ from vgg_keras.utils.structures import NUMBER, TEXT, TRUTH, MapOf, Maybe, matchi
 
 HISTORY = "history.jsonl"
 CURVES = "curves.png"
+REPORT = "report.html"
 BEST_MODEL = "best.keras"
 RECORD = "run.json"
 CHECKPOINTS = "checkpoints"
@@ -23,7 +24,7 @@ FLAGS = "flags.cfg"
 SAMPLES = "samples"
 TENSORBOARD = "tensorboard"
 # All that a run writes under a name of its own.
-FILES = (RECORD, FLAGS, LABEL_NAMES, CLASS_INDICES, CLASS_NAMES, HISTORY, CURVES, BEST_MODEL, NEWEST_CHECKPOINT)
+FILES = (RECORD, FLAGS, LABEL_NAMES, CLASS_INDICES, CLASS_NAMES, HISTORY, CURVES, REPORT, BEST_MODEL, NEWEST_CHECKPOINT)
 FOLDERS = (SAMPLES, TENSORBOARD, CHECKPOINTS, CACHE)
 LAYOUT = FolderLayout(FILES, FOLDERS)
 

@@ -19,16 +19,17 @@ from vgg_keras.evaluation import (
     tables,
 )
 from vgg_keras.evaluation.evaluator import Evaluable, Evaluator, Result, TimedPosteriors
-from vgg_keras.evaluation.markdown_report import FinishedEvaluation
+from vgg_keras.evaluation.highlights import FinishedEvaluation, Highlights
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
 from vgg_keras.inference.loading import EvaluatedModel, load_for_inference, own_method
 from vgg_keras.inference.protocol import OWN, TestProtocol
 from vgg_keras.models.architectures import CLASSIFICATION, LOCALIZATION
+from vgg_keras.reports import pages
 from vgg_keras.tasks import localization
 from vgg_keras.tasks.evaluation_folder import open_output_dir
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
-from vgg_keras.utils import devices, files, keras_compat, locks, paths, side_files, stopping
+from vgg_keras.utils import devices, files, locks, paths, side_files, stopping
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import csv_text
 
@@ -154,7 +155,9 @@ def write_results(folder: Path, evaluation: FinishedEvaluation, found: Sequence[
     """Writes predictions, mistakes, report and record into the evaluation's folder; removes the files for resuming."""
     files.write_text(folder / layout.PREDICTIONS, predictions_csv(evaluation.posteriors, evaluation.manifest))
     mistakes.save(folder, [result.wrong for result in found])
-    markdown_report.write(evaluation, folder)
+    shown = Highlights.of(evaluation)
+    markdown_report.write(evaluation, shown, folder)
+    files.write_text(folder / layout.PAGE, pages.of_evaluation(evaluation, shown).render())
     # The record is written last: it marks the evaluation as complete.
     side_files.write_json(folder / tables.RECORD, evaluation.record)
     shutil.rmtree(folder / layout.PARTIAL, ignore_errors=True)  # which may be a link to another disk
@@ -202,13 +205,7 @@ def evaluate_only(options: EvaluateOptions) -> EvaluationResult:
             require_same_files(folder, models, options)
             return EvaluationResult(folder, finished, resumed=True)
         found, posteriors = run_models(evaluator, models, options)
-        record = {
-            **description,
-            "versions": keras_compat.package_versions(),
-            "devices": f"{type(strategy).__name__} ({strategy_reason})",
-            "results": [results.result_record(result) for result in found],
-            "classes": results.class_records(posteriors, manifest),
-            "confusions": results.confusions(posteriors, manifest.labels),
-        }
+        devices_text = f"{type(strategy).__name__} ({strategy_reason})"
+        record = results.evaluation_record(description, devices_text, found, posteriors, manifest)
         write_results(folder, FinishedEvaluation(record, posteriors, manifest, models), found)
         return EvaluationResult(folder, record)

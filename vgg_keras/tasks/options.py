@@ -150,6 +150,14 @@ class PretrainedOptions(Options):
 class ReportOptions(Options):
     """Options of `vgg_keras.report`."""
 
+    run: tuple[PathLike, ...] = option(
+        (),
+        "a run's folder, of which a page in HTML is written in the place of the tables; again for more, which are "
+        "compared",
+        group="input",
+        path=True,
+        layout=run_record.LAYOUT,
+    )
     evaluations_dir: PathLike = option(
         "evaluations",
         "the folder in which, at any depth, finished evaluations lie, and files features.json of features --classifier",
@@ -158,7 +166,11 @@ class ReportOptions(Options):
         layout=layout.COLLECTED,
     )
     output: PathLike = option(
-        "", "the Markdown file; empty: tables.md in --evaluations_dir", group="output", output=FILE
+        "",
+        "the file to write; empty: tables.md in --evaluations_dir; with --run: report.html in the run, or beside the "
+        "first of several",
+        group="output",
+        output=FILE,
     )
 
 

@@ -83,33 +83,46 @@ class TrainingResult(Shown):
         """Returns the commands that test, use and export the best model, and where to look; "" if there is none."""
         if not math.isfinite(self.best_error):
             return ""
-        test = shell.command(
-            "vgg_keras.evaluate",
-            model=self.folder,
-            data_dir=self.data_dir,
-            split=self.validation_split,
-            output_dir=Path("evaluations") / self.folder.name,
-            **({"task": "localization", "method": "center_crop"} if self.localizes else {}),
-        )
-        classifier = {"classifier": "CLASSIFIER"} if self.localizes else {}
-        predict = shell.command("vgg_keras.predict", model=self.folder, **classifier, output_dir="predicted")
-        lines = [
-            f"test it:    {test}",
-            f"use it:     {predict} PHOTOS",
-            f"history:    {self.folder / run_record.HISTORY}; curves: {self.folder / run_record.CURVES}",
-            f"more:       {shlex.join(['tensorboard', f'--logdir={self.folder / run_record.TENSORBOARD}'])}",
-        ]
+        steps = next_commands(self.folder, self.data_dir, self.validation_split, localizes=self.localizes)
         if self.exported:
-            lines += [
-                f"the exported model against the trained one: {self.agreement}",
-                f"exported:   {self.exported}",
-                f"check it:   {shell.command('vgg_keras.serve_check', model=self.exported.parent)}",
-            ]
-        else:
-            output_dir = Path("saved_models") / self.folder.name
-            export = shell.command("vgg_keras.export", model=self.best_model, output_dir=output_dir)
-            lines.append(f"next:       {export}")
-        return "\n".join(lines)
+            del steps["export it"]
+        page = self.folder / run_record.REPORT
+        steps["look at it"] = str(page) if page.exists() else shell.command("vgg_keras.report", run=self.folder)
+        steps["history"] = f"{self.folder / run_record.HISTORY}; curves: {self.folder / run_record.CURVES}"
+        steps["more"] = shlex.join(["tensorboard", f"--logdir={self.folder / run_record.TENSORBOARD}"])
+        if self.exported:
+            steps["the exported model against the trained one"] = self.agreement
+            steps["exported"] = str(self.exported)
+            steps["check it"] = shell.command("vgg_keras.serve_check", model=self.exported.parent)
+        return "\n".join(f"{step + ':':<11} {what}" for step, what in steps.items())
+
+
+def next_commands(folder: Path, data_dir: Path, validation_split: str, *, localizes: bool) -> dict[str, str]:
+    """Returns the commands that test, use and export the best model of a run, by what they are for.
+
+    Args:
+        folder: the run's folder.
+        data_dir: folder of the data set.
+        validation_split: split on which the errors were measured.
+        localizes: whether the net predicts boxes.
+    """
+    test = {"task": LOCALIZATION, "method": "center_crop"} if localizes else {}
+    classifier = {"classifier": "CLASSIFIER"} if localizes else {}
+    predict = shell.command("vgg_keras.predict", model=folder, **classifier, output_dir="predicted")
+    return {
+        "test it": shell.command(
+            "vgg_keras.evaluate",
+            model=folder,
+            data_dir=data_dir,
+            split=validation_split,
+            output_dir=Path("evaluations") / folder.name,
+            **test,
+        ),
+        "use it": f"{predict} PHOTOS",
+        "export it": shell.command(
+            "vgg_keras.export", model=folder / run_record.BEST_MODEL, output_dir=Path("saved_models") / folder.name
+        ),
+    }
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -11,9 +11,12 @@ from data_prep.synthetic_flowers import write_synthetic_flowers
 from vgg_keras.data import datasets, input_pipeline, shards
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
+from vgg_keras.models import run_record
 from vgg_keras.models.metadata import ModelMetadata
+from vgg_keras.reports.shown_run import ShownRun
 from vgg_keras.serving import export_record, exporter, localizer_exporter, versions
 from vgg_keras.serving.check_photos import read_check_photos
+from vgg_keras.tasks import run_reports
 from vgg_keras.tasks.results import TrainingResult
 from vgg_keras.tasks.training_step import build_train_step
 from vgg_keras.training import config, inputs, resuming, run_dir, workers
@@ -29,6 +32,7 @@ from vgg_keras.utils.channel import Channel, joined
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.words import counted
 
+_PAGE_STOPPED = "the run is complete, its page is not: the same command with --resume writes it"
 # What to do about a run that is stopped before its first step, or after its last one, and while its model is exported.
 _STOPPED = "nothing is lost: the same command with --resume begins the run, or continues it"
 _EXPORT_STOPPED = "the run is complete, its export is not: the same command with --resume exports the model"
@@ -201,8 +205,13 @@ def train_model(options: TrainConfig) -> TrainingResult:
         console.warn(note)
     with joined(workers_found, options.worker_timeout) as channel:
         lock = locks.locked(Path(options.output_dir)) if channel.chief else contextlib.nullcontext()
-        with lock, stopping.advising(_STOPPED):
-            result = train_in_cluster(options, channel)
+        with lock:
+            with stopping.advising(_STOPPED):
+                result = train_in_cluster(options, channel)
+            # The page is the work of one process, and TensorFlow stays connected to the other workers of a cluster.
+            if options.report and not (channel.cluster or result.gone_beyond):
+                with stopping.advising(_PAGE_STOPPED):
+                    show_page(result)
     if not (result.chief and options.export_dir) or result.gone_beyond:
         return result
     with stopping.advising(_EXPORT_STOPPED):
@@ -265,6 +274,18 @@ def train_in_cluster(options: TrainConfig, channel: Channel) -> TrainingResult:
         gone_beyond=gone_beyond,
         localizes=options.box_kind() is not None,
     )
+
+
+def show_page(result: TrainingResult) -> None:
+    """Writes the page of a run, unless it stands there since the run ended; warns if it cannot be written."""
+    page, history = result.folder / run_record.REPORT, result.folder / run_record.HISTORY
+    if not history.exists() or (page.exists() and page.stat().st_mtime >= history.stat().st_mtime):
+        return
+    console.say("showing the run as a page")
+    try:
+        run_reports.write_page(ShownRun.read(result.folder), page)
+    except UserError as error:  # the run is whole without it
+        console.warn(f"{page} is not written: {error}")
 
 
 def export_best(result: TrainingResult, options: TrainConfig) -> TrainingResult:

@@ -43,6 +43,7 @@ MAY_CHANGE = (
     "log_every",
     "worker_timeout",
     "export_dir",
+    "report",
 )
 # Flags that mean something for one task alone.
 _FLAGS_OF_TASK = {
@@ -237,6 +238,9 @@ class TrainConfig(Options):
     log_every: int = option(20, "number of steps between updates of the displayed loss", lower=1, group="run")
     export_dir: PathLike = option(
         "", "when done, export the best model there, as vgg_keras.export does", group="run", output=FOLDER
+    )
+    report: bool = option(
+        True, "when done, write report.html, a page that shows the run, as vgg_keras.report --run does", group="run"
     )
 
     def scale_range(self) -> tuple[int, int]:

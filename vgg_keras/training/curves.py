@@ -61,6 +61,24 @@ def draw(history: Sequence[dict], title: str) -> Figure:
     return figure
 
 
+def draw_several(runs: Sequence[tuple[str, Sequence[dict]]]) -> Figure:
+    """Draws the validation loss and error of several runs over their epochs, in two panels.
+
+    Args:
+        runs: pairs of a run's name and the entries of its history, which may be none.
+    """
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    for axes, (key, label, _) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
+        for name, history in runs:
+            values = [entry[f"validation_{key}"] for entry in history]
+            axes.plot(epoch_positions(history) if history else [], values, marker=".", label=figure_text(name))
+        axes.set(xlabel="epoch", ylabel=f"validation {label}", xlim=(0, None), ylim=(0, None))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure
+
+
 def epoch_positions(history: Sequence[dict]) -> list[float]:
     """Returns how many epochs each entry of a history had seen; of an unfinished epoch it counts the part.
 

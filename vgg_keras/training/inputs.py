@@ -29,6 +29,16 @@ class Batches:
     validation: Callable[[], Iterable]
 
 
+def augmentation(config: TrainConfig, rgb: RgbStatistics) -> input_pipeline.Augmentation:
+    """Returns the augmentation of a run's training images.
+
+    Args:
+        config: settings of the run.
+        rgb: mean and covariance of the training split's RGB.
+    """
+    return input_pipeline.Augmentation(config.view_side(), config.crop_scales(), rgb, config.rgb_shift)
+
+
 def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, train_step: TrainStep) -> Batches:
     """Returns the batches of a run: augmented images for training, centre crops or squashed images for validation.
 
@@ -39,14 +49,14 @@ def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, trai
         train_step: step that takes the batches, which are distributed over its replicas.
     """
     with_boxes = config.box_kind() is not None
-    augmentation = input_pipeline.Augmentation(config.view_side(), config.crop_scales(), rgb, config.rgb_shift)
+    augment = augmentation(config, rgb)
 
     def training(epoch: int, first_step: int) -> Iterable:
         make = functools.partial(
             input_pipeline.training_epoch,
             data,
             config.train_split,
-            augmentation,
+            augment,
             seed=config.seed,
             epoch=epoch,
             first_step=first_step,

@@ -28,13 +28,18 @@ def image_grid(images: np.ndarray, gap: int = 2) -> np.ndarray:
     return grid
 
 
+def rounded(images: np.ndarray) -> np.ndarray:
+    """Returns images as the net sees them as pictures: (N, S, S, 3) float32 -> uint8, rounded and clipped to 0..255."""
+    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
+
+
 def training_image_grid(images: np.ndarray) -> np.ndarray:
     """Returns a grid of images as the net sees them: (N, S, S, 3) float32 -> (H, W, 3) uint8, clipped to 0..255."""
-    return image_grid(np.clip(np.rint(images), 0, 255).astype(np.uint8))
+    return image_grid(rounded(images))
 
 
-def filter_grid(kernel: np.ndarray) -> np.ndarray:
-    """Returns a grid of the filters of a first convolution, each weight a square of its red, green and blue.
+def filter_pictures(kernel: np.ndarray) -> np.ndarray:
+    """Returns the filters of a first convolution as pictures, each weight a pixel of its red, green and blue.
 
     Each filter is scaled so that its lowest weight is 0 and its highest 255; a constant filter is black.
 
@@ -42,9 +47,21 @@ def filter_grid(kernel: np.ndarray) -> np.ndarray:
         kernel: (h, w, 3, filters) float, the convolution's kernel.
 
     Returns:
+        (filters, h, w, 3) uint8.
+    """
+    filters = np.moveaxis(kernel, -1, 0)
+    low, high = (extreme(filters, axis=(1, 2, 3), keepdims=True) for extreme in (np.min, np.max))
+    return np.rint(255 * (filters - low) / np.where(high > low, high - low, 1)).astype(np.uint8)
+
+
+def filter_grid(kernel: np.ndarray) -> np.ndarray:
+    """Returns a grid of the enlarged `filter_pictures` of a first convolution.
+
+    Args:
+        kernel: (h, w, 3, filters) float, the convolution's kernel.
+
+    Returns:
         (H, W, 3) uint8.
     """
-    filters = np.moveaxis(kernel, -1, 0)  # (filters, h, w, 3)
-    low, high = (extreme(filters, axis=(1, 2, 3), keepdims=True) for extreme in (np.min, np.max))
-    levels = np.rint(255 * (filters - low) / np.where(high > low, high - low, 1)).astype(np.uint8)
-    return image_grid(levels.repeat(_WEIGHT_SIDE, axis=1).repeat(_WEIGHT_SIDE, axis=2), gap=_WEIGHT_SIDE // 2)
+    enlarged = filter_pictures(kernel).repeat(_WEIGHT_SIDE, axis=1).repeat(_WEIGHT_SIDE, axis=2)
+    return image_grid(enlarged, gap=_WEIGHT_SIDE // 2)

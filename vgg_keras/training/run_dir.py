@@ -8,6 +8,7 @@ RUN/class_names.json   index -> class name
 RUN/samples/           a few validation photos, on which an export is checked
 RUN/history.jsonl      a line for each epoch
 RUN/curves.png         the history as curves
+RUN/report.html        a page that shows the finished run
 RUN/tensorboard/       for TensorBoard: curves of training/ and validation/, the loss of the steps, pictures
 RUN/checkpoints/       the newest checkpoints, with the best model of each
 RUN/cache/             outputs of the frozen layers, until the run ends

@@ -1,0 +1,1 @@
+"""Pages in HTML, each one file without addresses outside it, that show a run or an evaluation."""

@@ -1,0 +1,75 @@
+"""Composes the pages of runs and of evaluations, and writes them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vgg_keras.evaluation import tables
+from vgg_keras.evaluation.highlights import FinishedEvaluation, Highlights
+from vgg_keras.reports import evaluation_sections, run_sections
+from vgg_keras.reports.page import Page, Prose, Section, Table
+from vgg_keras.reports.shown_run import ShownRun
+from vgg_keras.utils.display import ShownTable, errors_text
+from vgg_keras.utils.words import counted
+from vgg_keras.version import __version__
+
+_FOOTER = f"Made by vgg_keras {__version__}. This file holds all that it shows; it loads nothing from elsewhere."
+
+
+def of_run(run: ShownRun, sections: Sequence[Section]) -> Page:
+    """Returns the page of a run.
+
+    Args:
+        run: the run.
+        sections: its sections.
+    """
+    return Page(f"{run.name}: net {run.options.net}", run.lead(), sections, _FOOTER)
+
+
+def of_runs(runs: Sequence[ShownRun]) -> Page:
+    """Returns the page that compares several runs."""
+    validated = [(run.best["validation_top1_error"], run) for run in runs if run.best]
+    _, best = min(validated, key=lambda pair: pair[0], default=(0.0, None))
+    lead = f"The lowest validation error has {best.name}. {best.lead()}" if best else "None is validated yet."
+    return Page(f"{counted(len(runs), 'run')} side by side", lead, list(run_sections.side_by_side(runs)), _FOOTER)
+
+
+def of_evaluation(finished: FinishedEvaluation, shown: Highlights) -> Page:
+    """Returns the page of a classifier's evaluation.
+
+    Args:
+        finished: the evaluation.
+        shown: what is shown of it besides the results.
+    """
+    record = finished.record
+    last, images = record["results"][-1], record["images"]
+    errors = errors_text(last["top1_error"], last["top5_error"], images["num_classes"])
+    lead = f"{errors.capitalize()} in {counted(last['num_images'], 'photo')}, mean cross-entropy {last['loss']:.4f}."
+    settings = [
+        *((name, str(value)) for name, value in record["settings"].items()),
+        *(("model", f"{model['path']} (SHA-256 {model['sha256']})") for model in record["models"]),
+        *record["versions"].items(),
+        ("devices", record["devices"]),
+    ]
+    table = tables.results_table(record)
+    sections = [
+        Section("Results", [Table(table)]),
+        *evaluation_sections.sections(shown),
+        Section("Settings", [Table(ShownTable("", ("", ""), settings))]),
+    ]
+    title = f"{' + '.join(last['nets'])} on {images['data_set']}, {images['split']}"
+    return Page(title, lead, sections, _FOOTER)
+
+
+def missing(title: str, reason: str) -> Section:
+    """Returns a section that says why it shows nothing."""
+    return Section(title, [Prose(f"Not shown: {reason}")])
+
+
+def default_path(runs: Sequence[Path], name: str) -> Path:
+    """Returns where the page of runs is written unless the user says where: in the run, or beside the first of several.
+
+    Args:
+        runs: the runs' folders.
+        name: the page's file name.
+    """
+    return (runs[0] if len(runs) == 1 else runs[0].parent) / name

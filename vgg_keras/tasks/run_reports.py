@@ -1,0 +1,144 @@
+"""Writes the page of a run, or one that compares several runs."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+
+from vgg_keras.data import datasets, input_pipeline
+from vgg_keras.data.datasets import ImageData
+from vgg_keras.data.manifest import SplitManifest
+from vgg_keras.evaluation import results
+from vgg_keras.evaluation.evaluator import Evaluator
+from vgg_keras.evaluation.highlights import FinishedEvaluation, Highlights
+from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
+from vgg_keras.inference.protocol import CENTER_CROP, TestProtocol
+from vgg_keras.models import run_record, saving
+from vgg_keras.models.preparation import SQUASH
+from vgg_keras.reports import evaluation_sections, pages, run_sections
+from vgg_keras.reports.page import Commands, Section
+from vgg_keras.reports.shown_run import ShownRun
+from vgg_keras.tasks.evaluation import describe
+from vgg_keras.tasks.options import EvaluateOptions, ReportOptions
+from vgg_keras.tasks.results import next_commands
+from vgg_keras.training import config, inputs
+from vgg_keras.utils import devices, files
+from vgg_keras.utils.errors import UserError
+
+# Number of augmented photos that are shown.
+_NUM_PHOTOS = 16
+
+
+def report(options: ReportOptions) -> Path:
+    """Writes the page of one run, or the one that compares several; returns its path.
+
+    Raises:
+        UserError: a run or its model cannot be read.
+    """
+    folders = [Path(folder) for folder in options.run]
+    path = Path(options.output) if options.output else pages.default_path(folders, run_record.REPORT)
+    runs = [ShownRun.read(folder) for folder in folders]
+    if len(runs) > 1:
+        files.write_output(path, pages.of_runs(runs).render())
+        return path
+    return write_page(runs[0], path)
+
+
+def write_page(run: ShownRun, path: Path) -> Path:
+    """Writes the page of a run; returns its path.
+
+    What needs the model or the data set is left out, with the reason, where they are not there.
+
+    Args:
+        run: the run.
+        path: the page's file.
+
+    Raises:
+        UserError: the model is damaged, or a record of the data set is.
+    """
+    files.write_output(path, pages.of_run(run, list(_sections(run))).render())
+    return path
+
+
+def _sections(run: ShownRun) -> Iterator[Section]:
+    """Yields the sections of a run's page."""
+    best, localizes = run.folder / run_record.BEST_MODEL, run.options.box_kind() is not None
+    data, why_no_data = _open_or_why_not(run)
+    model, finished = judge(run, data) if data and best.exists() and not localizes else (None, None)
+    net = model.net if model else saving.load_model(best) if best.exists() else None
+    yield run_sections.overview(run, net.count_params() if net else None)
+    yield run_sections.curve_section(run)
+    yield _training_photos(run, data) if data else pages.missing("Photos", why_no_data)
+    if net:
+        first = next(layer for layer in net.layers if isinstance(layer, keras.layers.Conv2D))
+        yield run_sections.filters(first.get_weights()[0])
+    if finished:
+        yield from evaluation_sections.sections(Highlights.of(finished))
+    yield run_sections.settings(run)
+    if net and data:
+        folder, split = Path(data.builder.data_dir), run.options.validation_split
+        commands = next_commands(run.folder, folder, split, localizes=localizes)
+        yield Section("Next", [Commands([(what.capitalize(), command) for what, command in commands.items()])])
+
+
+def _open_or_why_not(run: ShownRun) -> tuple[ImageData | None, str]:
+    """Returns the data set of a run, or None and the reason why it cannot be read."""
+    try:
+        return open_data(run), ""
+    except UserError as error:
+        return None, str(error)
+
+
+def open_data(run: ShownRun) -> ImageData:
+    """Opens the data set of a run.
+
+    Raises:
+        UserError: it, or one of its splits, is not there any more.
+    """
+    options = run.options
+    if options.dataset == config.DRAWN_FLOWERS:
+        data = datasets.open_data(options.data_dir or str(run.folder / "data"))
+    else:
+        data = datasets.open_data(options.data_dir, options.dataset)
+    for split in (options.train_split, options.validation_split):
+        data.require_split(split)
+    return data
+
+
+def _training_photos(run: ShownRun, data: ImageData) -> Section:
+    rgb = datasets.load_rgb_statistics(data, run.options.train_split)
+    batches = input_pipeline.training_epoch(
+        data,
+        run.options.train_split,
+        inputs.augmentation(run.options, rgb),
+        seed=run.options.seed,
+        epoch=0,
+        batch_size=min(_NUM_PHOTOS, data.num_images(run.options.train_split)),
+    )
+    batch = next(batches.take(1).as_numpy_iterator())
+    return run_sections.training_photos(batch["image"], [data.label_names[label] for label in batch["label"]])
+
+
+def judge(run: ShownRun, data: ImageData) -> tuple[EvaluatedModel, FinishedEvaluation]:
+    """Tests the best model of a run on its validation split as the run itself did: at centre crops, or squashed photos.
+
+    Raises:
+        UserError: the model or a record of the data set cannot be used.
+    """
+    options = run.options
+    squashes = options.validation_resize == SQUASH
+    protocol = TestProtocol(SQUASH if squashes else CENTER_CROP, "" if squashes else str(options.test_scale()))
+    strategy, reason = devices.make_strategy(options.strategy)
+    with strategy.scope():
+        model = load_for_inference(run.folder, protocol, data.class_names)
+    manifest = SplitManifest.read(data, options.validation_split)
+    with tempfile.TemporaryDirectory() as partial:
+        evaluator = Evaluator(manifest, protocol, Path(partial), strategy, EvaluateOptions.defaults()["batch_size"])
+        found, by_method = evaluator.test(model, 0)
+    posteriors = by_method[protocol.method].posteriors
+    description = describe([model], manifest, protocol)
+    record = results.evaluation_record(
+        description, f"{type(strategy).__name__} ({reason})", found, posteriors, manifest
+    )
+    return model, FinishedEvaluation(record, posteriors, manifest, [model])
