@@ -46,7 +46,7 @@ LEVELS = (
         "vgg_keras.weights": "assembly formats inert_pickle keras_hdf5 keras_models safetensors torch_pickle "
         "torchvision transfer",
         "vgg_keras.inference": "batch_predict box_merging box_positions box_predictions descriptors "
-        "image_inputs loading localizer object_finder posteriors predictions predictor "
+        "explanations image_inputs loading localizer object_finder posteriors predictions predictor "
         "protocol score_maps views",
         "vgg_keras.layers": (),
     },
@@ -71,7 +71,7 @@ LEVELS = (
         "shared_options suites training training_step voc_classification",
     },
     {
-        "vgg_keras.api": "exported_model functions keras_file_model loading nets score_map "
+        "vgg_keras.api": "explanation exported_model functions keras_file_model loading nets score_map "
         "trained_localizer trained_model"
     },
     {

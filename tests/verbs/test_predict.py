@@ -51,6 +51,19 @@ def test_the_model_is_loaded_once(place, loaded_files):
     assert loaded_files == ["best.keras"]
 
 
+def test_labels_are_explained_in_pictures(place):
+    out = place / "out"
+    flags = [f"--output_dir={out}", "--explain=grad_cam", "--class_score_maps", "--test_scales=64,80"]
+    run(place, *flags, place / "photos/a.jpg")
+    assert sorted(path.name for path in out.iterdir()) == [
+        "00000_a.jpg", "00000_a_class_score_map.png", "00000_a_grad_cam.png",
+    ]  # fmt: skip
+    with Image.open(out / "00000_a_grad_cam.png") as picture:
+        assert min(picture.size) > 200
+    with pytest.raises(UserError, match=r"^--explain=occlusion needs --output_dir"):
+        run(place, "--explain=occlusion", place / "photos/a.jpg")
+
+
 @pytest.mark.parametrize("method", ["dense", "multi_crop", "center_crop"])
 def test_posteriors_against_numpy_and_pillow(method, place):
     run(place, f"--method={method}", "--test_scales=64,80", f"--json={place / 'all.json'}", "--top=6", place / "photos")

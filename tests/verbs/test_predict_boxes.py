@@ -145,7 +145,13 @@ def test_what_does_not_fit_together(place, tmp_path):
         call_verb(predict.main, [f"--model={place / 'scr.keras'}", str(tmp_path / "a.png")], PredictOptions)
     with pytest.raises(UserError, match=r"best\.keras predicts classes, not boxes; train one with --task=localization"):
         run(place, "scr", f"--model={place / 'classes'}", *arguments)
-    for flag in ("--method=center_crop", "--average=posteriors", "--noflip", "--class_score_maps"):
+    for flag in (
+        "--method=center_crop",
+        "--average=posteriors",
+        "--noflip",
+        "--class_score_maps",
+        "--explain=grad_cam",
+    ):
         name = flag.partition("=")[0].replace("--no", "--")
         with pytest.raises(UserError, match=f"{name}=.* is for models that predict classes; leave it out for one that"):
             run(place, "scr", flag, f"--output_dir={tmp_path / 'out'}", *arguments)

@@ -7,13 +7,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from vgg_keras.api.explanation import Explanation
 from vgg_keras.api.score_map import ScoreMap
 from vgg_keras.api.trained_model import TrainedModel, scales_text
 from vgg_keras.inference import descriptors, image_inputs
 from vgg_keras.inference.image_inputs import ImageInput, ImageInputs, NamedPhoto
 from vgg_keras.inference.loading import load_for_inference, own_method
+from vgg_keras.inference.predictions import Label, label_index
 from vgg_keras.inference.predictor import Predictor
-from vgg_keras.inference.protocol import CENTER_CROP, DENSE, MULTI_CROP, TestProtocol
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE, GRAD_CAM, MULTI_CROP, TestProtocol
 from vgg_keras.models import fully_convolutional
 from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.errors import UserError, did_you_mean
@@ -66,6 +68,23 @@ class KerasFileModel(TrainedModel):
         predictor = self._predictor(TestProtocol(DENSE, str(side), flip=False))
         scores = image_inputs.of_named(photo, predictor.score_map)
         return ScoreMap(photo.pixels, scores, side, self._model.input_size, self.labels)
+
+    def explain_prediction(
+        self,
+        image: ImageInput,
+        *,
+        label: str | int | None = None,
+        method: str = GRAD_CAM,
+        layer: str = "",
+        test_scales: str | int | Sequence[int] = "",
+    ) -> Explanation:
+        """See `TrainedModel.explain_prediction`."""
+        photo = image_inputs.single(image)
+        predictor = self._predictor(TestProtocol(DENSE, scales_text(test_scales)))
+        posteriors = image_inputs.of_named(photo, predictor.posteriors)
+        index = int(posteriors.argmax()) if label is None else label_index(label, self.labels)
+        values = predictor.explainer(photo.pixels, index, method, layer)
+        return Explanation(photo.pixels, values, Label(self.labels[index], index, float(posteriors[index])), method)
 
     def features(
         self, images: ImageInputs, layers: Sequence[str] = ("fc7",), *, test_scales: str | int | Sequence[int] = ""

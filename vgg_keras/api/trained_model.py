@@ -7,10 +7,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from vgg_keras.api.explanation import Explanation
 from vgg_keras.api.score_map import ScoreMap
 from vgg_keras.inference import image_inputs
 from vgg_keras.inference.image_inputs import ImageInput, ImageInputs, NamedPhoto
 from vgg_keras.inference.predictions import Prediction, best_labels
+from vgg_keras.inference.protocol import GRAD_CAM
 from vgg_keras.utils.errors import UserError
 
 
@@ -105,6 +107,37 @@ class TrainedModel(abc.ABC):
         Raises:
             UserError: the image cannot be read, or the model cannot be made fully convolutional.
         """
+
+    def explain_prediction(
+        self,
+        image: ImageInput,
+        *,
+        label: str | int | None = None,
+        method: str = GRAD_CAM,
+        layer: str = "",
+        test_scales: str | int | Sequence[int] = "",
+    ) -> Explanation:
+        """Computes which parts of a photo speak for a class, where the net sees the whole photo at all test scales.
+
+        >>> import vgg_keras as vgg
+        >>> found = vgg.load("runs/drawn").explain_prediction("runs/drawn/samples/0.jpg", method="grad_cam")
+        >>> found.values.shape == found.photo.shape[:2]
+        True
+
+        Args:
+            image: the photo, in any form that `classify` takes.
+            label: label name or index of the class; None: the likeliest.
+            method: "grad_cam": the channels of a layer, weighted by the gradients of the class's score; "occlusion":
+                how far the posterior falls when a grey square hides a place; "integrated_gradients": each pixel's part
+                of the score. See `vgg_keras.inference.explanations`.
+            layer: for "grad_cam": name of a layer before the FC layers; "": the last convolution.
+            test_scales: test scales Q, as `classify` takes them.
+
+        Raises:
+            UserError: the image cannot be read, there is no such class, method or layer, or the model is an export,
+                which has no gradients, or cannot be made fully convolutional.
+        """
+        raise UserError(f"{self.path} is an export; load the .keras file or the run that it was made from")
 
     @abc.abstractmethod
     def features(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -173,8 +174,34 @@ def overlay(photo: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return np.rint((1 - _TINT) * grey[..., np.newaxis] + _TINT * colours).astype(np.uint8)
 
 
-def class_score_maps(photos: Sequence[MappedPhoto]) -> Figure:
-    """Draws a row for each photo: the photo, then the heat map of each of its classes over the photo in grey."""
+def as_heat(values: np.ndarray) -> np.ndarray:
+    """Returns the positive part of an explanation as a heat map, (H, W) float, 0..1, the highest value being 1."""
+    positive = np.maximum(values, 0)
+    return positive / (positive.max() or 1)
+
+
+def explanation(caption: str, photo: np.ndarray, explained: Sequence[tuple[str, np.ndarray]]) -> Figure:
+    """Draws a photo, and explanations of its classes over it.
+
+    Args:
+        caption: text above the photo.
+        photo: (H, W, 3) uint8.
+        explained: title and values, (H, W), of each explanation.
+    """
+    picture = thumbnail(photo)
+    size = picture.shape[:2]
+    heat_maps = [tf.image.resize(as_heat(values)[..., np.newaxis], size).numpy() for _, values in explained]
+    mapped = MappedPhoto(picture, np.concatenate(heat_maps, axis=-1), caption, [title for title, _ in explained])
+    return class_score_maps([mapped], "share of the place that speaks most for the class")
+
+
+def class_score_maps(photos: Sequence[MappedPhoto], scale_label: str = _HEAT_LABEL) -> Figure:
+    """Draws a row for each photo: the photo, then the heat map of each of its classes over the photo in grey.
+
+    Args:
+        photos: the photos with their heat maps.
+        scale_label: what the colours from 0 to 1 stand for.
+    """
     columns = 1 + max(len(mapped.titles) for mapped in photos)
     size = ((_CELL_INCHES + 0.4) * columns, (_CELL_INCHES + 0.6) * len(photos))
     figure = Figure(figsize=size, layout="constrained")
@@ -189,7 +216,7 @@ def class_score_maps(photos: Sequence[MappedPhoto]) -> Figure:
         axes.axis("off")
     bar = figure.colorbar(_HEAT, ax=grid, location="bottom", fraction=0.02, aspect=40)
     bar.ax.tick_params(labelsize=8)
-    bar.set_label(_HEAT_LABEL, fontsize=8)
+    bar.set_label(scale_label, fontsize=8)
     return figure
 
 

@@ -7,12 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.data import transforms
+from vgg_keras.inference.explanations import Explainer
 from vgg_keras.inference.loading import EvaluatedModel
 from vgg_keras.inference.posteriors import DistributedPredictor, average_score_map
 from vgg_keras.inference.protocol import DENSE, TestProtocol
 from vgg_keras.inference.score_maps import PosteriorMaps
 from vgg_keras.inference.views import ViewSpec, require_fits
-from vgg_keras.models import fully_convolutional
+from vgg_keras.models import fully_convolutional, vgg
 from vgg_keras.utils import devices
 
 
@@ -60,6 +61,16 @@ class Predictor:
             UserError: the model cannot be made fully convolutional.
         """
         return PosteriorMaps(self.map_net, self.model.test_scales, self.model.input_size, flip=self._flip)
+
+    @functools.cached_property
+    def explainer(self) -> Explainer:
+        """Explains the labels of photos, at the same scales and with the same mirror images.
+
+        Raises:
+            UserError: the model cannot be made fully convolutional.
+        """
+        empty = vgg.subtracted_mean_rgb(self.model.net)
+        return Explainer(self.map_net, self.model.test_scales, self._flip, empty)
 
     def posteriors(self, photo: np.ndarray) -> np.ndarray:
         """Computes the posteriors of a photo: (H, W, 3) uint8 -> (classes,) float64, the mean over scales and views.

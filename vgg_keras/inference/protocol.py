@@ -18,6 +18,9 @@ OWN = ""
 # What is averaged over a class-score map.
 SCORES, POSTERIORS = "scores", "posteriors"
 AVERAGES = (SCORES, POSTERIORS)
+# How a label is explained, see `explanations`.
+GRAD_CAM, OCCLUSION, INTEGRATED_GRADIENTS = "grad_cam", "occlusion", "integrated_gradients"
+EXPLANATIONS = (GRAD_CAM, OCCLUSION, INTEGRATED_GRADIENTS)
 # How the descriptors of several scales are combined.
 AVERAGE, STACK = "average", "stack"
 # What is done to the values of a descriptor before it is scaled to length 1.

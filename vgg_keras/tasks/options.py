@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vgg_keras.evaluation import layout
-from vgg_keras.inference.protocol import (
-    METHODS,
-    OWN,
-)
+from vgg_keras.inference.protocol import EXPLANATIONS, METHODS, OWN
 from vgg_keras.models import run_record
 from vgg_keras.models.architectures import ALIASES, CLASSIFICATION, NETS, TASKS
 from vgg_keras.tasks.shared_options import DataOptions, ModelsOptions, ProtocolOptions
@@ -121,6 +118,12 @@ class PredictOptions(ProtocolOptions):
     )
     class_score_maps: bool = option(
         False, "also draw the class-score maps of the two best labels; needs --output_dir", group="output"
+    )
+    explain: str = option(
+        "",
+        "also draw which places of the photo speak for the two best labels, by this method; needs --output_dir",
+        group="output",
+        choices=("", *EXPLANATIONS),
     )
     batch_size: int = option(32, "crops at a time", group="devices", lower=1)
 

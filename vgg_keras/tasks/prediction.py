@@ -1,8 +1,9 @@
 """Classifies photos, finds objects on them, and writes labels and boxes as a table, CSV, JSON and pictures."""
 
+import functools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,11 @@ from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import csv_text, storable, visible
 from vgg_keras.utils.paths import require_separate
 
-# Number of labels whose class-score maps are drawn, side by side.
-_MAPPED_LABELS = 2
+# Number of labels whose class-score maps or explanations are drawn, side by side.
+_DRAWN_LABELS = 2
+_SCORE_MAP = "_class_score_map.png"
 # Flags that have no meaning for a localizer, which is shown whole photos, without mirror images.
-_CLASSIFIER_FLAGS = ("method", "average", "flip", "class_score_maps")
+_CLASSIFIER_FLAGS = ("method", "average", "flip", "class_score_maps", "explain")
 _COLUMNS = ("file", "rank", "label", "index", "posterior")
 # Length in bytes to which a photo's name is cut for the names of its pictures, which are longer than the photo's.
 _MAX_STEM = 150
@@ -52,12 +54,34 @@ def map_figure(predictor: Predictor, file: str, photo: np.ndarray, labels: Seque
 
 # A function from a photo, (H, W, 3) uint8, to its labels, the likeliest first.
 Labeller = Callable[[np.ndarray], Sequence[Label]]
-# A function from the file of a photo, the photo and its labels to a picture with its class-score maps.
-MapDrawer = Callable[[str, np.ndarray, Sequence[Label]], Figure]
+# A function from the file of a photo, the photo and its labels to a picture of what the net sees in it.
+Drawer = Callable[[str, np.ndarray, Sequence[Label]], Figure]
 
 
-def make_classifier(options: PredictOptions) -> tuple[Labeller, MapDrawer]:
+def explanation_figure(
+    predictor: Predictor, method: str, file: str, photo: np.ndarray, labels: Sequence[Label]
+) -> Figure:
+    """Draws which places of a photo speak for some labels.
+
+    Args:
+        predictor: predictor with the model.
+        method: one of `protocol.EXPLANATIONS`.
+        file: file of the photo.
+        photo: (H, W, 3) uint8.
+        labels: the classes.
+
+    Raises:
+        UserError: the model cannot be made fully convolutional.
+    """
+    explained = [(f"{label}, {method}", predictor.explainer(photo, label.index, method)) for label in labels]
+    return figures.explanation(Path(file).name, photo, explained)
+
+
+def make_classifier(options: PredictOptions) -> tuple[Labeller, dict[str, Drawer]]:
     """Loads a net that classifies photos.
+
+    Returns:
+        The function that labels a photo, and those that draw pictures of it, by the ends of the pictures' names.
 
     Raises:
         UserError: the model cannot be used in the way that the flags ask for.
@@ -65,12 +89,17 @@ def make_classifier(options: PredictOptions) -> tuple[Labeller, MapDrawer]:
     model = Path(options.model)
     protocol = options.protocol().of_models({model: own_method(model)})
     predictor = Predictor(load_for_inference(model, protocol), protocol, options.batch_size)
-    count = max(options.top, _MAPPED_LABELS)
+    count = max(options.top, _DRAWN_LABELS)
+    drawers: dict[str, Drawer] = {
+        _SCORE_MAP: functools.partial(map_figure, predictor),
+        _explained(options): functools.partial(explanation_figure, predictor, options.explain),
+    }
+    return lambda photo: best_labels(predictor.posteriors(photo), predictor.model.label_names, count), drawers
 
-    def draw(file: str, photo: np.ndarray, labels: Sequence[Label]) -> Figure:
-        return map_figure(predictor, file, photo, labels[:_MAPPED_LABELS])
 
-    return lambda photo: best_labels(predictor.posteriors(photo), predictor.model.label_names, count), draw
+def _explained(options: PredictOptions) -> str:
+    """Returns the end of the names of the pictures that explain labels."""
+    return f"_{options.explain}.png"
 
 
 def make_finder(options: PredictOptions) -> Labeller:
@@ -86,13 +115,13 @@ def make_finder(options: PredictOptions) -> Labeller:
 
 
 def predictions(
-    label: Labeller, draw: MapDrawer | None, paths: Sequence[Path], options: PredictOptions
+    label: Labeller, drawers: Mapping[str, Drawer], paths: Sequence[Path], options: PredictOptions
 ) -> Iterator[Prediction]:
     """Yields the labels of each photo that can be read, and reports the others on stderr.
 
     Args:
         label: the function that labels a photo.
-        draw: the function that draws class-score maps; None if it is not called.
+        drawers: the functions that draw further pictures of a photo, by the ends of the pictures' names.
         paths: files of the photos.
         options: flags of the verb.
     """
@@ -106,11 +135,10 @@ def predictions(
             else:
                 prediction = Prediction(storable(str(path)), labels[: options.top])
                 if options.output_dir:
-                    annotated, *maps = pictures(options, index, path)
+                    annotated, *drawn = pictures(options, index, path)
                     photo_files.write(photo_files.annotate(photo, prediction.lines(), _box(prediction.best)), annotated)
-                    if draw:
-                        for map_path in maps:
-                            figures.save(draw(prediction.file, photo, labels), map_path)
+                    for ending, drawn_path in zip(_endings(options), drawn, strict=True):
+                        figures.save(drawers[ending](prediction.file, photo, labels[:_DRAWN_LABELS]), drawn_path)
                 yield prediction
             bar.update()
 
@@ -120,7 +148,7 @@ def _box(label: Label) -> PixelBox | None:
 
 
 def pictures(options: PredictOptions, index: int, path: Path) -> list[Path]:
-    """Returns the pictures that are written of a photo: itself with its labels on it, and its class-score maps.
+    """Returns the pictures that are written of a photo: itself with its labels on it, and those that are asked for.
 
     Args:
         options: flags of the verb.
@@ -128,9 +156,13 @@ def pictures(options: PredictOptions, index: int, path: Path) -> list[Path]:
         path: file of the photo.
     """
     stem = visible(path.stem).encode()[:_MAX_STEM].decode(errors="ignore")
-    endings = [".jpg", *(["_class_score_map.png"] if options.class_score_maps else [])]
     folder = Path(options.output_dir)
-    return [folder / os.fsdecode(f"{index:05}_{stem}{ending}".encode()) for ending in endings]
+    return [folder / os.fsdecode(f"{index:05}_{stem}{ending}".encode()) for ending in (".jpg", *_endings(options))]
+
+
+def _endings(options: PredictOptions) -> list[str]:
+    """Returns the ends of the names of the pictures that are drawn of a photo beside the photo itself."""
+    return [*([_SCORE_MAP] if options.class_score_maps else []), *([_explained(options)] if options.explain else [])]
 
 
 def require_outputs_apart(options: PredictOptions, photos: Sequence[Path]) -> None:
@@ -190,14 +222,15 @@ def predict(options: PredictOptions) -> None:
     """
     if not options.paths:
         raise UserError("name photos: files, folders or globs, after the flags")
-    if options.class_score_maps and not options.output_dir:
-        raise UserError("--class_score_maps needs --output_dir, where the pictures go")
+    drawing = "--class_score_maps" if options.class_score_maps else f"--explain={options.explain}"
+    if _endings(options) and not options.output_dir:
+        raise UserError(f"{drawing} needs --output_dir, where the pictures go")
     paths = photo_files.find(options.paths)
     require_outputs_apart(options, paths)
-    label, draw = (make_finder(options), None) if options.classifier else make_classifier(options)
+    label, drawers = (make_finder(options), {}) if options.classifier else make_classifier(options)
     if options.output_dir:
         Path(options.output_dir).mkdir(parents=True, exist_ok=True)
-    found = list(predictions(label, draw, paths, options))
+    found = list(predictions(label, drawers, paths, options))
     for path, text in ((options.csv, to_csv(found, boxed=bool(options.classifier))), (options.json, to_json(found))):
         if path:
             files.write_output(Path(path), text)
