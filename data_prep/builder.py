@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_prep.image_preparation import Preparation
-from data_prep.parts import Part, PartResult, join_files, write_part
+from data_prep.parts import PartResult, join_files
+from data_prep.pools import PartPool, PoolOptions, make_pool
 from data_prep.sources import Source, some_names
 from data_prep.summary import BAD_IMAGES, DatasetSummary, SplitSummary
-from data_prep.workers import Pool
-from vgg_keras.data import decoding_memory, rgb_statistics
+from vgg_keras.data import rgb_statistics
 from vgg_keras.data.labels import label_files
 from vgg_keras.data.rgb_statistics import RgbMoments
 from vgg_keras.utils import cli, console, locks, paths
-from vgg_keras.utils.child_processes import SPAWN
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import sync, sync_tree, write_atomically
-from vgg_keras.utils.hardware import cpu_count
-from vgg_keras.utils.options import NEW_FOLDER, Options, PathLike, option
+from vgg_keras.utils.options import NEW_FOLDER, PathLike, option
 from vgg_keras.utils.words import counted
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PrepareOptions(Options):
+class PrepareOptions(PoolOptions):
     """Flags of every verb of `data_prep` that writes records."""
 
     output_dir: PathLike = option(
@@ -43,9 +41,6 @@ class PrepareOptions(Options):
     resize_smallest_side: int = option(
         0, "shrink larger images to this smallest side, in pixels; 0 keeps them", lower=0, group="output"
     )
-    num_workers: int = option(
-        0, "number of processes that decode and write; 0: one for each core; 1: the verb's own", lower=0, group="run"
-    )
     skip_bad_images: bool = option(
         False, f"leave out images that do not decode, or have wrong boxes, and list them in {BAD_IMAGES}", group="input"
     )
@@ -55,7 +50,7 @@ class PrepareOptions(Options):
 
         Raises:
             UserError: `output_dir` is not the path of a missing or empty folder, or the working folder beside it
-                cannot be used.
+                cannot be used; Apache Beam is not installed, or does not accept its options.
         """
         # Imported here, since worker processes import this module too.
         from data_prep import unfinished
@@ -64,6 +59,7 @@ class PrepareOptions(Options):
         if not is_prepared(self.output_dir):
             super().check_outputs()
             unfinished.require_usable(paths.local_path("output_dir", self.output_dir), self)
+            self.check_runner()
 
 
 def _check_classes(source: Source, images_by_class: Mapping[int, int]) -> None:
@@ -73,7 +69,7 @@ def _check_classes(source: Source, images_by_class: Mapping[int, int]) -> None:
         raise UserError(f"train: no images of class {some_names(empty)}")
 
 
-def _write_split(split: "SplitPlan", pool: Pool[Part, PartResult], folder: Path) -> list[PartResult]:
+def _write_split(split: "SplitPlan", pool: PartPool, folder: Path) -> list[PartResult]:
     """Writes the parts of a split, and returns what they hold in the order of the records."""
     read = split.split.make_reader(folder)
     results: dict[str, PartResult] = {}
@@ -100,14 +96,12 @@ def _summarise(
 
 
 def _write_splits(
-    plan: "Plan", num_workers: int, kept: Collection["Section"]
+    plan: "Plan", options: PrepareOptions, kept: Collection["Section"]
 ) -> tuple[dict[str, list[PartResult]], dict[str, SplitSummary]]:
     """Writes the parts of all splits; returns what they hold, and the summary, of each split."""
     results, summaries = {}, {}
-    num_workers = min(num_workers, max(len(split.sections) for split in plan.splits))
-    memory = decoding_memory.DecodingMemory.of_machine(SPAWN)
-    pool: Pool[Part, PartResult] = Pool(write_part, num_workers, functools.partial(decoding_memory.share, memory))
-    with pool:
+    num_parts = max(len(split.sections) for split in plan.splits)
+    with make_pool(options, plan.tasks_folder, num_parts) as pool:
         for split in plan.splits:
             started = time.monotonic()
             results[split.name] = _write_split(split, pool, plan.folder)
@@ -212,7 +206,7 @@ def write_dataset(
     with locks.locked(plan.folder, remove_if_empty=True), unfinished.kept_on_failure(plan, options):
         kept = set(unfinished.take_over(plan, options))
         space.check(plan, kept, source.temporary_bytes, output_dir)
-        results, summaries = _write_splits(plan, options.num_workers or cpu_count(), kept)
+        results, summaries = _write_splits(plan, options, kept)
         bad_images = [
             *source.left_out,
             *(

@@ -172,6 +172,12 @@ def file_checksum(path: Path) -> int:
     return checksum
 
 
+def whole_part(part: Part) -> PartResult | None:
+    """Returns the result of a part that was finished earlier, if its file still has the checksum of then, or None."""
+    earlier = finished_part(part.path, part.result_path, part.digest)
+    return earlier if earlier and file_checksum(part.path) == earlier.checksum else None
+
+
 def write_part(part: Part, report: Report = lambda done: None) -> PartResult:
     """Writes a part, unless it was finished earlier and its file is whole.
 
@@ -185,8 +191,7 @@ def write_part(part: Part, report: Report = lambda done: None) -> PartResult:
         OSError: an image cannot be read, or the file cannot be written.
         UserError: an archive or a photo was changed.
     """
-    earlier = finished_part(part.path, part.result_path, part.digest)
-    if earlier and file_checksum(part.path) == earlier.checksum:
+    if earlier := whole_part(part):
         report(len(part.pieces))
         return earlier
     part.result_path.unlink(missing_ok=True)

@@ -139,6 +139,11 @@ class Plan:
         return data_folder(self.folder)
 
     @property
+    def tasks_folder(self) -> Path:
+        """The folder through which workers of other machines are given their parts."""
+        return tasks_folder(self.folder)
+
+    @property
     def sections(self) -> list[Section]:
         """The sections of all splits."""
         return [section for split in self.splits for section in split.sections]
@@ -152,6 +157,11 @@ def data_folder(folder: Path) -> Path:
 def parts_folder(folder: Path) -> Path:
     """Returns the folder for what is not part of the data set in the end."""
     return folder / "parts"
+
+
+def tasks_folder(folder: Path) -> Path:
+    """Returns the folder of the files of `task_files`."""
+    return folder / "tasks"
 
 
 def make_plan(source: Source, preparation: Preparation, folder: Path) -> Plan:

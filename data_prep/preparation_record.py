@@ -17,7 +17,7 @@ from vgg_keras.utils.structures import SCALAR, TEXT, MapOf, Maybe, whole
 
 RECORD = "preparation.json"
 # Flags that change nothing about the records: images that are left out lie in a file of their own.
-_WITHOUT_EFFECT = ("num_workers", "skip_bad_images", "as_is")
+_WITHOUT_EFFECT = ("num_workers", "beam_runner", "beam_options", "skip_bad_images", "as_is")
 _STRUCTURE = {
     "flags": MapOf(SCALAR),
     "images": MapOf({"images": whole(1), "sha256": TEXT, "origin": TEXT}),

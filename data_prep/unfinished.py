@@ -15,7 +15,8 @@ from typing import Any
 from data_prep import preparation_record
 from data_prep.archives import UNPACKED
 from data_prep.parts import finished_part
-from data_prep.plan import VERSION, Plan, Section, data_folder, parts_folder
+from data_prep.plan import VERSION, Plan, Section, data_folder, parts_folder, tasks_folder
+from data_prep.task_files import Place, take_left
 from vgg_keras.utils import console, files, locks, paths
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_text
@@ -26,7 +27,10 @@ _SUFFIX = ".incomplete"
 # The digits of the identity of an archive with which the name of its unpacked file begins.
 _DIGITS = "[0-9a-f]" * 12
 # All that is written into the folder beside the lock and the plan, as patterns.
-_CONTENT = (data_folder(Path()).name, parts_folder(Path()).name, f"{_DIGITS}-*{UNPACKED}", f".{_DIGITS}-*{UNPACKED}")
+_CONTENT = (
+    *(of(Path()).name for of in (data_folder, parts_folder, tasks_folder)),
+    *(f"{hidden}{_DIGITS}-*{UNPACKED}" for hidden in ("", ".")),
+)
 # What may lie there before the plan is written, of a process that was killed at its begin.
 _BEFORE_PLAN = {locks.NAME, files.temporary_path(Path(_PLAN)).name}
 
@@ -61,7 +65,7 @@ def _foreign_kind(folder: Path) -> str:
         return ""
     if (kind := files.other_kind(folder, follow_links=False)) != "a folder":
         return f"is {kind or 'a file'}"
-    for path in (data_folder(folder), parts_folder(folder)):
+    for path in (data_folder(folder), parts_folder(folder), tasks_folder(folder)):
         if os.path.lexists(path) and files.other_kind(path, follow_links=False) != "a folder":
             return f"holds {path.name}, which is no folder"
     if _read_description(folder) or not {path.name for path in folder.iterdir()} - _BEFORE_PLAN:
@@ -72,6 +76,12 @@ def _foreign_kind(folder: Path) -> str:
 def find_finished(plan: Plan) -> list[Section]:
     """Returns the sections that are finished, judged by what lies in the folder."""
     return [part for part in plan.sections if finished_part(part.path, part.result_path, part.digest)]
+
+
+def _find_all_finished(plan: Plan) -> list[Section]:
+    """Returns the sections that are finished, and moves those to their places that workers of other machines left."""
+    take_left(plan.tasks_folder, (Place(part.path, part.result_path, part.digest) for part in plan.sections))
+    return find_finished(plan)
 
 
 def check_flags(plan: Plan, options: Options) -> None:
@@ -106,7 +116,7 @@ def take_over(plan: Plan, options: Options) -> list[Section]:
     Returns:
         The sections that are kept.
     """
-    finished = find_finished(plan)
+    finished = _find_all_finished(plan)
     if finished:
         images, total = (sum(map(len, sections)) for sections in (finished, plan.sections))
         console.say(
@@ -171,7 +181,7 @@ def kept_on_failure(plan: Plan, options: Options) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        finished = find_finished(plan)
+        finished = _find_all_finished(plan)
         if finished:
             images = sum(map(len, finished))
             console.warn(

@@ -48,7 +48,7 @@ def _serve(messages: connection.Connection, work: Work, prepare: Callable[[], ob
                 progress.flush()
                 messages.send((_RESULT, result))
             except Exception as error:
-                messages.send((_ERROR, (_picklable(error), traceback.format_exc())))
+                messages.send((_ERROR, (picklable(error), traceback.format_exc())))
 
 
 class _Progress:
@@ -71,7 +71,8 @@ class _Progress:
         self._told, self._last_time = self._done, time.monotonic()
 
 
-def _picklable(error: Exception) -> Exception:
+def picklable(error: Exception) -> Exception:
+    """Returns an error, or one with its text if it cannot be sent to another process."""
     try:
         pickle.loads(pickle.dumps(error))
         return error
@@ -126,7 +127,7 @@ class _Worker:
 
 
 @contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
+def interrupts_blocked() -> Iterator[None]:
     """Blocks SIGINT for the processes that are started inside the context, until they can ignore it.
 
     An interrupt that arrives meanwhile reaches this process afterwards.
@@ -145,7 +146,7 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """Lets NumPy start no threads in the processes that are started inside the context, unless the user says so."""
     added = [name for name in _NUM_THREADS if name not in os.environ]
     os.environ.update(dict.fromkeys(added, "1"))
@@ -209,7 +210,7 @@ class Pool(Generic[TaskT, ResultT]):
             yield self._work(task, own.report)
 
     def _start(self) -> None:
-        with _interrupts_blocked(), _one_thread_each():
+        with interrupts_blocked(), one_thread_each():
             for _ in range(self._num_workers):
                 worker = _Worker(self._work, self._prepare)
                 self._workers[worker.messages] = worker

@@ -31,9 +31,9 @@ LEVELS = (
         "record_features record_index resized_crops rgb_statistics shards transforms"
     },
     {
-        "data_prep": "__main__ archives builder flowers folder_checks image_folder image_preparation "
-        "imagenet imagenet_boxes objects parts pieces plan preparation_record records "
-        "sources space stored_formats summary synthetic_flowers tfrecords unfinished "
+        "data_prep": "__main__ archives beam_job beam_options beam_pool builder flowers folder_checks image_folder "
+        "image_preparation imagenet imagenet_boxes objects parts pieces plan pools preparation_record records "
+        "sources space stored_formats summary synthetic_flowers task_files tfrecords unfinished "
         "verify voc voc_action_sets voc_actions voc_layout voc_xml workers",
         "vgg_keras.models": "architectures box_regression checkpoint_files class_outputs "
         "fully_convolutional input_map layers metadata plain_chain preparation probe "
@@ -203,6 +203,7 @@ def test_only_the_console_prints():
         "benchmarks.__main__",
         "data_prep.__main__",
         "data_prep.parts",
+        "data_prep.task_files",
         "data_prep.workers",
         "vgg_keras.data.imagenet",
         "vgg_keras.data.class_folders",

@@ -122,6 +122,11 @@ def _set_verbosity(arguments: list[str]) -> list[str]:
     return rest
 
 
+def shows_logs() -> bool:
+    """Returns whether the user asked for the libraries' log messages (--verbosity=0 or higher)."""
+    return logging.get_verbosity() >= logging.INFO
+
+
 @contextlib.contextmanager
 def loading_libraries() -> Iterator[None]:
     """Holds back what is written to stderr inside the context, unless an error ends it.
@@ -133,7 +138,7 @@ def loading_libraries() -> Iterator[None]:
         UserError: Keras has another backend than TensorFlow.
     """
     require_tensorflow()
-    if logging.get_verbosity() >= logging.INFO or not _has_descriptor(sys.stderr):
+    if shows_logs() or not _has_descriptor(sys.stderr):
         with stopping.ending_at_once(2):
             yield
         return
