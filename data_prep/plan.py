@@ -15,6 +15,7 @@ from data_prep.image_preparation import Preparation
 from data_prep.parts import Part
 from data_prep.pieces import Pieces, Reader
 from data_prep.sources import Source, Split
+from vgg_keras.data.tfrecord_frames import FRAME_BYTES
 from vgg_keras.utils.errors import UserError
 from vgg_keras.version import __version__
 
@@ -101,7 +102,7 @@ class SplitPlan:
     def record_bytes(self) -> np.ndarray:
         """(N,) int64, bytes of each record in its file if the image is stored as it is, in the order of the records."""
         pieces = self.split.pieces
-        sizes = tfrecords.example_sizes(pieces.sizes, pieces.labels, pieces.name_sizes) + tfrecords.FRAME_BYTES
+        sizes = tfrecords.example_sizes(pieces.sizes, pieces.labels, pieces.name_sizes) + FRAME_BYTES
         return sizes[self.order]
 
 

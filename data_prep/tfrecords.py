@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vgg_keras.data.tfrecord_frames import LENGTH
+
 # Values of a feature: one of bytes, integers, or (N,) float32.
 Values = bytes | Sequence[int] | np.ndarray
-# Bytes that TFRecord adds to each record: the length, the length's checksum and the data's.
-FRAME_BYTES = 8 + 4 + 4
 
 # Castagnoli's polynomial with reversed bits.
 _POLYNOMIAL = 0x82F63B78
@@ -104,7 +104,7 @@ def _masked_checksum(data: bytes) -> bytes:
 
 def frame(record: bytes) -> bytes:
     """Returns a record as it stands in a TFRecord file: its length, that one's checksum, the record, its checksum."""
-    length = len(record).to_bytes(8, "little")
+    length = LENGTH.pack(len(record))
     return b"".join((length, _masked_checksum(length), record, _masked_checksum(record)))
 
 

@@ -28,7 +28,8 @@ LEVELS = (
         "vgg_keras.data": "box_records boxed_split boxes builders class_folders datasets decoding_check "
         "decoding_memory imagenet input_pipeline jpeg_segments labels manifest "
         "object_names odd_formats photo_decoding photo_files pixel_boxes "
-        "record_features record_index resized_crops rgb_statistics shards transforms"
+        "record_features record_index resized_crops rgb_statistics shards tfrecord_frames "
+        "transforms"
     },
     {
         "data_prep": "__main__ archives beam_job beam_options beam_pool builder flowers folder_checks image_folder "

@@ -102,6 +102,11 @@ def children(process_id: int) -> list[int]:
     return found
 
 
+def descendants(process_id: int) -> list[int]:
+    """Returns the numbers of the processes that a process has started, and those that these have, and so on."""
+    return [each for child in children(process_id) for each in (child, *descendants(child))]
+
+
 def worker_processes(process_id: int) -> list[int]:
     """Returns the numbers of the worker processes of `multiprocessing` that a process has started and that run."""
     lines = {child: Path(f"/proc/{child}/cmdline") for child in children(process_id)}

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import functools
 import os
-import struct
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,13 +17,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from vgg_keras.data.tfrecord_frames import FRAME_BYTES, LENGTH
 from vgg_keras.utils import array_files, console
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
 
-# A record file has, for each record, its length (8 bytes) and two checksums (4 bytes each) beside its content.
-FRAME_BYTES = 16
-_LENGTH = struct.Struct("<Q")
 # Threads that wait for a disk or a server while the lengths are read.
 _READERS = 16
 
@@ -196,8 +193,8 @@ def sizes_in_file(path: Path) -> np.ndarray:
     with path.open("rb", buffering=0) as file:
         end = os.fstat(file.fileno()).st_size
         while offset < end:
-            head = os.pread(file.fileno(), _LENGTH.size, offset)
-            size = FRAME_BYTES + (_LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else 0)
+            head = os.pread(file.fileno(), LENGTH.size, offset)
+            size = FRAME_BYTES + (LENGTH.unpack(head)[0] if len(head) == LENGTH.size else 0)
             sizes.append(size)
             offset += size
     return np.array(sizes, np.int64)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from vgg_keras.data import box_records, boxes
 from vgg_keras.data.decoding_check import image_problem
-from vgg_keras.data.record_index import FRAME_BYTES
+from vgg_keras.data.tfrecord_frames import FRAME_BYTES
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError, reason
 from vgg_keras.utils.shell import command
