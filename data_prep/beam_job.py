@@ -8,6 +8,7 @@ import contextlib
 import functools
 import os
 import re
+import shutil
 import signal
 import tempfile
 import threading
@@ -80,6 +81,7 @@ class _Leader:
             cancelling = threading.Thread(target=self.job.cancel, daemon=True)
             cancelling.start()
             cancelling.join(_CANCEL_WITHIN)
+        shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)  # which is this process's own
         os.killpg(0, signal.SIGKILL)
 
 

@@ -1,5 +1,6 @@
 """Writes parts in the workers of an Apache Beam runner, in the place of worker processes of this machine."""
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -76,6 +77,7 @@ class BeamPool:
                         f"{parts.folder}: do all workers share that folder with this machine?"
                     )
             time.sleep(_POLL if parts.num_waiting else 0)
-        self._job.wait()
+        with contextlib.suppress(UserError):  # all parts are there, however the pipeline ends
+            self._job.wait()
         self.__exit__()
         shutil.rmtree(parts.folder, ignore_errors=True)

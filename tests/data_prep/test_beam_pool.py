@@ -161,7 +161,7 @@ def test_killed_in_the_middle_it_goes_on_with_any_pool_and_ends_with_the_same_by
         wait_for_end(one)
     assert not (work / "out").exists()
     process = start(work, *then)
-    stdout, stderr = process.communicate(timeout=300)
+    stdout, stderr = process.communicate(timeout=900)
     assert process.returncode == 0, stderr
     assert "are kept from the run that was ended; going on" in stdout
     assert "train: a/a0.jpg cannot be used: not an image" in stderr
@@ -177,7 +177,7 @@ def test_an_interrupt_from_the_terminal_is_one_line_and_keeps_what_is_finished(w
     wait_for_parts(process, work)
     started = descendants(process.pid)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=600)
     assert process.returncode == 75
     assert "images are finished and kept; give the same command to go on from there" in stderr.splitlines()[-2]
     assert stderr.splitlines()[-1] == "stopped by SIGINT; start the same command again"
@@ -196,7 +196,7 @@ def test_a_worker_that_the_system_kills_is_one_line(work):
         time.sleep(0.005)
     started = descendants(process.pid)
     os.kill(workers[0], signal.SIGKILL)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=600)
     assert process.returncode == 1
     assert stderr.splitlines()[-1].startswith("error: a worker process was killed, most likely by the system for want")
     assert "Traceback" not in stderr
