@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from data_prep import builder, flowers, image_folder, preparation_record
+from data_prep import flowers, image_folder, pools, preparation_record
 from data_prep.flowers import FlowersOptions
 from data_prep.image_folder import ImageFolderOptions
 from tests.helpers.paths import folder_content
@@ -34,7 +34,7 @@ def run(place, *arguments):
 def test_the_same_command_again_says_that_it_is_there(place, monkeypatch, capsys):
     capsys.readouterr()
     before = folder_content(place / "data")
-    monkeypatch.setattr(builder, "write_part", None)  # nothing is written
+    monkeypatch.setattr(pools, "write_part", None)  # nothing is written
     run(place)
     # Flags that change nothing about the records may differ, and the source may lie elsewhere.
     run(place, "--num_workers=2", "--skip_bad_images", "--as_is")
@@ -84,7 +84,7 @@ def test_other_images_are_named(place, change):
 
 def test_photos_that_were_touched_or_copied_without_their_times_are_the_same(place, monkeypatch, capsys):
     before = folder_content(place / "data")
-    monkeypatch.setattr(builder, "write_part", None)  # nothing is written
+    monkeypatch.setattr(pools, "write_part", None)  # nothing is written
     os.utime(place / "photos" / "a" / "0.jpg", (1, 1))
     run(place)
     shutil.copytree(place / "photos", place / "copy", copy_function=shutil.copyfile)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from data_prep import builder, flowers, image_folder, parts, unfinished
+from data_prep import builder, flowers, image_folder, parts, pools, unfinished
 from data_prep.flowers import FlowersOptions
 from data_prep.image_folder import ImageFolderOptions
 from tests.helpers.paths import folder_content
@@ -40,7 +40,7 @@ def interrupted_after(count, monkeypatch, error=KeyboardInterrupt):
             raise error
         return parts.write_part(part, report)
 
-    monkeypatch.setattr(builder, "write_part", write_part)
+    monkeypatch.setattr(pools, "write_part", write_part)
 
 
 def run(folder, images=IMAGES, **options):
