@@ -37,7 +37,6 @@ from vgg_keras.inference.protocol import DENSE, MULTI_CROP
 from vgg_keras.inference.views import ViewSpec
 from vgg_keras.models import fully_convolutional, vgg
 from vgg_keras.utils import cli, devices
-from vgg_keras.utils.resumable_array import ResumableArray
 
 _CROP = 224
 _NET = "A"
@@ -114,7 +113,7 @@ def _test(predictor: DistributedPredictor, manifest: SplitManifest, method: str,
     with tempfile.TemporaryDirectory() as folder:
         for side in scales:
             predict_split(
-                ResumableArray(Path(folder) / f"{side}.npy", len(manifest), predictor.width),
+                Path(folder) / f"{side}.npy",
                 predictor,
                 manifest,
                 ViewSpec(method, side, _CROP, _BATCH),

@@ -21,8 +21,8 @@ LEVELS = (
         "connection console devices display early_signals errors escaping file_bounds "
         "files flagfiles folder_layout hardware help_text hosts keras_backend "
         "keras_compat last_word locks meeting metrics optional_imports options paths "
-        "resumable_array shell side_files slurm stopping structures verb_list watchdog "
-        "words",
+        "resumable_array shared_folder shell side_files slurm stopping structures teamwork verb_list watchdog "
+        "words work_items",
     },
     {
         "vgg_keras.data": "box_records boxed_split boxes builders class_folders datasets decoding_check "

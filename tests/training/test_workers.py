@@ -1,7 +1,6 @@
-"""Tests that workers with other settings or another folder are found; they are threads here."""
+"""Tests that workers with other settings are found; they are threads here."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 
@@ -45,21 +44,3 @@ def test_precisions_that_the_machines_chose():
         for precision in ("mixed_bfloat16", "float32")
     ]
     assert _stop_lines(bodies) == ["the precision is 'float32', the chief has 'mixed_bfloat16'"] * 2
-
-
-def test_a_shared_folder_is_recognised_under_another_path(tmp_path):
-    (tmp_path / "link").symlink_to(tmp_path / "runs")
-    folders = [tmp_path / "runs" / "mine", tmp_path / "link" / "mine"]
-    bodies = [lambda channel, folder=folder: workers.require_shared_folder(channel, folder) for folder in folders]
-    assert _stop_lines(bodies) == ["", ""]
-    assert list(folders[0].iterdir()) == []
-
-
-def test_a_folder_that_is_not_shared_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "_FILE_SYSTEM_DELAY", 0.1)
-    (tmp_path / "b").mkdir()
-    folders: list[Path] = [tmp_path / "a", tmp_path / "b"]
-    bodies = [lambda channel, folder=folder: workers.require_shared_folder(channel, folder) for folder in folders]
-    line = f"--output_dir={tmp_path / 'b'} is not the chief's: it must be on a file system that all workers share"
-    assert _stop_lines(bodies) == [line, line]
-    assert list((tmp_path / "a").iterdir()) == []

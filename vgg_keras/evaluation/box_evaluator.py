@@ -1,6 +1,6 @@
 """Tests localizers on one split: errors of each localizer and test scale, and of all boxes together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,10 @@ from vgg_keras.inference.loading import EvaluatedModel
 from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE
 from vgg_keras.inference.views import ViewSpec
-from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.resumable_array import ResumableArray
+from vgg_keras.utils.teamwork import Team
+from vgg_keras.utils.work_items import Items
 
 # What an evaluation tests: a localizer, or the boxes that an earlier evaluation saved.
 Locator = Localizer | SavedBoxes
@@ -36,6 +37,7 @@ class BoxEvaluator:
         scorer: the classifier that scores boxes, or None.
         folder: folder in which the predictions are kept during the evaluation.
         flip: whether the boxes of mirrored views are averaged in.
+        team: the workers that share the images; None: this process has all of them.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class BoxEvaluator:
         folder: Path,
         *,
         flip: bool,
+        team: Team | None = None,
     ):
+        self._team = team or Team()
         self._split, self._method, self._chosen = split, method, chosen
         self._scorer, self._folder, self._flip = scorer, folder, flip
 
@@ -90,6 +94,7 @@ class BoxEvaluator:
                 flip=self._flip,
                 title=f"{model.trained.net} boxes Q={side}",
                 model_name=str(model.path),
+                team=self._team,
             )
             for side in model.test_scales
         }
@@ -113,18 +118,16 @@ class BoxEvaluator:
     def _join(self, parts: Sequence[PositionBoxes], name: str) -> ResumableArray:
         """Returns one box of each class on each image with boxes, (N, k * 4) as rows."""
         manifest, has_box = self._split.manifest, self._split.has_box
-        outputs = ResumableArray(self._folder / f"{name}.npy", len(manifest), 4 * self._chosen.labels.shape[1])
-        pending = np.flatnonzero(outputs.pending() & has_box)
-        outputs.start_clock()
-        try:
-            with progress_bar("merging boxes", len(pending), " images", iterable=pending, leave=False) as bar:
-                for index in bar:
-                    predicted = np.concatenate([part.of_image(index) for part in parts])
-                    joined = _JOIN[self._method](predicted, manifest.sizes[index])
-                    outputs.store(index, joined.astype(np.float32).reshape(-1))
-        finally:  # also if the process is asked to stop
-            outputs.flush()
-        return outputs
+
+        def compute(outputs: ResumableArray, wanted: np.ndarray, advance: Callable[[], None]) -> None:
+            for index in np.flatnonzero(wanted).tolist():
+                predicted = np.concatenate([part.of_image(index) for part in parts])
+                joined = _JOIN[self._method](predicted, manifest.sizes[index])
+                outputs.store(index, joined.astype(np.float32).reshape(-1))
+                advance()
+
+        items = Items.of_rows("merging boxes", len(manifest), wanted=has_box, stays=False)
+        return self._team.fill(self._folder / f"{name}.npy", 4 * self._chosen.labels.shape[1], items, compute)
 
 
 def require_testable(

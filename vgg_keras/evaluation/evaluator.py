@@ -20,7 +20,7 @@ from vgg_keras.inference.views import ViewSpec, require_images_fit
 from vgg_keras.models import fully_convolutional
 from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.metrics import Score, top_k_errors
-from vgg_keras.utils.resumable_array import ResumableArray
+from vgg_keras.utils.teamwork import Team
 
 # What an evaluation tests: a model, or the posteriors that an earlier evaluation saved.
 Evaluable = EvaluatedModel | SavedPosteriors
@@ -91,6 +91,7 @@ class Evaluator:
         folder: folder in which the posteriors at each scale are kept during the evaluation.
         strategy: the devices.
         batch_size: number of crops in a batch, of all devices together; whole images are batched to as many pixels.
+        team: the workers that share the images; None: this process has all of them.
     """
 
     def __init__(
@@ -100,7 +101,9 @@ class Evaluator:
         folder: Path,
         strategy: tf.distribute.Strategy,
         batch_size: int,
+        team: Team | None = None,
     ):
+        self._team = team
         self._manifest, self._protocol, self._folder = manifest, protocol, folder
         self._strategy, self._batch_size = strategy, batch_size
         self._flip = protocol.flips()
@@ -191,16 +194,14 @@ class Evaluator:
             net = fully_convolutional.convert(model.net) if method == DENSE else model.net
         predictor = DistributedPredictor(net, self._strategy, average=self._protocol.average, flip=self._flip)
         for side in model.test_scales:
-            outputs = ResumableArray(
-                self._folder / f"{index}_{method}_{side}.npy", len(self._manifest), model.num_classes
-            )
-            predict_split(
-                outputs,
+            outputs = predict_split(
+                self._folder / f"{index}_{method}_{side}.npy",
                 predictor,
                 self._manifest,
                 ViewSpec(method, side, model.input_size, self._batch_size),
                 title=f"{model.trained.net} {method} Q={side}",
                 model_name=str(model.path),
+                team=self._team,
             )
             yield side, TimedPosteriors(outputs.values(), outputs.seconds)
 

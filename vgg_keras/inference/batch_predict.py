@@ -1,55 +1,61 @@
 """Runs resumable inference over one split at one test scale (arXiv:1409.1556, sect. 3.2)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.inference import views
 from vgg_keras.inference.posteriors import DistributedPredictor
 from vgg_keras.inference.views import ViewSpec
-from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.resumable_array import ResumableArray
+from vgg_keras.utils.teamwork import Team
+from vgg_keras.utils.work_items import Items
 
 _FLOAT32_SLACK = 1e-3
 
 
 def predict_split(
-    outputs: ResumableArray,
+    path: Path,
     predictor: DistributedPredictor,
     manifest: SplitManifest,
     spec: ViewSpec,
     *,
     title: str,
     model_name: str,
-) -> None:
+    team: Team | None = None,
+) -> ResumableArray:
     """Computes the rows of an array that are still missing, with a progress bar.
 
+    Images whose views are in the same batches are computed together or not at all, so that the rows have the same bits
+    after a kill, and on several workers.
+
     Args:
-        outputs: array with a row for each image, which receives the mean over the image's views.
+        path: the `.npy` file with a row for each image, the mean over its views; created if it is missing.
         predictor: the net on its devices.
         manifest: the images.
         spec: the views of each image.
         title: text in front of the progress bar.
         model_name: name of the model in messages.
+        team: the workers that share the images; None: this process has all of them.
+
+    Returns:
+        The array.
 
     Raises:
         UserError: a record cannot be read, an output is not finite or not a posterior, or memory ran out.
     """
-    pending = outputs.pending()
-    if not pending.any():
-        return
-    outputs.start_clock()
-    total = len(manifest)
-    batches = views.view_batches(manifest, pending, spec)
-    with progress_bar(title, total, " images", initial=total - int(pending.sum())) as bar:
-        try:
-            _store_means(outputs, batches, predictor, num_views=spec.num_views, bar=bar, model_name=model_name)
-        finally:  # also if the process is asked to stop
-            outputs.flush()
+
+    def compute(outputs: ResumableArray, wanted: np.ndarray, advance: Callable[[], None]) -> None:
+        batches = views.view_batches(manifest, wanted, spec)
+        _store_means(outputs, batches, predictor, num_views=spec.num_views, advance=advance, model_name=model_name)
+
+    groups, weights = views.batch_groups(manifest, spec), views.weights(manifest, spec)
+    items = Items.of_rows(title, len(manifest), groups=groups, weights=weights)
+    return (team or Team()).fill(path, predictor.width, items, compute)
 
 
 def _store_means(
@@ -58,7 +64,7 @@ def _store_means(
     predictor: DistributedPredictor,
     *,
     num_views: int,
-    bar: tqdm.tqdm,
+    advance: Callable[[], None],
     model_name: str,
 ) -> None:
     """Stores, for every image in the batches, the mean of the net's outputs over the image's views."""
@@ -77,7 +83,7 @@ def _store_means(
                 unfinished[index] = total + row, seen + 1
             else:
                 outputs.store(index, (total + row) / num_views)
-                bar.update()
+                advance()
 
 
 def _check_outputs(posteriors: np.ndarray, model_name: str, *, sum_to_one: bool) -> None:

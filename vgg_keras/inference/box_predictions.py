@@ -15,9 +15,10 @@ from vgg_keras.inference.box_positions import NUM_VALUES, PositionPredictor
 from vgg_keras.inference.protocol import CENTER_CROP
 from vgg_keras.inference.views import ViewSpec
 from vgg_keras.models.architectures import TOTAL_STRIDE
-from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.resumable_array import ResumableArray
+from vgg_keras.utils.teamwork import Team
+from vgg_keras.utils.work_items import Items
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +36,16 @@ class PositionBoxes:
     ends: np.ndarray
     seconds: float
 
-    def rows(self, index: int) -> slice:
-        """Returns the rows of an image."""
-        return slice(int(self.ends[index - 1]) if index else 0, int(self.ends[index]))
-
     def of_image(self, index: int) -> np.ndarray:
         """Returns the boxes and scores of an image: (positions, k, 5) float32."""
-        rows = self.values[self.rows(index)]
+        at = rows_of(self.ends, index)
+        rows = self.values[at.start : at.stop]
         return rows.reshape(len(rows), rows.shape[1] // NUM_VALUES, NUM_VALUES)
+
+
+def rows_of(ends: np.ndarray, index: int) -> range:
+    """Returns the rows of an image, given the row after the last one of each: (N,) int."""
+    return range(int(ends[index - 1]) if index else 0, int(ends[index]))
 
 
 def row_ends(split: BoxedSplit, spec: ViewSpec, *, flip: bool = False) -> np.ndarray:
@@ -70,6 +73,7 @@ def predict_boxes(
     flip: bool,
     title: str,
     model_name: str,
+    team: Team | None = None,
 ) -> PositionBoxes:
     """Predicts the boxes of all images with a box, with a progress bar; those that a file holds already, it does not.
 
@@ -84,29 +88,25 @@ def predict_boxes(
         flip: whether each view is followed by its mirror image.
         title: text in front of the progress bar.
         model_name: name of the model in messages.
+        team: the workers that share the images; None: this process has all of them.
 
     Raises:
         UserError: a record cannot be read, a prediction is not finite, memory ran out, or the file is damaged.
     """
     ends = row_ends(split, spec, flip=flip)
-    outputs = ResumableArray(path, int(ends[-1]), labels.shape[1] * NUM_VALUES)
-    kept = PositionBoxes(outputs.values(), ends, outputs.seconds)
-    missing = outputs.pending()
-    pending = np.array([missing[kept.rows(index)].any() for index in range(len(ends))])
-    if pending.any():
-        predict = functools.partial(predictor, flip=flip)
-        outputs.start_clock()
-        done = int(split.has_box.sum() - pending.sum())
-        with progress_bar(title, int(split.has_box.sum()), " images", initial=done) as bar:
-            try:
-                for batch in views.view_batches(split.manifest, pending, spec):
-                    (index,) = batch["index"].numpy().tolist()
-                    predicted = _predict_image(predict, split, labels, spec, batch["image"], index, model_name)
-                    for row, values in zip(range(*kept.rows(index).indices(len(missing))), predicted, strict=True):
-                        outputs.store(row, values.reshape(-1))
-                    bar.update()
-            finally:  # also if the process is asked to stop
-                outputs.flush()
+    predict = functools.partial(predictor, flip=flip)
+
+    def compute(outputs: ResumableArray, wanted: np.ndarray, advance: Callable[[], None]) -> None:
+        for batch in views.view_batches(split.manifest, wanted, spec):
+            (index,) = batch["index"].numpy().tolist()
+            predicted = _predict_image(predict, split, labels, spec, batch["image"], index, model_name)
+            for row, values in zip(rows_of(ends, index), predicted, strict=True):
+                outputs.store(row, values.reshape(-1))
+            advance()
+
+    weights = views.weights(split.manifest, spec)
+    items = Items.of_rows(title, len(ends), weights=weights, wanted=split.has_box, ends=ends)
+    outputs = (team or Team()).fill(path, labels.shape[1] * NUM_VALUES, items, compute)
     return PositionBoxes(outputs.values(), ends, outputs.seconds)
 
 

@@ -17,7 +17,6 @@ from vgg_keras.inference.views import ViewSpec, require_fits
 from vgg_keras.models import fully_convolutional
 from vgg_keras.utils import devices
 from vgg_keras.utils.errors import UserError, did_you_mean
-from vgg_keras.utils.resumable_array import ResumableArray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,11 +173,8 @@ def describe_split(
     parts = []
     for side in model.test_scales:
         region = "" if manifest.windows is None else "_box"
-        outputs = ResumableArray(
-            folder / f"{model_index}_{manifest.split}{region}_{side}.npy", len(manifest), net.predictor.width
-        )
-        predict_split(
-            outputs,
+        outputs = predict_split(
+            folder / f"{model_index}_{manifest.split}{region}_{side}.npy",
             net.predictor,
             manifest,
             ViewSpec(DENSE, side, model.input_size, batch_size),

@@ -1,6 +1,7 @@
 """Cuts views out of test images: the whole image, a grid of crops, or the centre (arXiv:1409.1556, sect. 3.2)."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -118,6 +119,37 @@ def require_images_fit(manifest: SplitManifest, spec: ViewSpec) -> None:
             f"image {worst} {manifest.names[worst]} is {width}x{height}: with the smallest side {spec.smallest_side} "
             f"it has {pixels[worst] / 1e6:,.1f} million pixels; take it out, or give --batch_size={need} and the memory"
         )
+
+
+def batch_groups(manifest: SplitManifest, spec: ViewSpec) -> np.ndarray:
+    """Returns which images have views in the same batches: (N,) int64, the same number for each of them.
+
+    If all images of a number are wanted, `view_batches` puts them into the same batches whichever others are wanted, so
+    that their outputs have the same bits.
+
+    Args:
+        manifest: the images.
+        spec: the views of each image.
+    """
+    index = np.arange(len(manifest))
+    if spec.method != DENSE:
+        return index // (spec.batch_size // math.gcd(spec.batch_size, spec.num_views))
+    sizes = transforms.rescaled_size(manifest.sizes, spec.smallest_side).numpy()
+    shapes, shape = np.unique(sizes, axis=0, return_inverse=True)
+    shape = shape.reshape(-1)
+    per_batch = spec.images_per_batch(*tf.unstack(tf.constant(shapes), axis=1)).numpy()[shape]
+    order = np.argsort(shape, kind="stable")
+    first = np.searchsorted(shape[order], np.arange(len(shapes)))
+    rank = np.empty_like(index)  # among the images of the same shape
+    rank[order] = index - first[shape[order]]
+    return np.unique(np.stack([shape, rank // per_batch]), axis=1, return_inverse=True)[1].reshape(-1)
+
+
+def weights(manifest: SplitManifest, spec: ViewSpec) -> np.ndarray:
+    """Returns about how much work each image is, (N,) float: the number of pixels that the net is shown."""
+    if spec.method == DENSE:
+        return rescaled_pixels(manifest.sizes, spec.smallest_side)
+    return np.full(len(manifest), float(spec.num_views * spec.crop_size**2))
 
 
 def view_batches(manifest: SplitManifest, wanted: np.ndarray, spec: ViewSpec) -> Iterator[dict[str, tf.Tensor]]:

@@ -19,6 +19,7 @@ from vgg_keras.inference.protocol import DENSE, TestProtocol
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.utils.display import TOP_K
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.teamwork import Team
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,24 +56,25 @@ class Classifiers:
         """Returns the likeliest classes on each image by the saved posteriors, or None if there are none."""
         return _likeliest([np.mean(list(saved.by_method.values()), axis=0) for saved in self.saved])
 
-    def choose_by_net(self, split: BoxedSplit, folder: Path) -> ChosenClasses | None:
+    def choose_by_net(self, split: BoxedSplit, folder: Path, team: Team) -> ChosenClasses | None:
         """Returns the likeliest classes on each image by the net, which is shown all of them; None if there is none.
 
         Args:
             split: the images.
             folder: folder in which the net's posteriors are kept until the evaluation is finished.
+            team: the workers that share the images.
 
         Raises:
             UserError: a record cannot be read, or memory ran out.
         """
         if not self.net:
             return None
-        by_method = self._evaluator(split, folder).test(self.net, 0)[1]
+        by_method = self._evaluator(split, folder, team).test(self.net, 0)[1]
         return _likeliest([timed.posteriors for timed in by_method.values()])
 
-    def _evaluator(self, split: BoxedSplit, folder: Path) -> Evaluator:
+    def _evaluator(self, split: BoxedSplit, folder: Path, team: Team | None = None) -> Evaluator:
         # Batches of one image: a row does not depend on which others are still missing.
-        return Evaluator(split.manifest, self.protocol, folder, tf.distribute.get_strategy(), batch_size=1)
+        return Evaluator(split.manifest, self.protocol, folder, tf.distribute.get_strategy(), 1, team)
 
 
 def _likeliest(parts: Sequence[np.ndarray]) -> ChosenClasses | None:

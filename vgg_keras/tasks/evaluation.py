@@ -26,12 +26,13 @@ from vgg_keras.inference.protocol import OWN, TestProtocol
 from vgg_keras.models.architectures import CLASSIFICATION, LOCALIZATION
 from vgg_keras.reports import pages
 from vgg_keras.tasks import localization
-from vgg_keras.tasks.evaluation_folder import open_output_dir
+from vgg_keras.tasks.evaluation_folder import joined_team, opened, shared_record
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
-from vgg_keras.utils import devices, files, locks, paths, side_files, stopping
+from vgg_keras.utils import devices, files, hardware, paths, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import csv_text
+from vgg_keras.utils.teamwork import Team
 
 
 def open_model(path: Path, protocol: TestProtocol, class_names: Sequence[str]) -> Evaluable:
@@ -93,7 +94,7 @@ def saved_file(index: int, models: Sequence[Evaluable], options: EvaluateOptions
 
 
 def run_models(
-    evaluator: Evaluator, models: Sequence[Evaluable], options: EvaluateOptions
+    evaluator: Evaluator, models: Sequence[Evaluable], options: EvaluateOptions, *, saves: bool = True
 ) -> tuple[list[Result], np.ndarray]:
     """Tests each model and then the fusion of all.
 
@@ -101,6 +102,7 @@ def run_models(
         evaluator: evaluator of the images.
         models: the models.
         options: flags of the verb.
+        saves: whether this process writes the files of posteriors that are asked for.
 
     Returns:
         The results, and the (N, classes) posteriors of the fusion, or of the model if there is only one.
@@ -114,7 +116,7 @@ def run_models(
         model_results, timed_by_method = evaluator.test(model, index)
         found += model_results
         path = saved_file(index, models, options)
-        if path and isinstance(model, EvaluatedModel):
+        if saves and path and isinstance(model, EvaluatedModel):
             evaluator.posteriors_to_save(model, timed_by_method, path).save()
         for method, timed in timed_by_method.items():
             by_method.setdefault(method, []).append(timed)
@@ -169,14 +171,19 @@ def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
     Raises:
         UserError: the data, a model or a folder cannot be used, or memory ran out.
     """
-    result = (localization.evaluate_localizers if options.task == LOCALIZATION else evaluate_only)(options)
-    if not options.compare:
+    with joined_team(options) as team:
+        result = (localization.evaluate_localizers if options.task == LOCALIZATION else evaluate_only)(options, team)
+    if not options.compare or not result.chief:
         return result
     return dataclasses.replace(result, comparison=comparison.compare(result.folder, Path(options.compare)))
 
 
-def evaluate_only(options: EvaluateOptions) -> EvaluationResult:
+def evaluate_only(options: EvaluateOptions, team: Team) -> EvaluationResult:
     """Opens the data and the models, tests the models, and writes the results.
+
+    Args:
+        options: flags of the verb.
+        team: the workers that share the images; the chief writes the results.
 
     Raises:
         UserError: see `evaluate_model`.
@@ -185,7 +192,7 @@ def evaluate_only(options: EvaluateOptions) -> EvaluationResult:
         raise UserError(f"--classifier is for --task={LOCALIZATION}; leave it out for {options.task}")
     folder, protocol = Path(options.output_dir), choose_protocol(options)
     devices.split_cpu(options.cpu_devices)
-    strategy, strategy_reason = devices.make_strategy(options.strategy)
+    strategy, strategy_reason = devices.make_strategy(hardware.strategy_of_machine(options.strategy))
     data = datasets.open_data(options.data_dir, options.dataset)
     data.require_split(options.split)
     with strategy.scope():
@@ -195,17 +202,19 @@ def evaluate_only(options: EvaluateOptions) -> EvaluationResult:
     manifest = SplitManifest.read(data, options.split, options.max_images)
     if options.compare:  # before the work begins
         comparison.load_marked(Path(options.compare)).require_comparable(CLASSIFICATION, manifest.identity())
-    evaluator = Evaluator(manifest, protocol, folder / layout.PARTIAL, strategy, options.batch_size)
+    evaluator = Evaluator(manifest, protocol, folder / layout.PARTIAL, strategy, options.batch_size, team)
     for model in models:
         evaluator.check(model)
     description = describe(models, manifest, protocol)
-    with locks.locked(folder), stopping.advising("the same command continues the evaluation"):
-        finished = open_output_dir(folder, description)
+    with opened(folder, description, team) as finished:
         if finished:
-            require_same_files(folder, models, options)
-            return EvaluationResult(folder, finished, resumed=True)
-        found, posteriors = run_models(evaluator, models, options)
-        devices_text = f"{type(strategy).__name__} ({strategy_reason})"
-        record = results.evaluation_record(description, devices_text, found, posteriors, manifest)
-        write_results(folder, FinishedEvaluation(record, posteriors, manifest, models), found)
-        return EvaluationResult(folder, record)
+            if team.chief:
+                require_same_files(folder, models, options)
+            return EvaluationResult(folder, finished, resumed=True, chief=team.chief)
+        found, posteriors = run_models(evaluator, models, options, saves=team.chief)
+        record = None
+        if team.chief:
+            devices_text = f"{type(strategy).__name__} ({strategy_reason}){team.described()}"
+            record = results.evaluation_record(description, devices_text, found, posteriors, manifest)
+            write_results(folder, FinishedEvaluation(record, posteriors, manifest, models), found)
+        return EvaluationResult(folder, shared_record(folder, record, team), chief=team.chief, shares=team.summary())

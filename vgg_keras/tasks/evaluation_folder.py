@@ -1,10 +1,94 @@
 """Opens the folder of an evaluation: a new one, one that was stopped, or a finished one."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from vgg_keras.evaluation import layout, records, tables
-from vgg_keras.utils import side_files
+from vgg_keras.tasks.options import EvaluateOptions
+from vgg_keras.training import workers
+from vgg_keras.utils import cluster, console, locks, shared_folder, side_files, stopping
+from vgg_keras.utils.channel import joined
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.shared_folder import require_shared_folder
+from vgg_keras.utils.teamwork import Team
+
+# Flags that may differ between workers: paths, behind which the same has to be, and how long each of them waits.
+_MAY_DIFFER = ("data_dir", "output_dir", "model", "classifier", "compare", "worker_timeout")
+_RESTART = "start all workers again; they continue the evaluation"
+
+
+@contextlib.contextmanager
+def joined_team(options: EvaluateOptions) -> Iterator[Team]:
+    """Meets the other workers, if the environment describes a cluster, and leaves them at the end of the context.
+
+    Raises:
+        UserError: the cluster is malformed, this worker cannot take part, or its flags are not the chief's.
+        BrokenClusterError: another worker has failed; `LostWorkerError`: it is gone, or did not come.
+    """
+    found = cluster.choose(options.strategy)
+    if found is None and (note := cluster.unused_note()):
+        console.warn(note)
+    with joined(found, options.worker_timeout, _RESTART) as channel:
+        workers.require_equal(channel, options, _MAY_DIFFER)
+        yield Team(channel)
+
+
+@contextlib.contextmanager
+def opened(folder: Path, wanted: dict, team: Team) -> Iterator[dict | None]:
+    """Holds the evaluation's folder, which all workers share, and finds out whether the evaluation is finished.
+
+    Args:
+        folder: the evaluation's folder.
+        wanted: description of the evaluation, as `open_output_dir` takes it.
+        team: the workers.
+
+    Yields:
+        The record of the evaluation if the folder holds it finished, else None; the same on all workers.
+
+    Raises:
+        UserError: the folder is in use, holds another evaluation, or is not shared, or a worker tests something else.
+    """
+    advice = "the same command continues the evaluation" + (", on all workers" if team.channel.peers else "")
+    lock = locks.locked(folder) if team.chief else contextlib.nullcontext()
+    with lock, stopping.advising(advice):
+        team.channel.compare("what is tested", _facts(wanted))
+        require_shared_folder(team.channel, folder)
+        finished = open_output_dir(folder, wanted) if team.chief else None
+        if team.channel.agree("finished", "yes" if finished else ""):
+            yield finished or records.read_finished(folder / tables.RECORD)
+        else:
+            yield None
+
+
+def shared_record(folder: Path, record: dict | None, team: Team) -> dict:
+    """Returns the record of the finished evaluation on all workers; the others wait until the chief has written it.
+
+    Args:
+        folder: the evaluation's folder.
+        record: the record, on the chief, which has written it; else None.
+        team: the workers.
+
+    Raises:
+        UserError: the record does not appear here.
+        BrokenClusterError: the chief has failed, or is gone.
+    """
+    team.channel.agree("results written", "")
+    if record:
+        return record
+    shared_folder.appears(folder / tables.RECORD)
+    return records.read_finished(folder / tables.RECORD)
+
+
+def _facts(wanted: dict) -> dict[str, object]:
+    """Returns what has to be the same on all workers by what it is: a description without its paths."""
+    facts = {
+        f"the {key} of the {part}": value for part in ("settings", "images") for key, value in wanted[part].items()
+    }
+    for part in ("models", "classifiers"):
+        for number, model in enumerate(wanted.get(part, ()), 1):
+            facts |= {f"the {key} of {part[:-1]} {number}": value for key, value in model.items() if key != "path"}
+    return facts
 
 
 def open_output_dir(folder: Path, wanted: dict) -> dict | None:

@@ -16,11 +16,12 @@ from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TestProtocol
 from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.tasks.class_choice import Classifiers, open_classifiers
-from vgg_keras.tasks.evaluation_folder import open_output_dir
+from vgg_keras.tasks.evaluation_folder import opened, shared_record
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
-from vgg_keras.utils import keras_compat, locks, paths, side_files, stopping
+from vgg_keras.utils import keras_compat, paths, side_files
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.teamwork import Team
 
 
 def _require_flags(options: EvaluateOptions) -> None:
@@ -127,6 +128,8 @@ def run_models(
     chosen: ChosenClasses,
     description: dict,
     options: EvaluateOptions,
+    *,
+    saves: bool,
 ) -> list[BoxResult]:
     """Tests each localizer, and then the boxes of all together.
 
@@ -136,6 +139,7 @@ def run_models(
         chosen: the classes on each image.
         description: what `describe` returned.
         options: flags of the verb.
+        saves: whether this process writes the files of boxes that are asked for.
 
     Raises:
         UserError: a record or a localizer cannot be used, or memory ran out.
@@ -146,7 +150,7 @@ def run_models(
         found += results
         parts.append((model, by_scale))
         path = saved_file(index, models, options)
-        if path:
+        if path and saves:
             info = {key: description[key] for key in ("settings", "images", "classifiers")}
             info |= {"model": model.identity(), "method": options.method}
             SavedBoxes(path, chosen, by_scale, info).save()
@@ -161,8 +165,12 @@ def _require_saved(folder: Path, models: Sequence[Locator], options: EvaluateOpt
     shutil.rmtree(folder / layout.PARTIAL, ignore_errors=True)
 
 
-def evaluate_localizers(options: EvaluateOptions) -> EvaluationResult:
+def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResult:
     """Opens the data and the models, tests the localizers, and writes the results; goes on with what was stopped.
+
+    Args:
+        options: flags of the verb.
+        team: the workers that share the images; the chief writes the results.
 
     Raises:
         UserError: the data, a model or a folder cannot be used, or memory ran out.
@@ -189,25 +197,26 @@ def evaluate_localizers(options: EvaluateOptions) -> EvaluationResult:
     at_hand = _classes_at_hand(options.method, models, classifiers, split)
     if at_hand:
         _require_same_classes(models, at_hand)
-    with locks.locked(folder), stopping.advising("the same command continues the evaluation"):
-        finished = open_output_dir(folder, description)
+    with opened(folder, description, team) as finished:
         if finished:
-            _require_saved(folder, models, options)
-            return EvaluationResult(folder, finished, resumed=True)
+            if team.chief:
+                _require_saved(folder, models, options)
+            return EvaluationResult(folder, finished, resumed=True, chief=team.chief)
         partial = folder / layout.PARTIAL
-        chosen = at_hand or classifiers.choose_by_net(split, partial / "classes")
+        chosen = at_hand or classifiers.choose_by_net(split, partial / "classes", team)
         assert chosen  # `open_classifiers` saw to it that there is a net if the classes are not at hand
         _require_same_classes(models, chosen)
         flip = options.method == CENTER_CROP and description["settings"]["flip"]
-        evaluator = BoxEvaluator(split, options.method, chosen, classifiers.net, partial, flip=flip)
-        found = run_models(evaluator, models, chosen, description, options)
-        return _write_results(folder, description, found, chosen, split)
+        evaluator = BoxEvaluator(split, options.method, chosen, classifiers.net, partial, flip=flip, team=team)
+        found = run_models(evaluator, models, chosen, description, options, saves=team.chief)
+        record = _write_results(folder, description, found, chosen, split) if team.chief else None
+        return EvaluationResult(folder, shared_record(folder, record, team), chief=team.chief, shares=team.summary())
 
 
 def _write_results(
     folder: Path, description: dict, found: Sequence[BoxResult], chosen: ChosenClasses, split: BoxedSplit
-) -> EvaluationResult:
-    """Writes boxes, mistakes, report and record into the evaluation's folder; removes the files for resuming."""
+) -> dict:
+    """Writes boxes, mistakes, report and record into the folder; removes the files for resuming; returns the record."""
     versions = keras_compat.package_versions()
     record = {**description, "versions": versions, "results": [result.record() for result in found]}
     mistakes.save(folder, [result.wrong for result in found])
@@ -215,7 +224,7 @@ def _write_results(
     # The record is written last: it marks the evaluation as complete.
     side_files.write_json(folder / tables.RECORD, record)
     shutil.rmtree(folder / layout.PARTIAL, ignore_errors=True)  # which may be a link to another disk
-    return EvaluationResult(folder, record)
+    return record
 
 
 def _classes_at_hand(

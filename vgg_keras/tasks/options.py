@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from vgg_keras.evaluation import layout
 from vgg_keras.inference.protocol import EXPLANATIONS, METHODS, OWN
@@ -12,7 +13,7 @@ from vgg_keras.models.architectures import ALIASES, CLASSIFICATION, NETS, TASKS
 from vgg_keras.tasks.shared_options import DataOptions, ModelsOptions, ProtocolOptions
 from vgg_keras.tasks.suites import SUITES
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.hardware import LOCAL_STRATEGIES
+from vgg_keras.utils.hardware import STRATEGIES
 from vgg_keras.utils.options import FILE, FOLDER, Options, PathLike, option
 
 SAVED_MODEL, ONNX, TFLITE = "saved_model", "onnx", "tflite"
@@ -22,6 +23,7 @@ SAVED_MODEL, ONNX, TFLITE = "saved_model", "onnx", "tflite"
 class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
     """Options of `vgg_keras.evaluate`."""
 
+    takes_cluster: ClassVar[bool] = True
     task: str = option(
         CLASSIFICATION,
         "what is tested: classification, or localization: the boxes of a net that train --task=localization made",
@@ -77,9 +79,17 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
     batch_size: int = option(
         32, "crops at a time; whole images as many as have the same number of pixels", group="devices", lower=1
     )
-    strategy: str = option("auto", "how the work is shared out over devices", group="devices", choices=LOCAL_STRATEGIES)
+    strategy: str = option(
+        "auto", "how the work is shared out over devices and machines", group="devices", choices=STRATEGIES
+    )
     cpu_devices: int = option(
         1, "number of devices that the CPU is split into, to try --strategy=mirrored", group="devices", lower=1
+    )
+    worker_timeout: float = option(
+        300.0,
+        "number of seconds to wait for the other workers at the start, and later for a sign of life of each",
+        group="devices",
+        lower=1.0,
     )
 
     def classifier_paths(self) -> list[Path]:

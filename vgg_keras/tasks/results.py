@@ -134,12 +134,16 @@ class EvaluationResult(Shown):
         record: content of its `evaluation.json`: settings, images, results, classes.
         resumed: whether the folder held the finished evaluation already.
         comparison: the paired difference to the evaluation that was named for it, or None.
+        chief: whether this process is the chief of the workers that shared the images, which writes the files.
+        shares: what each of several workers has computed, in a line; "" if there was one.
     """
 
     folder: Path
     record: Mapping[str, Any]
     resumed: bool = False
     comparison: ShownTable | None = None
+    chief: bool = True
+    shares: str = ""
 
     @property
     def top1_error(self) -> float:

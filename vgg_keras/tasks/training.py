@@ -30,6 +30,7 @@ from vgg_keras.utils import cluster, console, devices, keras_compat, locks, stop
 from vgg_keras.utils.arithmetic import ceil_divide
 from vgg_keras.utils.channel import Channel, joined
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.shared_folder import require_shared_folder
 from vgg_keras.utils.words import counted
 
 _PAGE_STOPPED = "the run is complete, its page is not: the same command with --resume writes it"
@@ -231,7 +232,7 @@ def train_in_cluster(options: TrainConfig, channel: Channel) -> TrainingResult:
     folder = Path(options.output_dir)
     precision, precision_reason = devices.choose_precision(options.precision)
     workers.require_same_settings(channel, options, precision)
-    workers.require_shared_folder(channel, folder)
+    require_shared_folder(channel, folder)
     run_dir.require_usable(options)
     devices.split_cpu(options.cpu_devices)
     strategy, strategy_reason = devices.make_strategy(options.strategy, channel)

@@ -27,7 +27,8 @@ _POLL_INTERVAL, _OWN_PAUSE = 1.0, 5.0
 _VERDICT_TIME = 5.0
 # Seconds after which a process that is stuck in a library ends itself, once it is known that the run has broken.
 _GRACE = 30.0
-_RESTART = "start all workers again, with --resume"
+# What to do about a run of `train` that has broken.
+RESUME = "start all workers again, with --resume"
 
 
 @dataclasses.dataclass
@@ -39,12 +40,14 @@ class _Peer:
         heard: time of its last message.
         finished: whether it has said that it is done.
         values: its values that have come, by name.
+        progress: what it has told last of its progress: the name of its work, and how much of it is done.
     """
 
     connection: Connection
     heard: float
     finished: bool = False
     values: dict[str, Any] = dataclasses.field(default_factory=dict)
+    progress: tuple[str, int] = ("", 0)
 
 
 class Channel:
@@ -54,6 +57,7 @@ class Channel:
         cluster: the workers, or None.
         connections: result of `meet`.
         timeout: number of seconds after which a silent worker counts as lost.
+        restart: what the user may do if a worker is lost, for messages.
 
     Attributes:
         cluster: the workers, or None.
@@ -61,9 +65,15 @@ class Channel:
         chief: whether this process is the chief, which writes files and reports.
     """
 
-    def __init__(self, cluster: Cluster | None, connections: Sequence[Connection] = (), timeout: float = 0.0):
+    def __init__(
+        self,
+        cluster: Cluster | None,
+        connections: Sequence[Connection] = (),
+        timeout: float = 0.0,
+        restart: str = RESUME,
+    ):
         self.chief = cluster is None or cluster.is_chief
-        self.cluster, self.timeout = cluster, timeout
+        self.cluster, self.timeout, self._restart = cluster, timeout, restart
         self._peers = [_Peer(connection, time.monotonic()) for connection in connections]
         self._changed = threading.Condition()  # guards what the thread writes
         self._failure: BrokenClusterError | None = None
@@ -129,27 +139,53 @@ class Channel:
         problem = "; ".join(f"{key} is {mine.get(key)!r}, the chief has {chiefs.get(key)!r}" for key in differing)
         self.require(f"{name}, compared", problem)
 
-    def gather(self, name: str, value: str) -> list[str]:
+    def gather(self, name: str, value: str, while_waiting: Callable[[], None] | None = None) -> list[str]:
         """Returns the values of all workers, the chief's first; all have to call it.
+
+        Args:
+            name: name of the values, the same on all workers.
+            value: this worker's value.
+            while_waiting: function that is called every second until the others' values have come.
 
         Raises:
             BrokenClusterError: a worker has stopped with an error; `LostWorkerError`: it is gone.
         """
         if self.chief:
-            values = [value, *(self._next(peer, name) for peer in self._peers)]
+            values = [value, *(self._next(peer, name, while_waiting) for peer in self._peers)]
             for peer in self._peers:
                 peer.connection.send(name=name, value=values)
             return values
         (chief,) = self._peers
         chief.connection.send(name=name, value=value)
-        return self._next(chief, name)
+        return self._next(chief, name, while_waiting)
 
-    def _next(self, peer: _Peer, name: str) -> Any:
+    def _next(self, peer: _Peer, name: str, while_waiting: Callable[[], None] | None) -> Any:
+        while True:
+            with self._changed:
+                pause = _POLL_INTERVAL if while_waiting else None
+                self._changed.wait_for(lambda: name in peer.values or self._failure or peer.finished, pause)
+                if name in peer.values:
+                    return peer.values.pop(name)
+                if self._failure or peer.finished:
+                    early = f"{peer.connection.name} has ended before the others; {self._restart}"
+                    raise self._failure or LostWorkerError(early)
+            if while_waiting:
+                while_waiting()
+
+    def tell_progress(self, work: str, done: int) -> None:
+        """Tells the chief how much of its work this worker has done; no answer is waited for.
+
+        Args:
+            work: name of the work, the same on all workers.
+            done: how much of it is done.
+        """
+        for peer in () if self.chief else self._peers:
+            peer.connection.send(progress=[work, done])
+
+    def progress(self, work: str) -> list[int]:
+        """Returns, on the chief, how much of a work each of the others has told to have done, in their order."""
         with self._changed:
-            self._changed.wait_for(lambda: name in peer.values or self._failure or peer.finished)
-            if name in peer.values:
-                return peer.values.pop(name)
-            raise self._failure or LostWorkerError(f"{peer.connection.name} has ended before the others; {_RESTART}")
+            return [done if name == work else 0 for name, done in (peer.progress for peer in self._peers)]
 
     def close(self, failure: BrokenClusterError | None = None) -> None:
         """Takes leave of the other workers.
@@ -205,16 +241,19 @@ class Channel:
                 peer.heard = now
                 if "name" in message:
                     peer.values[message["name"]] = message["value"]
+                if "progress" in message:
+                    work, done = message["progress"]
+                    peer.progress = str(work), int(done)
                 self._failure = self._failure or failure_in(message)
                 peer.finished = peer.finished or "end" in message
             if peer.connection.ended and not peer.finished:
                 self._failure = self._failure or LostWorkerError(
-                    f"{peer.connection.name} is gone: its process was killed or its machine went down; {_RESTART}"
+                    f"{peer.connection.name} is gone: its process was killed or its machine went down; {self._restart}"
                 )
             elif now - peer.heard > self.timeout and not peer.finished:
                 self._failure = self._failure or LostWorkerError(
                     f"{peer.connection.name} has not been heard of for {self.timeout:g} seconds (--worker_timeout): "
-                    f"its machine or the network is down; {_RESTART}"
+                    f"its machine or the network is down; {self._restart}"
                 )
             self._changed.notify_all()
 
@@ -228,12 +267,13 @@ class Channel:
 
 
 @contextlib.contextmanager
-def joined(cluster: Cluster | None, timeout: float) -> Iterator[Channel]:
+def joined(cluster: Cluster | None, timeout: float, restart: str = RESUME) -> Iterator[Channel]:
     """Meets the other workers, and leaves them at the end of the context, with a word about the error that ends it.
 
     Args:
         cluster: the workers; None if this process works alone.
         timeout: number of seconds to wait for the others at the start, and for a sign of life of them later.
+        restart: what the user may do if a worker is lost, for messages.
 
     Raises:
         UserError: this worker cannot take part.
@@ -244,7 +284,7 @@ def joined(cluster: Cluster | None, timeout: float) -> Iterator[Channel]:
     if cluster is None or len(cluster.tasks) == 1:
         yield Channel(cluster, timeout=timeout)
         return
-    channel = Channel(cluster, meet(cluster, timeout, console.say), timeout)
+    channel = Channel(cluster, meet(cluster, timeout, console.say), timeout, restart)
     try:
         yield channel
     except UserError as error:
@@ -255,13 +295,13 @@ def joined(cluster: Cluster | None, timeout: float) -> Iterator[Channel]:
         failure = channel.verdict(_VERDICT_TIME if hasattr(error, "error_code") else 0.0)
         if not failure and "ollective" in str(error):
             broke = f"the connection to another worker broke ({reason(error)})"
-            failure = LostWorkerError(f"{cluster.me}: {broke}; {_RESTART}")
+            failure = LostWorkerError(f"{cluster.me}: {broke}; {restart}")
         what = explain(error) or f"{type(error).__name__}: {reason(error)}"
         channel.close(failure or BrokenClusterError(f"{cluster.me}: {what}"))
         if failure:
             raise failure from error
         raise
     except BaseException:
-        channel.close(LostWorkerError(f"{cluster.me} was interrupted; {_RESTART}"))
+        channel.close(LostWorkerError(f"{cluster.me} was interrupted; {restart}"))
         raise
     channel.close()

@@ -13,6 +13,15 @@ PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 _MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
+def strategy_of_machine(requested: str) -> str:
+    """Returns the strategy for the devices of one machine, of workers each of which computes without the others.
+
+    Args:
+        requested: one of STRATEGIES.
+    """
+    return "auto" if requested == "multi_worker" else requested
+
+
 def cpu_count() -> int:
     """Returns the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -35,7 +35,7 @@ class ResumableArray:
     """
 
     def __init__(self, path: Path, num_images: int, width: int):
-        self._seconds_path, checksums_path = path.with_suffix(".json"), path.with_suffix(".crc")
+        self._seconds_path, (_, checksums_path) = path.with_suffix(".json"), files_of(path)
         shape = (num_images, width)
         if not path.exists():
             for beside in (self._seconds_path, checksums_path):
@@ -71,6 +71,19 @@ class ResumableArray:
         if time.monotonic() - self._flushed > _SECONDS_BETWEEN_FLUSHES:
             self.flush()
 
+    def absorb(self, other: "ResumableArray", seconds_before: float = 0.0) -> None:
+        """Takes the rows over that another array of the same shape has and this one lacks, and flushes.
+
+        Args:
+            other: the array, to which its rows were stored while this one received others.
+            seconds_before: the seconds that had been spent on this one before.
+        """
+        taken = np.flatnonzero(self.pending() & ~other.pending())
+        self._rows[taken], self._checksums[taken] = other._rows[taken], other._checksums[taken]
+        self.start_clock()
+        self.seconds = max(self.seconds, seconds_before + other.seconds)
+        self.flush()
+
     def flush(self) -> None:
         """Writes all rows to disk, and adds the time since the last flush to `seconds`."""
         now = time.monotonic()
@@ -78,3 +91,14 @@ class ResumableArray:
         self._rows.flush()
         self._checksums.flush()
         side_files.write_json(self._seconds_path, {"seconds": self.seconds})
+
+
+def files_of(path: Path) -> tuple[Path, Path]:
+    """Returns the files without which an array is not whole: that of the rows, and that of the checksums."""
+    return path, path.with_suffix(".crc")
+
+
+def remove(path: Path) -> None:
+    """Removes an array, which nobody uses any more, with the files beside it."""
+    for file in (path.with_suffix(".json"), *reversed(files_of(path))):
+        file.unlink(missing_ok=True)
