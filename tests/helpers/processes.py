@@ -54,10 +54,20 @@ def run_killed_at(function: str, module: str, *arguments: str, cwd: Path, call: 
         cwd: working folder.
         call: number of the call at which it is killed, from 1.
     """
+    process = start_killed_at(function, module, *arguments, cwd=cwd, call=call)
+    _, stderr = process.communicate(timeout=600)
+    assert process.returncode == -signal.SIGKILL, stderr
+
+
+def start_killed_at(
+    function: str, module: str, *arguments: str, cwd: Path, call: int = 1, env: dict | None = None
+) -> subprocess.Popen:
+    """Starts a verb that is killed by SIGKILL as it calls a function, as `run_killed_at` runs it to that end."""
     command = [sys.executable, "-c", _KILLED_AT, function, str(call), module, *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
-    assert process.returncode == -signal.SIGKILL, process.stderr
+    environment = {**os.environ, **(env or {}), "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def wait_until(processes: Sequence[subprocess.Popen], condition: Callable[[], bool]) -> None:

@@ -357,14 +357,27 @@ def test_without_labels_nothing_is_tested(place, tmp_path):
 
 
 @pytest.mark.multiprocess
-def test_beside_several_workers_it_says_that_it_works_alone(place, run_verb):
+def test_beside_several_workers_it_works_alone_if_it_is_told_to(place, run_verb):
     cluster = {"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}, "task": {"type": "worker", "index": 0}}
     code, _, stderr = run_verb(
         "vgg_keras.evaluate",
         f"--model={place / 'a'}",
         f"--data_dir={place / 'data'}",
         "--output_dir=e",
+        "--strategy=one_device",
         env={"TF_CONFIG": json.dumps(cluster)},
     )
     assert code == 0, stderr
     assert stderr.startswith("TF_CONFIG names 2 workers")
+
+
+def test_an_evaluator_of_a_cluster_has_nothing_to_do(monkeypatch, tmp_path, capsys):
+    cluster = {"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "evaluator", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    call_verb(evaluate.main, ["--model=absent", f"--output_dir={tmp_path / 'e'}"], EvaluateOptions)
+    assert "TF_CONFIG makes this task an evaluator, which has nothing to do" in capsys.readouterr().out
+
+
+def test_a_cluster_of_one_is_asked_for_where_there_is_none(place, tmp_path):
+    with pytest.raises(UserError, match="--strategy=multi_worker needs a Slurm step of several tasks, or the env"):
+        run(place, tmp_path / "e", "--strategy=multi_worker")
