@@ -58,7 +58,7 @@ LEVELS = (
         "published_descriptors random_splits records results saved_boxes "
         "saved_posteriors split_results tables voc_results",
         "vgg_keras.serving": "agreement check_photos checks client export_record export_steps exported_model "
-        "exporter image_headers local_server localizer_exporter model_card onnx_export "
+        "exporter image_headers local_server localizer_exporter model_card onnx_export photo_batches "
         "preprocessing questions runtime_export servable served_localizer tflite_export "
         "versions warmup",
     },
@@ -84,7 +84,7 @@ LEVELS = (
         "benchmarks": "__main__ data_preparation dense_evaluation dense_inference epoch_resume fixed_cost "
         "harness harness.definitions harness.environment harness.load harness.materials harness.ratios "
         "harness.report harness.runner harness.sides harness.suite input_pipeline memory_reuse "
-        "serving_precision training_step whole_commands",
+        "serving_batches serving_precision training_step whole_commands",
     },
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

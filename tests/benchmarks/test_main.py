@@ -23,6 +23,7 @@ NAMES = [
     "fixed_cost",
     "input_pipeline",
     "memory_reuse",
+    "serving_batches",
     "serving_precision",
     "training_step",
     "whole_commands",

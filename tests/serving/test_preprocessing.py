@@ -21,8 +21,11 @@ def looked_at(images, **settings):
         **{"method": DENSE, "test_scales": (32,), "crop_size": 32, "max_pixels": 10_000, **settings}
     )
     function = tf.function(request.views, input_signature=[tf.TensorSpec((None,), tf.string)])
-    rows = function(tf.constant(images, tf.string, shape=(len(images),))).numpy()
-    return [[tf.io.parse_tensor(one, tf.float32).numpy() for one in row] for row in rows]
+    rows, sizes = function(tf.constant(images, tf.string, shape=(len(images),)))
+    seen = [[tf.io.parse_tensor(one, tf.float32).numpy() for one in row] for row in rows.numpy()]
+    assert sizes.numpy().tolist() == [[list(one.shape[1:3]) for one in row] for row in seen]
+    assert all(len(one) == request.num_views for row in seen for one in row)
+    return seen
 
 
 def test_mixed_sizes_and_formats_and_scales():

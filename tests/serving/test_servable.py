@@ -62,6 +62,17 @@ def test_it_says_what_evaluate_says(method, place, source, tmp_path):
     np.testing.assert_allclose(posterior[order], by_method[method], atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["dense", "multi_crop", "center_crop"])
+def test_photos_in_batches_get_the_answers_of_each_alone(method, source, tmp_path):
+    # At the scale 64 two crops' pixels make a batch, so that the three photos of 90x64 are in two batches.
+    together, alone = (served(source, tmp_path, method=method, batch_pixels=pixels) for pixels in (2 * 91 * 64, 1))
+    photos = tf.constant(PHOTOS[:5] if method == "multi_crop" else PHOTOS)
+    for answers in ({"posterior": "classify"}, {"features": "features"}):
+        for output, signature in answers.items():
+            rows = [getattr(model, signature)(photos)[output].numpy() for model in (together, alone)]
+            np.testing.assert_allclose(*rows, atol=1e-6)
+
+
 def test_descriptors_against_numpy_and_pillow(source, tmp_path):
     model = served(source, tmp_path)
     features = model.features(tf.constant(PHOTOS[:4]))["features"].numpy()

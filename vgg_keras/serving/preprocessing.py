@@ -20,6 +20,9 @@ _FINE, _OF_NO_FORMAT, _TOO_LARGE, _TOO_LONG = range(4)
 # Number of indices of bad images that a message names, from each end of their list.
 _MOST_NAMED = 10
 
+# State of an image, its serialized views at each scale, and their sizes.
+_State = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+
 
 @dataclasses.dataclass(frozen=True)
 class RequestPreprocessor:
@@ -40,14 +43,20 @@ class RequestPreprocessor:
     def _specs(self) -> list[ViewSpec]:
         return [ViewSpec(self.method, side, self.crop_size) for side in self.test_scales]
 
-    def views(self, image_bytes: tf.Tensor) -> tf.Tensor:
+    @property
+    def num_views(self) -> int:
+        """Number of views of an image at a scale, without mirror images."""
+        return self._specs()[0].num_views
+
+    def views(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Decodes and rescales the images of a request, and cuts out their views.
 
         Args:
             image_bytes: (B,) string: JPEG, PNG, GIF (its first frame) or BMP.
 
         Returns:
-            (B, scales) string: serialized tensors (views, h, w, 3) float32, RGB 0..255.
+            (B, scales) string: serialized tensors (num_views, h, w, 3) float32, RGB 0..255; and (B, scales, 2) int32:
+            h and w of each.
 
         Raises:
             tf.errors.InvalidArgumentError: images do not decode, or are too large; the message names their indices.
@@ -58,9 +67,9 @@ class RequestPreprocessor:
         # decode.
         read = read.map(self._read, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
         # An extra element, dropped again below, because the batch must not be empty.
-        last = (tf.constant(-1, tf.int64), tf.constant(_FINE), tf.fill([len(self.test_scales)], ""))
+        last = (tf.constant(-1, tf.int64), *self._refused(_FINE))
         read = read.concatenate(tf.data.Dataset.from_tensors(last)).batch(count + 1)
-        index, state, serialized = (part[:-1] for part in read.get_single_element())
+        index, state, serialized, sizes = (part[:-1] for part in read.get_single_element())
         readable = index[state != _OF_NO_FORMAT]
         unreadable = tf.sets.difference(tf.range(count)[tf.newaxis], readable[tf.newaxis]).values
         checks = [
@@ -70,12 +79,12 @@ class RequestPreprocessor:
         ]
         # Without this, the net would start on refused images, and its own error would sometimes come first.
         with tf.control_dependencies(checks):
-            return tf.identity(serialized)
+            return tf.identity(serialized), tf.identity(sizes)
 
-    def _read(self, index: tf.Tensor, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Returns the index of an image, its state, and its serialized views, or empty strings if it is refused."""
+    def _read(self, index: tf.Tensor, image_bytes: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Returns the index of an image, its state, its serialized views and their sizes, which a refused one lacks."""
         pixels = image_headers.declared_pixels(image_bytes, self.max_pixels)
-        state, seen = tf.case(
+        state, seen, sizes = tf.case(
             [
                 # TensorFlow decodes more formats, but their size is not known before they are decoded.
                 (pixels == 0, lambda: self._refused(_OF_NO_FORMAT)),
@@ -83,27 +92,29 @@ class RequestPreprocessor:
             ],
             default=lambda: (self._square if self.method in (CENTER_CROP, SQUASH) else self._whole)(image_bytes),
         )
-        return index, state, seen
+        return index, state, seen, sizes
 
-    def _refused(self, state: int) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.constant(state), tf.fill([len(self.test_scales)], "")
+    def _refused(self, state: int) -> _State:
+        scales = len(self.test_scales)
+        return tf.constant(state), tf.fill([scales], ""), tf.zeros((scales, 2), tf.int32)
 
-    def _square(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _square(self, image_bytes: tf.Tensor) -> _State:
         return _serialize(views.decode_views(image_bytes, self._specs()))
 
-    def _whole(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _whole(self, image_bytes: tf.Tensor) -> _State:
         image = transforms.decode(image_bytes)
         sides = tf.cast(tf.shape(image)[:2], tf.float32)
         extent = tf.reduce_max(sides) / tf.reduce_min(sides) * max(self.test_scales) ** 2
 
-        def seen() -> tuple[tf.Tensor, tf.Tensor]:
+        def seen() -> _State:
             return _serialize([spec.extract(image) for spec in self._specs()])
 
         return tf.cond(extent > views.ALWAYS_ALLOWED_PIXELS, lambda: self._refused(_TOO_LONG), seen)
 
 
-def _serialize(seen: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-    return tf.constant(_FINE), tf.stack([tf.io.serialize_tensor(view) for view in seen])
+def _serialize(seen: Sequence[tf.Tensor]) -> _State:
+    serialized = tf.stack([tf.io.serialize_tensor(view) for view in seen])
+    return tf.constant(_FINE), serialized, tf.stack([tf.shape(view)[1:3] for view in seen])
 
 
 def _refuse(indices: tf.Tensor, why: str) -> tf.Operation | None:

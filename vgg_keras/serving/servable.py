@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from vgg_keras.inference import posteriors
 from vgg_keras.models import fully_convolutional
+from vgg_keras.serving import photo_batches
 from vgg_keras.serving.preprocessing import RequestPreprocessor
 from vgg_keras.utils import keras_compat
 
@@ -27,6 +28,7 @@ class ServingConfig:
         average: what is averaged over a class-score map, one of `protocol.AVERAGES`.
         top: number of class names in an answer.
         dtype: dtype of the net's weights and outputs, "float32" or "bfloat16".
+        batch_pixels: number of pixels in a batch of several photos of equal size; 1: one photo at a time.
     """
 
     preprocessor: RequestPreprocessor
@@ -34,6 +36,7 @@ class ServingConfig:
     average: str
     top: int = 5
     dtype: str = "float32"
+    batch_pixels: int = photo_batches.BATCH_PIXELS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,20 +145,31 @@ class ServedModel(tf.Module):
 
     def _predict_images(self, image_bytes: tf.Tensor, net: keras.Model, average: str) -> tf.Tensor:
         """Returns the mean of a net's outputs over each image's views and scales: (B,) string -> (B, C) float32."""
-        scales = range(len(self._config.preprocessor.test_scales))
+        preprocessor = self._config.preprocessor
+        serialized, sizes = preprocessor.views(image_bytes)
+        width, num_views = net.output_shape[-1], preprocessor.num_views
 
-        def predict_image(serialized: tf.Tensor) -> tf.Tensor:
-            scale_means = []
-            for scale in scales:
-                views = tf.ensure_shape(tf.io.parse_tensor(serialized[scale], tf.float32), (None, None, None, 3))
+        def of_scale(scale: int) -> tf.Tensor:
+            def load(indices: tf.Tensor) -> tf.Tensor:
+                return tf.map_fn(
+                    lambda one: tf.io.parse_tensor(one, tf.float32),
+                    tf.gather(serialized[:, scale], indices),
+                    fn_output_signature=tf.TensorSpec((num_views, None, None, 3), tf.float32),
+                )
+
+            def predict(views: tf.Tensor) -> tf.Tensor:
+                views = tf.reshape(views, tf.concat([[-1], tf.shape(views)[2:]], axis=0))
+                views = tf.ensure_shape(views, (None, None, None, 3))
                 outputs = posteriors.predict_views(net, views, average=average, flip=self._config.flip)
-                scale_means.append(tf.reduce_mean(outputs, axis=0))
-            return tf.reduce_mean(tf.stack(scale_means), axis=0)
+                return tf.reduce_mean(tf.reshape(outputs, (-1, num_views, width)), axis=1)
 
-        # One image at a time: their shapes differ, and the ops of a single image already use all cores.
-        return tf.map_fn(
-            predict_image,
-            self._config.preprocessor.views(image_bytes),
-            fn_output_signature=tf.TensorSpec((net.output_shape[-1],), tf.float32),
-            parallel_iterations=1,
-        )
+            return photo_batches.predict_in_batches(
+                load,
+                predict,
+                sizes[:, scale],
+                num_views=num_views,
+                width=width,
+                batch_pixels=self._config.batch_pixels,
+            )
+
+        return tf.reduce_mean(tf.stack([of_scale(scale) for scale in range(len(preprocessor.test_scales))]), axis=0)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from vgg_keras.data import boxes, transforms
 from vgg_keras.models import fully_convolutional
 from vgg_keras.models.box_regression import boxes_of_center_crop
+from vgg_keras.serving import photo_batches
 from vgg_keras.serving.preprocessing import RequestPreprocessor
 from vgg_keras.serving.servable import BOXES
 from vgg_keras.utils import keras_compat
@@ -60,22 +61,38 @@ class ServedLocalizer(tf.Module):
         Raises:
             tf.errors.InvalidArgumentError: images do not decode, or are too large; the message names their indices.
         """
-        found = tf.map_fn(
-            self._boxes_of_image,
-            self._preprocessor.views(image_bytes),
-            fn_output_signature=tf.TensorSpec((self._num_boxes, boxes.SIZE), tf.float32),
-            parallel_iterations=1,
-        )
-        return {"boxes": found}
+        serialized, sizes = self._preprocessor.views(image_bytes)
+        scales = range(len(self._preprocessor.test_scales))
+        found = [
+            self._boxes_at_scale(serialized[:, scale], sizes[:, scale], mirrored=mirrored)
+            for scale in scales
+            for mirrored in self._ways
+        ]
+        return {"boxes": tf.reduce_mean(tf.stack(found), axis=0)}
 
-    def _boxes_of_image(self, serialized: tf.Tensor) -> tf.Tensor:
-        """Returns the boxes of an image, (n, 4), given it at each scale, (scales,) string."""
-        crop_size, found = self._preprocessor.crop_size, []
-        for scale in range(len(self._preprocessor.test_scales)):
-            whole = tf.ensure_shape(tf.io.parse_tensor(serialized[scale], tf.float32), (1, None, None, 3))[0]
-            crop = tf.ensure_shape(transforms.center_crop(whole, crop_size), (crop_size, crop_size, 3))
-            for mirrored in self._ways:
-                view = tf.reverse(crop, axis=[1]) if mirrored else crop
-                outputs = tf.cast(self._predict(view[tf.newaxis]), tf.float32)
-                found.append(boxes_of_center_crop(outputs, tf.shape(whole)[:2], crop_size, mirrored=mirrored))
-        return tf.reduce_mean(tf.stack(found), axis=0)
+    def _boxes_at_scale(self, serialized: tf.Tensor, sizes: tf.Tensor, *, mirrored: bool) -> tf.Tensor:
+        """Returns the boxes of the images, (B, n, 4), given them at one scale, (B,) string, and their (B, 2) sizes."""
+        crop_size = self._preprocessor.crop_size
+
+        def crop(one: tf.Tensor) -> tf.Tensor:
+            whole = tf.ensure_shape(tf.io.parse_tensor(one, tf.float32), (1, None, None, 3))[0]
+            view = transforms.center_crop(whole, crop_size)[tf.newaxis]
+            return tf.reverse(view, axis=[2]) if mirrored else view
+
+        def load(indices: tf.Tensor) -> tf.Tensor:
+            signature = tf.TensorSpec((1, crop_size, crop_size, 3), tf.float32)
+            return tf.map_fn(crop, tf.gather(serialized, indices), fn_output_signature=signature)
+
+        def predict(views: tf.Tensor) -> tf.Tensor:
+            outputs = tf.cast(self._predict(views[:, 0]), tf.float32)
+            return tf.reshape(outputs, (-1, boxes.SIZE * self._num_boxes))
+
+        # The crops are of equal size, whatever the images are.
+        outputs = photo_batches.predict_in_batches(
+            load, predict, tf.fill(tf.shape(sizes), crop_size), num_views=1, width=boxes.SIZE * self._num_boxes
+        )
+        return tf.map_fn(
+            lambda one: boxes_of_center_crop(one[0], one[1], crop_size, mirrored=mirrored),
+            (outputs, sizes),
+            fn_output_signature=tf.TensorSpec((self._num_boxes, boxes.SIZE), tf.float32),
+        )
