@@ -12,14 +12,18 @@ from tests.helpers.evaluation_data import MEAN_RGB, expected_posteriors, save_ne
 from tests.helpers.merging import plain_merge
 from tests.helpers.processes import run_killed_at, start_verb
 from tests.helpers.verbs import call_verb
+from tests.helpers.workers import make_clusters, run_workers
 from vgg_keras import evaluate, report
 from vgg_keras.data import datasets, transforms
 from vgg_keras.evaluation import comparison
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.localizer import CenterPredictor, DensePredictor, Localizer
 from vgg_keras.inference.protocol import TestProtocol
+from vgg_keras.tasks.localization import evaluate_localizers
 from vgg_keras.tasks.options import EvaluateOptions, ReportOptions
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.options import parse
+from vgg_keras.utils.teamwork import Team
 
 SIDE = 32
 
@@ -455,3 +459,23 @@ def test_single_photos_get_the_boxes_of_an_evaluation(place, tmp_path):
         assert [one.posterior for one in found] == sorted((one.posterior for one in found), reverse=True)
         for one in found:
             np.testing.assert_allclose(one.box, of_photos[name][names[one.label]], atol=2e-4)
+
+
+def test_two_workers_find_the_same_boxes_as_one(place, tmp_path):
+    folder, _ = place
+    flags = [f"--classifier={folder / 'classes'}", "--test_scales=64", "--max_images=6", "--save_posteriors"]
+    options = {
+        name: parse(arguments(folder, tmp_path / name, *flags, models="ab"), EvaluateOptions) for name in ("one", "two")
+    }
+    alone = evaluate_localizers(options["one"], Team())
+    chief, worker = run_workers(
+        make_clusters(2), [lambda channel: evaluate_localizers(options["two"], Team(channel))] * 2, timeout=300
+    )
+    assert (alone.chief, chief.chief, worker.chief) == (True, True, False)
+    # Of 6 photos each worker classifies 3, finds boxes on 3 with each of two localizers, and merges those of 3 for each
+    # of them and for both together.
+    assert chief.shares.count(f": {3 + 2 * 3 + 3 * 3} photos in ") == 2
+    found, expected = (without_seconds(tmp_path / name) for name in ("two", "one"))
+    seconds = [[row["seconds"] for row in result.record["results"]] for result in (chief, worker)]
+    assert seconds[0] == seconds[1]
+    assert found == expected
