@@ -26,7 +26,7 @@ from vgg_keras.inference.protocol import OWN, TestProtocol
 from vgg_keras.models.architectures import CLASSIFICATION, LOCALIZATION
 from vgg_keras.reports import pages
 from vgg_keras.tasks import localization
-from vgg_keras.tasks.evaluation_folder import joined_team, opened, shared_record
+from vgg_keras.tasks.evaluation_folder import joined_team, opened, written_record
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
 from vgg_keras.utils import devices, files, hardware, paths, side_files
@@ -200,7 +200,7 @@ def evaluate_only(options: EvaluateOptions, team: Team) -> EvaluationResult:
     saved = filter(None, (saved_file(index, models, options) for index in range(len(models))))
     paths.require_separate([("output_dir", path) for path in saved], options.model_paths())
     manifest = SplitManifest.read(data, options.split, options.max_images)
-    if options.compare:  # before the work begins
+    if options.compare and team.chief:  # before the work begins
         comparison.load_marked(Path(options.compare)).require_comparable(CLASSIFICATION, manifest.identity())
     evaluator = Evaluator(manifest, protocol, folder / layout.PARTIAL, strategy, options.batch_size, team)
     for model in models:
@@ -212,9 +212,11 @@ def evaluate_only(options: EvaluateOptions, team: Team) -> EvaluationResult:
                 require_same_files(folder, models, options)
             return EvaluationResult(folder, finished, resumed=True, chief=team.chief)
         found, posteriors = run_models(evaluator, models, options, saves=team.chief)
-        record = None
-        if team.chief:
+
+        def write() -> dict:
             devices_text = f"{type(strategy).__name__} ({strategy_reason}){team.described()}"
             record = results.evaluation_record(description, devices_text, found, posteriors, manifest)
             write_results(folder, FinishedEvaluation(record, posteriors, manifest, models), found)
-        return EvaluationResult(folder, shared_record(folder, record, team), chief=team.chief, shares=team.summary())
+            return record
+
+        return EvaluationResult(folder, written_record(folder, write, team), chief=team.chief, shares=team.summary())

@@ -1,7 +1,7 @@
 """Opens the folder of an evaluation: a new one, one that was stopped, or a finished one."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vgg_keras.evaluation import layout, records, tables
@@ -61,19 +61,24 @@ def opened(folder: Path, wanted: dict, team: Team) -> Iterator[dict | None]:
             yield None
 
 
-def shared_record(folder: Path, record: dict | None, team: Team) -> dict:
-    """Returns the record of the finished evaluation on all workers; the others wait until the chief has written it.
+def written_record(folder: Path, write: Callable[[], dict], team: Team) -> dict:
+    """Lets the chief write the results, once no worker needs the files for resuming, which it removes then.
 
     Args:
         folder: the evaluation's folder.
-        record: the record, on the chief, which has written it; else None.
+        write: function that writes the results, and returns the record.
         team: the workers.
 
+    Returns:
+        The record of the finished evaluation, on all workers.
+
     Raises:
-        UserError: the record does not appear here.
-        BrokenClusterError: the chief has failed, or is gone.
+        UserError: the results cannot be written, or the record does not appear here.
+        BrokenClusterError: another worker has failed; `LostWorkerError`: it is gone.
     """
-    team.channel.agree("results written", "")
+    team.channel.agree("all is read", "")
+    record = write() if team.chief else None
+    team.channel.agree("results are written", "")
     if record:
         return record
     shared_folder.appears(folder / tables.RECORD)

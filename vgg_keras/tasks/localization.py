@@ -1,6 +1,7 @@
 """Tests localizers with the two protocols of arXiv:1409.1556, app. A.2."""
 
 import dataclasses
+import functools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TestProtocol
 from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.tasks.class_choice import Classifiers, open_classifiers
-from vgg_keras.tasks.evaluation_folder import opened, shared_record
+from vgg_keras.tasks.evaluation_folder import opened, written_record
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
 from vgg_keras.utils import keras_compat, paths, side_files
@@ -186,7 +187,7 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
     saved = filter(None, (saved_file(index, models, options) for index in range(len(models))))
     paths.require_separate([("output_dir", path) for path in saved], options.input_files())
     split = BoxedSplit.read(data, options.split, options.max_images)
-    if options.compare:  # before the work begins
+    if options.compare and team.chief:  # before the work begins
         comparison.load_marked(Path(options.compare)).require_comparable(LOCALIZATION, split.identity())
     _require_different(models)
     for model in models:
@@ -209,8 +210,8 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
         flip = options.method == CENTER_CROP and description["settings"]["flip"]
         evaluator = BoxEvaluator(split, options.method, chosen, classifiers.net, partial, flip=flip, team=team)
         found = run_models(evaluator, models, chosen, description, options, saves=team.chief)
-        record = _write_results(folder, description, found, chosen, split) if team.chief else None
-        return EvaluationResult(folder, shared_record(folder, record, team), chief=team.chief, shares=team.summary())
+        write = functools.partial(_write_results, folder, description, found, chosen, split)
+        return EvaluationResult(folder, written_record(folder, write, team), chief=team.chief, shares=team.summary())
 
 
 def _write_results(
