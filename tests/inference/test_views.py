@@ -10,7 +10,7 @@ from PIL import Image
 from tests.helpers import numpy_net
 from tests.helpers.evaluation_data import encoded_images, photo, write_photos
 from vgg_keras.data.manifest import SplitManifest
-from vgg_keras.inference.views import ViewSpec, view_batches
+from vgg_keras.inference.views import ViewSpec, batch_groups, view_batches
 from vgg_keras.utils.errors import UserError
 
 
@@ -68,6 +68,36 @@ def test_only_wanted_images_are_shown(method, num_views, tmp_path):
     wanted = np.array([False, True, True, False, False, True])
     shown = [index for _, indices in views(data, method, 70, crop_size=64, wanted=wanted) for index in indices]
     assert sorted(shown) == sorted([1, 2, 5] * num_views)
+
+
+@pytest.mark.parametrize(
+    ("method", "batch_size", "expected"),
+    [
+        # At Q = 64 two of 90x64 have as many pixels as three crops, and three of 64x64.
+        ("dense", 3, [{0, 2}, {1, 4}, {3}, {5, 7}, {6}]),
+        ("center_crop", 3, [{0, 1, 2}, {3, 4, 5}, {6, 7}]),
+        # 25 views of each image: six batches of 10 have no part of an image alone after two images.
+        ("multi_crop", 10, [{0, 1}, {2, 3}, {4, 5}, {6, 7}]),
+        ("multi_crop", 25, [{index} for index in range(8)]),
+    ],
+)
+def test_images_of_the_same_batches_are_in_a_group_and_stay_in_these_batches(method, batch_size, expected, tmp_path):
+    sizes = [(90, 64), (64, 64), (90, 64), (64, 90), (64, 64), (90, 64), (45, 33), (90, 64)]
+    data = write_photos([photo(index, size) for index, size in enumerate(sizes)], tmp_path / "data", label=0)
+    manifest = SplitManifest.read(data, "validation")
+    groups = batch_groups(manifest, ViewSpec(method, 64, 64, batch_size))
+    # The records may be in another order than the photos: the sets are of places among equal shapes.
+    found = sorted([set(np.flatnonzero(groups == group).tolist()) for group in np.unique(groups)], key=min)
+    if manifest.sizes.tolist() == [[height, width] for width, height in sizes] or method != "dense":
+        assert found == expected
+    assert sorted(map(len, found)) == sorted(map(len, expected))
+
+    def batches(wanted):
+        seen = views(data, method, 64, crop_size=64, batch_size=batch_size, wanted=wanted)
+        return {tuple(indices.tolist()) for _, indices in seen}
+
+    wanted = np.isin(groups, np.unique(groups)[::2])
+    assert batches(wanted) == {batch for batch in batches(None) if wanted[list(batch)].any()}
 
 
 def test_the_manifest(tmp_path):

@@ -266,7 +266,7 @@ def without_seconds(folder):
             found[name] = record
         elif name == "report.md":
             found[name] = re.sub(r"\| [^|]* \|$", "|", path.read_text(), flags=re.MULTILINE)
-        elif name == "boxes.npz":
+        elif name.startswith("boxes") and path.suffix == ".npz":
             with np.load(path) as arrays:
                 found[name] = {key: arrays[key].tobytes() for key in arrays.files if key != "info"}
         elif name != ".lock":

@@ -67,7 +67,8 @@ def _store_means(
     advance: Callable[[], None],
     model_name: str,
 ) -> None:
-    """Stores, for every image in the batches, the mean of the net's outputs over the image's views."""
+    """Stores, for every image in the batches whose row is missing, the mean of the net's outputs over its views."""
+    missing = outputs.pending()
     unfinished: dict[int, tuple[np.ndarray, int]] = {}
     for batch in batches:
         try:
@@ -82,7 +83,8 @@ def _store_means(
             if seen + 1 < num_views:
                 unfinished[index] = total + row, seen + 1
             else:
-                outputs.store(index, (total + row) / num_views)
+                if missing[index]:
+                    outputs.store(index, (total + row) / num_views)
                 advance()
 
 
