@@ -129,9 +129,7 @@ def test_an_evaluator_has_nothing_to_do(run_verb):
 )
 def test_a_verb_of_one_process_tells_that_it_works_alone(run_verb, environ, note):
     assert note in cluster.unused_note(environ)
-    _, _, stderr = run_verb(
-        "vgg_keras.evaluate", "--data_dir=missing", "--model=missing", "--output_dir=x", env=environ
-    )
+    _, _, stderr = run_verb("vgg_keras.features", "--data_dir=missing", "--model=missing", "--output=x", env=environ)
     assert cluster.unused_note(environ) in stderr.splitlines()
     assert "Traceback" not in stderr
 
