@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import tqdm
 
 from vgg_keras.utils import console, resumable_array, shared_folder
 from vgg_keras.utils.channel import Channel
@@ -159,7 +160,7 @@ class _Progress:
         bar: progress bar, which on the chief shows the items of all.
     """
 
-    def __init__(self, team: Team, work: str, counts: list[int], bar):
+    def __init__(self, team: Team, work: str, counts: list[int], bar: tqdm.tqdm):
         self._team, self._work, self._counts, self._bar = team, work, counts, bar
         self._own = self._shown = 0
         self._next = time.monotonic() + _TELL_INTERVAL
