@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from vgg_keras.data import datasets, input_pipeline, transforms
+from vgg_keras.data import datasets, device_augmentation, input_pipeline, transforms
 from vgg_keras.data.input_pipeline import Augmentation, Share
 from vgg_keras.data.rgb_statistics import RgbStatistics
 
@@ -24,10 +24,10 @@ def augmentation(drawn_data):
 
 
 def epoch(data, augmentation, **arguments):
-    """Returns the images, labels and rows of an epoch, concatenated."""
+    """Returns the images, what is to be done with them, the labels and the rows of an epoch, concatenated."""
     arguments = {"seed": 1, "epoch": 0, "batch_size": 8, **arguments}
     batches = list(input_pipeline.training_epoch(data, "train", augmentation, **arguments).as_numpy_iterator())
-    return {key: np.concatenate([batch[key] for batch in batches]) for key in ("image", "label", "row")}
+    return {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
 
 
 def assert_same(received, expected):
@@ -39,11 +39,37 @@ def test_epoch_fills_the_last_batch_with_its_first_images(data, augmentation):
     batches = epoch(data, augmentation)
     # 60 photos make eight batches of 8: four photos come twice, the second time in another view.
     assert batches["image"].shape == (64, 32, 32, 3)
-    assert batches["image"].dtype == np.float32
+    assert batches["image"].dtype == np.uint8
     np.testing.assert_array_equal(batches["label"][60:], batches["label"][:4])
-    assert np.abs(batches["image"][60:] - batches["image"][:4]).max() > 1
+    assert np.abs(batches["image"][60:] - batches["image"][:4].astype(float)).max() > 1
     np.testing.assert_array_equal(np.bincount(batches["label"][:60]), [12] * 5)
     np.testing.assert_array_equal(batches["row"], np.arange(64) % 8)
+
+
+def test_mirror_images_and_colour_shifts_follow_from_the_position(data, augmentation):
+    batches = epoch(data, augmentation, epoch=3)
+    assert 16 <= batches["mirrored"].sum() <= 48  # of 64, by chance 4 standard deviations around a half
+    rgb = augmentation.rgb
+    for position in (0, 17, 63):
+        seed = tf.random.experimental.stateless_fold_in(tf.constant([1, 3], tf.int64), position)
+        seeds = tf.random.experimental.stateless_split(seed, 4)
+        flipped = tf.image.stateless_random_flip_left_right(tf.constant([[[0.0] * 3, [1.0] * 3]]), seeds[2])
+        assert batches["mirrored"][position] == bool(flipped[0, 0, 0])
+        factors = tf.random.stateless_normal((3,), seeds[3], stddev=0.1).numpy()
+        expected = rgb.eigenvectors @ (factors * rgb.eigenvalues / 255)
+        np.testing.assert_allclose(batches["rgb_shift"][position], expected, rtol=1e-5)
+
+
+def test_pixels_are_rounded_to_the_nearest_level(data, augmentation):
+    batches = epoch(data, dataclasses.replace(augmentation, scale_range=(40, 40)))
+    positions = input_pipeline.order_of_epoch(60, seed=1, epoch=0)
+    read = data.record_reader("train")
+    for index in (0, 41):
+        seed = tf.random.experimental.stateless_fold_in(tf.constant([1, 0], tf.int64), index)
+        seeds = tf.random.experimental.stateless_split(seed, 4)
+        whole = transforms.rescale(transforms.decode(read(positions[index])["image_bytes"]), 40)
+        exact = transforms.random_crop(whole, 32, seeds[1]).numpy()
+        assert np.abs(batches["image"][index] - exact).max() <= 0.5 + 0.05  # what the border of a window may differ
 
 
 def test_a_batch_larger_than_the_data_set(data, augmentation):
@@ -78,7 +104,7 @@ def test_an_epoch_of_resized_windows_follows_from_its_seed(data, augmentation):
     rest = epoch(data, augmentation, first_step=3)
     assert_same(rest, {key: value[24:] for key, value in first.items()})
     assert first["image"].shape == (64, 32, 32, 3)
-    assert np.abs(first["image"][60:] - first["image"][:4]).max() > 1  # the same photos, in other windows
+    assert np.abs(first["image"][60:] - first["image"][:4].astype(float)).max() > 1  # the same photos, in other windows
 
 
 def test_validation_on_squashed_photos(data):
@@ -136,23 +162,22 @@ def test_boxes_follow_scale_crop_and_mirror_image(drawn_data, inside, scale_rang
     image_bytes, box = photo_with_a_rectangle()
     augmentation = Augmentation(64, scale_range, RgbStatistics.load(drawn_data), rgb_shift_stddev=0)
     example = {"image_bytes": image_bytes, "boxes": tf.constant(box)}
-    seeds = [[seed, 7] for seed in range(40)]
+    seeds = tf.constant([[seed, 7] for seed in range(40)], tf.int64)
     if inside:
-        seen = list(
-            tf.data.Dataset.from_tensor_slices(tf.constant(seeds, tf.int64)).map(lambda s: augmentation(example, s))
-        )
+        drawn = tf.data.Dataset.from_tensor_slices(seeds).map(lambda seed: augmentation(example, seed))
+        seen = next(iter(drawn.batch(40).map(device_augmentation.augment)))
     else:
-        seen = [augmentation(example, tf.constant(seed, tf.int64)) for seed in seeds]
-    for shown in seen:
-        white = shown["image"].numpy()[..., 0] > 127
+        drawn = [augmentation(example, seed) for seed in seeds]
+        seen = device_augmentation.augment({key: tf.stack([one[key] for one in drawn]) for key in drawn[0]})
+    for image, relative in zip(seen["image"].numpy(), seen["box"].numpy(), strict=True):
+        white = image[..., 0] > 127
         if scale_range is None and not white.any():
             continue  # the window shows nothing of the object
         rows, columns = np.flatnonzero(white.any(axis=1)), np.flatnonzero(white.any(axis=0))
         found = np.array([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1])
         # Of the box, which may reach past the crop, the crop shows this part.
-        expected = np.clip(shown["box"].numpy() * 64, 0, 64)
-        np.testing.assert_allclose(found, expected, atol=1.01)
-    boxes_seen = np.stack([shown["box"] for shown in seen])
+        np.testing.assert_allclose(found, np.clip(relative * 64, 0, 64), atol=1.01)
+    boxes_seen = seen["box"].numpy()
     assert boxes_seen.max() > 1.05  # some reach past the crop
     assert len(np.unique(boxes_seen[:, 1])) > 20  # and they are not all the same
 

@@ -103,11 +103,8 @@ def test_random_flip_mirrors_about_half(apply):
 def test_rgb_shift_follows_krizhevsky(apply):
     # The eigenvalues are like ImageNet's, the eigenvectors are the axes: the shift of red is a1 * l1 / 255.
     eigenvalues = np.array([14143.0, 1222.5, 292.6], np.float32)
-    image = np.full((2, 2, 3), 100.0, np.float32)
-    shift = lambda pixels, seed: transforms.rgb_shift(pixels, np.eye(3), eigenvalues, 0.1, seed)  # noqa: E731
-    shifts = np.stack([apply(shift, image, (seed, 9)) - image for seed in range(400)])
-    np.testing.assert_array_equal(shifts, np.broadcast_to(shifts[:, :1, :1], shifts.shape))  # one for all pixels
-    stddev = shifts[:, 0, 0].std(axis=0)
+    draw = lambda seed: transforms.draw_rgb_shift(np.eye(3), eigenvalues, 0.1, seed)  # noqa: E731
+    stddev = np.stack([apply(draw, (seed, 9)) for seed in range(400)]).std(axis=0)
     # 0.1 * 14143 / 255 = 5.546 levels; the deviation of 400 draws is within 15% of it.
     np.testing.assert_allclose(stddev, [5.546, 0.4794, 0.1147], rtol=0.15)
 
@@ -115,10 +112,15 @@ def test_rgb_shift_follows_krizhevsky(apply):
 @both
 def test_rgb_shift_uses_the_columns_as_eigenvectors(apply):
     vectors = np.array([[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]], np.float32)
-    image = np.zeros((1, 1, 3), np.float32)
     only_first = np.array([255.0, 0.0, 0.0], np.float32)
-    shift = apply(lambda pixels, seed: transforms.rgb_shift(pixels, vectors, only_first, 1.0, seed), image, SEED)[0, 0]
+    shift = apply(lambda seed: transforms.draw_rgb_shift(vectors, only_first, 1.0, seed), SEED)
     np.testing.assert_allclose(shift / np.linalg.norm(shift) * np.sign(shift[0]), [0.6, 0.8, 0.0], atol=1e-6)
+
+
+@both
+def test_no_rgb_shift(apply):
+    draw = lambda seed: transforms.draw_rgb_shift(np.eye(3), np.ones(3), 0.0, seed)  # noqa: E731
+    assert not apply(draw, SEED).any()
 
 
 @both

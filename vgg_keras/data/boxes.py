@@ -57,8 +57,13 @@ def mirror(boxes: tf.Tensor) -> tf.Tensor:
 
 
 def mirror_if(mirrored: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
-    """Moves a box, (4,), to the mirrored image if `mirrored`, () bool; zeros, which mean that there is none, stay."""
-    return tf.where(tf.logical_and(mirrored, area(box) > 0), mirror(box), box)
+    """Moves boxes to their mirrored images; zeros, which mean that there is none, stay.
+
+    Args:
+        mirrored: (...) bool, which images are mirrored.
+        box: (..., 4) float32, a box of each image.
+    """
+    return tf.where(tf.logical_and(mirrored, area(box) > 0)[..., tf.newaxis], mirror(box), box)
 
 
 def to_center(boxes: tf.Tensor) -> tf.Tensor:

@@ -8,11 +8,12 @@ devices or several machines, and an epoch can be resumed at any step.
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.data import boxes, resized_crops, transforms
+from vgg_keras.data import boxes, device_augmentation, resized_crops, transforms
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
 from vgg_keras.utils.arithmetic import ceil_divide
@@ -36,7 +37,7 @@ class Augmentation:
     rgb_shift_stddev: float = 0.1
 
     def __call__(self, example: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Draws a random crop of an image.
+        """Draws a random crop of an image, and what `device_augmentation.augment` does with it later.
 
         Args:
             example: {"image_bytes": () string, the encoded image}, and "boxes" if the crop's box is asked for: (n, 4)
@@ -44,8 +45,9 @@ class Augmentation:
             seed: (2,) integers.
 
         Returns:
-            {"image": (crop, crop, 3) float32}, and "box" if there are "boxes": (4,) float32, relative to the crop: the
-            most visible one, zeros if there is none.
+            {"image": (crop, crop, 3) uint8, "mirrored": () bool, whether it is to be mirrored, "rgb_shift": (3,)
+            float32, what is to be added to its pixels}, and "box" if there are "boxes": (4,) float32, relative to the
+            crop before it is mirrored: the most visible one, zeros if there is none.
         """
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 4), num=4)
         image_bytes = example["image_bytes"]
@@ -59,15 +61,16 @@ class Augmentation:
             size = transforms.rescaled_size(encoded_size, smallest_side)
             offset = transforms.random_offset(size, self.crop_size, seeds[1])
             image = transforms.decode_rescaled_window(image_bytes, encoded_size, smallest_side, offset, self.crop_size)
-        image = transforms.random_flip(image, seeds[2])
-        if self.rgb_shift_stddev:
-            image = transforms.rgb_shift(
-                image, self.rgb.eigenvectors, self.rgb.eigenvalues, self.rgb_shift_stddev, seeds[3]
-            )
-        if "boxes" not in example:
-            return {"image": image}
-        box = boxes.most_visible(boxes.to_crop(example["boxes"], size, offset, window))
-        return {"image": image, "box": boxes.mirror_if(transforms.draw_flip(seeds[2]), box)}
+        drawn = {
+            "image": transforms.to_uint8(image),
+            device_augmentation.MIRRORED: transforms.draw_flip(seeds[2]),
+            device_augmentation.RGB_SHIFT: transforms.draw_rgb_shift(
+                self.rgb.eigenvectors, self.rgb.eigenvalues, self.rgb_shift_stddev, seeds[3]
+            ),
+        }
+        if "boxes" in example:
+            drawn["box"] = boxes.most_visible(boxes.to_crop(example["boxes"], size, offset, window))
+        return drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,18 +86,92 @@ class Share:
     count: int = 1
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingEpoch:
+    """One worker's share of the batches of one epoch, cut into elements: the images that a replica takes in a step.
+
+    An element is a pure function of its number, whoever computes it and when.
+
+    Attributes:
+        data: the data set.
+        split: name of the training split.
+        augmentation: function from (example, seed) to what the net is shown of it, as `Augmentation` has it.
+        seed: the run's seed.
+        epoch: index of the epoch, from 0.
+        batch_size: number of images in the batch of all replicas together.
+        per_replica_batch: number of images in an element; None: this worker's share of a batch.
+        share: this worker's share.
+        with_boxes: whether the boxes of the objects are asked for.
+    """
+
+    data: ImageData
+    split: str
+    augmentation: Augmentation
+    seed: int
+    epoch: int
+    batch_size: int
+    per_replica_batch: int | None = None
+    share: Share = Share()
+    with_boxes: bool = False
+
+    @property
+    def images_per_element(self) -> int:
+        """Number of images in an element."""
+        return self.per_replica_batch or self.batch_size // self.share.count
+
+    def numbers(self, first_step: int = 0) -> range:
+        """Returns the numbers of the elements from a step on, from 0 at the beginning of the epoch.
+
+        Raises:
+            UserError: the split is missing or empty.
+        """
+        per_step = self.batch_size // self.share.count // self.images_per_element
+        return range(first_step * per_step, steps_per_epoch(self.data, self.split, self.batch_size) * per_step)
+
+    def number_of(self, position: int) -> int:
+        """Returns the number of the element that holds an image, given its position in the epoch."""
+        return position // (self.images_per_element * self.share.count)
+
+    def elements(self, numbers: range, *, with_positions: bool = False) -> tf.data.Dataset:
+        """Returns elements in the order of their numbers.
+
+        Args:
+            numbers: the numbers, without a gap.
+            with_positions: whether the elements hold "position" too: (B,) int64, the images' positions in the epoch.
+
+        Returns:
+            A data set of what `training_epoch` describes.
+
+        Raises:
+            UserError: the split is missing or empty.
+        """
+        num_images, length, count = self.data.num_images(self.split), self.images_per_element, self.share.count
+        read = self.data.record_reader(self.split, labelled=True, boxes=self.with_boxes)
+        with tf.device("/cpu:0"):  # outside of `load`, of whose graph it would become a part
+            order = tf.constant(order_of_epoch(num_images, self.seed, self.epoch))
+
+        def positions(number: tf.Tensor) -> tf.data.Dataset:
+            first = self.share.index + number * length * count
+            return tf.data.Dataset.range(first, first + length * count, count)
+
+        def load(position: tf.Tensor) -> dict:
+            example = read(tf.gather(order, position % num_images))
+            seed = tf.constant([self.seed, self.epoch], tf.int64)
+            return {
+                **self.augmentation(example, tf.random.experimental.stateless_fold_in(seed, position)),
+                "label": example["label"],
+                "row": tf.cast(position % self.batch_size, tf.int32),
+                **({"position": position} if with_positions else {}),
+            }
+
+        dataset = tf.data.Dataset.range(numbers.start, numbers.stop).flat_map(positions)
+        dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        dataset = dataset.batch(length, drop_remainder=True)
+        return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
+
+
 def training_epoch(
-    data: ImageData,
-    split: str,
-    augmentation: Augmentation,
-    *,
-    seed: int,
-    epoch: int,
-    batch_size: int,
-    per_replica_batch: int | None = None,
-    first_step: int = 0,
-    share: Share = Share(),
-    with_boxes: bool = False,
+    data: ImageData, split: str, augmentation: Augmentation, *, first_step: int = 0, **arguments: Any
 ) -> tf.data.Dataset:
     """Returns the batches of one epoch: every image once, and the last batch filled up with the epoch's first images.
 
@@ -102,40 +179,20 @@ def training_epoch(
         data: the data set.
         split: name of the training split.
         augmentation: function from (example, seed) to what the net is shown of it, as `Augmentation` has it.
-        seed: the run's seed.
-        epoch: index of the epoch, from 0.
-        batch_size: number of images in the batch of all replicas together.
-        per_replica_batch: number of images in an element of the result; None: this worker's share of a batch.
         first_step: number of batches to skip at the beginning of the epoch.
-        share: this worker's share.
-        with_boxes: whether the boxes of the objects are asked for.
+        arguments: further attributes of `TrainingEpoch`.
 
     Returns:
-        A data set of {"image": (B, crop, crop, 3) float32, RGB 0..255 plus the RGB shift, "label": (B,) int32, "row":
-        (B,) int32, the image's index in the batch of all replicas}; `with_boxes` also "box": (B, 4) float32.
+        A data set of {"image": (B, crop, crop, 3) uint8, RGB, "mirrored": (B,) bool and "rgb_shift": (B, 3) float32,
+        what `device_augmentation.augment` is to do with it, "label": (B,) int32, "row": (B,) int32, the image's index
+        in the batch of all replicas}; with boxes also "box": (B, 4) float32.
 
     Raises:
         UserError: the split is missing or empty.
     """
-    num_images, steps = data.num_images(split), steps_per_epoch(data, split, batch_size)
-    read = data.record_reader(split, labelled=True, boxes=with_boxes)
-    with tf.device("/cpu:0"):  # outside of `load`, of whose graph it would become a part
-        order = tf.constant(order_of_epoch(num_images, seed, epoch))
-
-    def load(position: tf.Tensor) -> dict:
-        example = read(tf.gather(order, position % num_images))
-        example_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, epoch], tf.int64), position)
-        return {
-            **augmentation(example, example_seed),
-            "label": example["label"],
-            "row": tf.cast(position % batch_size, tf.int32),
-        }
-
+    epoch = TrainingEpoch(data=data, split=split, augmentation=augmentation, **arguments)
     # A worker reads its own share alone, from the first step on.
-    dataset = tf.data.Dataset.range(first_step * batch_size + share.index, steps * batch_size, share.count)
-    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.batch(per_replica_batch or batch_size // share.count, drop_remainder=True)
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
+    return epoch.elements(epoch.numbers(first_step))
 
 
 def order_of_epoch(num_images: int, seed: int, epoch: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import math
 import tensorflow as tf
 
 from vgg_keras.data import transforms
+from vgg_keras.data.resampling import resample
 
 # torchvision's defaults: the window's share of the image's area, and its width / height.
 _AREAS = (0.08, 1.0)
@@ -90,4 +91,5 @@ def decode_resized(
 
 def squash(image: tf.Tensor, side: int) -> tf.Tensor:
     """Resizes an image to a square whatever its shape: (H, W, 3) uint8 or float -> (side, side, 3) float32, 0..255."""
-    return tf.image.resize(image, (side, side), antialias=True)
+    scale = float(side) / tf.cast(tf.shape(image)[:2], tf.float32)
+    return resample(image, (side, side), scale, (0.0, 0.0))

@@ -7,6 +7,7 @@ Sizes are (height, width) in pixels, images (H, W, 3) RGB, seeds (2,) integers. 
 import tensorflow as tf
 
 from vgg_keras.data import odd_formats
+from vgg_keras.data.resampling import resample
 
 # Krizhevsky's RGB shift uses the principal components of pixels on the 0..1 scale. The scale matters, since eigenvalues
 # are squared levels: with those of the 0..255 scale the shift would be 255 times too large.
@@ -142,27 +143,26 @@ def random_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.where(draw_flip(seed), tf.reverse(image, [1]), image)
 
 
-def rgb_shift(
-    image: tf.Tensor, eigenvectors: tf.Tensor, eigenvalues: tf.Tensor, stddev: float, seed: tf.Tensor
-) -> tf.Tensor:
-    """Shifts all pixels by one random combination of the RGB principal components (Krizhevsky 2012, sect. 4.1).
+def draw_rgb_shift(eigenvectors: tf.Tensor, eigenvalues: tf.Tensor, stddev: float, seed: tf.Tensor) -> tf.Tensor:
+    """Draws what is added to all pixels: a random combination of the RGB principal components.
 
-    Adds [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T with a from a normal distribution of mean 0, where p and l are the
-    eigenvectors and eigenvalues on the 0..1 scale. (On ImageNet the shift has a standard deviation of about 5 levels.)
+    It is [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T with a from a normal distribution of mean 0, where p and l are the
+    eigenvectors and eigenvalues on the 0..1 scale (Krizhevsky 2012, sect. 4.1). (On ImageNet it has a standard
+    deviation of about 5 levels.)
 
     Args:
-        image: (H, W, 3) float32, 0..255.
         eigenvectors: (3, 3), eigenvectors of the RGB covariance as columns of length 1.
         eigenvalues: (3,), eigenvalues of the RGB covariance in squared levels of the 0..255 scale.
-        stddev: standard deviation of the factors a; 0.1 in the paper.
+        stddev: standard deviation of the factors a; 0.1 in the paper, 0 for no shift.
         seed: (2,) integers.
 
     Returns:
-        (H, W, 3) float32; values may lie outside 0..255, since clipping would distort the colours.
+        (3,) float32, levels of the 0..255 scale. Shifted pixels may lie outside it, since clipping would distort the
+        colours.
     """
     factors = tf.random.stateless_normal((3,), seed, stddev=stddev)
     components = tf.cast(eigenvectors, tf.float32) * (factors * tf.cast(eigenvalues, tf.float32) / _LEVELS)
-    return image + tf.reduce_sum(components, axis=1)
+    return tf.reduce_sum(components, axis=1)
 
 
 def random_scale(scale_range: tuple[int, int], seed: tf.Tensor) -> tf.Tensor:
@@ -248,16 +248,8 @@ def decode_rescaled_window(
     end = tf.cast(tf.math.ceil(tf.cast(offset + crop_size, tf.float32) / scale + margin), tf.int32)
     end = tf.minimum(end, size)
 
-    pixels = decode_window(image_bytes, begin, end)
-    crop = tf.raw_ops.ScaleAndTranslate(
-        images=pixels[tf.newaxis],
-        size=(crop_size, crop_size),
-        scale=scale,
-        translation=tf.cast(begin, tf.float32) * scale - tf.cast(offset, tf.float32),
-        kernel_type="triangle",
-        antialias=True,
-    )
-    return crop[0]
+    translation = tf.cast(begin, tf.float32) * scale - tf.cast(offset, tf.float32)
+    return resample(decode_window(image_bytes, begin, end), (crop_size, crop_size), scale, translation)
 
 
 def decode_center(image_bytes: tf.Tensor, smallest_side: tf.Tensor, crop_size: int) -> tf.Tensor:

@@ -156,6 +156,7 @@ class FeatureCache:
 
     def _rows_of(self, batch: Mapping) -> np.ndarray:
         """Computes the cached rows of a batch of images: (B, width) float32."""
+        batch = self._train_step.shown(batch)
         outputs, labels = self._train_step.frozen_outputs(batch), self._train_step.gather(batch["label"])
         weights = self._train_step.gather(batch["weight"]) if "weight" in batch else np.ones(len(labels))
         found = [self._train_step.gather(batch["box"])] if self._with_boxes else []

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from vgg_keras.data import device_augmentation
 from vgg_keras.models import class_outputs
 from vgg_keras.training import freezing
 from vgg_keras.training.keras_metrics import ValidationMetrics
@@ -129,9 +130,9 @@ class TrainStep:
         stop. Workers that read it after the same step can stop after the same step, and no message is sent for it.
 
         Args:
-            batch: {"image": (B, S, S, 3) float32 0..255, or the frozen layers' outputs; "label": (B,) int32; "row":
-                (B,) int32, the image's row in the batch of all replicas; what else the objective needs}, distributed
-                over the replicas.
+            batch: {"image": (B, S, S, 3) uint8 with what `device_augmentation.augment` is to do, or float32 0..255, or
+                the frozen layers' outputs; "label": (B,) int32; "row": (B,) int32, the image's row in the batch of all
+                replicas; what else the objective needs}, distributed over the replicas.
             global_step: number of steps done before this one.
             stop_asked: whether this process was asked to stop; counts in a cluster only.
 
@@ -203,6 +204,7 @@ class TrainStep:
         return sums, gradients
 
     def _part_gradients(self, part: dict) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        part = device_augmentation.augment(part)
         inputs = part["image"]
         if self._frozen and not self._config.cached:
             inputs = self._frozen(inputs, training=False)
@@ -213,8 +215,13 @@ class TrainStep:
         sums = self.objective.sums(outputs, part, tf.ones_like(losses))
         return sums, tape.gradient(loss, self._variables)
 
+    @tf.function
+    def shown(self, batch):
+        """Returns a batch as the net sees it, with the augmentation that is left for the devices."""
+        return self.strategy.run(device_augmentation.augment, args=(batch,))
+
     def frozen_outputs(self, batch) -> np.ndarray:
-        """Computes the frozen layers' outputs for the images of a batch: (B, ...) float32, in the batch's order."""
+        """Computes the frozen layers' outputs for a batch that `shown` returned: (B, ...) float32, in its order."""
         return self.gather(self._frozen_outputs(batch["image"]))
 
     def gather(self, values) -> np.ndarray:

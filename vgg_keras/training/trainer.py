@@ -206,7 +206,8 @@ class Trainer:
     def _keep_first_images(self, batch) -> None:
         """Keeps a picture of augmented images of the run's first step; a feature cache has none."""
         if self._log and self._progress.global_step == 1 and self._train_step.takes_images:
-            self._log.add_training_images(1, self._train_step.gather(batch["image"])[:_SHOWN_IMAGES])
+            images = self._train_step.gather(self._train_step.shown(batch)["image"])
+            self._log.add_training_images(1, images[:_SHOWN_IMAGES])
 
     def _update_loss(self, pending_sums: list[tf.Tensor], bar: tqdm.tqdm) -> None:
         """Adds the pending steps' sums to the epoch's, displays them, and stops the run if the loss is not finite.
