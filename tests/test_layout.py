@@ -21,15 +21,13 @@ LEVELS = (
         "connection console devices display early_signals errors escaping file_bounds "
         "files flagfiles folder_layout hardware help_text hosts keras_backend "
         "keras_compat last_word locks meeting metrics optional_imports options paths "
-        "resumable_array shared_folder shell side_files slurm stopping structures teamwork verb_list watchdog "
-        "words work_items",
+        "resumable_array service_address shared_folder shell side_files slurm stopping structures teamwork verb_list watchdog words work_items",
     },
     {
-        "vgg_keras.data": "box_records boxed_split boxes builders class_folders datasets decoding_check "
-        "decoding_memory imagenet input_pipeline jpeg_segments labels manifest "
+        "vgg_keras.data": "box_records boxed_split boxes builders class_folders data_service datasets "
+        "decoding_check decoding_memory device_augmentation imagenet input_pipeline jpeg_segments labels manifest "
         "object_names odd_formats photo_decoding photo_files pixel_boxes "
-        "record_features record_index resized_crops rgb_statistics shards tfrecord_frames "
-        "transforms"
+        "record_features record_index resampling resized_crops rgb_statistics service_servers shards tfrecord_frames transforms "
     },
     {
         "data_prep": "__main__ archives beam_job beam_options beam_pool builder flowers folder_checks image_folder "
@@ -66,7 +64,7 @@ LEVELS = (
         "vgg_keras.reports": "evaluation_sections page pages pictures run_sections shown_run",
     },
     {
-        "vgg_keras.tasks": "class_choice conversion description descriptor_tables evaluation "
+        "vgg_keras.tasks": "class_choice conversion data_serving description descriptor_tables evaluation "
         "evaluation_folder exporting features_options localization options paper_tables "
         "prediction random_split_classification reproduction results run_reports serving_check "
         "shared_options suites training training_step voc_classification",

@@ -51,7 +51,7 @@ def test_mirror_images_and_colour_shifts_follow_from_the_position(data, augmenta
     assert 16 <= batches["mirrored"].sum() <= 48  # of 64, by chance 4 standard deviations around a half
     rgb = augmentation.rgb
     for position in (0, 17, 63):
-        seed = tf.random.experimental.stateless_fold_in(tf.constant([1, 3], tf.int64), position)
+        seed = tf.random.experimental.stateless_fold_in(tf.constant([1, 3], tf.int64), np.int64(position))
         seeds = tf.random.experimental.stateless_split(seed, 4)
         flipped = tf.image.stateless_random_flip_left_right(tf.constant([[[0.0] * 3, [1.0] * 3]]), seeds[2])
         assert batches["mirrored"][position] == bool(flipped[0, 0, 0])
@@ -65,7 +65,7 @@ def test_pixels_are_rounded_to_the_nearest_level(data, augmentation):
     positions = input_pipeline.order_of_epoch(60, seed=1, epoch=0)
     read = data.record_reader("train")
     for index in (0, 41):
-        seed = tf.random.experimental.stateless_fold_in(tf.constant([1, 0], tf.int64), index)
+        seed = tf.random.experimental.stateless_fold_in(tf.constant([1, 0], tf.int64), np.int64(index))
         seeds = tf.random.experimental.stateless_split(seed, 4)
         whole = transforms.rescale(transforms.decode(read(positions[index])["image_bytes"]), 40)
         exact = transforms.random_crop(whole, 32, seeds[1]).numpy()

@@ -14,6 +14,7 @@ from data_prep.voc import VocOptions
 from tests.helpers.documentation import DOCS
 from vgg_keras.tasks.features_options import FeaturesOptions
 from vgg_keras.tasks.options import (
+    DataServiceOptions,
     EvaluateOptions,
     ExportOptions,
     PredictOptions,
@@ -43,6 +44,7 @@ VERBS = {
     "vgg_keras.reproduce": ReproduceOptions,
     "vgg_keras.export": ExportOptions,
     "vgg_keras.serve_check": ServeCheckOptions,
+    "vgg_keras.data_service": DataServiceOptions,
 }
 # What a verb needs unless another flag is given is not marked as required.
 _REQUIRED_AT_TIMES = {ReproduceOptions: ("output_dir",)}

@@ -14,7 +14,9 @@ from vgg_keras.tasks.shared_options import DataOptions, ModelsOptions, ProtocolO
 from vgg_keras.tasks.suites import SUITES
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.hardware import STRATEGIES
+from vgg_keras.utils.hosts import is_host
 from vgg_keras.utils.options import FILE, FOLDER, Options, PathLike, option
+from vgg_keras.utils.service_address import ServiceAddress
 
 SAVED_MODEL, ONNX, TFLITE = "saved_model", "onnx", "tflite"
 
@@ -296,3 +298,37 @@ class ServeCheckOptions(Options):
     )
     concurrency: int = option(4, "number of requests at the same time", group="load", lower=1)
     batch_size: int = option(8, "number of photos in a request of several", group="load", lower=2)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataServiceOptions(Options):
+    """Options of `vgg_keras.data_service`."""
+
+    port: int = option(
+        5050, "port of the dispatcher, if this process is it; 0: any free one", group="service", lower=0, upper=65535
+    )
+    worker_port: int = option(0, "port of the worker; 0: any free one", group="service", lower=0, upper=65535)
+    dispatcher: str = option(
+        "",
+        "address of the dispatcher that this process works for, such as grpc://first:5050; empty: it is the "
+        "dispatcher, and works too",
+        group="service",
+    )
+    host: str = option(
+        "",
+        "name or IP address under which the machines that train reach this one; empty: its name",
+        group="service",
+    )
+    timeout: float = option(
+        300.0, "number of seconds to wait for --dispatcher at the start", group="service", lower=1.0
+    )
+
+    def dispatcher_address(self) -> ServiceAddress | None:
+        """Returns the address of --dispatcher, or None if this process is the dispatcher.
+
+        Raises:
+            UserError: the flag is not an address, or --host is not the name of a machine.
+        """
+        if self.host and not is_host(self.host):
+            raise UserError(f"--host={self.host} is neither the name of a machine nor an IP address")
+        return ServiceAddress.parse("dispatcher", self.dispatcher) if self.dispatcher else None

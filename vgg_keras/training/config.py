@@ -21,6 +21,7 @@ from vgg_keras.models.preparation import CROPS, INPUT_SCALINGS, ISOTROPIC, MEAN,
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.hardware import PRECISIONS, STRATEGIES
 from vgg_keras.utils.options import FOLDER, Options, PathLike, option
+from vgg_keras.utils.service_address import ServiceAddress
 
 DRAWN_FLOWERS = "drawn_flowers"
 
@@ -42,6 +43,7 @@ MAY_CHANGE = (
     "keep_checkpoints",
     "log_every",
     "worker_timeout",
+    "data_service",
     "export_dir",
     "report",
 )
@@ -51,7 +53,7 @@ _FLAGS_OF_TASK = {
     LOCALIZATION: ("box_regression",),
 }
 # Settings that may differ between the workers of a cluster; their data and folder are compared, not the paths to them.
-MAY_DIFFER = ("data_dir", "output_dir", "export_dir", "worker_timeout")
+MAY_DIFFER = ("data_dir", "output_dir", "export_dir", "worker_timeout", "data_service")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -226,8 +228,15 @@ class TrainConfig(Options):
     )
     worker_timeout: float = option(
         300.0,
-        "number of seconds to wait for the other workers at the start, and later for a sign of life of each",
+        "number of seconds to wait for the other workers and --data_service at the start, and later for a sign of life "
+        "of each",
         lower=1.0,
+        group="devices",
+    )
+    data_service: str = option(
+        "",
+        "address of a tf.data service whose workers decode the training photos, such as grpc://first:5050 "
+        "(vgg_keras.data_service); empty: this process does",
         group="devices",
     )
     resume: bool = option(False, "resume the run in --output_dir, if there is one", group="run")
@@ -285,6 +294,14 @@ class TrainConfig(Options):
         scales = self.crop_scales()
         return sum(scales) // 2 if scales else self.input_size
 
+    def service_address(self) -> ServiceAddress | None:
+        """Returns the address of --data_service, or None if this process decodes the photos itself.
+
+        Raises:
+            UserError: the flag is not an address.
+        """
+        return ServiceAddress.parse("data_service", self.data_service) if self.data_service else None
+
     def optimizer_arguments(self) -> dict:
         """Parses --optimizer_args.
 
@@ -313,6 +330,7 @@ class TrainConfig(Options):
         """
         self._validate_crop()
         self.crop_scales()
+        self.service_address()
         self.optimizer_arguments()
         self.metric_arguments()
         self._validate_cache()

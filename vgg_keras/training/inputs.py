@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from vgg_keras.data import input_pipeline, shards
+from vgg_keras.data.data_service import DataService
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
 from vgg_keras.models import run_record
@@ -47,13 +48,19 @@ def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, trai
         data: the data set.
         rgb: mean and covariance of the training split's RGB.
         train_step: step that takes the batches, which are distributed over its replicas.
+
+    Raises:
+        LostWorkerError: --data_service does not answer.
     """
     with_boxes = config.box_kind() is not None
     augment = augmentation(config, rgb)
+    address = config.service_address()
+    service = DataService(address, config.worker_timeout) if address else None
+    open_epoch = service.training_epoch if service else input_pipeline.training_epoch
 
     def training(epoch: int, first_step: int) -> Iterable:
         make = functools.partial(
-            input_pipeline.training_epoch,
+            open_epoch,
             data,
             config.train_split,
             augment,
@@ -63,7 +70,8 @@ def image_batches(config: TrainConfig, data: ImageData, rgb: RgbStatistics, trai
             with_boxes=with_boxes,
         )
         num_steps = input_pipeline.steps_per_epoch(data, config.train_split, config.batch_size) - first_step
-        return shards.read(data, input_pipeline.distribute(train_step.strategy, config.batch_size, num_steps, make))
+        batches = input_pipeline.distribute(train_step.strategy, config.batch_size, num_steps, make)
+        return shards.read(data, service.telling_failures(batches) if service else batches)
 
     def validation() -> Iterable:
         make = functools.partial(

@@ -20,6 +20,7 @@ VERBS = {
         "pretrained",
         "export",
         "serve_check",
+        "data_service",
     ),
 }
 
