@@ -32,8 +32,20 @@ def decode(image_bytes: tf.Tensor) -> tf.Tensor:
         with tf.control_dependencies([_jpeg_shape(image_bytes)]):
             return tf.io.decode_jpeg(image_bytes, channels=3, dct_method="INTEGER_ACCURATE")
 
-    image = tf.cond(tf.io.is_jpeg(image_bytes), decode_jpeg, lambda: odd_formats.decode(image_bytes))
+    image = tf.cond(tf.io.is_jpeg(image_bytes), decode_jpeg, lambda: _decode_other(image_bytes))
     return tf.ensure_shape(image, (None, None, 3))
+
+
+# A branch of a graph that is not taken costs time for each of its operations, here of some hundred. As a function that
+# is not copied into the graph that calls it, it is a single one.
+_one_operation = tf.function(
+    odd_formats.decode, (tf.TensorSpec((), tf.string),), autograph=False, experimental_attributes={"_noinline": True}
+)
+
+
+def _decode_other(image_bytes: tf.Tensor) -> tf.Tensor:
+    """Decodes an image that is no JPEG: () string -> (H, W, 3) uint8."""
+    return odd_formats.decode(image_bytes) if tf.executing_eagerly() else _one_operation(image_bytes)
 
 
 def _jpeg_shape(image_bytes: tf.Tensor) -> tf.Tensor:
@@ -44,12 +56,11 @@ def _jpeg_shape(image_bytes: tf.Tensor) -> tf.Tensor:
             ink or none. Those of Adobe's programs tell it.
     """
     shape = tf.io.extract_jpeg_shape(image_bytes)
-    told = tf.cond(
-        shape[2] < 4, lambda: tf.constant(True), lambda: tf.strings.regex_full_match(image_bytes, r"\C*Adobe\C*")
-    )
-    with tf.control_dependencies(
-        [tf.debugging.Assert(told, ["a CMYK JPEG without the marker of Adobe; save it as RGB"])]
-    ):
+    # Conditions, as `tf.cond` and TensorFlow's own assertions make, take longer than to search a few bytes.
+    searched = tf.where(shape[2] < 4, tf.constant(b"Adobe"), image_bytes)
+    told = tf.strings.regex_full_match(searched, r"\C*Adobe\C*")
+    message = tf.constant("a CMYK JPEG without the marker of Adobe; save it as RGB")
+    with tf.control_dependencies([tf.raw_ops.Assert(condition=told, data=[message], summarize=3)]):
         return tf.identity(shape)
 
 
@@ -212,7 +223,7 @@ def decode_window(image_bytes: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> t
         return tf.io.decode_and_crop_jpeg(image_bytes, window, channels=3, dct_method="INTEGER_ACCURATE")
 
     def decode_whole() -> tf.Tensor:
-        return decode(image_bytes)[begin[0] : end[0], begin[1] : end[1]]
+        return _decode_other(image_bytes)[begin[0] : end[0], begin[1] : end[1]]
 
     pixels = tf.cond(tf.io.is_jpeg(image_bytes), decode_jpeg, decode_whole)
     return tf.ensure_shape(pixels, (None, None, 3))
@@ -271,6 +282,6 @@ def encoded_size(image_bytes: tf.Tensor) -> tf.Tensor:
     """
 
     def other_size() -> tf.Tensor:
-        return tf.shape(decode(image_bytes))[:2]
+        return tf.shape(_decode_other(image_bytes))[:2]
 
     return tf.cond(tf.io.is_jpeg(image_bytes), lambda: _jpeg_shape(image_bytes)[:2], other_size)
