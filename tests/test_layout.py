@@ -17,7 +17,7 @@ from vgg_keras.utils import verb_list
 LEVELS = (
     {"vgg_keras.version": ()},
     {
-        "vgg_keras.utils": "arithmetic array_files average_precision channel child_processes cli cluster "
+        "vgg_keras.utils": "arithmetic array_files average_precision background channel child_processes cli cluster "
         "connection console devices display early_signals errors escaping file_bounds "
         "files flagfiles folder_layout hardware help_text hosts keras_backend "
         "keras_compat last_word locks meeting metrics optional_imports options paths "
@@ -41,7 +41,7 @@ LEVELS = (
     {
         "vgg_keras.training": "checkpoints config curves event_log feature_cache freezing inputs "
         "keras_metrics messages objectives optimizers pictures progress resuming "
-        "run_dir run_log schedules train_step trainer workers",
+        "run_dir run_log schedules snapshots train_step trainer workers",
         "vgg_keras.weights": "assembly formats inert_pickle keras_hdf5 keras_models safetensors torch_pickle "
         "torchvision transfer",
         "vgg_keras.inference": "batch_predict box_merging box_positions box_predictions descriptors "

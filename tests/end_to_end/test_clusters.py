@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 
 import pytest
@@ -85,6 +86,20 @@ def test_a_lost_worker_is_named_and_the_resumed_run_has_the_same_bits_in_all_rol
     assert "2 workers in Slurm" in resumed[0][1]
     assert history(tmp_path / "broken") == history(tmp_path / "whole")
     assert_same_weights(tmp_path / "broken", tmp_path / "whole")
+
+
+@pytest.mark.generations
+def test_only_the_chief_writes_weights(tmp_path, drawn_data):
+    # In Keras 2, statistics of batch normalization are averaged over the workers as they are read.
+    processes = _start(tmp_path, drawn_data, _two_workers(), "--max_steps=4", "--batch_norm", "--checkpoint_every=2")
+    # The weights have megabytes.
+    resource.prlimit(processes[1].pid, resource.RLIMIT_FSIZE, (100_000, 100_000))
+    assert [code for code, _, _ in _finish(processes)] == [0, 0]
+    files = {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    parts = [f"ckpt-{step}.{part}" for step in (0, 2, 4) for part in ("data-00000-of-00001", "index", "json")]
+    assert files == {"checkpoint", "best-4.keras", *parts}
+    assert (tmp_path / "run" / "best.keras").stat().st_size > 1_000_000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
 def test_a_worker_that_is_asked_to_stop_stops_all_of_them_at_the_same_step(tmp_path, drawn_data):

@@ -81,7 +81,9 @@ def test_the_checkpoint_of_a_run_knows_its_scaling(tmp_path):
     flags = {"net": "A", "train_scale": "48", "input_size": 32, "batch_norm": False, "width_multiplier": 1 / 16}
     flags["input_scaling"] = "minus_one_to_one"
     run_dir.write_run_record(tmp_path, flags, {}, {"num_classes": 5, "mean_rgb": vgg.subtracted_mean_rgb(model)})
-    Checkpoints(tmp_path, model, [optimizer], Progress(Plateau(1))).save(Progress(Plateau(1)))
+    checkpoints = Checkpoints(tmp_path, model, [optimizer], Progress(Plateau(1)))
+    with checkpoints.writer:
+        checkpoints.save(Progress(Plateau(1)))
     target = small(mean_rgb=(127.5,) * 3)
     transfer.transfer_weights(formats.read_weights(str(tmp_path), "A"), target)
     np.testing.assert_allclose(target(IMAGES), model(IMAGES), rtol=1e-4, atol=1e-6)

@@ -1,11 +1,14 @@
 """Tests that a run resumes from its newest whole checkpoint, with history and best model, and is never begun anew."""
 
 import dataclasses
+import errno
 import gc
 import hashlib
 import json
 import logging
 import shutil
+import tempfile
+import threading
 from unittest.mock import Mock
 
 import numpy as np
@@ -23,8 +26,8 @@ from vgg_keras.training.config import TrainConfig
 from vgg_keras.training.optimizers import OptimizerConfig, make_optimizer
 from vgg_keras.training.progress import Progress
 from vgg_keras.training.schedules import Plateau
-from vgg_keras.utils import console
-from vgg_keras.utils.errors import UserError
+from vgg_keras.utils import console, files, stopping
+from vgg_keras.utils.errors import UserError, explain
 from vgg_keras.utils.options import parse
 
 pytestmark = pytest.mark.generations
@@ -77,6 +80,12 @@ def _checkpoints(run, value, **arguments):
     return checkpoints.Checkpoints(run, model, [optimizer], progress, **arguments), model, progress
 
 
+def _save(saved, progress, write_best=None):
+    """Saves a checkpoint, and waits until it is on the disk."""
+    with saved.writer:
+        saved.save(progress, write_best)
+
+
 def _restore(run, saved=None):
     """Restores a run's newest whole checkpoint, and its folder to that moment; returns the progress."""
     saved = saved or _checkpoints(run, 0.0)[0]
@@ -87,7 +96,7 @@ def _restore(run, saved=None):
 
 def test_checkpoints_keep_the_names_by_which_earlier_versions_saved_them(tmp_path):
     saved, _, progress = _checkpoints(tmp_path, 1.0)
-    saved.save(progress)
+    _save(saved, progress)
     names = {name.partition("/")[0] for name, _ in tf.train.list_variables(str(tmp_path / "checkpoints" / "ckpt-0"))}
     assert names == {"model", "optimizers", "progress", "_CHECKPOINTABLE_OBJECT_GRAPH"}
     assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")) == str(tmp_path / "checkpoints" / "ckpt-0")
@@ -95,24 +104,98 @@ def test_checkpoints_keep_the_names_by_which_earlier_versions_saved_them(tmp_pat
 
 def test_what_is_saved_already_is_not_written_again(tmp_path):
     saved, _, progress = _checkpoints(tmp_path, 1.0)
-    saved.save(progress)
+    _save(saved, progress)
     path = tmp_path / "checkpoints" / "ckpt-0.index"
     before = path.stat().st_mtime_ns
-    saved.save(progress)
+    _save(saved, progress)
     restored, *_ = _checkpoints(tmp_path, 0.0)
-    restored.save(_restore(tmp_path, restored))
+    _save(restored, _restore(tmp_path, restored))
     assert path.stat().st_mtime_ns == before
-    saved.save(dataclasses.replace(progress, epoch=1))
+    _save(saved, dataclasses.replace(progress, epoch=1))
     assert path.stat().st_mtime_ns > before
 
 
 @pytest.mark.parametrize("name", ["run [1]", "run*", "what?", "a\\b"])
 def test_a_folder_may_have_a_name_that_tensorflow_takes_for_a_pattern(name, tmp_path):
     saved, _, progress = _checkpoints(tmp_path / name, 0.25)
-    saved.save(progress)
+    _save(saved, progress)
     restored, model, _ = _checkpoints(tmp_path / name, 0.0)
     assert _restore(tmp_path / name, restored) == progress
     assert all((weights == 0.25).all() for weights in model.get_weights())
+
+
+@pytest.fixture
+def slow_disk(monkeypatch):
+    """An event for which every file waits before it is written."""
+    event, write = threading.Event(), files.write_atomically
+
+    def write_later(path, content):
+        event.wait()
+        write(path, content)
+
+    monkeypatch.setattr(files, "write_atomically", write_later)
+    return event
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, slow_disk):
+    saved, model, progress = _checkpoints(tmp_path, 0.25)
+    with saved.writer:
+        saved.save(progress)
+        assert saved.saved_step == 0
+        assert list(tmp_path.rglob("*ckpt*")) == []
+        model.set_weights([np.full_like(weights, 7.0) for weights in model.get_weights()])
+        slow_disk.set()
+    restored, model, _ = _checkpoints(tmp_path, 0.0)
+    assert _restore(tmp_path, restored) == progress
+    assert all((weights == 0.25).all() for weights in model.get_weights())
+
+
+def test_a_run_learns_only_of_checkpoints_that_are_on_the_disk(tmp_path, slow_disk):
+    saved, _, progress = _checkpoints(tmp_path, 1.0)
+    with saved.writer:
+        saved.save(dataclasses.replace(progress, global_step=8))
+        assert saved.saved_step == 0
+        slow_disk.set()
+    assert saved.saved_step == 8
+
+
+def test_a_checkpoint_that_is_abandoned_leaves_nothing(tmp_path, slow_disk):
+    saved, _, progress = _checkpoints(tmp_path, 1.0)
+
+    def save_and_stop():
+        with saved.writer:
+            saved.save(progress)
+            threading.Timer(0.1, slow_disk.set).start()
+            raise stopping.Stopped(15)
+
+    with pytest.raises(stopping.Stopped):
+        save_and_stop()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert saved.saved_step == 0
+
+
+def test_a_full_disk_ends_the_run(tmp_path, drawn_data, monkeypatch):
+    write = files.write_atomically
+
+    def write_or_fail(path, content):
+        if path.name == "ckpt-3.index":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, content)
+
+    monkeypatch.setattr(files, "write_atomically", write_or_fail)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        training.train_model(_options(tmp_path / "run", drawn_data))
+    assert explain(caught.value).startswith("the disk is full")
+    # The next checkpoint, of step 6, has waited for that of step 3, if the error was not seen before.
+    assert checkpoint_files.newest_whole(tmp_path / "run" / "checkpoints") == (0, [])
+
+
+def test_a_worker_that_is_not_the_chief_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    saved, _, progress = _checkpoints(tmp_path, 1.0, chief=False)
+    _save(saved, dataclasses.replace(progress, global_step=8))
+    assert saved.saved_step == 8
+    assert list(tmp_path.iterdir()) == []
 
 
 _SCORES = {f"{split}_{key}": 2.0 for split in ("training", "validation") for key in ("loss", "top1_error")}
@@ -236,10 +319,9 @@ def test_the_best_model_goes_back_with_the_checkpoint(run, drawn_data, capfd):
 
 def test_a_best_model_that_is_newer_than_the_checkpoint_is_removed(tmp_path, capfd):
     saved, _, progress = _checkpoints(tmp_path, 1.0)
-    saved.save(progress)
-    saved.save_best_model(8, lambda path: path.write_bytes(b"the model of step 8"))
+    _save(saved, progress)
     better = dataclasses.replace(progress, global_step=8, best_error=50.0, best_loss=1.0, best_step=8)
-    saved.save(better)
+    _save(saved, better, lambda path: path.write_bytes(b"the model of step 8"))
     assert _restore(tmp_path) == better
     assert (tmp_path / "best.keras").read_bytes() == b"the model of step 8"
     _flip(tmp_path / "checkpoints" / "ckpt-8.index")
@@ -354,7 +436,7 @@ def test_a_resume_leaves_the_files_of_the_user_alone(run, drawn_data):
 
 def test_what_a_kill_left_of_the_first_checkpoint_does_not_keep_a_run_from_beginning(tmp_path):
     saved, _, progress = _checkpoints(tmp_path, 1.0)
-    saved.save(progress)
+    _save(saved, progress)
     for suffix in ("index", "json"):
         (tmp_path / "checkpoints" / f"ckpt-0.{suffix}").unlink()
     assert resuming.choose(tmp_path) == ""

@@ -152,7 +152,9 @@ def test_an_optimizer_of_addons_goes_on_from_a_checkpoint(tmp_path):
 
     def save(compiled, step):
         if step == 4:
-            checkpoint(compiled).save(progress)
+            saved = checkpoint(compiled)
+            with saved.writer:
+                saved.save(progress)
 
     def restore(compiled, step):
         if step == 4:

@@ -217,7 +217,9 @@ def test_a_run_that_has_checkpoints_only(tmp_path):
     optimizer.build(model.trainable_variables)
     flags = {"net": "A", "train_scale": "48", "input_size": 32, "batch_norm": False, "width_multiplier": 1 / 16}
     run_dir.write_run_record(tmp_path, flags, {}, {"num_classes": CLASSES, "mean_rgb": (1, 2, 3)})
-    Checkpoints(tmp_path, model, [optimizer], Progress(Plateau(1))).save(Progress(Plateau(1)))
+    checkpoints = Checkpoints(tmp_path, model, [optimizer], Progress(Plateau(1)))
+    with checkpoints.writer:
+        checkpoints.save(Progress(Plateau(1)))
     source = formats.read_weights(str(tmp_path), "A")
     assert (source.net, source.mean_rgb) == ("A", (1, 2, 3))
     for name, layer in vgg.layers_with_weights(model).items():

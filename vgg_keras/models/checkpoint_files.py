@@ -26,9 +26,10 @@ _STEP = "(0|[1-9][0-9]*)"
 _FILE_OF_STEP = re.compile(rf"ckpt-{_STEP}\.(index|json|data-\d+-of-\d+)")
 _DATA = re.compile(rf"ckpt-{_STEP}\.data-\d+-of-\d+")
 _BEST_MODEL = re.compile(rf"best-{_STEP}\.keras")
-# What a killed process leaves: files of `files.write_atomically`, and TensorFlow's files and folders.
+# What a killed process leaves: files of `files.write_atomically`, and those of earlier versions of this package, in
+# which TensorFlow wrote into the folder.
 _UNFINISHED = re.compile(
-    rf"\.(ckpt-{_STEP}|best-{_STEP}|checkpoint)\.incomplete(\.json|\.keras)?"
+    rf"\.(ckpt-{_STEP}|best-{_STEP}|checkpoint)\.incomplete(\.json|\.keras|\.index|\.data-\d+-of-\d+)?"
     rf"|ckpt-{_STEP}\.(index|data-\d+-of-\d+)\.tempstate\d+"
 )
 _UNFINISHED_FOLDER = re.compile(rf"ckpt-{_STEP}_temp")

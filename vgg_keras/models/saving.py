@@ -1,10 +1,11 @@
 """Reads and writes models: `.keras` files of either Keras generation, and the weights in checkpoints."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 # The import of layers registers the classes defined there with Keras, so that files that name them load.
@@ -33,12 +34,17 @@ def restore_model(folder: Path, model: keras.Model) -> None:
 
 
 @keras_compat.own_settings()
-def float32_copy(model: keras.Model) -> keras.Model:
-    """Returns a copy of a model that computes in float32, also if the model was trained in half precision."""
+def float32_copy(model: keras.Model, weights: Sequence[np.ndarray] | None = None) -> keras.Model:
+    """Returns a copy of a model that computes in float32, also if the model was trained in half precision.
+
+    Args:
+        model: the model.
+        weights: weights of the copy, if they have been read already; None: the model's.
+    """
     copy = keras.models.clone_model(
         model, clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "float32"})
     )
-    copy.set_weights(model.get_weights())
+    copy.set_weights(model.get_weights() if weights is None else weights)
     return copy
 
 
@@ -50,9 +56,14 @@ def save_model(model: keras.Model, path: Path, metadata: ModelMetadata | None = 
         path: the file.
         metadata: net, training scale and class names, which are kept in the file; None: the file tells none.
     """
+    write_model(float32_copy(model), path, metadata)
+
+
+def write_model(model: keras.Model, path: Path, metadata: ModelMetadata | None = None) -> None:
+    """Writes a result of `float32_copy` as `save_model` does; in a thread, too."""
 
     def write(temporary: Path) -> None:
-        float32_copy(model).save(temporary)
+        model.save(temporary)
         if metadata:
             embed(temporary, metadata)
 

@@ -2,10 +2,12 @@
 
 A checkpoint counts once its manifest is on the disk (`models/checkpoint_files.py`), which holds the checksums of its
 files and of the best model at that moment. From which one a run resumes is decided elsewhere (`resuming.py`).
+
+Training goes on while a checkpoint is written: it waits for a copy in memory only (`snapshots.py`).
 """
 
+import functools
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +17,9 @@ import tensorflow as tf
 from vgg_keras.models import checkpoint_files, run_record
 from vgg_keras.training import resuming
 from vgg_keras.training.progress import Progress, SavedProgress
-from vgg_keras.utils import files
+from vgg_keras.training.snapshots import Snapshot
+from vgg_keras.utils import files, keras_compat
+from vgg_keras.utils.background import Background
 
 
 class Checkpoints:
@@ -27,8 +31,10 @@ class Checkpoints:
         optimizers: the model's optimizers, already built.
         progress: progress of a new run.
         keep: number of checkpoints to keep.
-        chief: whether this process is the chief, whose checkpoints are kept; the other workers of a cluster have to
-            take part in saving, and write into a temporary folder.
+        chief: whether this process is the chief; the other workers of a cluster write nothing.
+
+    Attributes:
+        writer: the thread that writes; whoever saves waits for it at last, and looks for its errors meanwhile.
     """
 
     def __init__(
@@ -42,58 +48,77 @@ class Checkpoints:
         chief: bool = True,
     ):
         self._run, self._folder, self._keep, self._chief = run, run / run_record.CHECKPOINTS, keep, chief
+        self.writer = Background()
+        self._model = model
         self._progress = SavedProgress(progress, lambda: run_record.read_history(run))
         self._checkpoint = tf.train.Checkpoint(model=model, optimizers=list(optimizers), progress=self._progress)
         # The best model does not change from one checkpoint to the next, so it is read only once for its checksum.
         self._best_model: dict[str, dict] = {}
+        # The progress of the last checkpoint that was begun, and of the last one that is on the disk.
+        self._begun: Progress | None = None
         self._saved: Progress | None = None
 
-    def save(self, progress: Progress) -> None:
-        """Writes a checkpoint with the state of model and optimizers, and the progress; removes those beyond `keep`.
+    def save(self, progress: Progress, write_best: Callable[[Path], None] | None = None) -> None:
+        """Saves the state of model and optimizers, and the progress; removes the checkpoints beyond `keep`.
+
+        The state is copied, once the checkpoint before is on the disk, and then written by a thread. All workers of a
+        cluster call this alike.
 
         The state follows from the progress. What is saved already is not written again, since a process that is killed
         meanwhile would leave neither the old checkpoint of the step nor the new one.
+
+        Args:
+            progress: progress of the run.
+            write_best: function that writes the run's best model to a path, if it is that of this moment; it belongs to
+                all checkpoints from now on.
+
+        Raises:
+            Exception: that of the thread, which could not write the checkpoint before.
         """
-        if progress == self._saved:
+        if progress == self._begun:
             return
-        self._write(progress)
-        self._saved = progress
+        self.writer.wait()
+        self._progress.value = self._begun = progress
+        snapshot = self._take_snapshot(progress.global_step)
+        if snapshot:
+            self.writer.start(functools.partial(self._write, progress, snapshot, write_best))
+        else:
+            self._saved = progress  # by the chief
+
+    def _take_snapshot(self, step: int) -> Snapshot | None:
+        """Returns a snapshot for the checkpoint of a step; None on a worker that is not the chief."""
+        if not self._chief and not _averaged_on_read(self._model):
+            return None
+        snapshot = Snapshot(self._checkpoint, checkpoint_files.prefix(self._folder, step).name)
+        if self._chief:
+            return snapshot
+        snapshot.drop()
+        return None
 
     @property
     def saved_step(self) -> int:
         """Number of steps that the newest checkpoint holds; 0: there is none, or it is that of a new run."""
         return self._saved.global_step if self._saved else 0
 
-    def _write(self, progress: Progress) -> None:
-        self._progress.value = progress
+    def _write(self, progress: Progress, snapshot: Snapshot, write_best: Callable[[Path], None] | None) -> None:
         step = progress.global_step
-        if not self._chief:
-            with tempfile.TemporaryDirectory() as scratch:
-                self._checkpoint.write(str(checkpoint_files.prefix(Path(scratch), step)))
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        # Of the step there may be a damaged checkpoint, whose manifest does not count for the new one.
-        checkpoint_files.manifest(self._folder, step).unlink(missing_ok=True)
-        self._checkpoint.write(str(checkpoint_files.prefix(self._folder, step)))
-        written = checkpoint_files.files_of(self._folder, step)
-        for path in written:
-            files.sync(path)
-        described = {path.name: files.describe(path) for path in written}
-        checkpoint_files.write_manifest(self._folder, step, described | self._best_model)
+        best_model = checkpoint_files.best_model(self._folder, step)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if write_best:
+                write_best(best_model)
+                self._best_model = {best_model.name: files.describe(best_model)}
+            # Of the step there may be a damaged checkpoint, whose manifest does not count for the new one.
+            checkpoint_files.manifest(self._folder, step).unlink(missing_ok=True)
+            described = snapshot.write(self._folder, self.writer.require_wanted)
+            checkpoint_files.write_manifest(self._folder, step, described | self._best_model)
+        finally:
+            snapshot.drop()
         self._remove_old(step)
-
-    def save_best_model(self, step: int, save: Callable[[Path], None]) -> None:
-        """Saves the run's best model, which belongs to all checkpoints from now on.
-
-        Args:
-            step: number of steps of the run.
-            save: function that writes the model to a path.
-        """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = checkpoint_files.best_model(self._folder, step)
-        save(path)
-        self._best_model = {path.name: files.describe(path)}
-        resuming.copy(path, self._run / run_record.BEST_MODEL)
+        # The best model outside comes last, so that it is never of a later epoch than the newest checkpoint.
+        if write_best:
+            resuming.copy(best_model, self._run / run_record.BEST_MODEL)
+        self._saved = progress
 
     def restore(self, step: str) -> Progress:
         """Restores a checkpoint; nothing is written.
@@ -109,7 +134,7 @@ class Checkpoints:
         """
         if step:
             checkpoint_files.restore(self._folder, int(step), self._checkpoint)
-            self._saved = self._progress.value
+            self._begun = self._saved = self._progress.value
         return self._progress.value
 
     def mend(self) -> None:
@@ -133,6 +158,12 @@ class Checkpoints:
         for path in checkpoint_files.best_models(self._folder):
             if path.name not in needed:
                 path.unlink()
+
+
+def _averaged_on_read(model: keras.Model) -> bool:
+    """Returns whether reading a model's variables takes all workers, as of batch normalization in Keras 2."""
+    on_read = tf.VariableSynchronization.ON_READ
+    return any(keras_compat.tf_variable(variable).synchronization == on_read for variable in model.variables)
 
 
 def _note_newest(path: Path, steps: Sequence[int]) -> None:

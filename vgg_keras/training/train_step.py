@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.data import device_augmentation
-from vgg_keras.models import class_outputs
+from vgg_keras.models import class_outputs, saving
 from vgg_keras.training import freezing
 from vgg_keras.training.keras_metrics import ValidationMetrics
 from vgg_keras.training.objectives import Classification, Objective
@@ -119,9 +119,17 @@ class TrainStep:
         """Whether other processes take part, which have to stop at the same step as this one."""
         return self._config.in_cluster
 
-    def best_model(self) -> keras.Model:
-        """Returns the model as it is validated: without outputs that are of no class."""
-        return class_outputs.keep_first(self.model, self.objective.tested_outputs)
+    def best_model(self, weights: Sequence[np.ndarray]) -> keras.Model:
+        """Returns a copy of the model as it is validated, in float32 and without outputs that are of no class.
+
+        It does not change as the training goes on, and lies in the memory of the host.
+
+        Args:
+            weights: weights of the model, as `get_weights` returns them. With variables that are averaged as they are
+                read, all workers of a cluster have to read them.
+        """
+        with tf.device("CPU:0"):
+            return class_outputs.keep_first(saving.float32_copy(self.model, weights), self.objective.tested_outputs)
 
     def train(self, batch, global_step: int, stop_asked: bool = False) -> tf.Tensor:
         """Does one step; returns the (4,) sums of `score_sums` over the batch of all replicas.

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tqdm
 
 from vgg_keras.models.metadata import ModelMetadata
-from vgg_keras.models.saving import save_model
+from vgg_keras.models.saving import write_model
 from vgg_keras.training import messages
 from vgg_keras.training.checkpoints import Checkpoints
 from vgg_keras.training.inputs import Batches
@@ -96,10 +96,11 @@ class Trainer:
             self._report(f"continuing at epoch {self._progress.epoch + 1}, step {self._progress.global_step}")
         else:
             # From here on the run has begun, and without a checkpoint it would not be resumed.
-            self._checkpoints.save(self._progress)
+            with self._checkpoints.writer:
+                self._checkpoints.save(self._progress)
         if self._chief:
             self._log = RunLog(self._folder, self._train_step.model, self._progress)
-        with stopping.advising(self._how_to_continue):
+        with stopping.advising(self._how_to_continue), self._checkpoints.writer:
             self._fit_until_stopped()
             if self._stops:
                 raise stopping.Stopped(0)
@@ -113,6 +114,7 @@ class Trainer:
         with stopping.held_back(notice) as self._stop_request:
             while not self.finished and not self._stops:
                 self._fit_epoch()
+            self._checkpoints.writer.wait()
             if self._stops:
                 if self._chief:
                     console.conclude(messages.stopped(self._stop_request.signal_name, self._progress))
@@ -214,7 +216,9 @@ class Trainer:
 
         Raises:
             _StopAsked: a worker of the cluster was asked to stop.
+            Exception: that of the thread that writes checkpoints.
         """
+        self._checkpoints.writer.check()
         before = sums = np.array(self._progress.sums)
         asked = False
         for step_sums in pending_sums:
@@ -251,8 +255,9 @@ class Trainer:
         progress = self._progress
         complete = progress.step == self._schedule.steps_per_epoch
         better = progress.is_better(validation)
+        best_weights = self._train_step.model.get_weights() if better else []
         # The loss alone does not tell: a ReLU may take NaN for 0.
-        if better and not all(np.isfinite(array).all() for array in self._train_step.model.get_weights()):
+        if not all(np.isfinite(array).all() for array in best_weights):
             raise messages.diverged(self._progress, self._folder)
         training = Score.from_sums(progress.sums)
         entry = self._describe_epoch(training, validation, seconds, num_images, complete)
@@ -260,14 +265,15 @@ class Trainer:
             self._log.add_epoch(entry, better)
             scores = {"training": training, "validation": validation}
             self._report(messages.epoch(entry, self._schedule, scores, self._train_step.objective))
+        write_best = None
         if better and self._chief:
-            save = functools.partial(save_model, self._train_step.best_model(), metadata=self._metadata)
-            self._checkpoints.save_best_model(progress.global_step, save)
+            best = self._train_step.best_model(best_weights)
+            write_best = functools.partial(write_model, best, metadata=self._metadata)
         progress = progress.after_validation(validation)
         if complete:  # an unfinished epoch's entry is not final: a run that is resumed writes a whole one
             progress = progress.after_epoch(entry, self._updated_plateau(progress.plateau, validation.top1_error))
         before, self._progress = self._progress, progress
-        self._checkpoints.save(progress)
+        self._checkpoints.save(progress, write_best)
         if text := messages.change(before, progress, self._schedule):
             self._report(text)
 
