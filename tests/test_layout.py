@@ -39,7 +39,7 @@ LEVELS = (
         "run_record saving vgg",
     },
     {
-        "vgg_keras.training": "checkpoints config curves event_log feature_cache freezing inputs "
+        "vgg_keras.training": "all_reduce checkpoints config curves event_log feature_cache freezing inputs "
         "keras_metrics messages objectives optimizers pictures progress resuming "
         "run_dir run_log schedules snapshots train_step trainer workers",
         "vgg_keras.weights": "assembly formats inert_pickle keras_hdf5 keras_models safetensors torch_pickle "
@@ -79,8 +79,8 @@ LEVELS = (
         **{f"vgg_keras.{verb}": () for verb in verb_list.VERBS["vgg_keras"]},
     },
     {
-        "benchmarks": "__main__ data_preparation dense_evaluation dense_inference epoch_resume fixed_cost "
-        "harness harness.definitions harness.environment harness.load harness.materials harness.ratios "
+        "benchmarks": "__main__ all_reduce data_preparation dense_evaluation dense_inference epoch_resume fixed_cost "
+        "harness harness.definitions harness.environment harness.links harness.load harness.materials harness.ratios "
         "harness.report harness.runner harness.sides harness.suite input_pipeline memory_reuse "
         "serving_batches serving_precision training_step whole_commands",
     },

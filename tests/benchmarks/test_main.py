@@ -16,6 +16,7 @@ from tests.helpers.verbs import call_verb
 from vgg_keras.utils.errors import UserError
 
 NAMES = [
+    "all_reduce",
     "data_preparation",
     "dense_evaluation",
     "dense_inference",

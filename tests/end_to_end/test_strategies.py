@@ -20,6 +20,8 @@ _FLAGS = [
     "--max_steps=10",
     "--learning_rate=1e-3",
     "--precision=float32",
+    # The gradient of the whole batch is clipped, not that of each device's part.
+    '--optimizer_args={"global_clipnorm": 0.5}',
 ]
 
 

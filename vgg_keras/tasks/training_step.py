@@ -92,6 +92,7 @@ def build_train_step(
         cached=bool(options.cache_views),
         jit=devices.choose_jit(options.jit_compile, strategy),
         in_cluster=in_cluster,
+        all_reduce=options.all_reduce,
     )
     try:
         with strategy.scope():

@@ -19,7 +19,7 @@ from vgg_keras.models.architectures import (
 )
 from vgg_keras.models.preparation import CROPS, INPUT_SCALINGS, ISOTROPIC, MEAN, RANDOM, RANDOM_RESIZED, RESIZES
 from vgg_keras.utils.errors import UserError
-from vgg_keras.utils.hardware import PRECISIONS, STRATEGIES
+from vgg_keras.utils.hardware import ALL_REDUCES, PRECISIONS, STRATEGIES
 from vgg_keras.utils.options import FOLDER, Options, PathLike, option
 from vgg_keras.utils.service_address import ServiceAddress
 
@@ -37,6 +37,7 @@ MAY_CHANGE = (
     "micro_batch_size",
     "strategy",
     "cpu_devices",
+    "all_reduce",
     "jit_compile",
     "resume",
     "checkpoint_every",
@@ -225,6 +226,12 @@ class TrainConfig(Options):
     )
     cpu_devices: int = option(
         1, "number of devices that the CPU is split into, to try --strategy=mirrored", lower=1, group="devices"
+    )
+    all_reduce: str = option(
+        "float32",
+        "dtype in which several devices send each other their gradients; bfloat16: half the bytes, rounded",
+        choices=ALL_REDUCES,
+        group="devices",
     )
     worker_timeout: float = option(
         300.0,

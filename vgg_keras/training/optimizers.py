@@ -141,7 +141,8 @@ class Optimizers:
         """Does one step.
 
         Args:
-            gradients: gradients of a loss that `scale_loss` scaled.
+            gradients: gradients of a loss that `scale_loss` scaled, summed over all devices: clipping and the loss
+                scale see those of the whole batch.
             variables: the gradients' variables, in the same order: all that are trained.
         """
         by_variable = {id(variable): gradient for variable, gradient in zip(variables, gradients, strict=True)}

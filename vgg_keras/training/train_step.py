@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from vgg_keras.data import device_augmentation
 from vgg_keras.models import class_outputs, saving
-from vgg_keras.training import freezing
+from vgg_keras.training import all_reduce, freezing
 from vgg_keras.training.keras_metrics import ValidationMetrics
 from vgg_keras.training.objectives import Classification, Objective
 from vgg_keras.training.optimizers import Optimizers
@@ -41,6 +41,7 @@ class StepConfig:
         cached: whether the batches hold the outputs of that layer, computed by `frozen_outputs`, instead of images.
         jit: whether XLA compiles the gradients.
         in_cluster: whether other processes take part, which have to stop at the same step as this one.
+        all_reduce: dtype in which several devices send each other their gradients: "float32" or "bfloat16".
     """
 
     batch_size: int
@@ -51,6 +52,7 @@ class StepConfig:
     cached: bool = False
     jit: bool = False
     in_cluster: bool = False
+    all_reduce: str = "float32"
 
 
 class TrainStep:
@@ -182,6 +184,7 @@ class TrainStep:
         masks = dropout_masks(self._layers, batch["row"], self.batch_size, seed)
         inputs = {name: values for name, values in batch.items() if name != "row"}
         sums, gradients = self._gradients({**inputs, "masks": masks})
+        gradients = all_reduce.sum_over_devices(gradients, self._config.all_reduce)
         self.optimizers.apply(gradients, self._variables)
         return tf.concat([sums, *further_sums], axis=0) if further_sums else sums
 
@@ -259,15 +262,16 @@ class TrainStep:
             batches: {"image", "label", "weight": (B,) float32, and what else the objective needs}, distributed over the
                 replicas.
         """
-        total = np.zeros(4)
+        # They stay on the device until all batches are on their way to it, as the sums of training do.
+        sums_of_batches = []
         self.metrics.reset()
         for batch in batches:
             sums, outputs = self._evaluate(batch)
-            total += sums.numpy()
+            sums_of_batches.append(sums)
             if self.metrics:
                 counts = self.gather(batch["weight"]) > 0
                 self.metrics.update(self.gather(batch["label"])[counts], self.gather(outputs)[counts])
-        return Score.from_sums(total)
+        return Score.from_sums(sum((sums.numpy() for sums in sums_of_batches), np.zeros(4)))
 
     @tf.function
     def _evaluate(self, batch) -> tuple[tf.Tensor, tf.Tensor]:

@@ -221,8 +221,7 @@ class Trainer:
         self._checkpoints.writer.check()
         before = sums = np.array(self._progress.sums)
         asked = False
-        for step_sums in pending_sums:
-            found = step_sums.numpy()
+        for found in tf.stack(pending_sums).numpy():  # one transfer from the device
             sums, asked = sums + found[: len(sums)], asked or found[len(sums) :].any()
         if not math.isfinite(sums[0]):
             raise messages.diverged(self._progress, self._folder)

@@ -8,6 +8,8 @@ from vgg_keras.utils.arithmetic import parse_whole
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 # Those of the verbs that run in one process.
 LOCAL_STRATEGIES = ("auto", "one_device", "mirrored")
+# Dtypes in which the gradients of several devices travel.
+ALL_REDUCES = ("float32", "bfloat16")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # Files with the limits that containers are given, of the two versions of Linux's control groups.
 _MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")

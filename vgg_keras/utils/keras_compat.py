@@ -46,10 +46,18 @@ def scale_loss(optimizer: keras.optimizers.Optimizer, loss: tf.Tensor) -> tf.Ten
 
 
 def apply_scaled(optimizer: keras.optimizers.Optimizer, gradients: Sequence[tf.Tensor], variables: Sequence) -> None:
-    """Updates variables with the gradients of a scaled loss: Keras 3 divides by the scale itself, Keras 2 does not."""
+    """Updates variables with the gradients of a scaled loss, which are the sums over all devices already.
+
+    Keras 3 divides by the scale itself, Keras 2 does not. Both would sum the gradients once more.
+    """
     if not KERAS_3 and hasattr(optimizer, "get_unscaled_gradients"):
         gradients = optimizer.get_unscaled_gradients(gradients)
-    optimizer.apply_gradients(list(zip(gradients, variables, strict=True)))
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    if several and KERAS_3:  # which has no public name for it
+        updating = getattr(optimizer, "inner_optimizer", optimizer)
+        updating._all_reduce_sum_gradients = list
+    summed = {"experimental_aggregate_gradients": False} if several and not KERAS_3 else {}
+    optimizer.apply_gradients(list(zip(gradients, variables, strict=True)), **summed)
 
 
 def build_optimizer(optimizer: keras.optimizers.Optimizer, variables: list) -> None:
