@@ -41,7 +41,7 @@ LEVELS = (
     {
         "vgg_keras.training": "all_reduce checkpoints config curves event_log feature_cache freezing inputs "
         "keras_metrics messages objectives optimizers pictures progress resuming "
-        "run_dir run_log schedules snapshots train_step trainer workers",
+        "run_dir run_log schedules sgd snapshots train_step trainer workers",
         "vgg_keras.weights": "assembly formats inert_pickle keras_hdf5 keras_models safetensors torch_pickle "
         "torchvision transfer",
         "vgg_keras.inference": "batch_predict box_merging box_positions box_predictions descriptors "

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from vgg_keras.training import optimizers
 from vgg_keras.training.optimizers import OptimizerConfig
+from vgg_keras.utils import keras_compat
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.keras_compat import KERAS_3
 
@@ -45,6 +46,29 @@ def test_sgd_with_momentum(layers):
     received = _weights_after(layers, stepping, [(1.0, 1.0), (2.0, 2.0)])
     # The velocities of "new" are 0.1 and 0.9 * 0.1 + 0.1 * 2; those of "old" are half as large.
     np.testing.assert_allclose(received, [-(0.05 + 0.145), -(0.1 + 0.29)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"nesterov": True}, {"clipnorm": 0.5, "weight_decay": 1e-3}])
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_sgd_has_the_bits_of_keras(momentum, arguments):
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=(50, 40)), rng.normal(size=(4, 50, 40))
+    ours = OptimizerConfig("sgd", 0.01, momentum, arguments).make()
+    theirs = keras.optimizers.SGD(0.01, momentum=momentum, **arguments)
+
+    def result(optimizer):
+        layer = keras.layers.Dense(40, use_bias=False)
+        layer.build((None, 50))
+        layer.set_weights([start])
+        optimizer.build(layer.trainable_variables)
+        step = tf.function(lambda gradient: optimizer.apply_gradients([(gradient, layer.kernel)]))
+        for gradient in gradients:
+            step(tf.constant(gradient, tf.float32))
+        velocities = optimizer.momentums if momentum else []
+        return [layer.get_weights()[0], *(keras_compat.tf_variable(each).numpy() for each in velocities)]
+
+    for found, expected in zip(result(ours), result(theirs), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_a_multiplier_works_for_adam_too(layers):

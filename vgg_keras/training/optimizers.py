@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 import keras
 import tensorflow as tf
 
+from vgg_keras.training.sgd import OnePassSGD
 from vgg_keras.utils import keras_compat
 from vgg_keras.utils.errors import UserError, did_you_mean
 
@@ -61,7 +62,8 @@ def _class_of(name: str) -> type:
     if registered:
         return registered
     try:
-        return type(keras.optimizers.get(name))
+        found = type(keras.optimizers.get(name))
+        return OnePassSGD if found is keras.optimizers.SGD else found
     except ValueError:
         hint = did_you_mean(name, _names())
         raise UserError(f"--optimizer={name} is not an optimizer of Keras, nor a registered one{hint}") from None
@@ -148,9 +150,11 @@ class Optimizers:
         by_variable = {id(variable): gradient for variable, gradient in zip(variables, gradients, strict=True)}
         scale = self.scale_loss(tf.ones(()))
         for group in self._groups:
-            # Each optimizer divides by its own scale, but the loss was multiplied by that of the first one.
-            own = keras_compat.scale_loss(group.optimizer, tf.ones(())) / scale
-            own_gradients = [by_variable[id(variable)] * own for variable in group.variables]
+            own_gradients = [by_variable[id(variable)] for variable in group.variables]
+            if group is not self._groups[0]:
+                # Each optimizer divides by its own scale, but the loss was multiplied by that of the first one.
+                own = keras_compat.scale_loss(group.optimizer, tf.ones(())) / scale
+                own_gradients = [gradient * own for gradient in own_gradients]
             keras_compat.apply_scaled(group.optimizer, own_gradients, group.variables)
 
 

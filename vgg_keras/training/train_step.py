@@ -19,7 +19,7 @@ from vgg_keras.training import all_reduce, freezing
 from vgg_keras.training.keras_metrics import ValidationMetrics
 from vgg_keras.training.objectives import Classification, Objective
 from vgg_keras.training.optimizers import Optimizers
-from vgg_keras.utils import console
+from vgg_keras.utils import console, keras_compat
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.metrics import Score
 
@@ -96,6 +96,7 @@ class TrainStep:
         self._num_parts = num_parts(config.batch_size // self._replicas, config.micro_batch_size)
         self._layers = freezing.trained_layers(model, config.frozen_up_to)
         self._variables = [variable for layer in self._layers for variable in layer.trainable_variables]
+        self._decays = [decay for layer in self._layers for decay in weight_decays(layer)]
         self._frozen: Any = freezing.frozen_net(model, config.frozen_up_to) if config.frozen_up_to else None
         self._outputs = freezing.output_net(model, config.frozen_up_to if config.cached else "")
         self._compile()
@@ -190,14 +191,13 @@ class TrainStep:
 
     def _replica_gradients(self, batch: dict) -> tuple[tf.Tensor, list[tf.Tensor]]:
         sums, gradients = self._data_gradients(batch)
-        decays = self._penalty_gradients()
-        return sums, [data if decay is None else data + decay for data, decay in zip(gradients, decays, strict=True)]
-
-    def _penalty_gradients(self) -> list[tf.Tensor | None]:
-        with tf.GradientTape() as tape:
-            losses = [loss for layer in self._layers for loss in layer.losses]
-            penalty = self.optimizers.scale_loss(tf.add_n(losses) / self._replicas) if losses else tf.zeros(())
-        return tape.gradient(penalty, self._variables)  # None for biases
+        # Of the L2 penalty only the gradient is needed, which each device adds a part of.
+        scale = self.optimizers.scale_loss(tf.constant(1.0 / self._replicas))
+        values = zip(gradients, self._variables, self._decays, strict=True)
+        return sums, [
+            gradient + (scale * decay) * keras_compat.tf_variable(variable) if decay else gradient
+            for gradient, variable, decay in values
+        ]
 
     def _data_gradients(self, batch: dict) -> tuple[tf.Tensor, list[tf.Tensor]]:
         if self._num_parts == 1:
@@ -332,6 +332,13 @@ def training_outputs(layers: Sequence[keras.layers.Layer], inputs: tf.Tensor, ma
         elif not isinstance(layer, (keras.layers.InputLayer, keras.layers.Softmax)):
             outputs = layer(outputs, training=True)
     return outputs
+
+
+def weight_decays(layer: keras.layers.Layer) -> list[float]:
+    """Returns for each trained variable of a layer by what its gradient of the L2 penalty is a multiple of itself."""
+    penalty = getattr(layer, "kernel_regularizer", None)
+    kernel = getattr(layer, "kernel", None)
+    return [2 * float(penalty.l2) if penalty and each is kernel else 0.0 for each in layer.trainable_variables]
 
 
 def num_parts(per_replica: int, micro_batch_size: int) -> int:

@@ -71,6 +71,13 @@ def build_optimizer(optimizer: keras.optimizers.Optimizer, variables: list) -> N
         optimizer._create_all_weights(variables)
 
 
+def momentum_of(optimizer: keras.optimizers.SGD, variable: tf.Variable) -> tf.Variable:
+    """Returns the momentum of a variable that an optimizer was built for."""
+    if KERAS_3:
+        return optimizer.momentums[optimizer._get_variable_index(variable)].value
+    return optimizer.momentums[optimizer._index_dict[optimizer._var_key(variable)]]
+
+
 @contextlib.contextmanager
 def own_settings() -> Iterator[None]:
     """Makes the images' channels the last axis and float32 the default inside the context, whatever keras.json says.
