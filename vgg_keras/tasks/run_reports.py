@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from vgg_keras.data import datasets, input_pipeline
+from vgg_keras.data import datasets, device_augmentation, input_pipeline
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.evaluation import results
@@ -116,8 +116,9 @@ def _training_photos(run: ShownRun, data: ImageData) -> Section:
         epoch=0,
         batch_size=min(_NUM_PHOTOS, data.num_images(run.options.train_split)),
     )
-    batch = next(batches.take(1).as_numpy_iterator())
-    return run_sections.training_photos(batch["image"], [data.label_names[label] for label in batch["label"]])
+    (batch,) = map(device_augmentation.augment, batches.take(1))
+    names = [data.label_names[label] for label in batch["label"].numpy()]
+    return run_sections.training_photos(batch["image"].numpy(), names)
 
 
 def judge(run: ShownRun, data: ImageData) -> tuple[EvaluatedModel, FinishedEvaluation]:
