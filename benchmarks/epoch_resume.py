@@ -56,7 +56,7 @@ def plain_epoch(data: ImageData, augmentation: Augmentation, batch_size: int, fi
         first_step: number of batches to skip.
 
     Returns:
-        A data set of {"image": (B, crop, crop, 3) float32, "label": (B,) int64}.
+        A data set of what `Augmentation` returns, (B, ...), with "label": (B,) int64.
     """
     info = data.builder.info
     first = first_step * batch_size
