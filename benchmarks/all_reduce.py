@@ -82,7 +82,8 @@ def work(net: str, width: float, side: int, batch_size: int, steps: int) -> None
             started = time.perf_counter()
             for number in range(steps):
                 compiled[line].train(batch, number).numpy()
-            print((time.perf_counter() - started) / steps, flush=True)
+            sys.stdout.write(f"{(time.perf_counter() - started) / steps}\n")
+            sys.stdout.flush()
 
 
 @contextlib.contextmanager
@@ -111,7 +112,8 @@ def _workers(link: links.Link, settings: Settings, arguments: Sequence) -> Itera
             asked, answers = processes[index].stdin, processes[index].stdout
             assert asked  # both are pipes
             assert answers
-            print(exchange, file=asked, flush=True)
+            asked.write(f"{exchange}\n")
+            asked.flush()
             return float(answers.readline())
         said = (logs[index].read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no message"])[-1]
         raise UserError(f"worker {index} ended: {said}")

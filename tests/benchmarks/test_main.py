@@ -65,7 +65,7 @@ def test_the_list(capsys):
 def test_a_mistyped_name():
     with pytest.raises(UserError, match=r"^input_pipline is not a benchmark; did you mean input_pipeline\?$"):
         call("fixed_cost", "input_pipline")
-    with pytest.raises(UserError, match=r"^xyz is not a benchmark; there are data_preparation, "):
+    with pytest.raises(UserError, match=r"^xyz is not a benchmark; there are all_reduce, data_preparation, "):
         call("xyz")
 
 
