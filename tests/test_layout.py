@@ -82,7 +82,7 @@ LEVELS = (
     },
     {
         "benchmarks": "__main__ all_reduce data_preparation dense_evaluation dense_inference epoch_resume "
-        "fixed_cost"
+        "fixed_cost "
         "harness harness.definitions harness.environment harness.links harness.load harness.materials harness.ratios "
         "harness.report harness.runner harness.sides harness.suite input_pipeline memory_reuse "
         "serving_batches serving_precision training_step whole_commands",
