@@ -112,7 +112,7 @@ def test_help_in_a_narrow_terminal(monkeypatch):
         (["vgg_keras", "tarin"], 1, "", "error: tarin is not an argument of python -m vgg_keras, which lists"),
         (["vgg_keras.report", "--verbosity", "0", "--evaluations_dir=x"], 1, "", "error: --evaluations_dir=x is not"),
         (["vgg_keras.report", "--verbosity=x"], 1, "", "error: --verbosity=x must be a whole number, such as 0\n"),
-        (["vgg_keras.report", "--flagfile=flags.cfg"], 0, "Collects finished evaluations", ""),
+        (["vgg_keras.report", "--flagfile=flags.cfg"], 0, "Collects evaluations into the paper's tables", ""),
     ],
 )
 def test_flags_of_every_verb(arguments, code, out, err, run_verb, tmp_path):
