@@ -13,7 +13,7 @@ from tests.helpers.verbs import call_verb
 from vgg_keras import evaluate, predict, pretrained, train
 from vgg_keras.data import datasets
 from vgg_keras.models import metadata, saving
-from vgg_keras.tasks.options import EvaluateOptions, ExportOptions, PredictOptions, PretrainedOptions
+from vgg_keras.tasks.options import EvaluateOptions, ExportOptions, PredictOptions, PretrainedOptions, ReportOptions
 from vgg_keras.tasks.results import TrainingResult
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils.errors import UserError
@@ -180,11 +180,12 @@ def test_what_a_classifier_has_not():
 def test_the_commands_that_come_next_can_be_given(tmp_path):
     run = TrainingResult(tmp_path / "my boxes", tmp_path / "data", "validation", 20.0, [], localizes=True)
     commands = [shlex.split(line.partition(":")[2]) for line in run.next_steps().splitlines() if "python -m" in line]
-    assert [words[2] for words in commands] == ["vgg_keras.evaluate", "vgg_keras.predict", "vgg_keras.export"]
-    tested, used, exported = (
-        parse(words[3:], options)
-        for words, options in zip(commands, (EvaluateOptions, PredictOptions, ExportOptions), strict=True)
+    verbs = {"evaluate": EvaluateOptions, "predict": PredictOptions, "export": ExportOptions, "report": ReportOptions}
+    assert [words[2] for words in commands] == [f"vgg_keras.{verb}" for verb in verbs]
+    tested, used, exported, shown = (
+        parse(words[3:], options) for words, options in zip(commands, verbs.values(), strict=True)
     )
+    assert shown.run == (str(tmp_path / "my boxes"),)
     assert (tested.task, tested.method) == ("localization", "center_crop")
     assert (used.model, used.classifier, used.paths) == (str(tmp_path / "my boxes"), "CLASSIFIER", ("PHOTOS",))
     assert exported.model == str(tmp_path / "my boxes" / "best.keras")

@@ -294,9 +294,9 @@ def run(whole_run, tmp_path):
 def test_a_checkpoint_is_its_files_and_the_best_model_of_that_moment(whole_run):
     folder = whole_run / "checkpoints"
     assert checkpoint_files.steps(folder) == [24, 22, 19]
-    assert [entry["validation_top1_error"] for entry in read_history(whole_run)] == pytest.approx([80, 540 / 7, 60])
-    losses = [entry["validation_loss"] for entry in read_history(whole_run)]
-    assert losses == sorted(losses, reverse=True)  # so that each epoch has the best model so far
+    for key in ("validation_top1_error", "validation_loss"):
+        values = [entry[key] for entry in read_history(whole_run)]
+        assert values == sorted(values, reverse=True)  # so that each epoch has the best model so far
     for step, best in ((24, 24), (22, 16), (19, 16)):
         manifest = json.loads((folder / f"ckpt-{step}.json").read_text())
         names = {f"ckpt-{step}.index", f"ckpt-{step}.data-00000-of-00001", f"best-{best}.keras"}

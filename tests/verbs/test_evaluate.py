@@ -21,7 +21,8 @@ from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.utils.errors import UserError
 
 OWN_FILES = (
-    *("evaluation.json", "report.md", "predictions.csv", "mistakes.npz", "pictures/errors_by_class.png"),
+    *("evaluation.json", "report.md", "report.html", "predictions.csv", "mistakes.npz"),
+    "pictures/errors_by_class.png",
     *("pictures/confusion_matrix.png", "pictures/mistakes.png", "pictures/class_score_maps.png"),
 )
 
