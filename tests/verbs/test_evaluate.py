@@ -77,7 +77,7 @@ def test_its_numbers_files_and_table(place, tmp_path, capsys):
     assert (tmp_path / "e").joinpath("report.md").read_text().count("![") == 4
     names = {path.name for path in (tmp_path / "e").iterdir()}
     assert names == {
-        *("evaluation.json", "predictions.csv", "mistakes.npz", "report.md", "pictures"),
+        *("evaluation.json", "predictions.csv", "mistakes.npz", "report.md", "report.html", "pictures"),
         *("posteriors_1.npz", "posteriors_2.npz"),
     }  # fmt: skip
     printed = capsys.readouterr().out
