@@ -94,6 +94,14 @@ def test_runs_side_by_side(run, other_run, capsys):
     ]  # fmt: skip
 
 
+def test_runs_of_the_same_name_are_told_apart(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / run.name)
+    output = tmp_path / "page.html"
+    call_verb(report.main, [f"--run={run}", f"--run={copy}", f"--output={output}"], ReportOptions)
+    names = re.findall(r'<th scope="col">([^<]+)</th>', output.read_text())
+    assert [name.replace("&lt;", "<").replace("&gt;", ">") for name in names[:2]] == [str(run), str(copy)]
+
+
 def test_a_run_whose_data_and_model_are_gone(run, tmp_path):
     folder = tmp_path / "moved"
     shutil.copytree(run, folder)
@@ -110,7 +118,7 @@ def test_a_run_whose_data_and_model_are_gone(run, tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "run.json").unlink(), "run.json"),
+        (lambda folder: (folder / "run.json").unlink(), r"run is not the folder of a run, since it has no run\.json"),
         (lambda folder: (folder / "run.json").write_text("{"), "run.json"),
         (lambda folder: (folder / "best.keras").write_bytes(b"PK"), "best.keras"),
         (lambda folder: (folder / "history.jsonl").write_text("[]\n"), "history.jsonl"),

@@ -118,12 +118,16 @@ def settings(run: ShownRun) -> Section:
 def side_by_side(runs: Sequence[ShownRun]) -> Iterator[Section]:
     """Yields the sections that compare several runs."""
     names = [run.name for run in runs]
+    if len(set(names)) < len(names):  # folders of the same name in different places
+        names = [str(run.folder) for run in runs]
     rows = [["error on validation, best", *(_best_error(run) for run in runs)]]
     by_run = [dict(run.facts()) for run in runs]
     every_fact = dict.fromkeys(fact for facts in by_run for fact in facts)
     rows += [[fact, *(facts.get(fact, "") for facts in by_run)] for fact in every_fact]
     yield Section("The runs", [Table(ShownTable("", ("", *names), rows))])
-    svg = pictures.inline_svg(lambda: curves.draw_several([(run.name, run.history) for run in runs]), "curves")
+    svg = pictures.inline_svg(
+        lambda: curves.draw_several([(name, run.history) for name, run in zip(names, runs, strict=True)]), "curves"
+    )
     yield Section("Validation", [Chart(svg, "Validation loss and error of the runs over their epochs", 560)])
     values = [run.options.flags() for run in runs]
     differing = [

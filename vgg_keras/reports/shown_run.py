@@ -8,6 +8,7 @@ from typing import Any
 from vgg_keras.models import run_record
 from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils.display import duration_text, errors_text
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.words import counted
 
 
@@ -35,8 +36,13 @@ class ShownRun:
             folder: the run's folder, which may have moved since the run was trained.
 
         Raises:
-            UserError: a file is missing or damaged, or a setting is none of this version's.
+            UserError: the folder is not that of a run, a file is damaged, or a setting is none of this version's.
         """
+        if not (folder / run_record.RECORD).exists():
+            raise UserError(
+                f"{folder} is not the folder of a run, since it has no {run_record.RECORD}; name the --output_dir that "
+                "vgg_keras.train was given"
+            )
         record = run_record.read_record(folder)
         known = TrainConfig.defaults()
         flags = {name: value for name, value in record["flags"].items() if name in known}
