@@ -29,7 +29,7 @@ LEVELS = (
         "decoding_check decoding_memory device_augmentation imagenet input_pipeline "
         "jpeg_segments labels manifest object_names odd_formats photo_decoding photo_files "
         "pixel_boxes record_features record_index resampling resized_crops rgb_statistics "
-        "service_servers shards tfrecord_frames transforms"
+        "service_servers shards tfrecord_frames tracing transforms"
     },
     {
         "data_prep": "__main__ archives beam_job beam_options beam_pool builder flowers folder_checks "

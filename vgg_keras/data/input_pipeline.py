@@ -16,6 +16,7 @@ import tensorflow as tf
 from vgg_keras.data import boxes, device_augmentation, resized_crops, transforms
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
+from vgg_keras.data.tracing import as_written
 from vgg_keras.utils.arithmetic import ceil_divide
 
 
@@ -154,6 +155,7 @@ class TrainingEpoch:
             first = self.share.index + number * length * count
             return tf.data.Dataset.range(first, first + length * count, count)
 
+        @as_written
         def load(position: tf.Tensor) -> dict:
             example = read(tf.gather(order, position % num_images))
             seed = tf.constant([self.seed, self.epoch], tf.int64)
@@ -256,6 +258,7 @@ def evaluation_batches(
 
     read = data.record_reader(split, labelled=True, boxes=with_boxes)
 
+    @as_written
     def load(record: tf.Tensor) -> dict:
         example = read(record)
         if smallest_side is None:

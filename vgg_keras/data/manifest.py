@@ -10,6 +10,7 @@ import tensorflow as tf
 from vgg_keras.data import transforms
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.shards import broken_records
+from vgg_keras.data.tracing import as_written
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 
@@ -57,6 +58,7 @@ class SplitManifest:
         data.require_labels(split)
         count = min(max_images or data.num_images(split), data.num_images(split))
 
+        @as_written
         def describe(example: dict) -> tuple[tf.Tensor, ...]:
             box = [example["box"]] if data.box_key else []
             return example["label"], transforms.encoded_size(example["image_bytes"]), example["name"], *box

@@ -10,6 +10,7 @@ import tensorflow as tf
 from vgg_keras.data import resized_crops, shards, transforms
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.data.photo_decoding import BadImage
+from vgg_keras.data.tracing import as_written
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, MULTI_CROP
 from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.errors import UserError
@@ -189,6 +190,7 @@ def _whole_images(indexed: tf.data.Dataset, manifest: SplitManifest, spec: ViewS
     def images_per_batch(key: tf.Tensor) -> tf.Tensor:
         return spec.images_per_batch(key // tf.int32.max, key % tf.int32.max)
 
+    @as_written
     def load(index: tf.Tensor, example: dict) -> dict:
         return {"image": spec.extract(_meant_part(example["image_bytes"], index, manifest))[0], "index": index}
 
@@ -199,6 +201,7 @@ def _whole_images(indexed: tf.data.Dataset, manifest: SplitManifest, spec: ViewS
 
 
 def _crops(indexed: tf.data.Dataset, manifest: SplitManifest, spec: ViewSpec) -> tf.data.Dataset:
+    @as_written
     def load(index: tf.Tensor, example: dict) -> dict:
         if manifest.windows is None:
             (crops,) = decode_views(example["image_bytes"], [spec])
