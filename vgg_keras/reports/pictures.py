@@ -45,7 +45,7 @@ def inline_svg(draw: Callable[[], Figure], name: str) -> markupsafe.Markup:
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
     # The charts of a page must not have the same identifiers.
     svg = _IDENTIFIER.sub(rf"\g<1>{name}-", svg)
-    return markupsafe.Markup(svg)  # noqa: S704: matplotlib escapes the texts in its figures
+    return markupsafe.Markup(svg)  # matplotlib escapes the texts in its figures
 
 
 def jpeg(image: np.ndarray) -> str:
