@@ -1,7 +1,6 @@
 """Holds the explanation of a photo's label, and draws it over the photo."""
 
 import dataclasses
-import io
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -36,9 +35,7 @@ class Explanation:
         return figures.explanation("", self.photo, [(f"{self.label}, {self.method}", self.values)])
 
     def _repr_png_(self) -> bytes:
-        stream = io.BytesIO()
-        self.figure().savefig(stream, format="png", dpi=100, bbox_inches="tight")
-        return stream.getvalue()
+        return figures.png_bytes(self.figure())
 
     def __repr__(self) -> str:
         height, width = self.values.shape

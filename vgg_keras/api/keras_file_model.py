@@ -15,7 +15,7 @@ from vgg_keras.inference.image_inputs import ImageInput, ImageInputs, NamedPhoto
 from vgg_keras.inference.loading import load_for_inference, own_method
 from vgg_keras.inference.predictions import Label, label_index
 from vgg_keras.inference.predictor import Predictor
-from vgg_keras.inference.protocol import CENTER_CROP, DENSE, GRAD_CAM, MULTI_CROP, TestProtocol
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE, MULTI_CROP, TestProtocol
 from vgg_keras.models import fully_convolutional
 from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.errors import UserError, did_you_mean
@@ -69,18 +69,10 @@ class KerasFileModel(TrainedModel):
         scores = image_inputs.of_named(photo, predictor.score_map)
         return ScoreMap(photo.pixels, scores, side, self._model.input_size, self.labels)
 
-    def explain_prediction(
-        self,
-        image: ImageInput,
-        *,
-        label: str | int | None = None,
-        method: str = GRAD_CAM,
-        layer: str = "",
-        test_scales: str | int | Sequence[int] = "",
+    def _explain(
+        self, photo: NamedPhoto, label: str | int | None, method: str, layer: str, test_scales: str
     ) -> Explanation:
-        """See `TrainedModel.explain_prediction`."""
-        photo = image_inputs.single(image)
-        predictor = self._predictor(TestProtocol(DENSE, scales_text(test_scales)))
+        predictor = self._predictor(TestProtocol(DENSE, test_scales))
         posteriors = image_inputs.of_named(photo, predictor.posteriors)
         index = int(posteriors.argmax()) if label is None else label_index(label, self.labels)
         values = predictor.explainer(photo.pixels, index, method, layer)

@@ -1,7 +1,6 @@
 """Holds the class-score map of a photo, and draws it over the photo."""
 
 import dataclasses
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -69,9 +68,7 @@ class ScoreMap:
         return enlarge_map(self.posteriors[..., list(classes)], (height, width), picture.shape[:2], self.input_size)
 
     def _repr_png_(self) -> bytes:
-        stream = io.BytesIO()
-        self.figure().savefig(stream, format="png", dpi=100, bbox_inches="tight")
-        return stream.getvalue()
+        return figures.png_bytes(self.figure())
 
     def __repr__(self) -> str:
         rows, columns, classes = self.scores.shape

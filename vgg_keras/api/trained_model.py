@@ -137,6 +137,12 @@ class TrainedModel(abc.ABC):
             UserError: the image cannot be read, there is no such class, method or layer, or the model is an export,
                 which has no gradients, or cannot be made fully convolutional.
         """
+        return self._explain(image_inputs.single(image), label, method, layer, scales_text(test_scales))
+
+    def _explain(
+        self, photo: NamedPhoto, label: str | int | None, method: str, layer: str, test_scales: str
+    ) -> Explanation:
+        """Returns the explanation of a photo; not for an export, which has no gradients."""
         raise UserError(f"{self.path} is an export; load the .keras file or the run that it was made from")
 
     @abc.abstractmethod

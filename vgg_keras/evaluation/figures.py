@@ -1,6 +1,7 @@
 """Draws the pictures of an evaluation's report with matplotlib."""
 
 import dataclasses
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def _labels(names: Sequence[str]) -> list[str]:
 def save(figure: Figure, path: Path) -> None:
     """Writes a figure to an image file, complete or not at all."""
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=100, bbox_inches="tight"))
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """Returns a figure as the content of a PNG file."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=100, bbox_inches="tight")
+    return stream.getvalue()
 
 
 def thumbnail(photo: np.ndarray) -> np.ndarray:

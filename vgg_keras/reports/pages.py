@@ -1,7 +1,6 @@
 """Composes the pages of runs and of evaluations, and writes them."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from vgg_keras.evaluation import tables
 from vgg_keras.evaluation.highlights import FinishedEvaluation, Highlights
@@ -63,13 +62,3 @@ def of_evaluation(finished: FinishedEvaluation, shown: Highlights) -> Page:
 def missing(title: str, reason: str) -> Section:
     """Returns a section that says why it shows nothing."""
     return Section(title, [Prose(f"Not shown: {reason}")])
-
-
-def default_path(runs: Sequence[Path], name: str) -> Path:
-    """Returns where the page of runs is written unless the user says where: in the run, or beside the first of several.
-
-    Args:
-        runs: the runs' folders.
-        name: the page's file name.
-    """
-    return (runs[0] if len(runs) == 1 else runs[0].parent) / name

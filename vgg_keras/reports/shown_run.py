@@ -65,7 +65,8 @@ class ShownRun:
         if not self.history:
             return False
         last = self.history[-1]
-        return (last["epoch"] >= self.options.epochs and last["complete"]) or 0 < self.options.max_steps <= last["step"]
+        stopped_on_time = 0 < self.options.max_steps <= last["step"]
+        return stopped_on_time or (last["epoch"] >= self.options.epochs and last["complete"])
 
     def lead(self) -> str:
         """Returns the run's result in a sentence."""
@@ -96,7 +97,10 @@ class ShownRun:
         options, data = self.options, self.record.get("data") or {}
         width = "" if options.width_multiplier == 1 else f", {options.width_multiplier:g} of its width"
         yield "net", f"{options.net}{width}{', with batch normalization' if options.batch_norm else ''}"
-        counts = {split: data.get(f"the number of photos in {split}") for split in self._splits()}
+        counts = {
+            split: data.get(f"the number of photos in {split}")
+            for split in (options.train_split, options.validation_split)
+        }
         photos = [f"{counted(count, 'photo')} in {split}" for split, count in counts.items() if count]
         yield "trained on", ", ".join([str(data.get("the data set") or options.dataset or options.data_dir), *photos])
         yield "classes", str(self.record.get("model", {}).get("num_classes") or "")
@@ -105,9 +109,6 @@ class ShownRun:
         yield "training scale S", " to ".join(map(str, sorted(set(scales)))) if scales else options.crop
         yield "input", f"{options.input_size}x{options.input_size} pixels"
         yield "optimizer", f"{options.optimizer}, rate {options.learning_rate:g}, batches of {options.batch_size}"
-
-    def _splits(self) -> tuple[str, str]:
-        return self.options.train_split, self.options.validation_split
 
     def _progress(self) -> Iterator[tuple[str, str]]:
         """Yields how far the run came, and how long it took."""

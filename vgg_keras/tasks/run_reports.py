@@ -22,7 +22,7 @@ from vgg_keras.reports.shown_run import ShownRun
 from vgg_keras.tasks.evaluation import describe
 from vgg_keras.tasks.options import EvaluateOptions, ReportOptions
 from vgg_keras.tasks.results import next_commands
-from vgg_keras.training import config, inputs
+from vgg_keras.training import inputs
 from vgg_keras.utils import devices, files
 from vgg_keras.utils.errors import UserError
 
@@ -37,7 +37,8 @@ def report(options: ReportOptions) -> Path:
         UserError: a run or its model cannot be read.
     """
     folders = [Path(folder) for folder in options.run]
-    path = Path(options.output) if options.output else pages.default_path(folders, run_record.REPORT)
+    beside = folders[0] if len(folders) == 1 else folders[0].parent
+    path = Path(options.output or beside / run_record.REPORT)
     runs = [ShownRun.read(folder) for folder in folders]
     if len(runs) > 1:
         files.write_output(path, pages.of_runs(runs).render())
@@ -96,12 +97,8 @@ def open_data(run: ShownRun) -> ImageData:
     Raises:
         UserError: it, or one of its splits, is not there any more.
     """
-    options = run.options
-    if options.dataset == config.DRAWN_FLOWERS:
-        data = datasets.open_data(options.data_dir or str(run.folder / "data"))
-    else:
-        data = datasets.open_data(options.data_dir, options.dataset)
-    for split in (options.train_split, options.validation_split):
+    data = datasets.open_data(*run.options.data_source())
+    for split in (run.options.train_split, run.options.validation_split):
         data.require_split(split)
     return data
 

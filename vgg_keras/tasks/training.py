@@ -49,15 +49,12 @@ def open_data(options: TrainConfig, channel: Channel) -> ImageData:
     Raises:
         UserError: the data set or one of its splits is missing or without labels, or there is one class alone.
     """
-    data_dir = options.data_dir
+    folder, name = options.data_source()
     if options.dataset == config.DRAWN_FLOWERS:
-        folder = Path(data_dir or Path(options.output_dir) / "data")
-        if channel.chief and not folder.exists():
-            console.say_table(write_synthetic_flowers(folder, options.seed).shown())
+        if channel.chief and not Path(folder).exists():
+            console.say_table(write_synthetic_flowers(Path(folder), options.seed).shown())
         channel.agree("flowers drawn", "")  # the others wait for it
-        data = datasets.open_data(str(folder))
-    else:
-        data = datasets.open_data(data_dir, options.dataset)
+    data = datasets.open_data(folder, name)
     for split in (options.train_split, options.validation_split):
         data.require_split(split)
         data.require_labels(split)

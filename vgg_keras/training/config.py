@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from vgg_keras.models import run_record
@@ -258,6 +259,12 @@ class TrainConfig(Options):
     report: bool = option(
         True, "when done, write report.html, a page that shows the run, as vgg_keras.report --run does", group="run"
     )
+
+    def data_source(self) -> tuple[str, str]:
+        """Returns what opens the data set: its folder, and its name, or "" for drawn flowers, which have a folder."""
+        if self.dataset != DRAWN_FLOWERS:
+            return str(self.data_dir), self.dataset
+        return str(self.data_dir or Path(self.output_dir) / "data"), ""
 
     def scale_range(self) -> tuple[int, int]:
         """Returns (Smin, Smax), the range of --train_scale in pixels.

@@ -18,9 +18,10 @@ import tqdm
 
 from vgg_keras.utils import console, resumable_array, shared_folder
 from vgg_keras.utils.channel import Channel
+from vgg_keras.utils.display import duration_text
 from vgg_keras.utils.errors import BrokenClusterError
 from vgg_keras.utils.resumable_array import ResumableArray
-from vgg_keras.utils.words import counted, duration
+from vgg_keras.utils.words import counted
 from vgg_keras.utils.work_items import Items
 
 # Seconds between two messages of progress to the chief, and between two lines about whom the chief waits for.
@@ -93,7 +94,9 @@ class Team:
         if len(self.names) == 1 or not any(self._items):
             return ""
         parts = zip(self.names, self._items, self._seconds, strict=True)
-        told = "; ".join(f"{name}: {counted(items, 'photo')} in {duration(seconds)}" for name, items, seconds in parts)
+        told = "; ".join(
+            f"{name}: {counted(items, 'photo')} in {duration_text(seconds)}" for name, items, seconds in parts
+        )
         return f"shared out over {len(self.names)} workers, a photo counted once a scale, method and model: {told}"
 
     def _told_by_chief(self, path: Path, missing: np.ndarray) -> np.ndarray:

@@ -22,15 +22,3 @@ def rate(per_second: float) -> str:
     ('1,234.6', '0.031', '0.0')
     """
     return f"{per_second:,.1f}" if per_second >= 1 or not per_second else f"{per_second:.2g}"
-
-
-def duration(seconds: float) -> str:
-    """Returns a duration, such as of work that took days.
-
-    >>> duration(42.4), duration(600), duration(3900)
-    ('42 s', '10 min', '1 h 5 min')
-    """
-    minutes = round(seconds / 60)
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
