@@ -52,8 +52,8 @@ LEVELS = (
         "vgg_keras.layers": (),
     },
     {
-        "vgg_keras.evaluation": "box_evaluator box_figures box_report box_results box_tables comparison evaluator "
-        "figures findings highlights image_sets layout linear_records linear_svm "
+        "vgg_keras.evaluation": "box_evaluator box_figures box_highlights box_report box_results box_tables "
+        "comparison evaluator figures findings highlights image_sets layout linear_records linear_svm "
         "markdown_report mistakes other_results paired published published_boxes "
         "published_descriptors random_splits records results saved_boxes saved_posteriors "
         "split_results tables voc_results",
@@ -63,7 +63,7 @@ LEVELS = (
         "tflite_export versions warmup",
     },
     {
-        "vgg_keras.reports": "evaluation_sections page pages pictures run_sections shown_run",
+        "vgg_keras.reports": "box_sections evaluation_sections page pages pictures run_sections shown_run",
     },
     {
         "vgg_keras.tasks": "class_choice conversion data_serving description descriptor_tables evaluation "

@@ -1,5 +1,6 @@
 """Tests the pages of runs and evaluations, in headless Chromium where it is there."""
 
+import json
 import re
 import shutil
 
@@ -48,6 +49,26 @@ def tested(run, drawn_data):
     return folder
 
 
+@pytest.fixture(scope="module")
+def boxes(run, drawn_data):
+    """Trains a localizer from the run's net, and tests it; returns its folder and that of the evaluation."""
+    flags = ["--task=localization", "--box_regression=scr", f"--init_from={run}", "--epochs=1"]
+    folder = train(run.parent / "boxes", drawn_data, *flags)
+    tested = run.parent / "tested_boxes"
+    evaluation.evaluate_model(
+        EvaluateOptions(
+            task="localization",
+            model=folder,
+            data_dir=drawn_data,
+            split="validation",
+            output_dir=tested,
+            method="center_crop",
+            flip=False,
+        )
+    )
+    return folder, tested
+
+
 def headings(text):
     return re.findall(r"<h2>(.*?)</h2>", text)
 
@@ -69,8 +90,6 @@ def test_the_page_of_a_run(run, drawn_data):
 
 
 def test_the_page_shows_what_the_run_measured(run):
-    import json
-
     entry = json.loads((run / "history.jsonl").read_text())
     text = (run / "report.html").read_text()
     assert f"Top-1 error {entry['validation_top1_error']:.2f}% on validation of 35 photos" in text
@@ -140,13 +159,30 @@ def test_the_page_of_an_evaluation(tested):
     assert headings(text)[-2:] == ["Class-score maps", "Settings"]
 
 
+def test_the_pages_of_a_localizer(boxes):
+    """The run tests its best model as the evaluation does, so that both show the same boxes."""
+    fit = ["How well the boxes fit", "Error by class", "Worst boxes", "Boxes"]
+    run_page, evaluation_page = [(folder / "report.html").read_text() for folder in boxes]
+    assert headings(run_page)[3:8] == ["First-layer filters", *fit]
+    assert headings(evaluation_page) == ["Results", *fit, "Settings"]
+    record = json.loads((boxes[1] / "evaluation.json").read_text())["results"][-1]
+    wrong = round(record["top1_error"] * 35 / 100)
+    for text in (run_page, evaluation_page):
+        assert f"Localization error {record['top1_error']:.2f}%" in text
+        assert f"{35 - wrong} of 35 are above 0.5" in text
+        assert text.count('alt="box: ') == 16 + min(wrong, 8)
+    pictures = [re.findall(r'<img src="([^"]*)" alt="box: ', text) for text in (run_page, evaluation_page)]
+    assert pictures[0] == pictures[1]
+
+
 @in_browser
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1200, 390])
-def test_pages_in_a_browser(run, other_run, tested, width, dark):
+def test_pages_in_a_browser(run, other_run, tested, boxes, width, dark):
     call_verb(report.main, [f"--run={run}", f"--run={other_run}"], ReportOptions)
     with browser.browser(width, dark=dark) as driver:
-        for path in (run / "report.html", run.parent / "report.html", tested / "report.html"):
+        for folder in (run, run.parent, tested, *boxes):
+            path = folder / "report.html"
             browser.open_page(driver, path)
             assert browser.complaints(driver) == []
             # Nothing but wide tables and charts, which scroll by themselves, is wider than the window.

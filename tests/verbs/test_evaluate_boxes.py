@@ -264,8 +264,9 @@ def without_seconds(folder):
             timed = ("seconds", "images_per_second")
             record["results"] = [{k: v for k, v in row.items() if k not in timed} for row in record["results"]]
             found[name] = record
-        elif name == "report.md":
-            found[name] = re.sub(r"\| [^|]* \|$", "|", path.read_text(), flags=re.MULTILINE)
+        elif name in ("report.md", "report.html"):
+            last_cell = r"\| [^|]* \|$|<td>[^<]*</td></tr>$"
+            found[name] = re.sub(last_cell, "", path.read_text(), flags=re.MULTILINE)
         elif name.startswith("boxes") and path.suffix == ".npz":
             with np.load(path) as arrays:
                 found[name] = {key: arrays[key].tobytes() for key in arrays.files if key != "info"}

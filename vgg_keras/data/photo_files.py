@@ -17,6 +17,7 @@ from vgg_keras.utils.options import PathLike
 _JPEG_QUALITY = 92
 # Height of a line of the caption, relative to the photo's width, and its bounds in pixels.
 _LINE_SHARE, _MIN_LINE, _MAX_LINE = 1 / 16, 12, 36
+Colour = tuple[int, int, int]
 # Width of a box's outline, relative to the photo's smaller side, and its colours from the outside in.
 # Not green, which in the reports of evaluations means that a box is right.
 _OUTLINE_SHARE, _OUTLINE_COLOURS = 1 / 150, ((255, 255, 0), (0, 0, 0))
@@ -98,10 +99,15 @@ def annotate(photo: np.ndarray, lines: Sequence[str], box: PixelBox | None = Non
     return picture
 
 
-def outlined(photo: np.ndarray, box: PixelBox) -> np.ndarray:
+def outlined(photo: np.ndarray, box: PixelBox, colours: Sequence[Colour] = _OUTLINE_COLOURS) -> np.ndarray:
     """Returns a copy of a photo, (H, W, 3) uint8 RGB, with the outline of a box, whose outermost pixels are the box's.
 
     The outline has two colours, so that it is seen on every ground. An empty box becomes a line.
+
+    Args:
+        photo: the photo.
+        box: the box in pixels of the photo.
+        colours: the colours of the outline, RGB 0..255, from the outside in.
     """
     line = max(1, round(min(photo.shape[:2]) * _OUTLINE_SHARE))
     (top, bottom), (left, right) = (
@@ -110,7 +116,7 @@ def outlined(photo: np.ndarray, box: PixelBox) -> np.ndarray:
     )
     drawn = photo.copy()
     # From the outside in: each is painted over by the next, and the last one by the photo itself.
-    for index, colour in enumerate((*_OUTLINE_COLOURS, None)):
+    for index, colour in enumerate((*colours, None)):
         inset = index * line
         inside = np.s_[top + inset : max(bottom - inset, 0), left + inset : max(right - inset, 0)]
         drawn[inside] = photo[inside] if colour is None else colour

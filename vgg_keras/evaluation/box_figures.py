@@ -1,57 +1,50 @@
-"""Draws photos with the boxes of their objects."""
-
-import dataclasses
-from collections.abc import Sequence
+"""Draws photos with the boxes of their objects, and how well predicted boxes fit."""
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
-from vgg_keras.utils.arithmetic import ceil_divide
-from vgg_keras.utils.escaping import figure_text
+from vgg_keras.data import photo_files
+from vgg_keras.data.pixel_boxes import to_pixels
+from vgg_keras.training.objectives import MIN_IOU
 
-_COLUMNS, _CELL_INCHES = 4, 2.6
+# Colours of outlines, from the outside in.
+_WHITE, _BLACK, _GREEN, _RED = (255, 255, 255), (0, 0, 0), (50, 205, 50), (255, 0, 0)
+_OBJECT, _RIGHT, _WRONG = (_BLACK, _WHITE), (_GREEN, _BLACK), (_RED, _BLACK)
+# What the colours mean, for the text beside the pictures.
+LEGEND = "White: the objects; green: a predicted box that is right; red: one that is wrong."
+_BARS = 20
 
 
-@dataclasses.dataclass(frozen=True)
-class BoxedPhoto:
-    """A photo, the boxes of its objects, and a predicted box.
+def with_boxes(photo: np.ndarray, true_boxes: np.ndarray, predicted: np.ndarray, *, right: bool) -> np.ndarray:
+    """Draws boxes on a photo: its objects in white, the predicted box in green if it is right, else in red.
 
-    Attributes:
+    Args:
         photo: (H, W, 3) uint8.
         true_boxes: (n, 4) float, (ymin, xmin, ymax, xmax) relative to the photo.
         predicted: (4,) float, the same.
         right: whether the predicted box is right.
-        caption: text above the photo.
+
+    Returns:
+        (H, W, 3) uint8.
     """
-
-    photo: np.ndarray
-    true_boxes: np.ndarray
-    predicted: np.ndarray
-    right: bool
-    caption: str
+    size = photo.shape[:2]
+    for box in true_boxes:
+        photo = photo_files.outlined(photo, to_pixels(box, *size), _OBJECT)
+    return photo_files.outlined(photo, to_pixels(predicted, *size), _RIGHT if right else _WRONG)
 
 
-def _outline(axes, photo: np.ndarray, box: np.ndarray, colour: str, width: float) -> None:
-    height, length = photo.shape[:2]
-    ymin, xmin, ymax, xmax = box * [height, length, height, length]
-    # imshow draws the first pixel from -0.5 to 0.5.
-    axes.add_patch(
-        Rectangle((xmin - 0.5, ymin - 0.5), xmax - xmin, ymax - ymin, fill=False, edgecolor=colour, linewidth=width)
-    )
+def overlaps(values: np.ndarray) -> Figure:
+    """Draws how many photos have a box of which IoU; the bars of those that count as right are blue.
 
-
-def boxed_photos(photos: Sequence[BoxedPhoto]) -> Figure:
-    """Draws photos in rows: their objects in white, the predicted box in green if it is right, else in red."""
-    rows = ceil_divide(len(photos), _COLUMNS)
-    figure = Figure(figsize=(_CELL_INCHES * _COLUMNS, (_CELL_INCHES + 0.3) * rows), layout="constrained")
-    for axes, boxed in zip(figure.subplots(rows, _COLUMNS, squeeze=False).flat, photos, strict=False):
-        axes.imshow(boxed.photo)
-        for box in boxed.true_boxes:
-            _outline(axes, boxed.photo, box, "black", 3.0)
-            _outline(axes, boxed.photo, box, "white", 1.5)
-        _outline(axes, boxed.photo, boxed.predicted, "limegreen" if boxed.right else "red", 2.0)
-        axes.set_title(figure_text(boxed.caption), fontsize=8)
-    for axes in figure.axes:
-        axes.axis("off")
+    Args:
+        values: (M,) float, 0..1, the IoU of each photo's best box.
+    """
+    figure = Figure(figsize=(7, 2.6))
+    axes = figure.subplots()
+    counts, edges = np.histogram(values, bins=_BARS, range=(0, 1))
+    colours = np.where(edges[:-1] >= MIN_IOU, "tab:blue", "tab:red")
+    axes.bar(edges[:-1], counts, width=1 / _BARS, align="edge", color=colours.tolist(), edgecolor="none")
+    axes.axvline(MIN_IOU, color="tab:gray", linestyle="--", label=f"right above {MIN_IOU:g}")
+    axes.set(xlabel="intersection over union of the best box", ylabel="photos", xlim=(0, 1))
+    axes.legend(loc="upper left")
     return figure

@@ -1,10 +1,12 @@
 """Composes the pages of runs and of evaluations, and writes them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from vgg_keras.evaluation import tables
+from vgg_keras.evaluation import box_tables, tables
+from vgg_keras.evaluation.box_highlights import BoxHighlights
 from vgg_keras.evaluation.highlights import FinishedEvaluation, Highlights
-from vgg_keras.reports import evaluation_sections, run_sections
+from vgg_keras.reports import box_sections, evaluation_sections, run_sections
 from vgg_keras.reports.page import Page, Prose, Section, Table
 from vgg_keras.reports.shown_run import ShownRun
 from vgg_keras.utils.display import ShownTable, errors_text
@@ -43,20 +45,49 @@ def of_evaluation(finished: FinishedEvaluation, shown: Highlights) -> Page:
     last, images = record["results"][-1], record["images"]
     errors = errors_text(last["top1_error"], last["top5_error"], images["num_classes"])
     lead = f"{errors.capitalize()} in {counted(last['num_images'], 'photo')}, mean cross-entropy {last['loss']:.4f}."
-    settings = [
-        *((name, str(value)) for name, value in record["settings"].items()),
-        *(("model", f"{model['path']} (SHA-256 {model['sha256']})") for model in record["models"]),
-        *record["versions"].items(),
-        ("devices", record["devices"]),
-    ]
-    table = tables.results_table(record)
     sections = [
-        Section("Results", [Table(table)]),
+        Section("Results", [Table(tables.results_table(record))]),
         *evaluation_sections.sections(shown),
-        Section("Settings", [Table(ShownTable("", ("", ""), settings))]),
+        _settings(record, ("devices", record["devices"])),
     ]
     title = f"{' + '.join(last['nets'])} on {images['data_set']}, {images['split']}"
     return Page(title, lead, sections, _FOOTER)
+
+
+def of_localization(record: dict[str, Any], shown: BoxHighlights) -> Page:
+    """Returns the page of a test of localizers.
+
+    Args:
+        record: content of `evaluation.json`.
+        shown: what is shown of it besides the results.
+    """
+    last, images = record["results"][-1], record["images"]
+    lead = (
+        f"{box_sections.error_text(last)} in {counted(last['num_images'], 'photo')}, mean intersection over union "
+        f"{last['mean_iou']:.3f}."
+    )
+    sections = [
+        Section("Results", [Table(box_tables.results_table(record)), Prose(shown.scored)]),
+        *box_sections.sections(shown),
+        _settings(record),
+    ]
+    title = f"{' + '.join(last['nets'])}: boxes on {images['data_set']}, {images['split']}"
+    return Page(title, lead, sections, _FOOTER)
+
+
+def _settings(record: Mapping[str, Any], *more: tuple[str, str]) -> Section:
+    """Returns the section with the settings, models and versions of an evaluation."""
+    rows = [
+        *((name, str(value)) for name, value in record["settings"].items()),
+        *(
+            (kind, f"{model['path']} (SHA-256 {model.get('sha256', 'unknown')})")
+            for kind, key in (("model", "models"), ("classifier", "classifiers"))
+            for model in record.get(key, ())
+        ),
+        *record["versions"].items(),
+        *more,
+    ]
+    return Section("Settings", [Table(ShownTable("", ("", ""), rows))])
 
 
 def missing(title: str, reason: str) -> Section:

@@ -10,17 +10,19 @@ from vgg_keras.data import datasets
 from vgg_keras.data.boxed_split import BoxedSplit
 from vgg_keras.evaluation import box_report, comparison, layout, mistakes, saved_posteriors, tables
 from vgg_keras.evaluation.box_evaluator import BoxEvaluator, Locator, require_same_classes, require_testable
+from vgg_keras.evaluation.box_highlights import BoxHighlights, BoxTest
 from vgg_keras.evaluation.box_results import BoxResult, ChosenClasses
 from vgg_keras.evaluation.saved_boxes import SavedBoxes
 from vgg_keras.inference.loading import require_classes
 from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TestProtocol
 from vgg_keras.models.architectures import LOCALIZATION
+from vgg_keras.reports import pages
 from vgg_keras.tasks.class_choice import Classifiers, open_classifiers
 from vgg_keras.tasks.evaluation_folder import opened, written_record
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
-from vgg_keras.utils import keras_compat, paths, side_files
+from vgg_keras.utils import files, keras_compat, paths, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.teamwork import Team
 
@@ -221,7 +223,10 @@ def _write_results(
     versions = keras_compat.package_versions()
     record = {**description, "versions": versions, "results": [result.record() for result in found]}
     mistakes.save(folder, [result.wrong for result in found])
-    box_report.write(folder, record, found[-1], chosen, split)
+    test = BoxTest(found[-1], chosen, split)
+    shown = BoxHighlights.of(test)
+    box_report.write(folder, record, test, shown)
+    files.write_text(folder / layout.PAGE, pages.of_localization(record, shown).render())
     # The record is written last: it marks the evaluation as complete.
     side_files.write_json(folder / tables.RECORD, record)
     shutil.rmtree(folder / layout.PARTIAL, ignore_errors=True)  # which may be a link to another disk

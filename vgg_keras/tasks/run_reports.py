@@ -7,16 +7,21 @@ from pathlib import Path
 import keras
 
 from vgg_keras.data import datasets, device_augmentation, input_pipeline
+from vgg_keras.data.boxed_split import BoxedSplit
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.evaluation import results
+from vgg_keras.evaluation.box_evaluator import BoxEvaluator
+from vgg_keras.evaluation.box_highlights import BoxHighlights, BoxTest
+from vgg_keras.evaluation.box_results import ChosenClasses
 from vgg_keras.evaluation.evaluator import Evaluator
 from vgg_keras.evaluation.highlights import FinishedEvaluation, Highlights
 from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
+from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.protocol import CENTER_CROP, TestProtocol
 from vgg_keras.models import run_record, saving
 from vgg_keras.models.preparation import SQUASH
-from vgg_keras.reports import evaluation_sections, pages, run_sections
+from vgg_keras.reports import box_sections, evaluation_sections, pages, run_sections
 from vgg_keras.reports.page import Commands, Section
 from vgg_keras.reports.shown_run import ShownRun
 from vgg_keras.tasks.evaluation import describe
@@ -66,16 +71,18 @@ def _sections(run: ShownRun) -> Iterator[Section]:
     """Yields the sections of a run's page."""
     best, localizes = run.folder / run_record.BEST_MODEL, run.options.box_kind() is not None
     data, why_no_data = _open_or_why_not(run)
-    model, finished = judge(run, data) if data and best.exists() and not localizes else (None, None)
-    net = model.net if model else saving.load_model(best) if best.exists() else None
+    judged: list[Section] = []
+    if data and best.exists():
+        net, judged = (_judged_boxes if localizes else _judged_classes)(run, data)
+    else:
+        net = saving.load_model(best) if best.exists() else None
     yield run_sections.overview(run, net.count_params() if net else None)
     yield run_sections.curve_section(run)
     yield _training_photos(run, data) if data else pages.missing("Photos", why_no_data)
     if net:
         first = next(layer for layer in net.layers if isinstance(layer, keras.layers.Conv2D))
         yield run_sections.filters(first.get_weights()[0])
-    if finished:
-        yield from evaluation_sections.sections(Highlights.of(finished))
+    yield from judged
     yield run_sections.settings(run)
     if net and data:
         folder, split = Path(data.builder.data_dir), run.options.validation_split
@@ -116,6 +123,33 @@ def _training_photos(run: ShownRun, data: ImageData) -> Section:
     (batch,) = map(device_augmentation.augment, batches.take(1))
     names = [data.label_names[label] for label in batch["label"].numpy()]
     return run_sections.training_photos(batch["image"].numpy(), names)
+
+
+def _judged_classes(run: ShownRun, data: ImageData) -> tuple[keras.Model, list[Section]]:
+    """Returns the best model of a classifier's run, and what its test shows."""
+    model, finished = judge(run, data)
+    return model.net, list(evaluation_sections.sections(Highlights.of(finished)))
+
+
+def _judged_boxes(run: ShownRun, data: ImageData) -> tuple[keras.Model, list[Section]]:
+    """Returns the best model of a localizer's run, and what its test shows."""
+    localizer, test = judge_boxes(run, data)
+    return localizer.net, list(box_sections.sections(BoxHighlights.of(test)))
+
+
+def judge_boxes(run: ShownRun, data: ImageData) -> tuple[Localizer, BoxTest]:
+    """Tests the best localizer of a run on its validation split as the run itself did: the true class, at centre crops.
+
+    Raises:
+        UserError: the model or a record of the data set cannot be used.
+    """
+    localizer = Localizer.load(run.folder, TestProtocol(CENTER_CROP, str(run.options.test_scale())))
+    split = BoxedSplit.read(data, run.options.validation_split)
+    chosen = ChosenClasses.known(split.manifest.labels)
+    with tempfile.TemporaryDirectory() as partial:
+        evaluator = BoxEvaluator(split, CENTER_CROP, chosen, None, Path(partial), flip=False)
+        (*_, result), _ = evaluator.test(localizer, 0)
+    return localizer, BoxTest(result, chosen, split)
 
 
 def judge(run: ShownRun, data: ImageData) -> tuple[EvaluatedModel, FinishedEvaluation]:
