@@ -20,7 +20,9 @@ def test_objects_are_white_and_a_box_is_green_or_red(right, colour):
     drawn = box_figures.with_boxes(photo, objects, predicted, right=right)
     # The object has rows 0 to 9 and columns 0 to 19; the box rows 5 to 19 and columns 20 to 39. Lines have a pixel.
     assert [tuple(drawn[0, 0]), tuple(drawn[1, 1]), tuple(drawn[9, 19]), tuple(drawn[8, 18])] == [BLACK, WHITE] * 2
-    assert [tuple(drawn[5, 20]), tuple(drawn[6, 21]), tuple(drawn[19, 39])] == [colour, BLACK, colour]
+    assert [tuple(drawn[5, 20]), tuple(drawn[6, 21]), tuple(drawn[7, 22]), tuple(drawn[18, 38])] == [
+        *(colour, colour, BLACK, colour),
+    ]
     for row, column in ((5, 5), (2, 30), (12, 30), (15, 10)):
         assert tuple(drawn[row, column]) == (GREY,) * 3
     assert (photo == GREY).all()  # the photo itself is left alone
