@@ -82,7 +82,7 @@ class DistributedPredictor:
         return self._predict_parts(parts).numpy()[:count]
 
     # One trace serves all image shapes: a real data set has hundreds.
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, None, 3), tf.float32)])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, None, None, None, 3), tf.float32)])
     def _predict_parts(self, parts: tf.Tensor) -> tf.Tensor:
         part = self._strategy.experimental_distribute_values_from_function(
             lambda context: parts[context.replica_id_in_sync_group]

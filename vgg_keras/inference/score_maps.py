@@ -56,7 +56,7 @@ class PosteriorMaps:
         return found
 
     # One trace serves photos of all shapes.
-    @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)])
     def _posteriors(self, images: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(self._net(images, training=False))
 

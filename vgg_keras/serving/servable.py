@@ -82,7 +82,7 @@ class ServedModel(tf.Module):
         """Returns the signatures' functions by their names in the SavedModel."""
         return {CLASSIFY: self.classify, DENSE_MAP: self.dense, FEATURES: self.features}
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def classify(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Classifies encoded images by the same test as `evaluate`.
 
@@ -105,7 +105,7 @@ class ServedModel(tf.Module):
             "posterior": posterior,
         }
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32, name="images")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32, name="images")])
     def dense(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Computes class-score maps and posteriors of decoded images, neither rescaled nor mirrored.
 
@@ -127,7 +127,7 @@ class ServedModel(tf.Module):
             "posterior": posteriors.average_score_map(score_map, self._config.average),
         }
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def features(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Describes encoded images by the outputs of the penultimate layer (arXiv:1409.1556, appendix B).
 

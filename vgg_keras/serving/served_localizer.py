@@ -47,7 +47,7 @@ class ServedLocalizer(tf.Module):
         """Returns the signatures' functions by their names in the SavedModel."""
         return {BOXES: self.boxes}
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def boxes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Predicts the boxes of the objects on encoded images from their centre crops, averaged over all views.
 

@@ -103,8 +103,8 @@ class TrainStep:
 
     def _compile(self) -> None:
         """Makes the functions of a step, whose traces hold the number of parts."""
-        self._train = tf.function(self._step)
-        self._gradients = tf.function(self._replica_gradients, jit_compile=self._config.jit)
+        self._train = tf.function(self._step, autograph=False)
+        self._gradients = tf.function(self._replica_gradients, autograph=False, jit_compile=self._config.jit)
 
     @property
     def evaluation_batch_size(self) -> int:
@@ -203,16 +203,19 @@ class TrainStep:
         if self._num_parts == 1:
             return self._part_gradients(batch)
         size = self.batch_size // self._replicas // self._num_parts
-        sums = tf.zeros((4,), tf.float64)
-        gradients = [tf.zeros(variable.shape, variable.dtype) for variable in self._variables]
-        for index in tf.range(self._num_parts):
-            # Parts that ran in parallel would need the memory of the whole batch.
-            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+
+        def add_part(index: tf.Tensor, totals: tuple) -> tuple:
             part = tf.nest.map_structure(functools.partial(_rows, start=index * size, count=size), batch)
-            part_sums, part_gradients = self._part_gradients(part)
-            sums += part_sums
-            gradients = [total + part for total, part in zip(gradients, part_gradients, strict=True)]
-        return sums, gradients
+            return index + 1, tf.nest.map_structure(tf.add, totals, self._part_gradients(part))
+
+        nothing = [tf.zeros(variable.shape, variable.dtype) for variable in self._variables]
+        _, totals = tf.while_loop(
+            lambda index, _: index < self._num_parts,
+            add_part,
+            (tf.constant(0), (tf.zeros((4,), tf.float64), nothing)),
+            parallel_iterations=1,  # parts that ran in parallel would need the memory of the whole batch
+        )
+        return totals
 
     def _part_gradients(self, part: dict) -> tuple[tf.Tensor, list[tf.Tensor]]:
         part = device_augmentation.augment(part)
@@ -226,7 +229,7 @@ class TrainStep:
         sums = self.objective.sums(outputs, part, tf.ones_like(losses))
         return sums, tape.gradient(loss, self._variables)
 
-    @tf.function
+    @tf.function(autograph=False)
     def shown(self, batch):
         """Returns a batch as the net sees it, with the augmentation that is left for the devices."""
         return self.strategy.run(device_augmentation.augment, args=(batch,))
@@ -243,7 +246,7 @@ class TrainStep:
         """Returns the shape of the frozen layers' outputs for one image of side by side pixels."""
         return tuple(self._frozen.compute_output_shape((1, side, side, 3))[1:])
 
-    @tf.function
+    @tf.function(autograph=False)
     def _frozen_outputs(self, images):
         return self.strategy.run(self._replica_frozen_outputs, args=(images,))
 
@@ -273,7 +276,7 @@ class TrainStep:
                 self.metrics.update(self.gather(batch["label"])[counts], self.gather(outputs)[counts])
         return Score.from_sums(sum((sums.numpy() for sums in sums_of_batches), np.zeros(4)))
 
-    @tf.function
+    @tf.function(autograph=False)
     def _evaluate(self, batch) -> tuple[tf.Tensor, tf.Tensor]:
         def replica(batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
             outputs = self._outputs(batch["image"], training=False)[:, : self.objective.tested_outputs]
