@@ -47,8 +47,8 @@ def loaded_files(monkeypatch) -> list[str]:
 def run_verb(tmp_path):
     """Returns a function that runs a verb to its end and returns (exit code, stdout, stderr)."""
 
-    def run(module: str, *arguments: str, env: dict | None = None) -> tuple[int, str, str]:
-        process = start_verb(module, *arguments, cwd=tmp_path, env=env)
+    def run(module: str, *arguments: str, env: dict | None = None, anew: bool = False) -> tuple[int, str, str]:
+        process = start_verb(module, *arguments, cwd=tmp_path, env=env, anew=anew)
         stdout, stderr = process.communicate(timeout=900)
         return process.returncode, stdout, stderr
 

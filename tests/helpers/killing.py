@@ -4,8 +4,6 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tests.helpers.nursery import Forked
 from tests.helpers.paths import ROOT
 
 # Runs a verb, counts what it does to files below the working folder, and kills it before the operation of a number.
@@ -57,12 +56,12 @@ def run_counted(number: int, verb: str, arguments: Sequence[str], cwd: Path) -> 
         The number of operations, or None if the verb was killed.
     """
     count_file = cwd.parent / f"{cwd.name}.count"
-    command = [sys.executable, "-c", _SCRIPT, str(number), str(count_file), verb, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=900)
+    process = Forked(_SCRIPT, [str(number), str(count_file), verb, *arguments], cwd, environment)
+    _, stderr = process.communicate(timeout=900)
     if process.returncode == -signal.SIGKILL:
         return None
-    assert process.returncode == 0, process.stderr
+    assert process.returncode == 0, stderr
     return int(count_file.read_text())
 
 

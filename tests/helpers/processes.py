@@ -11,13 +11,33 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from tests.helpers.nursery import Forked
 from tests.helpers.paths import ROOT
 
+_RUN = "import runpy, sys; del sys.argv[0]; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+# Environment variables that are read after Python and TensorFlow have started.
+_READ_LATE = ("TF_CONFIG", "SLURM_")
 
-def start_verb(module: str, *arguments: str, cwd: Path, env: dict | None = None) -> subprocess.Popen:
-    """Starts `python -m module arguments` in a folder, as a user would."""
+Process = subprocess.Popen | Forked
+
+
+def start_verb(module: str, *arguments: str, cwd: Path, env: dict | None = None, anew: bool = False) -> Process:
+    """Starts `python -m module arguments` in a folder, as a user would.
+
+    A verb of `vgg_keras` is forked from a process that has TensorFlow loaded, unless environment variables are given
+    that matter to its start.
+
+    Args:
+        module: the verb.
+        arguments: its command line.
+        cwd: working folder.
+        env: environment variables in addition to those of the tests.
+        anew: whether the process loads everything by itself, as tests of its start need it.
+    """
     environment = {**os.environ, **(env or {})}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
+    if module.startswith("vgg_keras.") and not anew and all(name.startswith(_READ_LATE) for name in env or {}):
+        return Forked(_RUN, [module, *arguments], cwd, environment)
     command = [sys.executable, "-m", module, *arguments]
     return subprocess.Popen(
         command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -61,16 +81,13 @@ def run_killed_at(function: str, module: str, *arguments: str, cwd: Path, call: 
 
 def start_killed_at(
     function: str, module: str, *arguments: str, cwd: Path, call: int = 1, env: dict | None = None
-) -> subprocess.Popen:
+) -> Process:
     """Starts a verb that is killed by SIGKILL as it calls a function, as `run_killed_at` runs it to that end."""
-    command = [sys.executable, "-c", _KILLED_AT, function, str(call), module, *arguments]
     environment = {**os.environ, **(env or {}), "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return Forked(_KILLED_AT, [function, str(call), module, *arguments], cwd, environment)
 
 
-def wait_until(processes: Sequence[subprocess.Popen], condition: Callable[[], bool]) -> None:
+def wait_until(processes: Sequence[Process], condition: Callable[[], bool]) -> None:
     """Waits until a condition holds while verbs run."""
     deadline = time.monotonic() + 600
     while not condition():
@@ -80,7 +97,7 @@ def wait_until(processes: Sequence[subprocess.Popen], condition: Callable[[], bo
         time.sleep(0.002)
 
 
-def kill_when(process: subprocess.Popen, condition: Callable[[], bool]) -> None:
+def kill_when(process: Process, condition: Callable[[], bool]) -> None:
     """Sends SIGKILL to a verb as soon as a condition holds."""
     wait_until([process], condition)
     os.kill(process.pid, signal.SIGKILL)

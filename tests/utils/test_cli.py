@@ -48,7 +48,7 @@ def test_the_help_of_train_is_grouped_and_gives_defaults():
 
 @pytest.mark.multiprocess
 def test_a_verb_opens_without_notes_of_the_libraries(run_verb):
-    code, stdout, stderr = run_verb("vgg_keras.predict", "--model=absent", "absent.jpg")
+    code, stdout, stderr = run_verb("vgg_keras.predict", "--model=absent", "absent.jpg", anew=True)
     assert (code, stdout) == (1, "")
     assert stderr == "error: absent.jpg: no such file, no folder of photos, and no glob that matches any\n"
 
@@ -67,7 +67,7 @@ def test_a_verb_opens_without_notes_of_the_libraries(run_verb):
     ],
 )
 def test_bad_input_gives_one_line_and_a_non_zero_exit(run_verb, arguments, message):
-    code, _, stderr = run_verb("vgg_keras.train", *arguments)
+    code, _, stderr = run_verb("vgg_keras.train", *arguments, anew=True)
     assert code != 0
     assert message in stderr
     assert "Traceback" not in stderr
@@ -117,7 +117,7 @@ def test_help_in_a_narrow_terminal(monkeypatch):
 )
 def test_flags_of_every_verb(arguments, code, out, err, run_verb, tmp_path):
     (tmp_path / "flags.cfg").write_text("--verbosity=0 --help\n")
-    found, stdout, stderr = run_verb(*arguments)
+    found, stdout, stderr = run_verb(*arguments, anew=True)
     assert (found, stdout.startswith(out), stderr.startswith(err)) == (code, True, True), stderr
 
 
