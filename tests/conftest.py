@@ -12,7 +12,10 @@ from tests.helpers.processes import start_verb
 
 
 def pytest_collection_modifyitems(items):
-    """Skips the tests of real photos, with a reason, if the photos are missing."""
+    """Puts the files of slow tests first, and skips the tests of real photos, with a reason, if these are missing."""
+    # Else a file of one test of minutes would begin last, while the other process of tests has nothing left to do.
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     if REAL_DATA.is_dir():
         return
     for item in items:
