@@ -37,8 +37,9 @@ LEVELS = (
         "pools preparation_record records sources space stored_formats summary "
         "synthetic_flowers task_files tfrecords unfinished verify voc voc_action_sets "
         "voc_actions voc_layout voc_xml workers",
-        "vgg_keras.models": "architectures box_regression checkpoint_files class_outputs fully_convolutional "
-        "input_map layers metadata plain_chain preparation probe run_record saving vgg",
+        "vgg_keras.models": "architectures box_regression checkpoint_files class_outputs class_scores "
+        "fully_convolutional input_map layers metadata plain_chain preparation probe run_record "
+        "saving vgg",
     },
     {
         "vgg_keras.training": "all_reduce checkpoints config curves event_log feature_cache freezing inputs "
@@ -47,20 +48,20 @@ LEVELS = (
         "vgg_keras.weights": "assembly formats inert_pickle keras_hdf5 keras_models safetensors torch_pickle "
         "torchvision transfer",
         "vgg_keras.inference": "batch_predict box_merging box_positions box_predictions descriptors explanations "
-        "image_inputs loading localizer object_finder posteriors predictions predictor "
+        "image_inputs loading localizer object_finder passes posteriors predictions predictor "
         "protocol score_maps views",
         "vgg_keras.layers": (),
     },
     {
-        "vgg_keras.evaluation": "box_evaluator box_figures box_highlights box_report box_results box_tables "
-        "comparison evaluator figures findings highlights image_sets layout linear_records linear_svm "
-        "markdown_report mistakes other_results paired published published_boxes "
-        "published_descriptors random_splits records results saved_boxes saved_posteriors "
-        "split_results tables voc_results",
-        "vgg_keras.serving": "agreement check_photos checks client export_record export_steps exported_model "
-        "exporter image_headers local_server localizer_exporter model_card onnx_export "
-        "photo_batches preprocessing questions runtime_export servable served_localizer "
-        "tflite_export versions warmup",
+        "vgg_keras.evaluation": "box_evaluator box_figures box_highlights box_report box_results box_tables calibration "
+        "comparison error_interval evaluator figures findings highlights image_sets layout "
+        "linear_records linear_svm markdown_report mistakes other_results paired published "
+        "published_boxes published_descriptors random_splits records reliability_diagram results "
+        "saved_boxes saved_posteriors split_results tables voc_results",
+        "vgg_keras.serving": "agreement check_photos checks client evaluated_export export_record export_steps "
+        "exported_model exporter found_export image_headers local_server localizer_exporter "
+        "model_card onnx_export photo_batches preprocessing questions runtime_export servable "
+        "served_localizer tflite_export versions warmup",
     },
     {
         "vgg_keras.reports": "box_sections evaluation_sections page pages pictures run_sections shown_run",
@@ -68,8 +69,9 @@ LEVELS = (
     {
         "vgg_keras.tasks": "class_choice conversion data_serving description descriptor_tables evaluation "
         "evaluation_folder exporting features_options localization options paper_tables "
-        "prediction random_split_classification reproduction results run_reports "
-        "serving_check shared_options suites training training_step voc_classification",
+        "prediction random_split_classification reproduction results run_reports serving_check "
+        "shared_options suites temperature tested_models training training_step "
+        "voc_classification",
     },
     {
         "vgg_keras.api": "explanation exported_model functions keras_file_model loading nets score_map "

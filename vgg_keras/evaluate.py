@@ -29,6 +29,9 @@ def main(options: EvaluateOptions) -> None:
         console.say_table(result.comparison)
     if result.shares:
         console.say(result.shares)
+    console.say(result.summary())
+    if result.advice:
+        console.say(result.advice)
     console.say(f"numbers: {result.folder / RECORD}; report: {result.folder / REPORT}")
 
 

@@ -25,9 +25,13 @@ def main(options: ExportOptions) -> None:
     console.say(f"exported {result.model} -> {result.folder}")
     for version in result.removed:
         console.say(f"removed version {version}")
-    if options.format == SAVED_MODEL:
+    if options.format != SAVED_MODEL:
+        console.say(f"judge it:      {result.judging}")
+    else:
         console.say(f"model card:    {result.model_card}")
         console.say(f"signatures:    {shlex.join(['saved_model_cli', 'show', '--all', '--dir', str(result.folder)])}")
+        if result.judging:
+            console.say(f"judge it:      {result.judging}")
         console.say(f"try it:        {shell.command('vgg_keras.serve_check', model=options.output_dir)}")
 
 

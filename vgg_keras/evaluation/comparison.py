@@ -32,8 +32,10 @@ def difference_cells(result: MarkedResult, other: MarkedResult) -> tuple[str, st
     return (differences[0].text(), differences[1].text()) if differences else ("", "")
 
 
-def compare(folder: Path, other: Path) -> ShownTable:
+def compare(folder: Path, other: Path) -> tuple[ShownTable, str]:
     """Compares the last results of two evaluations: the fusion, or the only model by its last method.
+
+    Returns them as a table, and the difference of the top-1 errors as text.
 
     Args:
         folder: folder of the evaluation that is described.
@@ -62,4 +64,4 @@ def compare(folder: Path, other: Path) -> ShownTable:
     if not any(has_top5):
         columns, rows = columns[:7], [row[:7] for row in rows]
     title = f"{folder} against {other}: difference in percentage points [95% interval], and McNemar's p"
-    return ShownTable(title, columns, rows)
+    return ShownTable(title, columns, rows), difference1

@@ -14,6 +14,7 @@ from vgg_keras.evaluation.records import require_same_images
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
 from vgg_keras.inference.batch_predict import predict_split
 from vgg_keras.inference.loading import EvaluatedModel
+from vgg_keras.inference.passes import ExternalModel, Pass
 from vgg_keras.inference.posteriors import DistributedPredictor
 from vgg_keras.inference.protocol import BOTH, CENTER_CROP, DENSE, TestProtocol, TrainedNet
 from vgg_keras.inference.views import ViewSpec, require_images_fit
@@ -22,8 +23,9 @@ from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.metrics import Score, top_k_errors
 from vgg_keras.utils.teamwork import Team
 
-# What an evaluation tests: a model, or the posteriors that an earlier evaluation saved.
-Evaluable = EvaluatedModel | SavedPosteriors
+# What an evaluation tests: a model, one that is no Keras model, or the posteriors that an earlier evaluation saved.
+TestedModel = EvaluatedModel | ExternalModel
+Evaluable = TestedModel | SavedPosteriors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,7 +179,7 @@ class Evaluator:
             for method in self._protocol.base_methods()
         }
 
-    def _run(self, model: EvaluatedModel, index: int) -> tuple[dict[str, list[Result]], dict[str, TimedPosteriors]]:
+    def _run(self, model: TestedModel, index: int) -> tuple[dict[str, list[Result]], dict[str, TimedPosteriors]]:
         by_scale, by_method = {}, {}
         for method in self._protocol.base_methods():
             parts = dict(self._run_method(model, method, index))
@@ -188,25 +190,36 @@ class Evaluator:
             gc.collect()
         return by_scale, by_method
 
-    def _run_method(self, model: EvaluatedModel, method: str, index: int) -> Iterator[tuple[int, TimedPosteriors]]:
+    def _run_method(self, model: TestedModel, method: str, index: int) -> Iterator[tuple[int, TimedPosteriors]]:
         """Yields each test scale Q in pixels, and the posteriors of a method at that scale."""
+        if isinstance(model, EvaluatedModel):
+            passes = self._passes(model, method)
+        else:
+            passes = model.passes(method, self._protocol, self._batch_size)
+        for one in passes:
+            scales = one.side or ", ".join(map(str, model.test_scales))
+            outputs = predict_split(
+                self._folder / f"{index}_{one.name}.npy",
+                one.predict,
+                self._manifest,
+                one.spec,
+                title=f"{model.trained.net} {method} Q={scales}",
+                model_name=str(model.path),
+                team=self._team,
+            )
+            yield one.side, TimedPosteriors(outputs.values(), outputs.seconds)
+
+    def _passes(self, model: EvaluatedModel, method: str) -> Iterator[Pass]:
+        """Yields a pass for each test scale of a model."""
         with self._strategy.scope():
             net = fully_convolutional.convert(model.net) if method == DENSE else model.net
         predictor = DistributedPredictor(net, self._strategy, average=self._protocol.average, flip=self._flip)
         for side in model.test_scales:
-            outputs = predict_split(
-                self._folder / f"{index}_{method}_{side}.npy",
-                predictor,
-                self._manifest,
-                ViewSpec(method, side, model.input_size, self._batch_size),
-                title=f"{model.trained.net} {method} Q={side}",
-                model_name=str(model.path),
-                team=self._team,
-            )
-            yield side, TimedPosteriors(outputs.values(), outputs.seconds)
+            spec = ViewSpec(method, side, model.input_size, self._batch_size)
+            yield Pass(f"{method}_{side}", side, spec, predictor)
 
     def posteriors_to_save(
-        self, model: EvaluatedModel, by_method: Mapping[str, TimedPosteriors], path: Path
+        self, model: TestedModel, by_method: Mapping[str, TimedPosteriors], path: Path
     ) -> SavedPosteriors:
         """Returns a model's posteriors together with the description that a later fusion checks.
 

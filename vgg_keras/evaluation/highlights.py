@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ from vgg_keras.data.shards import broken_records
 from vgg_keras.evaluation import figures, results, tables
 from vgg_keras.evaluation.evaluator import Evaluable
 from vgg_keras.evaluation.figures import MappedPhoto
+from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
 from vgg_keras.inference.loading import EvaluatedModel
 from vgg_keras.inference.protocol import POSTERIORS
 from vgg_keras.inference.score_maps import PosteriorMaps
@@ -82,6 +84,8 @@ class Highlights:
         captions: lines of the caption of each.
         maps: images with their class-score maps.
         maps_text: what the maps show; without maps, why there are none.
+        calibration: how well the posteriors are calibrated, as `calibration_record` returns it; None if it was not
+            measured.
     """
 
     classes: ClassErrors
@@ -91,6 +95,7 @@ class Highlights:
     captions: Mapping[int, Sequence[str]]
     maps: Sequence[MappedPhoto]
     maps_text: str
+    calibration: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, finished: FinishedEvaluation) -> "Highlights":
@@ -112,6 +117,7 @@ class Highlights:
             {index: figures.thumbnail(photos[index]) for index in shown},
             {index: caption(finished, index) for index in shown},
             *_score_maps(finished, {index: photos[index] for index in mapped}),
+            finished.record.get("calibration"),
         )
 
 
@@ -231,7 +237,9 @@ def _score_maps(finished: FinishedEvaluation, photos: Mapping[int, np.ndarray]) 
     """
     model = next((model for model in finished.models if isinstance(model, EvaluatedModel)), None)
     if model is None:
-        return [], "Not drawn: saved posteriors were evaluated, which hold no maps."
+        saved = all(isinstance(model, SavedPosteriors) for model in finished.models)
+        what = "saved posteriors were evaluated, which hold" if saved else "an export was evaluated, which draws"
+        return [], f"Not drawn: {what} no maps."
     reason = fully_convolutional.why_not_convertible(model.net)
     if reason:
         return [], f"Not drawn: {reason}."

@@ -10,12 +10,15 @@ PREDICTIONS = "predictions.csv"
 MISTAKES = "mistakes.npz"
 # The boxes that localizers predict, in the place of PREDICTIONS.
 BOXES = "boxes.csv"
+# The evaluation of the model that --compare names.
+COMPARED_MODEL = "compared"
 # What an unfinished evaluation holds: its settings, and the posteriors at each scale.
 PARTIAL = "partial"
 SETTINGS = f"{PARTIAL}/settings.json"
 PICTURES = "pictures"
 ERRORS_BY_CLASS = f"{PICTURES}/errors_by_class.png"
 CONFUSION_MATRIX = f"{PICTURES}/confusion_matrix.png"
+RELIABILITY = f"{PICTURES}/reliability.png"
 MISTAKEN_PHOTOS = f"{PICTURES}/mistakes.png"
 SCORE_MAPS = f"{PICTURES}/class_score_maps.png"
 BOXED_PHOTOS = f"{PICTURES}/boxes.png"
@@ -23,9 +26,9 @@ BOXED_PHOTOS = f"{PICTURES}/boxes.png"
 WRITTEN = FolderLayout(
     (
         *(RECORD, REPORT, PAGE, PREDICTIONS, BOXES, MISTAKES),
-        *(ERRORS_BY_CLASS, CONFUSION_MATRIX, MISTAKEN_PHOTOS, SCORE_MAPS, BOXED_PHOTOS),
+        *(ERRORS_BY_CLASS, CONFUSION_MATRIX, RELIABILITY, MISTAKEN_PHOTOS, SCORE_MAPS, BOXED_PHOTOS),
     ),
-    (PICTURES, PARTIAL),
+    (PICTURES, PARTIAL, COMPARED_MODEL),
 )
 # What is read of a finished evaluation, and of those that lie at any depth below a folder.
 COMPARED = FolderLayout((RECORD, MISTAKES))

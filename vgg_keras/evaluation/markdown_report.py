@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vgg_keras.evaluation import figures, layout, tables
+from vgg_keras.evaluation import calibration, error_interval, figures, layout, reliability_diagram, tables
 from vgg_keras.evaluation.figures import Captioned
 from vgg_keras.evaluation.highlights import ClassErrors, FinishedEvaluation, Highlights
 from vgg_keras.utils.display import errors_text, has_top5_error
@@ -20,7 +20,13 @@ def write(finished: FinishedEvaluation, shown: Highlights, folder: Path) -> Path
         folder: the evaluation's folder.
     """
     (folder / layout.PICTURES).mkdir(exist_ok=True)
-    parts = [_overview(finished), _classes(shown.classes, folder), _mistakes(shown, folder), _maps(shown, folder)]
+    parts = [
+        _overview(finished),
+        _classes(shown.classes, folder),
+        _calibration(shown, folder),
+        _mistakes(shown, folder),
+        _maps(shown, folder),
+    ]
     write_text(folder / tables.REPORT, "\n".join(part for part in parts if part))
     return folder / tables.REPORT
 
@@ -36,7 +42,7 @@ def _overview(finished: FinishedEvaluation) -> str:
     lines = [
         f"# {markdown(title)}\n",
         f"**{errors.capitalize()}** ({mistakes} mistakes in {counted(last['num_images'], 'image')}), "
-        f"mean cross-entropy {last['loss']:.4f}.\n",
+        f"mean cross-entropy {last['loss']:.4f}. The top-1 error's 95% interval is {error_interval.text(last)}.\n",
         tables.markdown_table(table.columns, table.rows),
     ]
     settings = ", ".join(f"{name} {value}" for name, value in record["settings"].items())
@@ -60,6 +66,14 @@ def _classes(found: ClassErrors, folder: Path) -> str:
         f"## Error by class{found.note}\n\n{table}\n![error by class]({layout.ERRORS_BY_CLASS})\n\n"
         f"## Confusion matrix{found.note}\n\n![confusion matrix]({layout.CONFUSION_MATRIX})\n"
     )
+
+
+def _calibration(shown: Highlights, folder: Path) -> str:
+    if shown.calibration is None:
+        return ""
+    figures.save(reliability_diagram.draw(shown.calibration), folder / layout.RELIABILITY)
+    text = calibration.text(shown.calibration)
+    return f"## Calibration\n\n{text}\n\n![reliability diagram]({layout.RELIABILITY})\n"
 
 
 def _mistakes(shown: Highlights, folder: Path) -> str:

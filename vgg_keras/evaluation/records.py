@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vgg_keras.evaluation import calibration
 from vgg_keras.inference.protocol import AVERAGES, METHODS, SCORES
 from vgg_keras.models import run_record
 from vgg_keras.models.architectures import BOX_REGRESSIONS, CLASSIFICATION, LOCALIZATION, TASKS
@@ -27,7 +28,7 @@ from vgg_keras.utils.structures import (
 )
 
 _PERCENT = number(0, 100)
-_OF_EACH_NET = ("nets", "train_scales", "test_scales", "frozen_up_to", "box_regressions")
+_OF_EACH_NET = ("nets", "train_scales", "test_scales", "frozen_up_to", "forms", "box_regressions")
 _IMAGES = {
     "data_set": TEXT,
     "split": TEXT,
@@ -40,6 +41,7 @@ _RESULT = {
     "nets": [TEXT],
     "train_scales": [either(run_record.TRAIN_SCALE, one_of(""))],
     "frozen_up_to": Maybe([TEXT]),
+    "forms": Maybe([TEXT]),
     "test_scales": [[whole(1)]],
     "method": one_of(*METHODS),
     "flip": TRUTH,
@@ -56,7 +58,12 @@ _RESULT = {
 _MODELS = [MapOf(ANYTHING)]
 _DESCRIPTION = {"settings": MapOf(SCALAR), "images": _IMAGES, "models": _MODELS, "classifiers": Maybe(_MODELS)}
 _SETTINGS = {"average": Maybe(one_of(*AVERAGES)), "task": Maybe(one_of(*TASKS))}
-_RESULTS = {"images": _IMAGES, "results": [_RESULT], "settings": Maybe(_SETTINGS)}
+_RESULTS = {
+    "images": _IMAGES,
+    "results": [_RESULT],
+    "settings": Maybe(_SETTINGS),
+    "calibration": Maybe(calibration.STRUCTURE),
+}
 # What a description leaves out: earlier versions had one task alone.
 _UNSAID = {"task": CLASSIFICATION}
 _SAME_CLASSES = "sha256_of_classes_labels_sizes"

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.data.manifest import SplitManifest
+from vgg_keras.evaluation import calibration
 from vgg_keras.evaluation.evaluator import Result
 from vgg_keras.utils.keras_compat import package_versions
 from vgg_keras.utils.metrics import top_k_errors
@@ -36,6 +37,7 @@ def evaluation_record(
         "results": [result_record(result) for result in found],
         "classes": class_records(posteriors, manifest),
         "confusions": confusions(posteriors, manifest.labels),
+        "calibration": calibration.calibration_record(posteriors, manifest.labels),
     }
 
 
@@ -50,6 +52,7 @@ def result_record(result: Result) -> dict:
         "nets": [trained.net for trained in result.models],
         "train_scales": [trained.train_scale for trained in result.models],
         "frozen_up_to": [trained.frozen_up_to for trained in result.models],
+        "forms": [trained.form for trained in result.models],
         "test_scales": [list(scales) for scales in result.test_scales],
         "method": result.method,
         "flip": result.flip,

@@ -25,6 +25,7 @@ _INFO = {
         "net": TEXT,
         "train_scale": either(run_record.TRAIN_SCALE, one_of("")),
         "frozen_up_to": Maybe(TEXT),
+        "form": Maybe(TEXT),
         "test_scales": [whole(1)],
         "input_size": whole(1),
         "sha256": TEXT,
@@ -63,7 +64,7 @@ class SavedPosteriors:
     def trained(self) -> TrainedNet:
         """Net and training scale of the model."""
         model = self.info["model"]
-        return TrainedNet(model["net"], model["train_scale"], model.get("frozen_up_to", ""))
+        return TrainedNet(model["net"], model["train_scale"], model.get("frozen_up_to", ""), model.get("form", ""))
 
     @property
     def test_scales(self) -> tuple[int, ...]:

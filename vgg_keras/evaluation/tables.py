@@ -58,14 +58,20 @@ def _join_different(parts: Iterable[str]) -> str:
 
 def trained_nets(record: dict) -> tuple[TrainedNet, ...]:
     """Returns the nets of a result, described by `result_record`."""
-    frozen = record.get("frozen_up_to") or [""] * len(record["nets"])
-    return tuple(map(TrainedNet, record["nets"], record["train_scales"], frozen))
+    unknown = [""] * len(record["nets"])
+    frozen, forms = (record.get(key) or unknown for key in ("frozen_up_to", "forms"))
+    return tuple(map(TrainedNet, record["nets"], record["train_scales"], frozen, forms))
+
+
+def _net_name(trained: TrainedNet) -> str:
+    notes = ["FC"] * bool(trained.frozen_up_to) + [trained.form] * bool(trained.form)
+    return f"{trained.net} ({', '.join(notes)})" if notes else trained.net
 
 
 def net_cells(nets: Sequence[TrainedNet], test_scales: Sequence[Sequence[int]]) -> list[str]:
     """Returns a row's first three cells: nets, S and Q."""
     return [
-        " + ".join(f"{trained.net} (FC)" if trained.frozen_up_to else trained.net for trained in nets),
+        " + ".join(map(_net_name, nets)),
         _join_different(format_train_scale(trained.train_scale) for trained in nets),
         _join_different(", ".join(map(str, scales)) for scales in test_scales),
     ]

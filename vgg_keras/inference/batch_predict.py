@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.inference import views
-from vgg_keras.inference.posteriors import DistributedPredictor
+from vgg_keras.inference.passes import PosteriorFunction, RefusedView
 from vgg_keras.inference.views import ViewSpec
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.resumable_array import ResumableArray
@@ -20,7 +20,7 @@ _FLOAT32_SLACK = 1e-3
 
 def predict_split(
     path: Path,
-    predictor: DistributedPredictor,
+    predictor: PosteriorFunction,
     manifest: SplitManifest,
     spec: ViewSpec,
     *,
@@ -46,12 +46,22 @@ def predict_split(
         The array.
 
     Raises:
-        UserError: a record cannot be read, an output is not finite or not a posterior, or memory ran out.
+        UserError: a record cannot be read, the model refuses an image, an output is not finite or not a posterior, or
+            memory ran out.
     """
+
+    def predict(batch: Mapping) -> np.ndarray:
+        try:
+            posteriors = predictor(batch["image"])
+        except RefusedView as refused:
+            index = int(batch["index"][refused.place])
+            raise UserError(f"{model_name} refuses image {index} {manifest.names[index]}: {refused}") from refused
+        _check_outputs(posteriors, model_name, sum_to_one=predictor.gives_posteriors)
+        return posteriors
 
     def compute(outputs: ResumableArray, wanted: np.ndarray, advance: Callable[[], None]) -> None:
         batches = views.view_batches(manifest, wanted, spec)
-        _store_means(outputs, batches, predictor, num_views=spec.num_views, advance=advance, model_name=model_name)
+        _store_means(outputs, batches, predict, num_views=spec.num_views, advance=advance, model_name=model_name)
 
     groups, weights = views.batch_groups(manifest, spec), views.weights(manifest, spec)
     items = Items.of_rows(title, len(manifest), groups=groups, weights=weights)
@@ -61,7 +71,7 @@ def predict_split(
 def _store_means(
     outputs: ResumableArray,
     batches: Iterable[Mapping],
-    predictor: DistributedPredictor,
+    predict: Callable[[Mapping], np.ndarray],
     *,
     num_views: int,
     advance: Callable[[], None],
@@ -72,12 +82,11 @@ def _store_means(
     unfinished: dict[int, tuple[np.ndarray, int]] = {}
     for batch in batches:
         try:
-            posteriors = predictor(batch["image"])
+            posteriors = predict(batch)
         except tf.errors.ResourceExhaustedError as error:
             raise UserError(
                 f"{model_name}: out of memory; give a smaller --batch_size, and it continues from here"
             ) from error
-        _check_outputs(posteriors, model_name, sum_to_one=predictor.gives_posteriors)
         for index, row in zip(batch["index"].numpy().tolist(), posteriors.astype(np.float64), strict=True):
             total, seen = unfinished.pop(index, (0.0, 0))
             if seen + 1 < num_views:

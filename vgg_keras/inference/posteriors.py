@@ -9,6 +9,8 @@ from vgg_keras.utils.arithmetic import ceil_divide
 
 # A third kind of average, for maps of descriptors: they are not class scores, so they get no softmax.
 VALUES = "values"
+# A smaller posterior is zero in float32, and its logarithm would be infinite.
+_SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def average_score_map(score_map: tf.Tensor, average: str) -> tf.Tensor:
@@ -25,6 +27,22 @@ def average_score_map(score_map: tf.Tensor, average: str) -> tf.Tensor:
     if average == POSTERIORS:
         return tf.reduce_mean(tf.nn.softmax(score_map), axis=(1, 2))
     return tf.nn.softmax(tf.reduce_mean(score_map, axis=(1, 2)))
+
+
+def temper(posteriors: tf.Tensor, temperature: float) -> tf.Tensor:
+    """Scales posteriors by a temperature (arXiv:1706.04599, sect. 4.2): (B, classes) -> (B, classes), the same dtype.
+
+    The logarithms of posteriors are their class scores, but for a constant that a softmax ignores, so that of one view
+    this is `softmax(scores / temperature)`. It keeps the order of the classes, also of posteriors that are averaged
+    over several views.
+
+    Args:
+        posteriors: 0..1.
+        temperature: above 0; 1 changes nothing, more makes the posteriors less confident.
+    """
+    if temperature == 1:
+        return posteriors
+    return tf.nn.softmax(tf.math.log(tf.maximum(posteriors, _SMALLEST)) / temperature)
 
 
 def predict_views(net: keras.Model, views: tf.Tensor, *, average: str, flip: bool) -> tf.Tensor:

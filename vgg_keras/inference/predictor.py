@@ -9,7 +9,7 @@ import tensorflow as tf
 from vgg_keras.data import transforms
 from vgg_keras.inference.explanations import Explainer
 from vgg_keras.inference.loading import EvaluatedModel
-from vgg_keras.inference.posteriors import DistributedPredictor, average_score_map
+from vgg_keras.inference.posteriors import DistributedPredictor, average_score_map, temper
 from vgg_keras.inference.protocol import DENSE, TestProtocol
 from vgg_keras.inference.score_maps import PosteriorMaps
 from vgg_keras.inference.views import ViewSpec, require_fits
@@ -39,6 +39,7 @@ class Predictor:
     ):
         self.model, self._given_map_net = model, map_net
         self._average, self._flip = protocol.average, protocol.flips()
+        self._temperature = protocol.temperature
         self._specs = [ViewSpec(protocol.method, side, model.input_size, batch_size) for side in model.test_scales]
         strategy, _ = devices.make_strategy("one_device")
         net = self.map_net if protocol.method == DENSE else model.net
@@ -80,7 +81,8 @@ class Predictor:
         """
         for spec in self._specs:
             require_fits(photo, spec)
-        return np.mean([self._scale_posteriors(photo, spec) for spec in self._specs], axis=0)
+        mean = np.mean([self._scale_posteriors(photo, spec) for spec in self._specs], axis=0)
+        return temper(tf.constant(mean), self._temperature).numpy()
 
     def score_map(self, photo: np.ndarray) -> np.ndarray:
         """Computes the class-score map of a photo at the first test scale: (H, W, 3) uint8 -> (h, w, classes) float32.
@@ -111,4 +113,5 @@ class Predictor:
         Raises:
             UserError: the model cannot be made fully convolutional.
         """
-        return average_score_map(self.map_net(images, training=False), self._average).numpy()
+        averaged = average_score_map(self.map_net(images, training=False), self._average)
+        return temper(averaged, self._temperature).numpy()

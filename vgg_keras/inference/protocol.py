@@ -29,6 +29,9 @@ POWERS = (LINEAR, SQRT)
 # The test scales of the paper: one (sect. 4.1) or three (sect. 4.2).
 SINGLE, MULTI = "single", "multi"
 
+# Temperatures of posteriors that are allowed, and between which one is looked for.
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
+
 # Distance in pixels between the test scales of a net that was trained at a fixed S (sect. 4.2).
 _SCALE_STEP = 32
 
@@ -50,18 +53,20 @@ def test_scales(train_scale: tuple[int, int], kind: str) -> tuple[int, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class TrainedNet:
-    """A net and the scale at which it was trained.
+    """A net, the scale at which it was trained, and the form in which it is tested.
 
     Attributes:
         net: key of `architectures.NETS`, or the Keras model's name if it is none of the paper's nets.
         train_scale: training scale S, the smaller side of the rescaled training images in pixels, as `--train_scale`
             takes it: "256", or "256,512" for any scale in between; "" if unknown.
         frozen_up_to: the last layer that was not trained, as `--freeze_up_to` takes it; "" if all were.
+        form: what it was exported as, such as "TFLite int8"; "" for the trained model itself.
     """
 
     net: str
     train_scale: str
     frozen_up_to: str = ""
+    form: str = ""
 
     def scale_range(self) -> tuple[int, int]:
         """Returns (Smin, Smax) in pixels, equal for a fixed S.
@@ -82,6 +87,7 @@ class TestProtocol:
         test_scales: SINGLE, MULTI, or sides in pixels as "256,288"; "" means SINGLE.
         flip: whether views are averaged with their mirror images; None: for every method but CENTER_CROP and SQUASH.
         average: one of AVERAGES, for class-score maps.
+        temperature: number by which the logarithms of the averaged posteriors are divided, see `posteriors.temper`.
     """
 
     __test__: ClassVar[bool] = False  # pytest takes classes named Test* for tests
@@ -90,6 +96,7 @@ class TestProtocol:
     test_scales: str = ""
     flip: bool | None = None
     average: str = SCORES
+    temperature: float = 1.0
 
     def base_methods(self) -> tuple[str, ...]:
         """Returns the methods to run: DENSE and MULTI_CROP for BOTH, else the method itself."""

@@ -15,8 +15,10 @@ from vgg_keras.inference.protocol import CENTER_CROP, DENSE, MULTI_CROP
 from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.errors import UserError
 
+# The photo as it is stored, for models that rescale and crop it themselves.
+ENCODED = "encoded"
 _GRID = 5
-_NUM_VIEWS = {DENSE: 1, MULTI_CROP: _GRID * _GRID, CENTER_CROP: 1, SQUASH: 1}
+_NUM_VIEWS = {DENSE: 1, MULTI_CROP: _GRID * _GRID, CENTER_CROP: 1, SQUASH: 1, ENCODED: 1}
 # A whole image may have as many pixels as 64 of the paper's crops, however small the batch is.
 ALWAYS_ALLOWED_PIXELS = 64 * 224**2
 
@@ -27,8 +29,8 @@ class ViewSpec:
 
     Attributes:
         method: DENSE: the whole image; MULTI_CROP: a 5x5 grid of crops, corners included; CENTER_CROP: the centre;
-            SQUASH: the whole image, resized to the crop's size whatever its shape.
-        smallest_side: test scale Q in pixels, at least `crop_size`; SQUASH does not use it.
+            SQUASH: the whole image, resized to the crop's size whatever its shape; ENCODED: its file's bytes.
+        smallest_side: test scale Q in pixels, at least `crop_size`; SQUASH and ENCODED do not use it.
         crop_size: side of the net's input in pixels.
         batch_size: number of crops in a batch; whole images are batched to the same number of pixels.
     """
@@ -162,14 +164,14 @@ def view_batches(manifest: SplitManifest, wanted: np.ndarray, spec: ViewSpec) ->
         spec: the views of each image.
 
     Yields:
-        {"image": (B, H, W, 3) float32 0..255, "index": (B,) int64, the image's index in the manifest}.
+        {"image": (B, H, W, 3) float32 0..255, or (B,) string, "index": (B,) int64, the image's index in the manifest}.
 
     Raises:
         UserError: a record cannot be read.
     """
     indexed = manifest.data.encoded(manifest.split).take(len(manifest)).enumerate()
     indexed = indexed.filter(lambda index, _: tf.gather(tf.constant(wanted), index))
-    dataset = (_whole_images if spec.method == DENSE else _crops)(indexed, manifest, spec)
+    dataset = _KINDS.get(spec.method, _crops)(indexed, manifest, spec)
     yield from shards.read(manifest.data, dataset.prefetch(2))
 
 
@@ -211,3 +213,11 @@ def _crops(indexed: tf.data.Dataset, manifest: SplitManifest, spec: ViewSpec) ->
 
     views = indexed.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).unbatch()
     return views.batch(spec.batch_size)
+
+
+def _encoded(indexed: tf.data.Dataset, manifest: SplitManifest, spec: ViewSpec) -> tf.data.Dataset:
+    photos = indexed.map(lambda index, example: {"image": example["image_bytes"], "index": index})
+    return photos.batch(spec.batch_size)
+
+
+_KINDS = {DENSE: _whole_images, ENCODED: _encoded}

@@ -1,10 +1,11 @@
 """Shows an evaluation as sections of a page: errors by class, mistakes, likely wrong labels, class-score maps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from vgg_keras.evaluation import figures
+from vgg_keras.evaluation import calibration, figures, reliability_diagram
 from vgg_keras.evaluation.highlights import ClassErrors, Highlights
 from vgg_keras.reports import pictures
 from vgg_keras.reports.page import Block, Chart, Gallery, Picture, Prose, Section, Table
@@ -22,6 +23,8 @@ def sections(shown: Highlights) -> Iterator[Section]:
         shown: what is shown of it besides the results.
     """
     yield from _classes(shown.classes)
+    if shown.calibration:
+        yield _calibration(shown.calibration)
     if shown.mistakes:
         text = "The most confident ones come first."
         yield Section("Worst mistakes", _photos(shown, shown.mistakes, text))
@@ -47,6 +50,15 @@ def _classes(found: ClassErrors) -> Iterator[Section]:
     text = "Each row is a class, each column a prediction; off the diagonal are the mistakes."
     description = "Confusion matrix; the table of errors above names what each class is most often taken for"
     yield Section(f"Confusion{found.note}", [Prose(text), Chart(matrix, description, wide)])
+
+
+def _calibration(found: Mapping[str, Any]) -> Section:
+    svg = pictures.inline_svg(lambda: reliability_diagram.draw(found), "reliability")
+    shown = (
+        "Each bar is the accuracy of the photos whose predicted class has a posterior in that bin; calibrated "
+        "posteriors reach the dashed line."
+    )
+    return Section("Calibration", [Prose(f"{calibration.text(found)} {shown}"), Chart(svg, "Reliability diagram", 480)])
 
 
 def _photos(shown: Highlights, chosen: Sequence[int], text: str) -> list[Block]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vgg_keras.evaluation import box_tables, tables
+from vgg_keras.evaluation import box_tables, error_interval, tables
 from vgg_keras.evaluation.box_highlights import BoxHighlights
 from vgg_keras.evaluation.highlights import FinishedEvaluation, Highlights
 from vgg_keras.reports import box_sections, evaluation_sections, run_sections
@@ -44,7 +44,10 @@ def of_evaluation(finished: FinishedEvaluation, shown: Highlights) -> Page:
     record = finished.record
     last, images = record["results"][-1], record["images"]
     errors = errors_text(last["top1_error"], last["top5_error"], images["num_classes"])
-    lead = f"{errors.capitalize()} in {counted(last['num_images'], 'photo')}, mean cross-entropy {last['loss']:.4f}."
+    lead = (
+        f"{errors.capitalize()} in {counted(last['num_images'], 'photo')}, mean cross-entropy {last['loss']:.4f}. The "
+        f"top-1 error's 95% interval is {error_interval.text(last)}."
+    )
     sections = [
         Section("Results", [Table(tables.results_table(record))]),
         *evaluation_sections.sections(shown),

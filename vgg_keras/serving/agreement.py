@@ -99,6 +99,7 @@ class ConvertedModel:
 
     Attributes:
         name: name of the format.
+        file: name of its file; "" for a folder.
         size: size of its file or folder in bytes.
         run: function from images (1, H, W, 3) float32, RGB 0..255, to posteriors (1, classes).
         whole: whether it takes images of any size; otherwise it takes the centre crop only.
@@ -110,6 +111,7 @@ class ConvertedModel:
     run: Callable[[np.ndarray], np.ndarray]
     whole: bool
     exact: bool = True
+    file: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vgg_keras.inference.protocol import AVERAGES, METHODS
+from vgg_keras.inference.protocol import AVERAGES, HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, METHODS
 from vgg_keras.models.architectures import BOX_REGRESSIONS, TASKS
 from vgg_keras.serving import versions
 from vgg_keras.serving.agreement import TOLERANCES
@@ -24,6 +24,8 @@ _RECORD = {
     "test_scales": [whole(1)],
     "flip": TRUTH,
     "average": Maybe(one_of(*AVERAGES)),
+    "temperature": Maybe(number(LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE)),
+    "train_scale": Maybe(TEXT),
     "precision": one_of(*TOLERANCES),
     "max_megapixels": number(0),
     "agreement": {"num_photos": whole(1), "same_top1": Maybe(whole(0)), "largest_difference": number(0, 1)},
@@ -52,12 +54,13 @@ def read(version: Path) -> dict:
     )
 
 
-def require_whole(version: Path) -> None:
-    """Checks the files of an exported version that TensorFlow reads without a checksum of its own: graph and labels.
+def require_whole(version: Path, only: str | None = None) -> None:
+    """Checks the files of an exported version that are read without a checksum of their own, such as its graph.
 
     Args:
         version: folder of the version. One of an earlier version of this package, or of another program, has no
             checksums and passes.
+        only: name of the one file that is checked; None: all.
 
     Raises:
         UserError: a file differs from the one that was written, or the record is damaged.
@@ -65,5 +68,5 @@ def require_whole(version: Path) -> None:
     if not path(version).exists():
         return
     for name, described in read(version).get("files", {}).items():
-        if problem := files.difference(version / name, described):
+        if (name == only or only is None) and (problem := files.difference(version / name, described)):
             raise UserError(f"{version} is not whole: {problem}; export the model again")

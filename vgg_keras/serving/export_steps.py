@@ -47,6 +47,17 @@ def save(
     tf.saved_model.save(servable, str(folder), signatures=servable.signatures())
     # TensorFlow has copied the file to assets/, so this one is no longer needed.
     labels.unlink()
+    write_names(folder, class_names, label_names)
+
+
+def write_names(folder: Path, class_names: Sequence[str], label_names: Sequence[str]) -> None:
+    """Writes the indices of a version's classes for programs.
+
+    Args:
+        folder: the version's folder.
+        class_names: unique names of the classes; empty if they are unknown, and then nothing is written.
+        label_names: human-readable names in the same order.
+    """
     if class_names:
         texts = label_files(class_names, label_names)
         for name in (CLASS_INDICES, CLASS_NAMES):
@@ -103,10 +114,22 @@ def describe(folder: Path, record: Mapping[str, Any], run: Path) -> None:
         UserError: the run's record is damaged.
     """
     assets = sorted(str(path.relative_to(folder)) for path in (folder / "assets").iterdir())
+    whole = write_record(folder, record, [MAIN_FILE, *assets])
+    files.write_text(folder / versions.EXTRA / model_card.FILE, model_card.text(whole, run))
+
+
+def write_record(folder: Path, record: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Writes export.json, and returns what it holds: the record, the versions of packages, and checksums of files.
+
+    Args:
+        folder: the version's folder.
+        record: what is known of the model and its export.
+        names: names of the files that are read without a checksum of their own.
+    """
     whole = {
         **record,
         "versions": keras_compat.package_versions(),
-        "files": {name: files.describe(folder / name) for name in (MAIN_FILE, *assets)},
+        "files": {name: files.describe(folder / name) for name in names},
     }
     side_files.write_json(export_record.path(folder), whole)
-    files.write_text(folder / versions.EXTRA / model_card.FILE, model_card.text(whole, run))
+    return whole

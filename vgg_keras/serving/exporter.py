@@ -90,7 +90,10 @@ def export(
         agreement = check_agreement(folder, predictor, photos, expected, TOLERANCES[config.precision])
         requests = _warm_up_requests(predictor, config, photos, expected)
         warmup.write(folder, output_dir.resolve().name, requests)
-        record = _describe(predictor, config, agreement, output_dir.resolve().name, len(requests))
+        record = {
+            **describe(predictor, config, agreement, output_dir.resolve().name),
+            "warm_up_requests": len(requests),
+        }
         export_steps.describe(folder, record, predictor.model.path.parent)
     return versions.published(folder)
 
@@ -127,8 +130,9 @@ def make_servable(predictor: Predictor, config: ExportConfig, labels: Path) -> S
         predictor.model.input_size,
         round(config.max_megapixels * 1e6),
     )
+    protocol = config.protocol
     serving_config = ServingConfig(
-        preprocessor, config.protocol.flips(), config.protocol.average, config.top, config.precision
+        preprocessor, protocol.flips(), protocol.average, protocol.temperature, config.top, config.precision
     )
     return ServedModel(predictor.model.net, serving_config, labels)
 
@@ -194,8 +198,15 @@ def _warm_up_requests(
     ]
 
 
-def _describe(predictor: Predictor, config: ExportConfig, agreement: Agreement, name: str, num_requests: int) -> dict:
-    """Returns what `export.json` tells of the model and of its export."""
+def describe(predictor: Predictor, config: ExportConfig, agreement: Agreement, name: str) -> dict:
+    """Returns what `export.json` tells of a classifier and of its export, whatever the format.
+
+    Args:
+        predictor: the source model.
+        config: settings of the export.
+        agreement: agreement of the exported model with its source.
+        name: name of the model on a server.
+    """
     model = predictor.model
     return {
         "name": name,
@@ -211,10 +222,10 @@ def _describe(predictor: Predictor, config: ExportConfig, agreement: Agreement, 
         "test_scales": list(model.test_scales),
         "flip": config.protocol.flips(),
         "average": config.protocol.average,
+        "temperature": config.protocol.temperature,
         "precision": config.precision,
         "top": config.top,
         "max_megapixels": config.max_megapixels,
         "agreement": dataclasses.asdict(agreement),
         "agreement_text": str(agreement),
-        "warm_up_requests": num_requests,
     }

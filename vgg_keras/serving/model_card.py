@@ -62,8 +62,16 @@ def _classes(record: Mapping) -> dict:
     """Returns what a classifier's card tells besides."""
     return {
         "mirrored": "" if record["flip"] else "no ",
+        "calibration": _calibration(record.get("temperature", 1.0)),
         "num_named": min(record["top"], record["num_classes"]),
     }
+
+
+def _calibration(temperature: float) -> str:
+    """Returns how the posteriors are scaled, as the end of a sentence."""
+    if temperature == 1:
+        return "as the net gives them"
+    return f"scaled by the temperature {temperature:.4g} (arXiv:1706.04599), which keeps the order of the classes"
 
 
 def _boxes(record: Mapping) -> dict:

@@ -26,6 +26,7 @@ class ServingConfig:
         preprocessor: the preprocessing that turns the images of a request into views.
         flip: whether each view is averaged with its mirror image.
         average: what is averaged over a class-score map, one of `protocol.AVERAGES`.
+        temperature: temperature of the posteriors, see `posteriors.temper`.
         top: number of class names in an answer.
         dtype: dtype of the net's weights and outputs, "float32" or "bfloat16".
         batch_pixels: number of pixels in a batch of several photos of equal size; 1: one photo at a time.
@@ -34,6 +35,7 @@ class ServingConfig:
     preprocessor: RequestPreprocessor
     flip: bool
     average: str
+    temperature: float = 1.0
     top: int = 5
     dtype: str = "float32"
     batch_pixels: int = photo_batches.BATCH_PIXELS
@@ -96,7 +98,8 @@ class ServedModel(tf.Module):
         Raises:
             tf.errors.InvalidArgumentError: images do not decode, or are too large; the message names their indices.
         """
-        posterior = self._predict_images(image_bytes, self._nets.scores, self._config.average)
+        averaged = self._predict_images(image_bytes, self._nets.scores, self._config.average)
+        posterior = posteriors.temper(averaged, self._config.temperature)
         probabilities, indices = tf.math.top_k(posterior, min(self._config.top, self._num_classes))
         return {
             "class_names": self.names.lookup(tf.cast(indices, tf.int64)),
@@ -122,10 +125,8 @@ class ServedModel(tf.Module):
         message = tf.strings.format(f"images are {{}}; height and width must be {smallest} at least", tf.shape(images))
         tf.debugging.Assert(tf.reduce_min(tf.shape(images)[1:3]) >= smallest, [message])
         score_map = tf.cast(self._nets.scores(images, training=False), tf.float32)
-        return {
-            "class_score_map": score_map,
-            "posterior": posteriors.average_score_map(score_map, self._config.average),
-        }
+        averaged = posteriors.average_score_map(score_map, self._config.average)
+        return {"class_score_map": score_map, "posterior": posteriors.temper(averaged, self._config.temperature)}
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def features(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -9,65 +9,22 @@ import numpy as np
 
 from vgg_keras.data import datasets
 from vgg_keras.data.manifest import SplitManifest
-from vgg_keras.evaluation import (
-    comparison,
-    layout,
-    markdown_report,
-    mistakes,
-    results,
-    saved_posteriors,
-    tables,
-)
+from vgg_keras.evaluation import comparison, layout, markdown_report, mistakes, results, tables
 from vgg_keras.evaluation.evaluator import Evaluable, Evaluator, Result, TimedPosteriors
 from vgg_keras.evaluation.highlights import FinishedEvaluation, Highlights
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
-from vgg_keras.inference.loading import EvaluatedModel, load_for_inference, own_method
-from vgg_keras.inference.protocol import OWN, TestProtocol
+from vgg_keras.inference.protocol import TestProtocol
 from vgg_keras.models.architectures import CLASSIFICATION, LOCALIZATION
 from vgg_keras.reports import pages
 from vgg_keras.tasks import localization
 from vgg_keras.tasks.evaluation_folder import joined_team, opened, written_record
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
+from vgg_keras.tasks.tested_models import advice, choose_protocol, compared_model, open_model, options_to_compare
 from vgg_keras.utils import devices, files, hardware, paths, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import csv_text
 from vgg_keras.utils.teamwork import Team
-
-
-def open_model(path: Path, protocol: TestProtocol, class_names: Sequence[str]) -> Evaluable:
-    """Loads a model or its saved posteriors, and checks that it can be tested with a protocol.
-
-    Args:
-        path: a `.keras` file, a run's folder, or a `.npz` file of saved posteriors.
-        protocol: the way in which the model is to be tested.
-        class_names: class names of the data set in the order of their indices.
-
-    Raises:
-        UserError: the file is missing or damaged, has other classes, or does not fit the protocol.
-    """
-    if saved_posteriors.is_saved(path):
-        saved = SavedPosteriors.load(path)
-        saved.require_protocol(protocol)
-        return saved
-    return load_for_inference(path, protocol, class_names)
-
-
-def choose_protocol(options: EvaluateOptions) -> TestProtocol:
-    """Returns the protocol of the flags, with the models' own method if --method is not given.
-
-    Raises:
-        UserError: a model is missing or damaged, or the methods of several differ.
-    """
-    protocol = options.protocol()
-    if protocol.method != OWN:
-        return protocol
-    return protocol.of_models(
-        {
-            path: SavedPosteriors.load(path).own_method() if saved_posteriors.is_saved(path) else own_method(path)
-            for path in options.model_paths()
-        }
-    )
 
 
 def describe(models: Sequence[Evaluable], manifest: SplitManifest, protocol: TestProtocol) -> dict:
@@ -88,7 +45,7 @@ def saved_file(index: int, models: Sequence[Evaluable], options: EvaluateOptions
         models: the models.
         options: flags of the verb.
     """
-    if not options.save_posteriors or not isinstance(models[index], EvaluatedModel):
+    if not options.save_posteriors or isinstance(models[index], SavedPosteriors):
         return None
     return Path(options.output_dir) / ("posteriors.npz" if len(models) == 1 else f"posteriors_{index + 1}.npz")
 
@@ -116,7 +73,7 @@ def run_models(
         model_results, timed_by_method = evaluator.test(model, index)
         found += model_results
         path = saved_file(index, models, options)
-        if saves and path and isinstance(model, EvaluatedModel):
+        if saves and path and not isinstance(model, SavedPosteriors):
             evaluator.posteriors_to_save(model, timed_by_method, path).save()
         for method, timed in timed_by_method.items():
             by_method.setdefault(method, []).append(timed)
@@ -147,8 +104,8 @@ def require_same_files(folder: Path, models: Sequence[Evaluable], options: Evalu
     Raises:
         UserError: --save_posteriors is given, and the evaluation in the folder was made without.
     """
-    unsaved = any(isinstance(model, EvaluatedModel) for model in models) and not list(folder.glob("posteriors*.npz"))
-    if options.save_posteriors and unsaved:
+    computed = any(not isinstance(model, SavedPosteriors) for model in models)
+    if options.save_posteriors and computed and not list(folder.glob("posteriors*.npz")):
         raise UserError(f"{folder} holds this evaluation without its posteriors; choose another --output_dir")
     shutil.rmtree(folder / layout.PARTIAL, ignore_errors=True)
 
@@ -171,11 +128,17 @@ def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
     Raises:
         UserError: the data, a model or a folder cannot be used, or memory ran out.
     """
+    evaluate = localization.evaluate_localizers if options.task == LOCALIZATION else evaluate_only
+    other = compared_model(options) if options.task == CLASSIFICATION else None
     with joined_team(options) as team:
-        result = (localization.evaluate_localizers if options.task == LOCALIZATION else evaluate_only)(options, team)
+        result = evaluate(options, team)
+        if other:
+            evaluate(options_to_compare(options, other, dict(result.record)), team)
     if not options.compare or not result.chief:
-        return result
-    return dataclasses.replace(result, comparison=comparison.compare(result.folder, Path(options.compare)))
+        return dataclasses.replace(result, advice=advice(options) if options.task == CLASSIFICATION else "")
+    with_what = result.folder / layout.COMPARED_MODEL if other else Path(options.compare)
+    table, difference = comparison.compare(result.folder, with_what)
+    return dataclasses.replace(result, comparison=table, difference=difference)
 
 
 def evaluate_only(options: EvaluateOptions, team: Team) -> EvaluationResult:
@@ -200,7 +163,7 @@ def evaluate_only(options: EvaluateOptions, team: Team) -> EvaluationResult:
     saved = filter(None, (saved_file(index, models, options) for index in range(len(models))))
     paths.require_separate([("output_dir", path) for path in saved], options.model_paths())
     manifest = SplitManifest.read(data, options.split, options.max_images)
-    if options.compare and team.chief:  # before the work begins
+    if options.compare and team.chief and not compared_model(options):  # before the work begins
         comparison.load_marked(Path(options.compare)).require_comparable(CLASSIFICATION, manifest.identity())
     evaluator = Evaluator(manifest, protocol, folder / layout.PARTIAL, strategy, options.batch_size, team)
     for model in models:

@@ -42,7 +42,8 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
     )
     model: PathLike | Sequence[PathLike] = option(
         (),
-        "a .keras file, a run's folder, or saved posteriors or boxes (.npz); repeat the flag for each model to fuse",
+        "a .keras file, a run's folder, an export (a folder, .onnx or .tflite), or saved posteriors or boxes (.npz); "
+        "repeat the flag for each model to fuse",
         group="input",
         required=True,
         path=True,
@@ -73,7 +74,8 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
     )
     compare: PathLike = option(
         "",
-        "the folder of another evaluation of the same images, with whose last result the last one of this is compared",
+        "another evaluation of the same images, with whose last result the last one of this is compared, or another "
+        "model, such as the one an export was made from, which is then tested in the same way",
         group="output",
         path=True,
         layout=layout.COMPARED,
@@ -249,6 +251,13 @@ class ExportOptions(ProtocolOptions):
     max_megapixels: float = option(
         100.0, "refuse larger images before they are decoded, million pixels", group="output", lower=0.001
     )
+    temperature: str | float = option(
+        "",
+        "temperature of the posteriors: a number, or the folder of an evaluation of the model in the same way, which "
+        "fitted one; above 1 they become less confident; empty: 1",
+        group="output",
+        path=True,
+    )
     precision: str = option(
         "float32", "dtype of the weights and the layers' outputs", group="output", choices=("float32", "bfloat16")
     )
@@ -268,6 +277,11 @@ class ExportOptions(ProtocolOptions):
     dataset: str = option("", "the same as a TFDS data set by name, such as tf_flowers", group="calibration")
     split: str = option("train", "the split that it is calibrated on", group="calibration")
     calibration_images: int = option(100, "number of photos that it is calibrated on", group="calibration", lower=1)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.temperature, (int, float)):  # as in Python; of the flag it is a text
+            object.__setattr__(self, "temperature", str(self.temperature))
+        super().__post_init__()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.evaluation import box_tables, tables
+from vgg_keras.evaluation import box_tables, error_interval, tables
 from vgg_keras.models import run_record
 from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.serving import model_card, versions
 from vgg_keras.utils import shell
 from vgg_keras.utils.display import Shown, ShownTable
+from vgg_keras.utils.words import counted
 
 _EPOCH_COLUMNS = ("epoch", "learning rate", "training loss", "error %", "validation loss", "error %")
 
@@ -133,7 +134,9 @@ class EvaluationResult(Shown):
         folder: the evaluation's folder.
         record: content of its `evaluation.json`: settings, images, results, classes.
         resumed: whether the folder held the finished evaluation already.
-        comparison: the paired difference to the evaluation that was named for it, or None.
+        comparison: the paired difference to the evaluation or the model that was named for it, or None.
+        difference: the difference of the top-1 errors in it, as text: percentage points, interval and p; "" if none.
+        advice: what may be compared with it, as text; "" if nothing.
         chief: whether this process is the chief of the workers that shared the images, which writes the files.
         shares: what each of several workers has computed, in a line; "" if there was one.
     """
@@ -142,6 +145,8 @@ class EvaluationResult(Shown):
     record: Mapping[str, Any]
     resumed: bool = False
     comparison: ShownTable | None = None
+    difference: str = ""
+    advice: str = ""
     chief: bool = True
     shares: str = ""
 
@@ -160,6 +165,14 @@ class EvaluationResult(Shown):
         localizes = self.record["settings"].get("task") == LOCALIZATION
         return (box_tables if localizes else tables).results_table(dict(self.record))
 
+    def summary(self) -> str:
+        """Returns the last top-1 error, its 95% interval and its difference to what it is compared with, in a line."""
+        last = self.record["results"][-1]
+        error = f"top-1 error {last['top1_error']:.2f}%, 95% interval {error_interval.text(last)}"
+        name = tables.net_cells(tables.trained_nets(last), last["test_scales"])[0]
+        difference = f"; difference in points {self.difference}" if self.difference else ""
+        return f"{name}: {error}, on {counted(self.record['images']['num_images'], 'image')}{difference}"
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class ExportResult(Shown):
@@ -170,12 +183,14 @@ class ExportResult(Shown):
         model: the `.keras` file that was exported.
         agreement: agreement of the exported model with the trained one.
         removed: numbers of the older versions that were removed.
+        judging: command that measures the export's error and its paired difference to the model; "" for boxes.
     """
 
     folder: Path
     model: Path
     agreement: ShownTable
     removed: Sequence[int] = ()
+    judging: str = ""
 
     @property
     def model_card(self) -> Path:

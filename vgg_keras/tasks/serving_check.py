@@ -54,7 +54,8 @@ def load_source(path: Path, record: Mapping) -> SourceModel:
         UserError: the model is missing, damaged or of another kind.
     """
     scales = ",".join(map(str, record["test_scales"]))
-    protocol = TestProtocol(record["method"], scales, record["flip"], record.get("average", SCORES))
+    shown = (record["method"], scales, record["flip"], record.get("average", SCORES), record.get("temperature", 1.0))
+    protocol = TestProtocol(*shown)
     if record.get("task") == LOCALIZATION:
         localizer = Localizer.load(path, protocol)
         return SourceModel(files.sha256(localizer.path), localizer_exporter.source_boxes(localizer, protocol))
@@ -162,9 +163,12 @@ def check_server(options: ServeCheckOptions) -> None:
     version = versions.newest(folder)
     export_record.require_whole(version)
     record = export_record.read(version)
+    if not (version / export_record.MAIN_FILE).exists():
+        raise UserError(f"{version} is no SavedModel, which serve_check is for; python -m vgg_keras.evaluate tests it")
     requests = warmup.read(version, record.get("warm_up_requests"))
     sent = photos_to_send(options, record, requests)
     failed = []
+    temperature = f", temperature {found:g}" if (found := record.get("temperature", 1.0)) != 1 else ""
     with open_clients(options, version, options.name or folder.resolve().name) as clients:
         for server, client in clients.items():
             checks = Checks(
@@ -177,7 +181,7 @@ def check_server(options: ServeCheckOptions) -> None:
                 batch_size=options.batch_size,
             )
             outcomes = run_all(checks, requests, lambda check: console.say(f"{check} ..."))
-            show(f"{version}, {record['net']}, {record['precision']}: {server}", outcomes)
+            show(f"{version}, {record['net']}, {record['precision']}{temperature}: {server}", outcomes)
             failed += [f"{outcome.check} ({server})" for outcome in outcomes if outcome.problem]
     if failed:
         raise UserError(f"{len(failed)} checks failed: {', '.join(failed)}")

@@ -1,0 +1,202 @@
+"""Measures how well posteriors are calibrated, and fits the temperature that mends them (arXiv:1706.04599).
+
+The temperature T divides the logarithms of an image's averaged posteriors, which are its class scores but for a
+constant that a softmax ignores, and is fitted by the negative log-likelihood of the labels (sect. 4.2). The classes
+keep their order, so that an error is the same before and after. Needs no TensorFlow.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from vgg_keras.inference.protocol import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
+from vgg_keras.utils.structures import NUMBER, Nullable, number, whole
+
+# Number of bins of equal width over the confidences from 0 to 1, as in the paper.
+NUM_BINS = 15
+# Seed of the halves on which temperatures are fitted to judge them on the other one.
+_SEED = 0
+# Number of times that labels are drawn for the error by chance.
+_DRAWS = 300
+# As in `inference.posteriors.temper`.
+_SMALLEST = float(np.finfo(np.float32).tiny)
+# Number of rows whose exponentials are in memory at a time.
+_ROWS = 4096
+_STEPS = 100
+_BINS = [{"images": whole(0), "confidence": Nullable(number(0, 1)), "accuracy": Nullable(number(0, 1))}]
+_RELIABILITY = {"loss": number(0), "ece": number(0, 1), "chance_ece": number(0, 1), "bins": _BINS}
+# What `evaluation.json` holds of it.
+STRUCTURE = {
+    "num_bins": whole(1),
+    "seed": whole(0),
+    "before": _RELIABILITY,
+    "after": Nullable(_RELIABILITY),
+    "temperature": Nullable(number(LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE)),
+    "temperatures_of_halves": [NUMBER],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Reliability:
+    """How the confidences of a classifier, the posteriors of its predicted classes, agree with its accuracy.
+
+    Attributes:
+        loss: mean negative log-likelihood of the labels in nats.
+        ece: expected calibration error, 0..1: the mean distance of accuracy and confidence over NUM_BINS bins of equal
+            width, weighted by their images.
+        chance_ece: the expected calibration error that posteriors with these confidences would have on so many images
+            by chance alone if they were calibrated, 0..1: the mean over labels drawn from them. Of few images it is far
+            from 0.
+        bins: number of images, mean confidence and accuracy of each bin; None for those of an empty one.
+    """
+
+    loss: float
+    ece: float
+    chance_ece: float
+    bins: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, posteriors: np.ndarray, labels: np.ndarray) -> "Reliability":
+        """Measures posteriors, (N, classes), against labels, (N,)."""
+        own = posteriors[np.arange(len(labels)), labels].astype(float)
+        confidence = posteriors.max(axis=1).astype(float)
+        right = (posteriors.argmax(axis=1) == labels).astype(float)
+        # A bin holds its upper bound: (0, 1/15], ..., (14/15, 1].
+        bin_of = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
+
+        def sums(values: np.ndarray) -> np.ndarray:
+            return np.bincount(bin_of, values, NUM_BINS)
+
+        def ece(right: np.ndarray) -> float:
+            return float(np.abs(sums(right) - sums(confidence)).sum() / len(labels))
+
+        rng = np.random.default_rng(_SEED)
+        by_chance = [ece(rng.random(len(labels)) < confidence) for _ in range(_DRAWS)]
+        bins = [
+            {"images": int(n), "confidence": c / n if n else None, "accuracy": r / n if n else None}
+            for n, c, r in zip(sums(np.ones(len(labels))), sums(confidence), sums(right), strict=True)
+        ]
+        loss = float(-np.log(np.maximum(own, _SMALLEST)).mean())
+        return cls(loss, ece(right), float(np.mean(by_chance)), bins)
+
+
+def temper(posteriors: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
+    """Scales posteriors by temperatures as `inference.posteriors.temper` does: (N, classes) -> (N, classes) float64.
+
+    Args:
+        posteriors: 0..1.
+        temperature: one for all images, or (N, 1), one for each.
+    """
+    scores = np.log(np.maximum(posteriors.astype(float), _SMALLEST)) / temperature
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def fit_temperature(posteriors: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the temperature with the lowest negative log-likelihood of the labels.
+
+    The negative log-likelihood is convex in 1 / T: Newton's method finds its minimum, and takes the middle of the
+    interval in which the minimum lies where a step would leave that.
+
+    Args:
+        posteriors: (N, classes), 0..1.
+        labels: (N,) class indices.
+
+    Returns:
+        The temperature; the lowest or the highest that is allowed if the minimum is beyond it.
+    """
+    low, high = 1 / HIGHEST_TEMPERATURE, 1 / LOWEST_TEMPERATURE
+    inverse = 1.0
+    for _ in range(_STEPS):
+        slope, curvature = _derivatives(posteriors, labels, inverse)
+        low, high = (low, inverse) if slope > 0 else (inverse, high)
+        step = inverse - slope / curvature if curvature > 0 else low
+        before, inverse = inverse, step if low < step < high else (low + high) / 2
+        if abs(inverse - before) <= 1e-9 * inverse:
+            break
+    return float(np.clip(1 / inverse, LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE))
+
+
+def _derivatives(posteriors: np.ndarray, labels: np.ndarray, inverse: float) -> tuple[float, float]:
+    """Returns the first and second derivative of the mean negative log-likelihood by 1 / T."""
+    slope = curvature = 0.0
+    for start in range(0, len(labels), _ROWS):
+        part, true = posteriors[start : start + _ROWS], labels[start : start + _ROWS]
+        scores = np.log(np.maximum(part.astype(float), _SMALLEST))
+        weights = temper(part, 1 / inverse)
+        mean = (weights * scores).sum(axis=1)
+        slope += (mean - scores[np.arange(len(true)), true]).sum()
+        curvature += (weights * (scores - mean[:, np.newaxis]) ** 2).sum()
+    return slope / len(labels), curvature / len(labels)
+
+
+def halves(wrong: np.ndarray) -> np.ndarray:
+    """Divides images into two halves at random, but by a fixed seed: (N,) bool -> (N,) int, 0 or 1.
+
+    Args:
+        wrong: whether each image is a mistake; these are divided apart from the others, since a half without mistakes
+            has no best temperature.
+    """
+    half = np.zeros(len(wrong), int)
+    order = np.random.default_rng(_SEED).permutation(len(wrong))
+    # The mistakes come first, and then every second image of all.
+    half[order[np.argsort(~wrong[order], kind="stable")][1::2]] = 1
+    return half
+
+
+def calibration_record(posteriors: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Measures posteriors before and after temperature scaling, as `evaluation.json` stores it.
+
+    The temperature that is returned is fitted on all images. Posteriors would look too good on the images to which
+    their temperature was fitted, so that those of each half are scaled by the temperature of the other one for "after".
+
+    Args:
+        posteriors: (N, classes) float32.
+        labels: (N,) class indices.
+
+    Returns:
+        The structure STRUCTURE; without temperatures if fewer than two images are classified wrongly, or none rightly:
+        then no temperature is best.
+    """
+    wrong = posteriors.argmax(axis=1) != labels
+    found: dict[str, Any] = {
+        "num_bins": NUM_BINS,
+        "seed": _SEED,
+        "before": dataclasses.asdict(Reliability.of(posteriors, labels)),
+        "after": None,
+        "temperature": None,
+        "temperatures_of_halves": [],
+    }
+    if wrong.sum() < 2 or wrong.all():
+        return found
+    half = halves(wrong)
+    of_halves = np.array([fit_temperature(posteriors[half == one], labels[half == one]) for one in (0, 1)])
+    scaled = temper(posteriors, of_halves[1 - half][:, np.newaxis])
+    return {
+        **found,
+        "after": dataclasses.asdict(Reliability.of(scaled, labels)),
+        "temperature": fit_temperature(posteriors, labels),
+        "temperatures_of_halves": of_halves.tolist(),
+    }
+
+
+def text(found: Mapping[str, Any]) -> str:
+    """Returns what was measured as text for people.
+
+    Args:
+        found: the result of `calibration_record`.
+    """
+    before, after = found["before"], found["after"]
+    one = f"Expected calibration error ({found['num_bins']} bins of equal width) {100 * before['ece']:.2f}%"
+    chance = "calibrated posteriors would have {:.2f}% on so many images by chance"
+    if after is None:
+        return f"{one}; {chance.format(100 * before['chance_ece'])}. Too few mistakes to fit a temperature."
+    fitted = ", ".join(f"{one:.3f}" for one in found["temperatures_of_halves"])
+    return (
+        f"{one}, and {100 * after['ece']:.2f}% after temperature scaling; "
+        f"{chance.format(100 * after['chance_ece'])}. Mean cross-entropy {before['loss']:.4f}, after it "
+        f"{after['loss']:.4f}. Temperature {found['temperature']:.3f}, fitted on all images; for the figures after "
+        f"scaling, each half of the images was scaled by the temperature of the other half ({fitted})."
+    )

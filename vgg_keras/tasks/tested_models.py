@@ -1,0 +1,104 @@
+"""Opens what an evaluation tests: trained models, exports of them, and saved posteriors; settles how they are shown."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from vgg_keras.evaluation import comparison, layout, saved_posteriors, tables
+from vgg_keras.evaluation.evaluator import Evaluable
+from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
+from vgg_keras.inference.loading import load_for_inference, own_method
+from vgg_keras.inference.protocol import OWN, TestProtocol
+from vgg_keras.models import run_record, saving
+from vgg_keras.serving import found_export
+from vgg_keras.serving.evaluated_export import EvaluatedExport
+from vgg_keras.tasks.options import EvaluateOptions
+
+
+def open_model(path: Path, protocol: TestProtocol, class_names: Sequence[str]) -> Evaluable:
+    """Loads a model, an export or saved posteriors, and checks that it can be tested with a protocol.
+
+    Args:
+        path: a `.keras` file, a run's folder, an export as `found_export.find` takes it, or a `.npz` file of saved
+            posteriors.
+        protocol: the way in which the model is to be tested.
+        class_names: class names of the data set in the order of their indices.
+
+    Raises:
+        UserError: the file is missing or damaged, has other classes, or does not fit the protocol.
+    """
+    if saved_posteriors.is_saved(path):
+        saved = SavedPosteriors.load(path)
+        saved.require_protocol(protocol)
+        return saved
+    if exported := found_export.find(path):
+        return EvaluatedExport.load(exported, protocol, class_names)
+    return load_for_inference(path, protocol, class_names)
+
+
+def choose_protocol(options: EvaluateOptions) -> TestProtocol:
+    """Returns the protocol of the flags, completed by what exports hold in their graphs and by the models' own method.
+
+    Raises:
+        UserError: a model is missing or damaged, an export cannot be tested in this way, or the models' methods differ.
+    """
+    protocol = options.protocol()
+    for path in options.model_paths():
+        if exported := found_export.find(path):
+            protocol = exported.settled(protocol)
+    if protocol.method != OWN:
+        return protocol
+    return protocol.of_models(
+        {
+            path: SavedPosteriors.load(path).own_method() if saved_posteriors.is_saved(path) else own_method(path)
+            for path in options.model_paths()
+        }
+    )
+
+
+def compared_model(options: EvaluateOptions) -> Path | None:
+    """Returns the model that --compare names, or None if it names an evaluation or is not given.
+
+    Raises:
+        UserError: the model is missing, or neither an evaluation nor a model is there.
+    """
+    path = Path(options.compare)
+    if not options.compare or (path / tables.RECORD).exists():
+        return None
+    if found_export.find(path) or saved_posteriors.is_saved(path):
+        return path
+    model = run_record.find_model_file(path)
+    if path.is_dir() and not model.exists():
+        comparison.load_marked(path)  # says that the folder holds no evaluation
+    saving.require_model_file(model)
+    return path
+
+
+def options_to_compare(options: EvaluateOptions, path: Path, record: dict) -> EvaluateOptions:
+    """Returns the options of an evaluation that tests another model as a finished one tested its last model.
+
+    Args:
+        options: options of the finished evaluation.
+        path: the other model.
+        record: record of the finished evaluation.
+    """
+    last = record["results"][-1]
+    return dataclasses.replace(
+        options,
+        model=(str(path),),
+        output_dir=str(Path(options.output_dir) / layout.COMPARED_MODEL),
+        compare="",
+        method=last["method"],
+        test_scales=",".join(map(str, last["test_scales"][-1])),
+        flip=last["flip"],
+        average=last["average"],
+    )
+
+
+def advice(options: EvaluateOptions) -> str:
+    """Returns how to learn what an export changed; "" if no export is tested alone, or its source is gone."""
+    paths = options.model_paths()
+    exported = found_export.find(paths[0]) if len(paths) == 1 and not options.compare else None
+    if exported is None or not Path(exported.record["source"]).is_file():
+        return ""
+    return f"against the model that it was exported from: the same command with --compare={exported.record['source']}"
