@@ -78,7 +78,7 @@ def test_the_page_of_a_run(run, drawn_data):
     assert "<h1>one &lt;epoch&gt;: net A</h1>" in text
     found = headings(text)
     assert found[:5] == ["The run", "Curves", "Training photos", "First-layer filters", "Error by class"]
-    assert found[5:7] == ["Confusion", "Worst mistakes"]
+    assert found[5:8] == ["Confusion", "Calibration", "Worst mistakes"]
     assert found[-3:] == ["Class-score maps", "Settings", "Next"]
     # 16 augmented photos, and the 8 filters of an eighth of 64.
     assert text.count(", augmented") == 16

@@ -23,7 +23,12 @@ from vgg_keras.utils.errors import UserError
 OWN_FILES = (
     *("evaluation.json", "report.md", "report.html", "predictions.csv", "mistakes.npz"),
     "pictures/errors_by_class.png",
-    *("pictures/confusion_matrix.png", "pictures/mistakes.png", "pictures/class_score_maps.png"),
+    *(
+        "pictures/confusion_matrix.png",
+        "pictures/reliability.png",
+        "pictures/mistakes.png",
+        "pictures/class_score_maps.png",
+    ),
 )
 
 
@@ -74,7 +79,7 @@ def test_its_numbers_files_and_table(place, tmp_path, capsys):
     )
     by_class = {entry["name"]: (entry["images"], entry["top1_mistakes"]) for entry in record["classes"]}
     assert by_class == {name: (4, sum(line["label"] == name for line in wrong)) for name in CLASSES}
-    assert (tmp_path / "e").joinpath("report.md").read_text().count("![") == 4
+    assert (tmp_path / "e").joinpath("report.md").read_text().count("![") == 5
     names = {path.name for path in (tmp_path / "e").iterdir()}
     assert names == {
         *("evaluation.json", "predictions.csv", "mistakes.npz", "report.md", "report.html", "pictures"),

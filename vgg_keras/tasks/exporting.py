@@ -122,10 +122,11 @@ def _judging(version: Path, model: Path) -> str:
     last = [version / name for name in found_export.FILE_FORMS if (version / name).exists()][-1:]
     has_record = (model.parent / run_record.RECORD).exists()
     trained_on = run_record.read_record(model.parent)["flags"].get("data_dir") if has_record else None
+    drawn = model.parent / "data"
     return shell.command(
         "vgg_keras.evaluate",
         model=(last or [version])[0],
-        data_dir=trained_on or "DATA",
+        data_dir=trained_on or (drawn if drawn.is_dir() else "DATA"),
         output_dir=Path("evaluations") / "_".join([version.parent.name, *(path.stem for path in last)]),
         compare=model,
     )
