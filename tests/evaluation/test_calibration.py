@@ -13,7 +13,7 @@ from vgg_keras.utils import structures
 
 
 def drawn(count=400, classes=5, sharpened=2.5, seed=0):
-    """Draws labels by the softmax of class scores, and returns the posteriors of scores that are too large by a factor."""
+    """Draws labels by the softmax of class scores; returns posteriors of scores times a factor, and the labels."""
     rng = np.random.default_rng(seed)
     scores = 2 * rng.normal(size=(count, classes))
     labels = np.array([rng.choice(classes, p=softmax(row)) for row in scores])
@@ -126,14 +126,15 @@ def test_each_half_is_scaled_by_the_temperature_of_the_other():
 def test_without_two_mistakes_there_is_no_temperature(labels):
     found = calibration.calibration_record(np.float32([[0.9, 0.1]] * 4), np.array(labels))
     assert (found["temperature"], found["after"], found["temperatures_of_halves"]) == (None, None, [])
-    assert "Too few mistakes to fit a temperature" in calibration.text(found)
-    assert len(reliability_diagram.draw(found).axes) == 2
+    assert "too few mistakes, or right answers, to fit a temperature" in calibration.text(found)
+    assert len(calibration.table(found).rows) == 1
+    assert len(reliability_diagram.draw(calibration.measured(found)).axes) == 2
 
 
 def test_the_diagram_shows_the_bins():
     posteriors, labels = drawn()
     found = calibration.calibration_record(posteriors, labels)
-    axes = reliability_diagram.draw(found).axes
+    axes = reliability_diagram.draw(calibration.measured(found)).axes
     assert len(axes) == 4
     heights = [bar.get_height() for bar in axes[0].patches]
     assert heights == [one["accuracy"] or 0 for one in calibration.Reliability.of(posteriors, labels).bins]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vgg_keras.reports import pictures
-from vgg_keras.reports.page import Chart, Commands, Folded, Gallery, Page, Picture, Prose, Section, Table
+from vgg_keras.reports.page import Beside, Chart, Commands, Folded, Gallery, Page, Picture, Prose, Section, Table
 from vgg_keras.utils.display import ShownTable
 
 NASTY = '<script>alert("&")</script>\x1b[31m'
@@ -35,6 +35,7 @@ def page(*blocks):
         Commands([("List", NASTY)]),
         Folded(NASTY, []),
         Folded("more", [Prose(NASTY)]),
+        Beside([Prose(NASTY)]),
     ],
 )
 def test_texts_of_users_are_shown_as_they_are(block):

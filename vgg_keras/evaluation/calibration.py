@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from vgg_keras.inference.protocol import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
+from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.structures import NUMBER, Nullable, number, whole
 
 # Number of bins of equal width over the confidences from 0 to 1, as in the paper.
@@ -182,21 +183,46 @@ def calibration_record(posteriors: np.ndarray, labels: np.ndarray) -> dict[str, 
     }
 
 
-def text(found: Mapping[str, Any]) -> str:
-    """Returns what was measured as text for people.
+def measured(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Returns what was measured before and after temperature scaling by what it is of, for people.
 
     Args:
         found: the result of `calibration_record`.
     """
-    before, after = found["before"], found["after"]
-    one = f"Expected calibration error ({found['num_bins']} bins of equal width) {100 * before['ece']:.2f}%"
-    chance = "calibrated posteriors would have {:.2f}% on so many images by chance"
-    if after is None:
-        return f"{one}; {chance.format(100 * before['chance_ece'])}. Too few mistakes to fit a temperature."
-    fitted = ", ".join(f"{one:.3f}" for one in found["temperatures_of_halves"])
+    shown = {"as the net gives them": found["before"], "after temperature scaling": found["after"]}
+    return {title: one for title, one in shown.items() if one}
+
+
+def table(found: Mapping[str, Any]) -> ShownTable:
+    """Returns what was measured as a table.
+
+    Args:
+        found: the result of `calibration_record`.
+    """
+    columns = ("posteriors", f"ECE % ({found['num_bins']} bins)", "by chance alone", "mean cross-entropy")
+    rows = [
+        [title, f"{100 * one['ece']:.2f}", f"{100 * one['chance_ece']:.2f}", f"{one['loss']:.4f}"]
+        for title, one in measured(found).items()
+    ]
+    return ShownTable("", columns, rows, numbers=True)
+
+
+def text(found: Mapping[str, Any]) -> str:
+    """Returns what the table and the diagrams show, and the temperature, as text for people.
+
+    Args:
+        found: the result of `calibration_record`.
+    """
+    shown = (
+        "The expected calibration error (ECE) is the mean distance between the posterior of the predicted class and "
+        "the accuracy, over bins of equal width. Calibrated posteriors would have the second figure on so many images "
+        "by chance. A bar is the accuracy of a bin; calibrated ones reach the dashed line."
+    )
+    if found["temperature"] is None:
+        return f"{shown} There are too few mistakes, or right answers, to fit a temperature."
+    of_halves = " and ".join(f"{one:.3f}" for one in found["temperatures_of_halves"])
     return (
-        f"{one}, and {100 * after['ece']:.2f}% after temperature scaling; "
-        f"{chance.format(100 * after['chance_ece'])}. Mean cross-entropy {before['loss']:.4f}, after it "
-        f"{after['loss']:.4f}. Temperature {found['temperature']:.3f}, fitted on all images; for the figures after "
-        f"scaling, each half of the images was scaled by the temperature of the other half ({fitted})."
+        f"{shown} The temperature {found['temperature']:.3f} gives the lowest cross-entropy on these images. The "
+        "figures after scaling are of other images than those that a temperature was fitted on: each half was scaled "
+        f"by that of the other half ({of_halves})."
     )

@@ -71,8 +71,10 @@ def _classes(found: ClassErrors, folder: Path) -> str:
 def _calibration(shown: Highlights, folder: Path) -> str:
     if shown.calibration is None:
         return ""
-    figures.save(reliability_diagram.draw(shown.calibration), folder / layout.RELIABILITY)
-    text = calibration.text(shown.calibration)
+    found = shown.calibration
+    figures.save(reliability_diagram.draw(calibration.measured(found)), folder / layout.RELIABILITY)
+    table = calibration.table(found)
+    text = f"{tables.markdown_table(table.columns, table.rows)}\n{calibration.text(found)}"
     return f"## Calibration\n\n{text}\n\n![reliability diagram]({layout.RELIABILITY})\n"
 
 

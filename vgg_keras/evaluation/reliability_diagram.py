@@ -7,20 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 
-def draw(found: Mapping[str, Any]) -> Figure:
+def draw(shown: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draws the accuracy of each bin of confidences, and the share of the images in it.
 
     Args:
-        found: the result of `calibration.calibration_record`.
+        shown: what was measured, by the title of its diagram, as `calibration.measured` returns it.
     """
-    shown = {"as the net gives them": found["before"]}
-    if found["after"]:
-        shown["after temperature scaling"] = found["after"]
     figure = Figure(figsize=(3.6 * len(shown), 4.4), layout="constrained")
     grid = figure.subplots(2, len(shown), squeeze=False, sharex=True, height_ratios=(3, 1))
     for (diagram, shares), (title, measured) in zip(grid.T, shown.items(), strict=True):
         _draw_one(diagram, shares, measured["bins"])
-        diagram.set_title(f"{title}: {100 * measured['ece']:.1f}%", fontsize=10)
+        diagram.set_title(title, fontsize=10)
     grid[0, 0].set_ylabel("accuracy")
     grid[1, 0].set_ylabel("% of images")
     return figure

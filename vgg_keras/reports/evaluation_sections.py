@@ -1,5 +1,6 @@
 """Shows an evaluation as sections of a page: errors by class, mistakes, likely wrong labels, class-score maps."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from vgg_keras.evaluation import calibration, figures, reliability_diagram
 from vgg_keras.evaluation.highlights import ClassErrors, Highlights
 from vgg_keras.reports import pictures
-from vgg_keras.reports.page import Block, Chart, Gallery, Picture, Prose, Section, Table
+from vgg_keras.reports.page import Beside, Block, Chart, Gallery, Picture, Prose, Section, Table
 from vgg_keras.utils.words import counted
 
 # Width of a picture in pixels.
@@ -53,12 +54,14 @@ def _classes(found: ClassErrors) -> Iterator[Section]:
 
 
 def _calibration(found: Mapping[str, Any]) -> Section:
-    svg = pictures.inline_svg(lambda: reliability_diagram.draw(found), "reliability")
-    shown = (
-        "Each bar is the accuracy of the photos whose predicted class has a posterior in that bin; calibrated "
-        "posteriors reach the dashed line."
-    )
-    return Section("Calibration", [Prose(f"{calibration.text(found)} {shown}"), Chart(svg, "Reliability diagram", 480)])
+    charts = [
+        Chart(
+            pictures.inline_svg(functools.partial(reliability_diagram.draw, {title: measured}), f"reliability{index}"),
+            f"Reliability diagram, {title}",
+        )
+        for index, (title, measured) in enumerate(calibration.measured(found).items())
+    ]
+    return Section("Calibration", [Table(calibration.table(found)), Prose(calibration.text(found)), Beside(charts)])
 
 
 def _photos(shown: Highlights, chosen: Sequence[int], text: str) -> list[Block]:

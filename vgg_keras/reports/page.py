@@ -66,6 +66,18 @@ class Chart(Block):
 
 
 @dataclasses.dataclass(frozen=True)
+class Beside(Block):
+    """Blocks side by side where the page is wide enough, else one below the other.
+
+    Attributes:
+        blocks: the blocks.
+    """
+
+    template = "beside.html"
+    blocks: Sequence[Block]
+
+
+@dataclasses.dataclass(frozen=True)
 class Picture:
     """A picture with a caption.
 
