@@ -199,7 +199,7 @@ def table(found: Mapping[str, Any]) -> ShownTable:
     Args:
         found: the result of `calibration_record`.
     """
-    columns = ("posteriors", f"ECE % ({found['num_bins']} bins)", "by chance alone", "mean cross-entropy")
+    columns = ("posteriors", "ECE %", "chance", "loss")  # short, for the screens of phones
     rows = [
         [title, f"{100 * one['ece']:.2f}", f"{100 * one['chance_ece']:.2f}", f"{one['loss']:.4f}"]
         for title, one in measured(found).items()
@@ -215,8 +215,9 @@ def text(found: Mapping[str, Any]) -> str:
     """
     shown = (
         "The expected calibration error (ECE) is the mean distance between the posterior of the predicted class and "
-        "the accuracy, over bins of equal width. Calibrated posteriors would have the second figure on so many images "
-        "by chance. A bar is the accuracy of a bin; calibrated ones reach the dashed line."
+        f"the accuracy, over {found['num_bins']} bins of equal width. Calibrated posteriors would have the ECE in the "
+        'column "chance" on so many images. The loss is the mean cross-entropy. A bar is the accuracy of a bin; '
+        "calibrated ones reach the dashed line."
     )
     if found["temperature"] is None:
         return f"{shown} There are too few mistakes, or right answers, to fit a temperature."
