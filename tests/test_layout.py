@@ -67,15 +67,25 @@ LEVELS = (
         "vgg_keras.reports": "box_sections evaluation_sections page pages pictures run_sections shown_run",
     },
     {
+<<<<<<< HEAD
         "vgg_keras.tasks": "class_choice conversion data_serving description descriptor_tables evaluation "
         "evaluation_folder exporting features_options localization options paper_tables "
         "prediction random_split_classification reproduction results run_reports serving_check "
         "shared_options suites temperature tested_models training training_step "
         "voc_classification",
+=======
+        "vgg_keras.tasks": "class_choice conversion data_serving demo_options description descriptor_tables evaluation "
+        "evaluation_folder example_photos exporting features_options localization options paper_tables "
+        "prediction random_split_classification reproduction results run_reports "
+        "serving_check shared_options suites training training_step voc_classification",
+>>>>>>> fed50e8 (A page in the browser shows what a trained net sees in photos: labels, class-score maps, explanations and boxes)
     },
     {
         "vgg_keras.api": "explanation exported_model functions keras_file_model loading nets score_map "
         "trained_localizer trained_model"
+    },
+    {
+        "vgg_keras.demo_page": "content_policy fragments main_thread offline_gradio page serving subject views",
     },
     {
         "vgg_keras": (),

@@ -23,7 +23,7 @@ from vgg_keras.version import __version__
 
 if TYPE_CHECKING:
     from vgg_keras.api.functions import evaluate_model, export_model, train_model
-    from vgg_keras.api.loading import load, load_localizer
+    from vgg_keras.api.loading import is_localizer, load, load_localizer, read_photo
     from vgg_keras.api.nets import build, vgg11, vgg13, vgg16, vgg19
     from vgg_keras.api.trained_localizer import TrainedLocalizer
     from vgg_keras.api.trained_model import TrainedModel
@@ -46,6 +46,8 @@ _LAZY = {
     "TrainedModel": "vgg_keras.api.trained_model",
     "load_localizer": "vgg_keras.api.loading",
     "TrainedLocalizer": "vgg_keras.api.trained_localizer",
+    "is_localizer": "vgg_keras.api.loading",
+    "read_photo": "vgg_keras.api.loading",
     "open_data": "vgg_keras.data.datasets",
     "train_model": "vgg_keras.api.functions",
     "evaluate_model": "vgg_keras.api.functions",
@@ -60,9 +62,11 @@ __all__ = [
     "build",
     "evaluate_model",
     "export_model",
+    "is_localizer",
     "load",
     "load_localizer",
     "open_data",
+    "read_photo",
     "train_model",
     "vgg11",
     "vgg13",

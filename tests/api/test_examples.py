@@ -15,9 +15,10 @@ from vgg_keras.api.trained_model import TrainedModel
 # The first three make the run and the exported model that the others use.
 PUBLIC = (
     "train_model", "evaluate_model", "export_model", "load", "TrainedModel.classify", "TrainedModel.posteriors",
-    "TrainedModel.score_map", "TrainedModel.explain_prediction", "TrainedModel.features", "load_localizer",
-    "TrainedLocalizer.find",
-    "TrainedLocalizer.box", "open_data", "build", "vgg11", "vgg13", "vgg16", "vgg19",
+    "TrainedModel.scales", "TrainedModel.score_map", "TrainedModel.explain_prediction", "TrainedModel.features",
+    "load_localizer",
+    "TrainedLocalizer.find", "TrainedLocalizer.box", "is_localizer", "read_photo", "open_data",
+    "build", "vgg11", "vgg13", "vgg16", "vgg19",
 )  # fmt: skip
 # Modules of the API; their examples are run above.
 API = {

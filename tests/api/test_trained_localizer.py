@@ -25,6 +25,8 @@ def place(tmp_path_factory):
 def test_the_box_of_a_known_class(place, kind):
     loaded = vgg.load_localizer(place / f"{kind}.keras", test_scales=[64, 80])
     assert loaded.labels == LABELS
+    assert vgg.is_localizer(place / f"{kind}.keras")
+    assert not vgg.is_localizer(place / "classes")
     for encoded, size in zip(PHOTOS, [(70, 90), (100, 64)], strict=True):
         expected = np.mean([center_boxes(loaded.keras_model, encoded, side) for side in (64, 80)], axis=0)
         for label in (0, 3):

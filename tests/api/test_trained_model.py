@@ -83,6 +83,24 @@ def test_an_exported_model_gives_the_same(place, model):
             call()
 
 
+def test_scales(place, model):
+    assert (model.input_size, model.scales(), model.scales((64, 96))) == (64, (64,), (64, 96))
+    with pytest.raises(vgg.UserError, match="32"):  # S - 32, S and S + 32 of S = 64, where the input is 64 pixels wide
+        model.scales("multi")
+    exported = vgg.load(place / "exported")
+    assert (exported.input_size, exported.scales()) == (64, (64, 80))
+    with pytest.raises(vgg.UserError, match="exported with test_scales=64,80"):
+        exported.scales(96)
+
+
+def test_a_photo_is_read_upright(tmp_path):
+    pixels = np.repeat(np.arange(6, dtype=np.uint8).reshape(2, 3, 1) * 40, 3, axis=2)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned clockwise
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=turned)
+    assert (vgg.read_photo(tmp_path / "turned.png") == np.rot90(pixels, -1)).all()
+
+
 def test_features(model):
     found = model.features(PHOTOS, layers=["fc7", "fc6"], test_scales=[64, 96])
     for layer, rows in found.items():
@@ -104,6 +122,9 @@ def test_score_map(model):
     assert heat.shape == (70, 90)
     # The corner of the photo is nearest to the corner of the map, and there the heat is the posterior.
     assert heat[0, 0] == pytest.approx(found.posteriors[0, 0, 1], abs=1e-6)
+    small = found.heat_map(1, (35, 45))
+    # Equal but for the places at which the slope changes.
+    assert small == pytest.approx(heat.reshape(35, 2, 45, 2).mean(axis=(1, 3)), abs=0.05)
     assert found._repr_png_().startswith(b"\x89PNG")
     assert repr(found) == f"ScoreMap({expected.shape[0]}x{expected.shape[1]} positions at Q = 128, 6 classes)"
     with pytest.raises(vgg.UserError, match="label=kinda is not a class of the model; did you mean kind a"):

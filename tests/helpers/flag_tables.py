@@ -12,6 +12,7 @@ from data_prep.imagenet import ImageNetOptions
 from data_prep.verify import VerifyOptions
 from data_prep.voc import VocOptions
 from tests.helpers.documentation import DOCS
+from vgg_keras.tasks.demo_options import DemoOptions
 from vgg_keras.tasks.features_options import FeaturesOptions
 from vgg_keras.tasks.options import (
     DataServiceOptions,
@@ -45,6 +46,7 @@ VERBS = {
     "vgg_keras.export": ExportOptions,
     "vgg_keras.serve_check": ServeCheckOptions,
     "vgg_keras.data_service": DataServiceOptions,
+    "vgg_keras.demo": DemoOptions,
 }
 # What a verb needs unless another flag is given is not marked as required.
 _REQUIRED_AT_TIMES = {ReproduceOptions: ("output_dir",)}

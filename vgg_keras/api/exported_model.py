@@ -35,7 +35,7 @@ class ExportedModel(TrainedModel):
                 f"load_localizer loads the model that it was exported from, {self._record['source']}"
             )
         self._signatures = ExportedSignatures(version, self._record["num_classes"])
-        self.labels = self._signatures.label_names
+        self.labels, self.input_size = self._signatures.label_names, self._record["input_size"]
 
     @property
     def keras_model(self) -> keras.Model:
@@ -55,14 +55,19 @@ class ExportedModel(TrainedModel):
                     f"load the model that it was exported from, {self._record['source']}"
                 )
 
+    def scales(self, test_scales: str | int | Sequence[int] = "") -> tuple[int, ...]:
+        """See `TrainedModel.scales`; an exported model has those of its export alone."""
+        self._require_same(None, scales_text(test_scales))
+        return tuple(self._record["test_scales"])
+
     def score_map(self, image: ImageInput, *, test_scale: int | None = None) -> ScoreMap:
         """See `TrainedModel.score_map`."""
         photo = image_inputs.single(image)
         side = test_scale or self._record["test_scales"][0]
-        if side < self._record["input_size"]:
-            raise UserError(f"test_scale={side} must be at least {self._record['input_size']}, the side of the input")
+        if side < self.input_size:
+            raise UserError(f"test_scale={side} must be at least {self.input_size}, the side of the input")
         scores = self._signatures.score_map(photo.pixels, side)
-        return ScoreMap(photo.pixels, scores, side, self._record["input_size"], self.labels)
+        return ScoreMap(photo.pixels, scores, side, self.input_size, self.labels)
 
     def features(
         self, images: ImageInputs, layers: Sequence[str] = ("fc7",), *, test_scales: str | int | Sequence[int] = ""

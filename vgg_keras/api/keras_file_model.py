@@ -37,6 +37,7 @@ class KerasFileModel(TrainedModel):
         self._model = load_for_inference(path, TestProtocol(CENTER_CROP))
         self._own_method = own_method(path)
         self.path, self.labels = self._model.path, self._model.label_names
+        self.input_size = self._model.input_size
         self._predictors: dict[TestProtocol, Predictor] = {}
         self._describers: dict[tuple[TestProtocol, str], descriptors.PhotoDescriber] = {}
 
@@ -59,6 +60,10 @@ class KerasFileModel(TrainedModel):
     def _posteriors(self, photos: Iterable[NamedPhoto], method: str | None, test_scales: str) -> np.ndarray:
         predictor = self._predictor(TestProtocol(_require_method(method or self._own_method), test_scales))
         return np.stack([image_inputs.of_named(photo, predictor.posteriors) for photo in photos])
+
+    def scales(self, test_scales: str | int | Sequence[int] = "") -> tuple[int, ...]:
+        """See `TrainedModel.scales`."""
+        return self._model.at_scales(TestProtocol(CENTER_CROP, scales_text(test_scales))).test_scales
 
     def score_map(self, image: ImageInput, *, test_scale: int | None = None) -> ScoreMap:
         """See `TrainedModel.score_map`."""

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from vgg_keras.api.exported_model import ExportedModel
 from vgg_keras.api.keras_file_model import KerasFileModel
 from vgg_keras.api.trained_localizer import TrainedLocalizer
 from vgg_keras.api.trained_model import TrainedModel, scales_text
-from vgg_keras.models import run_record
+from vgg_keras.inference import image_inputs
+from vgg_keras.inference.image_inputs import ImageInput
+from vgg_keras.models import metadata, run_record, saving
 from vgg_keras.serving import export_record, versions
 from vgg_keras.utils import paths
 from vgg_keras.utils.errors import UserError
@@ -62,6 +66,46 @@ def load_localizer(
     """
     chooser = None if classifier is None else _existing(_expanded(classifier))
     return TrainedLocalizer(_existing(_expanded(path)), chooser, scales_text(test_scales))
+
+
+def is_localizer(path: PathLike) -> bool:
+    """Returns whether a run or a `.keras` file predicts boxes, so that `load_localizer` loads it, and not `load`.
+
+    >>> import vgg_keras as vgg
+    >>> vgg.is_localizer("runs/drawn_boxes"), vgg.is_localizer("runs/drawn")
+    (True, False)
+
+    Args:
+        path: a run's folder, a `.keras` file or an exported SavedModel, which is no localizer.
+
+    Raises:
+        UserError: there is no such file or folder, or the file is damaged.
+    """
+    found = _existing(_expanded(path))
+    file = found / run_record.BEST_MODEL if found.is_dir() else found
+    if found.is_dir() and not file.exists():
+        return False
+    saving.require_model_file(file)
+    return bool(metadata.read(file, None).box_regression)
+
+
+def read_photo(image: ImageInput) -> np.ndarray:
+    """Reads a photo as the models see it: upright and as RGB.
+
+    >>> import vgg_keras as vgg
+    >>> vgg.read_photo("runs/drawn/samples/0.jpg").shape[2]
+    3
+
+    Args:
+        image: the photo, in any form that `TrainedModel.classify` takes.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
+
+    Raises:
+        UserError: the photo cannot be read.
+    """
+    return image_inputs.single(image).pixels
 
 
 def _expanded(path: PathLike) -> Path:

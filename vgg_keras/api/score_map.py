@@ -38,16 +38,17 @@ class ScoreMap:
         raised = np.exp(self.scores - self.scores.max(axis=-1, keepdims=True))
         return raised / raised.sum(axis=-1, keepdims=True)
 
-    def heat_map(self, label: str | int) -> np.ndarray:
+    def heat_map(self, label: str | int, size: tuple[int, int] | None = None) -> np.ndarray:
         """Returns how strongly each place of the photo speaks for a class: (H, W) float, 0..1.
 
         Args:
             label: label name or index of the class.
+            size: height H and width W of the result in pixels; None: those of the photo.
 
         Raises:
             UserError: there is no such class.
         """
-        return self._enlarged([label_index(label, self.labels)], self.photo)[..., 0]
+        return self._enlarged([label_index(label, self.labels)], size or self.photo.shape[:2])[..., 0]
 
     def figure(self, top: int = 2) -> Figure:
         """Draws the photo, and the maps of the best classes over it.
@@ -61,11 +62,11 @@ class ScoreMap:
         best = np.argsort(-mean, kind="stable")[:top].tolist()
         picture = figures.thumbnail(self.photo)
         titles = [f"{self.labels[index]} {mean[index]:.2f}, Q = {self.test_scale}" for index in best]
-        return figures.class_score_maps([MappedPhoto(picture, self._enlarged(best, picture), "", titles)])
+        return figures.class_score_maps([MappedPhoto(picture, self._enlarged(best, picture.shape[:2]), "", titles)])
 
-    def _enlarged(self, classes: Sequence[int], picture: np.ndarray) -> np.ndarray:
+    def _enlarged(self, classes: Sequence[int], size: tuple[int, ...]) -> np.ndarray:
         height, width = transforms.rescaled_size(self.photo.shape[:2], self.test_scale).numpy().tolist()
-        return enlarge_map(self.posteriors[..., list(classes)], (height, width), picture.shape[:2], self.input_size)
+        return enlarge_map(self.posteriors[..., list(classes)], (height, width), (size[0], size[1]), self.input_size)
 
     def _repr_png_(self) -> bytes:
         return figures.png_bytes(self.figure())

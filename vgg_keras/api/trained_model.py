@@ -22,10 +22,12 @@ class TrainedModel(abc.ABC):
     Attributes:
         path: the `.keras` file, or the folder of the exported version.
         labels: label names in the order of the class indices.
+        input_size: side of the net's input in pixels, the smallest test scale.
     """
 
     path: Path
     labels: list[str]
+    input_size: int
 
     def classify(
         self,
@@ -90,6 +92,21 @@ class TrainedModel(abc.ABC):
     @abc.abstractmethod
     def _posteriors(self, photos: Iterable[NamedPhoto], method: str | None, test_scales: str) -> np.ndarray:
         """Returns (N, classes)."""
+
+    @abc.abstractmethod
+    def scales(self, test_scales: str | int | Sequence[int] = "") -> tuple[int, ...]:
+        """Returns the test scales Q in pixels that `classify` rescales photos to.
+
+        >>> import vgg_keras as vgg
+        >>> vgg.load("runs/drawn").scales()
+        (36,)
+
+        Args:
+            test_scales: as `classify` takes them: "single" and "multi" are those of the paper.
+
+        Raises:
+            UserError: the model cannot be shown photos at these scales.
+        """
 
     @abc.abstractmethod
     def score_map(self, image: ImageInput, *, test_scale: int | None = None) -> ScoreMap:

@@ -53,9 +53,9 @@ def png_bytes(figure: Figure) -> bytes:
     return stream.getvalue()
 
 
-def thumbnail(photo: np.ndarray) -> np.ndarray:
-    """Shrinks a photo for a picture: (H, W, 3), RGB 0..255 -> (h, w, 3) uint8, smaller side at most 320 pixels."""
-    side = min(*photo.shape[:2], _MAX_PICTURE_SIDE)
+def thumbnail(photo: np.ndarray, largest: int = _MAX_PICTURE_SIDE) -> np.ndarray:
+    """Shrinks a photo for a picture: (H, W, 3), RGB 0..255 -> (h, w, 3) uint8, smaller side at most `largest`."""
+    side = min(*photo.shape[:2], largest)
     return transforms.to_uint8(transforms.rescale(photo, side)).numpy()
 
 

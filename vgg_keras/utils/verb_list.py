@@ -21,6 +21,7 @@ VERBS = {
         "export",
         "serve_check",
         "data_service",
+        "demo",
     ),
 }
 
