@@ -1,6 +1,7 @@
 """Opens pages in headless Chromium, as people see them."""
 
 import contextlib
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,3 +49,14 @@ def open_page(driver: webdriver.Chrome, path: Path) -> None:
 def complaints(driver: webdriver.Chrome) -> list[str]:
     """Returns what the browser logged since it was asked last: errors, and addresses that were refused."""
     return [entry["message"] for entry in driver.get_log("browser")]
+
+
+def errors(driver: webdriver.Chrome) -> list[str]:
+    """Returns the errors that the browser logged since it was asked last, without warnings."""
+    return [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def requests(driver: webdriver.Chrome) -> list[str]:
+    """Returns the addresses that pages asked for since this function was called last, also those that were refused."""
+    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    return [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]

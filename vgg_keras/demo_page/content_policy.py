@@ -6,7 +6,7 @@ from typing import Any
 _HEADERS = (
     (
         b"content-security-policy",
-        # Gradio's page holds scripts and styles itself, evaluates its templates, and has pictures as "data:" and "blob:".
+        # Gradio's page holds scripts and styles itself, evaluates templates, and shows "data:" and "blob:".
         b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
         b"img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
         b"form-action 'self'",

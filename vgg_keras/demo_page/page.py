@@ -119,7 +119,7 @@ def build(
         notes: lines on what is not shown, and why.
         examples: files of photos to choose from, by their names.
         main_thread: the thread that uses the models.
-        max_megabytes: size of the largest file of a photo, in million bytes.
+        max_megabytes: size of the largest file of a photo, in MB of 1,048,576 bytes.
 
     Returns:
         The page, a `gradio.Blocks`.

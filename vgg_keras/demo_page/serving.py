@@ -132,7 +132,7 @@ def _application(gr: Any, layout: Any, max_megabytes: int) -> Any:
         layout.queue(default_concurrency_limit=None),
         path="/",
         footer_links=[],
-        max_file_size=max_megabytes * 1_000_000,
+        max_file_size=f"{max_megabytes}mb",
         show_error=True,
         theme=page.theme(gr),
         css=fragments.STYLE.read_text(encoding="utf-8"),

@@ -157,16 +157,16 @@ def _compares(subject: Subject, photo: np.ndarray) -> None:
 _OF_CLASSIFIERS = (
     View(
         "map",
-        "Class-score map",
-        "What the net makes of each place of the photo, resized so that its smaller side has Q pixels. The larger Q "
-        "is, the finer is the map; the maps of several Q are averaged.",
+        "Map",
+        "The class-score map: what the net sees at each place of the photo, resized so that its "
+        "smaller side has Q pixels. The larger Q is, the finer is the map; the maps of several Q are averaged.",
         (LABEL, TEST_SCALES),
         _score_map,
         lambda subject, photo: subject.classifier and subject.classifier.score_map(photo),
     ),
     View(
         "protocols",
-        "Dense and crops",
+        "Protocols",
         "The paper's two ways to classify a photo. Dense: the net looks at the whole photo and at its mirror image. "
         "Crops: it looks at a 5×5 grid of crops and their mirror images.",
         (),
@@ -175,10 +175,10 @@ _OF_CLASSIFIERS = (
     ),
     View(
         "explanation",
-        "Where the net looked",
-        "grad_cam: the channels of the last convolution, weighted by their influence on the class. occlusion: how far "
-        "the posterior falls when a square hides the place; it takes the longest. integrated_gradients: each pixel's "
-        "part of the score.",
+        "Reasons",
+        "Where the net looked. grad_cam: the channels of the last convolution, weighted by their influence on the "
+        "class. occlusion: how far the posterior falls when a square hides the place; it takes the longest. "
+        "integrated_gradients: each pixel's part of the score.",
         (LABEL, METHOD),
         _explanation,
         lambda subject, photo: subject.classifier and subject.classifier.explain_prediction(photo),

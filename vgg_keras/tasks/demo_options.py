@@ -34,7 +34,7 @@ class DemoOptions(Options):
         group="service",
     )
     port: int = option(7860, "port of the page; 0: any free one", group="service", lower=0, upper=65535)
-    max_megabytes: int = option(20, "refuse larger files of photos, million bytes", group="service", lower=1)
+    max_megabytes: int = option(20, "refuse larger files of photos, MB of 1,048,576 bytes", group="service", lower=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
