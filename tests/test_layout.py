@@ -17,26 +17,25 @@ from vgg_keras.utils import verb_list
 LEVELS = (
     {"vgg_keras.version": ()},
     {
-        "vgg_keras.utils": "arithmetic array_files average_precision background channel child_processes cli "
-        "cluster connection console devices display early_signals errors escaping file_bounds "
-        "files flagfiles folder_layout hardware help_text hosts keras_backend keras_compat "
-        "last_word locks meeting metrics optional_imports options paths resumable_array "
-        "service_address shared_folder shell side_files slurm stopping structures teamwork "
-        "verb_list watchdog words work_items",
+        "vgg_keras.utils": "arithmetic array_files average_precision background channel child_processes cli cluster "
+        "connection console devices display early_signals errors escaping file_bounds files "
+        "flagfiles folder_layout hardware help_text hosts keras_backend keras_compat last_word "
+        "locks meeting metrics optional_imports options paths resumable_array service_address "
+        "shared_folder shell side_files slurm stopping structures teamwork verb_list watchdog "
+        "words work_items",
     },
     {
-        "vgg_keras.data": "box_records boxed_split boxes builders class_folders data_service datasets "
-        "decoding_check decoding_memory device_augmentation imagenet input_pipeline "
-        "jpeg_segments labels manifest object_names odd_formats photo_decoding photo_files "
-        "pixel_boxes record_features record_index resampling resized_crops rgb_statistics "
-        "service_servers shards tfrecord_frames tracing transforms"
+        "vgg_keras.data": "box_records boxed_split boxes builders class_folders data_service datasets decoding_check "
+        "decoding_memory device_augmentation imagenet input_pipeline jpeg_segments labels manifest "
+        "object_names odd_formats photo_decoding photo_files pixel_boxes record_features "
+        "record_index resampling resized_crops rgb_statistics service_servers shards "
+        "tfrecord_frames tracing transforms"
     },
     {
-        "data_prep": "__main__ archives beam_job beam_options beam_pool builder flowers folder_checks "
-        "image_folder image_preparation imagenet imagenet_boxes objects parts pieces plan "
-        "pools preparation_record records sources space stored_formats summary "
-        "synthetic_flowers task_files tfrecords unfinished verify voc voc_action_sets "
-        "voc_actions voc_layout voc_xml workers",
+        "data_prep": "__main__ archives beam_job beam_options beam_pool builder flowers folder_checks image_folder "
+        "image_preparation imagenet imagenet_boxes objects parts pieces plan pools preparation_record "
+        "records sources space stored_formats summary synthetic_flowers task_files tfrecords unfinished "
+        "verify voc voc_action_sets voc_actions voc_layout voc_xml workers",
         "vgg_keras.models": "architectures box_regression checkpoint_files class_outputs class_scores "
         "fully_convolutional input_map layers metadata plain_chain preparation probe run_record "
         "saving vgg",
@@ -53,32 +52,26 @@ LEVELS = (
         "vgg_keras.layers": (),
     },
     {
-        "vgg_keras.evaluation": "box_evaluator box_figures box_highlights box_report box_results box_tables calibration "
-        "comparison error_interval evaluator figures findings highlights image_sets layout "
-        "linear_records linear_svm markdown_report mistakes other_results paired published "
-        "published_boxes published_descriptors random_splits records reliability_diagram results "
-        "saved_boxes saved_posteriors split_results tables voc_results",
-        "vgg_keras.serving": "agreement check_photos checks client evaluated_export export_record export_steps "
-        "exported_model exporter found_export image_headers local_server localizer_exporter "
-        "model_card onnx_export photo_batches preprocessing questions runtime_export servable "
-        "served_localizer tflite_export versions warmup",
+        "vgg_keras.evaluation": "box_evaluator box_figures box_highlights box_report box_results box_tables "
+        "calibration comparison error_interval evaluator figures findings highlights "
+        "image_sets layout linear_records linear_svm markdown_report mistakes other_results "
+        "paired published published_boxes published_descriptors random_splits records "
+        "reliability_diagram results saved_boxes saved_posteriors split_results tables "
+        "voc_results",
+        "vgg_keras.serving": "agreement check_photos checks client evaluated_export exif_orientation export_record "
+        "export_steps exported_model exporter found_export image_headers local_server "
+        "localizer_exporter model_card onnx_export photo_batches preprocessing questions "
+        "runtime_export servable served_localizer tflite_export versions warmup",
     },
     {
         "vgg_keras.reports": "box_sections evaluation_sections page pages pictures run_sections shown_run",
     },
     {
-<<<<<<< HEAD
-        "vgg_keras.tasks": "class_choice conversion data_serving description descriptor_tables evaluation "
-        "evaluation_folder exporting features_options localization options paper_tables "
-        "prediction random_split_classification reproduction results run_reports serving_check "
-        "shared_options suites temperature tested_models training training_step "
-        "voc_classification",
-=======
-        "vgg_keras.tasks": "class_choice conversion data_serving demo_options description descriptor_tables evaluation "
-        "evaluation_folder example_photos exporting features_options localization options paper_tables "
-        "prediction random_split_classification reproduction results run_reports "
-        "serving_check shared_options suites training training_step voc_classification",
->>>>>>> fed50e8 (A page in the browser shows what a trained net sees in photos: labels, class-score maps, explanations and boxes)
+        "vgg_keras.tasks": "class_choice conversion data_serving demo_options description descriptor_tables "
+        "evaluation evaluation_folder example_photos exporting features_options localization "
+        "options paper_tables prediction random_split_classification reproduction results "
+        "run_reports serving_check shared_options suites temperature tested_models training "
+        "training_step voc_classification",
     },
     {
         "vgg_keras.api": "explanation exported_model functions keras_file_model loading nets score_map "

@@ -7,8 +7,9 @@ from PIL import Image
 
 from tests.helpers import odd_images
 from tests.helpers.evaluation_data import photo
+from tests.helpers.exif_photos import turned_photo
 from tests.helpers.images import encode, picture
-from vgg_keras.inference.protocol import CENTER_CROP, DENSE
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE, MULTI_CROP
 from vgg_keras.models.preparation import SQUASH
 from vgg_keras.serving.preprocessing import RequestPreprocessor
 
@@ -49,6 +50,20 @@ def test_squashed_photos_of_any_shape():
     np.testing.assert_allclose(seen[1][0][0], expected, atol=1.1)
 
 
+@pytest.mark.parametrize("method", [DENSE, MULTI_CROP, CENTER_CROP, SQUASH])
+def test_a_phones_photos_are_seen_upright(method):
+    # Around the centre crop of the second picture an odd number of columns is left.
+    pictures = [picture(46, 31), picture(45, 31)]
+    photos = [
+        [encode(upright, format="PNG"), *(turned_photo(number, upright, "PNG") for number in range(1, 9))]
+        for upright in pictures
+    ]
+    seen = looked_at([*photos[0], *photos[1]], method=method)
+    for upright, *others in (seen[:9], seen[9:]):
+        for (one,) in others:
+            np.testing.assert_allclose(one, upright[0], atol=1e-3)
+
+
 @pytest.mark.parametrize("method", [DENSE, CENTER_CROP, SQUASH])
 @pytest.mark.parametrize(
     ("images", "message"),
@@ -79,8 +94,10 @@ def test_an_image_that_would_be_huge_when_it_is_rescaled():
     thin = encode(picture(3000, 3), format="PNG")
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[1\] is too long and thin to be looked at"):
         looked_at([GOOD, thin], test_scales=(64,))
-    # Only the centre of it is decoded, which is small.
-    assert looked_at([GOOD, thin], method=CENTER_CROP, test_scales=(64,))[1][0].shape == (1, 32, 32, 3)
+    # Only the centre of it is decoded, which is small, also where it is turned.
+    lying = turned_photo(6, picture(3, 3000), "PNG")
+    seen = looked_at([GOOD, thin, lying], method=CENTER_CROP, test_scales=(64,))
+    assert [one.shape for (one,) in seen] == [(1, 32, 32, 3)] * 3
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "GIF"])

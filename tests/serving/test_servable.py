@@ -1,12 +1,17 @@
 """Compares the served graph with NumPy and Pillow, and with the results of `evaluate` and `features`."""
 
+import io
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from tests.helpers.descriptors import expected_descriptors as expected_descriptors
 from tests.helpers.evaluation_data import CLASSES, SIZES, evaluate, expected_posteriors, photo, save_net, write_photos
+from tests.helpers.exif_photos import turned_photo
+from tests.helpers.images import encode
 from vgg_keras.models import fully_convolutional, saving
 from vgg_keras.serving.preprocessing import RequestPreprocessor
 from vgg_keras.serving.servable import ServedModel, ServingConfig
@@ -71,6 +76,16 @@ def test_photos_in_batches_get_the_answers_of_each_alone(method, source, tmp_pat
         for output, signature in answers.items():
             rows = [getattr(model, signature)(photos)[output].numpy() for model in (together, alone)]
             np.testing.assert_allclose(*rows, atol=1e-6)
+
+
+def test_photos_of_a_phone_get_the_answers_of_upright_ones(source, tmp_path):
+    # Some lie, some stand, so that only the sizes after turning tell which go in a batch.
+    upright = [Image.open(io.BytesIO(photo(index, (90, 64)))).convert("RGB") for index in range(4)]
+    lying = [turned_photo(orientation, one, "PNG") for orientation, one in zip((1, 6, 3, 8), upright, strict=True)]
+    model = served(source, tmp_path)
+    posterior = model.classify(tf.constant(lying))["posterior"].numpy()
+    pngs = [encode(one, format="PNG") for one in upright]
+    np.testing.assert_allclose(posterior, model.classify(tf.constant(pngs))["posterior"].numpy(), atol=1e-6)
 
 
 def test_descriptors_against_numpy_and_pillow(source, tmp_path):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.helpers import rest_server
 from tests.helpers.evaluation_data import CLASSES, SIZES, photo, save_net
+from tests.helpers.exif_photos import turned_photo
 from tests.helpers.verbs import call_verb
 from vgg_keras import serve_check
 from vgg_keras.serving import check_photos, exporter, warmup
@@ -25,6 +26,7 @@ from vgg_keras.utils.options import parse
 
 pytestmark = pytest.mark.multiprocess
 ALL = ["warm-up file", "one photo a request", "4 photos a request", "4 requests at a time", "PNG, BMP and GIF in one"]
+ALL += ["turned by EXIF"]
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,9 @@ def place(tmp_path_factory):
     (folder / "photos").mkdir()
     for index, size in enumerate(SIZES):
         (folder / "photos" / f"{index}.jpg").write_bytes(photo(index, size))
+    # The exported model has to turn it, as the source model's photos are turned.
+    upright = Image.open(io.BytesIO(photo(3, SIZES[3])))
+    (folder / "photos" / "3.jpg").write_bytes(turned_photo(6, upright))
     photos = check_photos.read_check_photos(folder / "run" / "best.keras", str(folder / "photos"))
     exporter.export(folder / "run" / "best.keras", folder / "models" / "tiny", photos)
     return folder
@@ -74,11 +79,11 @@ def test_photos_of_ones_own_over_rest_and_grpc(place, server, capsys):
         run(place, "--name=flowers", *urls, f"--photos={place / 'photos'}", "--batch_size=2", "--concurrency=2")
     printed = capsys.readouterr().out
     found = rows(printed)
-    assert len(found) == 12
+    assert len(found) == 14
     assert {row[-1] for row in found} == {"ok"}
     assert found[1][1:3] == ["9", "9"]
     assert found[2][1:3] == ["5", "9"]
-    assert found[8][6] == "9 of 9"
+    assert found[9][6] == "9 of 9"
     assert url in printed
 
 
@@ -136,6 +141,17 @@ def by_place(server, signature, inputs):
     return {name: value + shift if name == "posterior" else value for name, value in outputs.items()}
 
 
+def lying(server, signature, inputs):
+    """Takes the EXIF data off photos, so that the server sees them as they lie."""
+
+    def stripped(content):
+        return content.replace(b"Exif\0\0", b"exif\0\0")
+
+    if "image_bytes" in inputs:
+        inputs = warmup.encode_photos([stripped(content) for content in inputs["image_bytes"]])
+    return server.predict(signature, inputs)
+
+
 def careless(server, signature, inputs):
     """Reports every bad request as an internal error of the server."""
     try:
@@ -159,6 +175,7 @@ def generous(server, signature, inputs):
         (not_a_number, "one photo a request", "more than 0.0001 from the source model"),
         (shifted, "one photo a request", "more than 0.0001 from the source model"),
         (by_place, "4 photos a request", r"the same photo gets answers that differ by \d\.\de-0[45]"),
+        (lying, "turned by EXIF", r"the same photo gets answers that differ by \d"),
         (careless, "malformed", r"text: should be INVALID_ARGUMENT and name image_bytes\[1\], is INTERNAL: something"),
         (
             generous,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from vgg_keras.data import photo_decoding, transforms
@@ -34,6 +35,21 @@ def read_check_photos(model_path: Path, check_images: PathLike) -> list[bytes]:
     if not paths:
         raise UserError(f"no photos to check the export on beside {model_path}; name some with --check_images=FOLDER")
     return [read_servable_photo(path) for path in paths]
+
+
+def decode_as_served(photo: bytes, *, turned_upright: bool = True) -> np.ndarray:
+    """Decodes a photo to the pixels that a served model sees, (H, W, 3) uint8, by other means than the graph's.
+
+    Args:
+        photo: the encoded photo: JPEG, PNG, GIF or BMP.
+        turned_upright: whether the graph turns photos by their EXIF orientation; older exports do not.
+
+    Raises:
+        BadImage: the photo does not decode.
+    """
+    if turned_upright:
+        return np.asarray(photo_decoding.upright_rgb(photo))
+    return transforms.decode(photo).numpy()
 
 
 def read_servable_photo(path: Path) -> bytes:

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
+from vgg_keras.data import photo_decoding
 from vgg_keras.models.architectures import CLASSIFICATION
 from vgg_keras.serving import warmup
 from vgg_keras.serving.agreement import Agreement, BoxAgreement
@@ -21,6 +22,10 @@ from vgg_keras.utils.words import counted
 # Largest difference allowed between two answers to the same photo: both come from the same ops on the same shapes.
 _SAME = 1e-5
 _REFUSED = "INVALID_ARGUMENT"
+# How photos lie in the files of a camera that was held upside down, upright to the left, and upright to the right, and
+# the longest side in pixels of those that are made, which tell as much as large ones.
+_CAMERA_ORIENTATIONS = (3, 6, 8)
+_SIDE_TURNED = 640
 # Side in pixels of the largest decompression bomb that is made here: making it takes one byte of memory a pixel.
 _LARGEST_BOMB = 30_000
 
@@ -77,6 +82,7 @@ class Checks:
         tolerance: largest difference from the source model's answers that is allowed.
         max_pixels: number of pixels above which the server refuses an image.
         question: what is asked about the photos.
+        turns_upright: whether the server turns photos upright by their EXIF orientation.
         concurrency: number of requests at the same time.
         batch_size: number of photos in a request of several.
     """
@@ -86,6 +92,7 @@ class Checks:
     tolerance: float
     max_pixels: int
     question: Question = QUESTIONS[CLASSIFICATION]
+    turns_upright: bool = True
     concurrency: int = 4
     batch_size: int = 8
 
@@ -160,6 +167,24 @@ class Checks:
         outcome = Outcome("PNG, BMP and GIF in one", [seconds], len(batch), seconds)
         return _unless_same(outcome, float(np.abs(answers - answers[0]).max()))
 
+    def turned(self) -> Outcome:
+        """Sends a photo as a phone stores it, held in three ways, and the same pixels upright, for the same answers.
+
+        Raises:
+            RequestRefused: the server answers the request with an error.
+        """
+        photo = photo_decoding.upright_rgb(self.photos.encoded[0])
+        photo.thumbnail((_SIDE_TURNED, _SIDE_TURNED))
+        lying = [_with_orientation(photo, orientation) for orientation in _CAMERA_ORIENTATIONS]
+        upright = [encoded(photo_decoding.upright_rgb(one), "PNG") for one in lying]
+        start = time.perf_counter()
+        answers = self._ask([*lying, *upright])
+        seconds = time.perf_counter() - start
+        outcome = Outcome("turned by EXIF", [seconds], len(answers), seconds)
+        difference = float(np.abs(answers[: len(lying)] - answers[len(lying) :]).max())
+        # Turned pixels are rescaled in another order, and of a JPEG another part is decoded for the centre.
+        return _unless_same(outcome, difference, self.tolerance)
+
     def malformed(self) -> Outcome:
         """Sends malformed requests, whose refusals must name the index of the image at fault, then a valid one."""
         good = self.photos.encoded[0]
@@ -231,8 +256,17 @@ def encoded(image: Image.Image, name: str) -> bytes:
     return buffer.getvalue()
 
 
-def _unless_same(outcome: Outcome, difference: float) -> Outcome:
-    if difference <= _SAME or outcome.problem:
+def _with_orientation(photo: Image.Image, orientation: int) -> bytes:
+    """Encodes a photo as a JPEG whose EXIF data tell that it is to be turned."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    buffer = io.BytesIO()
+    photo.save(buffer, format="JPEG", exif=exif)
+    return buffer.getvalue()
+
+
+def _unless_same(outcome: Outcome, difference: float, allowed: float = _SAME) -> Outcome:
+    if difference <= allowed or outcome.problem:
         return outcome
     return dataclasses.replace(outcome, problem=f"the same photo gets answers that differ by {difference:.1e}")
 
@@ -264,6 +298,7 @@ def run_all(checks: Checks, requests: Sequence[WarmUpRequest], tell: Callable[[s
         "mixed sizes": lambda: checks.mixed(alone),
         "concurrent": lambda: checks.concurrent(alone),
         "formats": checks.formats,
+        **({"turned photos": checks.turned} if checks.turns_upright else {}),
         "malformed": checks.malformed,
     }
     for name, step in steps.items():

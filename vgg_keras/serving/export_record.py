@@ -28,6 +28,7 @@ _RECORD = {
     "train_scale": Maybe(TEXT),
     "precision": one_of(*TOLERANCES),
     "max_megapixels": number(0),
+    "turned_upright": Maybe(TRUTH),
     "agreement": {"num_photos": whole(1), "same_top1": Maybe(whole(0)), "largest_difference": number(0, 1)},
     "agreement_text": TEXT,
     "warm_up_requests": Maybe(whole(1)),

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from vgg_keras.data import transforms
 from vgg_keras.data.labels import CLASS_INDICES, CLASS_NAMES, LABEL_NAMES, label_files, label_lines
 from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.serving import export_record, model_card, versions
+from vgg_keras.serving.check_photos import decode_as_served
 from vgg_keras.serving.export_record import MAIN_FILE
 from vgg_keras.serving.questions import Question
 from vgg_keras.utils import console, files, keras_compat, side_files
@@ -84,7 +84,7 @@ def source_answers(answer: Callable[[np.ndarray], np.ndarray], photos: Sequence[
         rows = []
         for number, photo in enumerate(photos, start=1):
             try:
-                rows.append(answer(transforms.decode(photo).numpy()))
+                rows.append(answer(decode_as_served(photo)))
             except BadImage as error:
                 raise UserError(f"photo {number} of the {len(photos)} to check the export on {error}") from error
             bar.update()
@@ -128,6 +128,7 @@ def write_record(folder: Path, record: Mapping[str, Any], names: Sequence[str]) 
     """
     whole = {
         **record,
+        "turned_upright": True,
         "versions": keras_compat.package_versions(),
         "files": {name: files.describe(folder / name) for name in names},
     }

@@ -1,5 +1,6 @@
 """Turns the encoded images of a request, of mixed sizes, into the views that a net sees, inside the graph.
 
+Photos are turned upright by their EXIF orientation, as `predict` turns them.
 A server must survive malformed requests: an image that does not decode, or would take too much memory, ends its request
 with INVALID_ARGUMENT and the indices of the images at fault.
 """
@@ -11,10 +12,10 @@ import tensorflow as tf
 
 from vgg_keras.data import transforms
 from vgg_keras.inference import views
-from vgg_keras.inference.protocol import CENTER_CROP
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE, MULTI_CROP
 from vgg_keras.inference.views import ViewSpec
 from vgg_keras.models.preparation import SQUASH
-from vgg_keras.serving import image_headers
+from vgg_keras.serving import exif_orientation, image_headers
 
 _FINE, _OF_NO_FORMAT, _TOO_LARGE, _TOO_LONG = range(4)
 # Number of indices of bad images that a message names, from each end of their list.
@@ -90,7 +91,7 @@ class RequestPreprocessor:
                 (pixels == 0, lambda: self._refused(_OF_NO_FORMAT)),
                 (pixels > self.max_pixels, lambda: self._refused(_TOO_LARGE)),
             ],
-            default=lambda: (self._square if self.method in (CENTER_CROP, SQUASH) else self._whole)(image_bytes),
+            default=lambda: self._seen(image_bytes, exif_orientation.read(image_bytes)),
         )
         return index, state, seen, sizes
 
@@ -98,11 +99,28 @@ class RequestPreprocessor:
         scales = len(self.test_scales)
         return tf.constant(state), tf.fill([scales], ""), tf.zeros((scales, 2), tf.int32)
 
-    def _square(self, image_bytes: tf.Tensor) -> _State:
-        return _serialize(views.decode_views(image_bytes, self._specs()))
+    def _seen(self, image_bytes: tf.Tensor, orientation: tf.Tensor) -> _State:
+        ways = {CENTER_CROP: self._center, SQUASH: self._squashed, DENSE: self._whole, MULTI_CROP: self._whole}
+        return ways[self.method](image_bytes, orientation)
 
-    def _whole(self, image_bytes: tf.Tensor) -> _State:
-        image = transforms.decode(image_bytes)
+    def _center(self, image_bytes: tf.Tensor, orientation: tf.Tensor) -> _State:
+        """Decodes the centre alone. Halves of a pixel are rounded down in the upright image, not in the stored one."""
+        size = transforms.encoded_size(image_bytes)
+        rounding = tf.cast(exif_orientation.stored_axes_reversed(orientation), tf.int32)
+
+        def crop(side: int) -> tf.Tensor:
+            offset = transforms.center_offset(transforms.rescaled_size(size, side) + rounding, self.crop_size)
+            stored = transforms.decode_rescaled_window(image_bytes, size, side, offset, self.crop_size)
+            return exif_orientation.turn(stored, orientation)[tf.newaxis]
+
+        return _serialize([crop(side) for side in self.test_scales])
+
+    def _squashed(self, image_bytes: tf.Tensor, orientation: tf.Tensor) -> _State:
+        image = exif_orientation.turn(transforms.decode(image_bytes), orientation)
+        return _serialize([spec.extract(image) for spec in self._specs()])
+
+    def _whole(self, image_bytes: tf.Tensor, orientation: tf.Tensor) -> _State:
+        image = exif_orientation.turn(transforms.decode(image_bytes), orientation)
         sides = tf.cast(tf.shape(image)[:2], tf.float32)
         extent = tf.reduce_max(sides) / tf.reduce_min(sides) * max(self.test_scales) ** 2
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vgg_keras.data import photo_files, transforms
+from vgg_keras.data import photo_files
 from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.localizer import Localizer
@@ -16,7 +16,7 @@ from vgg_keras.inference.protocol import SCORES, TestProtocol
 from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.serving import export_record, localizer_exporter, questions, versions, warmup
 from vgg_keras.serving.agreement import TOLERANCES
-from vgg_keras.serving.check_photos import read_servable_photo
+from vgg_keras.serving.check_photos import decode_as_served, read_servable_photo
 from vgg_keras.serving.checks import Checks, Outcome, Photos, run_all
 from vgg_keras.serving.client import Client, connect, local_server
 from vgg_keras.serving.warmup import WarmUpRequest
@@ -85,15 +85,24 @@ def photos_to_send(options: ServeCheckOptions, record: dict, requests: Sequence[
     source = load_source(Path(path), record)
     if not options.source and source.sha256 != record["source_sha256"]:
         raise UserError(f"{path} is not the file that {options.model} was exported from; name that with --source")
-    return usable_photos(source.answer, photo_files.find(options.photos))
+    upright = _turns_upright(record)
+    return usable_photos(source.answer, photo_files.find(options.photos), turned_upright=upright)
 
 
-def usable_photos(answer: Callable[[np.ndarray], np.ndarray], paths: Sequence[Path]) -> Photos:
+def _turns_upright(record: Mapping) -> bool:
+    """Returns whether an exported model turns photos by their EXIF orientation; those of earlier versions do not."""
+    return record.get("turned_upright", False)
+
+
+def usable_photos(
+    answer: Callable[[np.ndarray], np.ndarray], paths: Sequence[Path], *, turned_upright: bool = True
+) -> Photos:
     """Reads photos, and computes the answers to them; reports those that cannot be used, and goes on with the rest.
 
     Args:
         answer: function from a photo, (H, W, 3) uint8, to the source model's answer.
         paths: files of the photos.
+        turned_upright: whether the exported model turns photos upright.
 
     Raises:
         UserError: none can be used.
@@ -104,7 +113,7 @@ def usable_photos(answer: Callable[[np.ndarray], np.ndarray], paths: Sequence[Pa
         for path in paths:
             try:
                 photo = read_servable_photo(path)
-                usable.append((photo, answer(transforms.decode(photo).numpy())))
+                usable.append((photo, answer(decode_as_served(photo, turned_upright=turned_upright))))
             except UserError as error:
                 problems.append(str(error))
             except (BadImage, OSError) as error:
@@ -177,6 +186,7 @@ def check_server(options: ServeCheckOptions) -> None:
                 tolerance=TOLERANCES[record["precision"]],
                 max_pixels=round(record["max_megapixels"] * 1e6),
                 question=questions.of_record(record),
+                turns_upright=_turns_upright(record),
                 concurrency=options.concurrency,
                 batch_size=options.batch_size,
             )
