@@ -1,5 +1,9 @@
 """Tests how results show themselves."""
 
+import io
+
+import rich.console
+
 from vgg_keras.utils.display import Shown, ShownTable
 
 TITLE = "errors <1%> [bold] of a title that is longer than its table"
@@ -27,6 +31,19 @@ def test_sums_stand_below_and_numbers_flush_right():
     assert table.html().endswith(
         "<tbody><tr><td>rose</td><td>5</td></tr><tr><td>images</td><td>1,005</td></tr></tbody></table>"
     )
+
+
+def test_text_is_shown_once_in_a_notebook(monkeypatch):
+    shown = []
+    monkeypatch.setattr(rich.console, "_is_jupyter", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # Jupyter sets it
+    monkeypatch.setattr("rich.jupyter.display", lambda *parts: shown.append(parts))
+    stream = io.StringIO()
+    TABLE.write(stream)
+    assert TITLE in stream.getvalue()
+    assert repr(Result()).startswith(TITLE)
+    assert "\x1b" not in repr(Result())
+    assert shown == []
 
 
 def test_html():

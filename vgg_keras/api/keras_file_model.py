@@ -18,6 +18,7 @@ from vgg_keras.inference.predictor import Predictor
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, MULTI_CROP, TestProtocol
 from vgg_keras.models import fully_convolutional
 from vgg_keras.models.preparation import SQUASH
+from vgg_keras.utils import cli
 from vgg_keras.utils.errors import UserError, did_you_mean
 
 _METHODS = (DENSE, MULTI_CROP, CENTER_CROP, SQUASH)
@@ -59,7 +60,8 @@ class KerasFileModel(TrainedModel):
 
     def _posteriors(self, photos: Iterable[NamedPhoto], method: str | None, test_scales: str) -> np.ndarray:
         predictor = self._predictor(TestProtocol(_require_method(method or self._own_method), test_scales))
-        return np.stack([image_inputs.of_named(photo, predictor.posteriors) for photo in photos])
+        with cli.quiet_logs():  # TensorFlow's, that photos of many shapes make it trace many functions
+            return np.stack([image_inputs.of_named(photo, predictor.posteriors) for photo in photos])
 
     def scales(self, test_scales: str | int | Sequence[int] = "") -> tuple[int, ...]:
         """See `TrainedModel.scales`."""

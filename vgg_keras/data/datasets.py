@@ -23,7 +23,7 @@ from vgg_keras.data.record_features import (
 )
 from vgg_keras.data.record_index import RecordIndex
 from vgg_keras.data.rgb_statistics import FILE_NAME, RgbMoments, RgbStatistics
-from vgg_keras.utils import side_files
+from vgg_keras.utils import cli, side_files
 from vgg_keras.utils.display import Shown, ShownTable
 from vgg_keras.utils.errors import UserError, did_you_mean
 from vgg_keras.utils.options import PathLike
@@ -158,7 +158,8 @@ class ImageData(Shown, RecordFeatures):
         """
         self.require_split(split)
         config = tfds.ReadConfig(try_autocache=False)
-        dataset = self.builder.as_dataset(split, read_config=config, decoders=self._decoders(boxes))
+        with cli.quiet_logs():
+            dataset = self.builder.as_dataset(split, read_config=config, decoders=self._decoders(boxes))
         return dataset.map(lambda example: self._chosen(example, 0 if labelled else -1, boxes))
 
     def record_reader(

@@ -42,7 +42,7 @@ class ShownTable:
 
     def write(self, stream: TextIO) -> None:
         """Writes title and table to a stream: as wide as its terminal, or up to 200 characters wide in a file."""
-        console = Console(file=stream)
+        console = Console(file=stream, force_jupyter=False)
         (console if console.is_terminal else _plain_console(stream)).print(*self._parts())
 
     def text(self) -> str:
@@ -84,7 +84,10 @@ def _cell(text: str) -> Text:
 
 
 def _plain_console(stream: TextIO) -> Console:
-    return Console(file=stream, width=_TEXT_WIDTH, no_color=True, highlight=False)
+    # In a notebook rich would show the table as well, and Jupyter asks for colours (FORCE_COLOR).
+    return Console(
+        file=stream, width=_TEXT_WIDTH, no_color=True, highlight=False, force_jupyter=False, force_terminal=False
+    )
 
 
 class Shown:
