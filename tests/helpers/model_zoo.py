@@ -68,7 +68,8 @@ its error. Trained models are not offered for download: the command makes the mo
 - Errors are top-1 errors in percent unless something else is said. One that was **measured** with this package stands
   in bold; one that is *the paper's* says so. Where neither is known, the cell is empty. Conditions are on the page
   [Results](results.md).
-- Nobody has run the configurations for ImageNet on all of it yet, so their time is empty.
+- Nobody has run the configurations for ImageNet on all of it yet, so their time is empty. [ImageNet on a GPU
+  machine](imagenet-gpus.md) works out what to expect.
 - Where the file that was measured is known, its SHA-256 stands below the table. A run that is repeated ends with the
   same bits only on the same kind of machine with the same versions, so yours may differ.
 
