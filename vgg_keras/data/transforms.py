@@ -197,10 +197,10 @@ def crop_grid(image: tf.Tensor, crop_size: int, grid: int = 5) -> tf.Tensor:
     room = tf.shape(image)[:2] - crop_size
     steps = tf.range(grid)[:, tf.newaxis]  # (grid, 1)
     offsets = (2 * steps * room + (grid - 1)) // (2 * (grid - 1))  # (grid, 2)
-    crops = [
-        _crop(image, (offsets[row, 0], offsets[column, 1]), crop_size) for row in range(grid) for column in range(grid)
-    ]
-    return tf.stack(crops)
+    # One strip for each row of the grid, then one cut for each column: 25 crops on their own take seconds to trace.
+    strips = tf.gather(image, offsets[:, :1] + tf.range(crop_size))  # (grid, crop_size, W, 3)
+    columns = [strips[:, :, offsets[column, 1] : offsets[column, 1] + crop_size] for column in range(grid)]
+    return tf.reshape(tf.stack(columns, axis=1), (grid * grid, crop_size, crop_size, 3))
 
 
 def decode_window(image_bytes: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
