@@ -75,13 +75,28 @@ def test_one_step_of_sgd_by_hand(batch):
         np.testing.assert_allclose(variable.numpy(), before - 0.1 * (gradient + decay), rtol=1e-4, atol=1e-6)
 
 
-def need_memory(monkeypatch, most):
-    """Makes the net need 4 TB for more than `most` images at a time."""
+def four_terabytes(count, most):
+    """Takes 4 TB for more than `most` images; TensorFlow waits ten seconds for them before it gives up."""
+    elements = tf.where(count > most, tf.constant(2**40, tf.int64), tf.constant(1, tf.int64))
+    return tf.reduce_sum(tf.random.uniform(elements[tf.newaxis]))
+
+
+def memory_error(count, most):
+    """Raises Python's MemoryError, of which TensorFlow makes the same error at once, for more than `most` images."""
+
+    def fail_above(count):
+        if count > most:
+            raise MemoryError
+        return np.float32(0)
+
+    return tf.stop_gradient(tf.ensure_shape(tf.numpy_function(fail_above, [count], tf.float32), ()))
+
+
+def need_memory(monkeypatch, most, need=memory_error):
+    """Makes the net run out of memory with more than `most` images at a time."""
 
     def hungry(layers, inputs, masks):
-        outputs = plain(layers, inputs, masks)
-        elements = tf.where(tf.shape(inputs)[0] > most, tf.constant(2**40, tf.int64), tf.constant(1, tf.int64))
-        return outputs + 0 * tf.reduce_sum(tf.random.uniform(elements[tf.newaxis]))
+        return plain(layers, inputs, masks) + 0 * need(tf.shape(inputs)[0], most)
 
     plain = train_step.training_outputs
     monkeypatch.setattr(train_step, "training_outputs", hungry)
@@ -104,15 +119,25 @@ def test_smaller_parts_where_memory_runs_out(batch, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("most", "settings", "message"),
+    ("need", "most", "settings", "message"),
     [
-        (2, {}, "out of memory with 8 images on a device at a time; give --micro_batch_size=4"),
-        (2, {"halve_if_needed": True, "in_cluster": True}, "on a device at a time; give --micro_batch_size=4"),
-        (0, {"halve_if_needed": True}, "out of memory with a single image on a device; choose a smaller net or S"),
+        (four_terabytes, 2, {}, "out of memory with 8 images on a device at a time; give --micro_batch_size=4"),
+        (
+            memory_error,
+            2,
+            {"halve_if_needed": True, "in_cluster": True},
+            "on a device at a time; give --micro_batch_size=4",
+        ),
+        (
+            memory_error,
+            0,
+            {"halve_if_needed": True},
+            "out of memory with a single image on a device; choose a smaller net or S",
+        ),
     ],
 )
-def test_too_little_memory_is_one_line(batch, monkeypatch, most, settings, message):
-    need_memory(monkeypatch, most)
+def test_too_little_memory_is_one_line(batch, monkeypatch, need, most, settings, message):
+    need_memory(monkeypatch, most, need)
     with pytest.raises(UserError, match=message):
         make(small(), **settings).train(batch, 0)
 
