@@ -15,9 +15,11 @@ from tests.helpers.evaluation_data import CLASSES, SIZES, photo, save_net
 from tests.helpers.exif_photos import turned_photo
 from tests.helpers.verbs import call_verb
 from vgg_keras import serve_check
+from vgg_keras.inference.protocol import OWN, TestProtocol
 from vgg_keras.serving import check_photos, exporter, warmup
 from vgg_keras.serving.checks import Checks, Outcome, Photos, run_all
 from vgg_keras.serving.client import Client, RequestRefused, connect, local_server
+from vgg_keras.serving.exporter import ExportConfig
 from vgg_keras.tasks import serving_check
 from vgg_keras.tasks.options import ServeCheckOptions
 from vgg_keras.utils import console
@@ -42,7 +44,8 @@ def place(tmp_path_factory):
     upright = Image.open(io.BytesIO(photo(3, SIZES[3])))
     (folder / "photos" / "3.jpg").write_bytes(turned_photo(6, upright))
     photos = check_photos.read_check_photos(folder / "run" / "best.keras", str(folder / "photos"))
-    exporter.export(folder / "run" / "best.keras", folder / "models" / "tiny", photos)
+    config = ExportConfig(TestProtocol(OWN, temperature=1.7))
+    exporter.export(folder / "run" / "best.keras", folder / "models" / "tiny", photos, config)
     return folder
 
 
@@ -63,7 +66,9 @@ def rows(printed):
 
 def test_a_process_with_tensorflow_alone(place, capsys):
     run(place)
-    found = rows(capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert ", A, float32, temperature 1.7: a process" in printed
+    found = rows(printed)
     assert [row[0] for row in found] == [*ALL, "malformed"]
     assert {row[-1] for row in found} == {"ok"}
     # The four photos of the warm-up file are sent one by one, in one request, and twice in concurrent requests.
