@@ -347,7 +347,7 @@ def test_the_known_class_has_no_top_5_error_in_a_comparison(place, tmp_path):
     classes = f"--classifier={place[0] / 'classes'}"
     run(place, tmp_path / "known", "--method=center_crop", "--max_images=4")
     run(place, tmp_path / "dense", classes, "--max_images=4")
-    table = comparison.compare(tmp_path / "dense", tmp_path / "known")
+    table, _ = comparison.compare(tmp_path / "dense", tmp_path / "known")
     known, dense = ([row[index] for index in (7, 8)] for row in table.rows)
     assert known == ["", ""]
     assert dense[0] != ""

@@ -159,7 +159,7 @@ def test_what_the_user_of_a_runtime_does_besides(place, photos, scores, tmp_path
         ("tflite/1/model.tflite", ["--test_scales=24"], "looks at 32x32 pixels; it cannot be tested at Q = 24"),
         ("tflite", [], r"holds several models; name one of them: .*model\.tflite, .*model_int8\.tflite$"),
         ("tflite/2", [], "2 is missing"),
-        ("served", ["--compare=nowhere"], "nowhere"),
+        ("served", ["--compare=nowhere"], "--compare=nowhere is neither a model nor the folder of a finished"),
     ],
 )
 def test_what_is_refused(model, flags, line, place, tmp_path):

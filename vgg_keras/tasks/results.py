@@ -168,7 +168,9 @@ class EvaluationResult(Shown):
     def summary(self) -> str:
         """Returns the last top-1 error, its 95% interval and its difference to what it is compared with, in a line."""
         last = self.record["results"][-1]
-        error = f"top-1 error {last['top1_error']:.2f}%, 95% interval {error_interval.text(last)}"
+        localizes = self.record["settings"].get("task") == LOCALIZATION
+        kind = "top-1 localization error" if localizes else "top-1 error"
+        error = f"{kind} {last['top1_error']:.2f}%, 95% interval {error_interval.text(last)}"
         name = tables.net_cells(tables.trained_nets(last), last["test_scales"])[0]
         difference = f"; difference in points {self.difference}" if self.difference else ""
         return f"{name}: {error}, on {counted(self.record['images']['num_images'], 'image')}{difference}"

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from vgg_keras.evaluation import comparison, layout, saved_posteriors, tables
+from vgg_keras.evaluation import layout, saved_posteriors, tables
 from vgg_keras.evaluation.evaluator import Evaluable
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
 from vgg_keras.inference.loading import load_for_inference, own_method
@@ -13,6 +13,7 @@ from vgg_keras.models import run_record, saving
 from vgg_keras.serving import found_export
 from vgg_keras.serving.evaluated_export import EvaluatedExport
 from vgg_keras.tasks.options import EvaluateOptions
+from vgg_keras.utils.errors import UserError
 
 
 def open_model(path: Path, protocol: TestProtocol, class_names: Sequence[str]) -> Evaluable:
@@ -68,8 +69,10 @@ def compared_model(options: EvaluateOptions) -> Path | None:
     if found_export.find(path) or saved_posteriors.is_saved(path):
         return path
     model = run_record.find_model_file(path)
-    if path.is_dir() and not model.exists():
-        comparison.load_marked(path)  # says that the folder holds no evaluation
+    if not model.exists():
+        raise UserError(
+            f"--compare={path} is neither a model nor the folder of a finished evaluation, with {tables.RECORD} in it"
+        )
     saving.require_model_file(model)
     return path
 
