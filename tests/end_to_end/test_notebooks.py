@@ -4,8 +4,11 @@ import math
 
 import pytest
 
-from tests.helpers import notebook_pages, notebooks
 from tests.helpers.paths import REAL_DATA
+
+_NOT_HERE = "what runs notebooks and shows them is not installed: pip install '.[test]'"
+notebooks = pytest.importorskip("tests.helpers.notebooks", reason=_NOT_HERE)
+notebook_pages = pytest.importorskip("tests.helpers.notebook_pages", reason=_NOT_HERE)
 
 PATHS = notebooks.paths()
 pytestmark = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
