@@ -22,8 +22,18 @@ from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils.options import parse
 
 COMMANDS = documentation.commands()
-# Flags of absl, and those in `--name=value`, by which the page of flags explains how flags are written.
-OTHER_FLAGS = {"flagfile", "help", "verbosity", "name", "noname", "requeue"}
+# Flags of absl, those in `--name=value`, by which the page of flags explains how flags are written, and those of
+# TensorFlow Serving.
+OTHER_FLAGS = {
+    "flagfile",
+    "help",
+    "verbosity",
+    "name",
+    "noname",
+    "requeue",
+    "enable_batching",
+    "monitoring_config_file",
+}
 # Documented already; their command lines are checked once they are here.
 EXPECTED_CONFIGS = ("configs/my_photos.cfg", "configs/my_boxes.cfg")
 

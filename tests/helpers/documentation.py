@@ -41,8 +41,8 @@ class Command(NamedTuple):
 
 
 def pages() -> list[Path]:
-    """Returns the README, the other texts at the top level, and the pages of docs/."""
-    return [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
+    """Returns the README, the other texts at the top level and in deploy/, and the pages of docs/."""
+    return [*sorted(ROOT.glob("*.md")), ROOT / "deploy" / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 
 def text(page: str) -> str:
