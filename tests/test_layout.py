@@ -58,10 +58,10 @@ LEVELS = (
         "paired published published_boxes published_descriptors random_splits records "
         "reliability_diagram results saved_boxes saved_posteriors split_results tables "
         "voc_results",
-        "vgg_keras.serving": "agreement check_photos checks client evaluated_export exif_orientation export_record "
-        "export_steps exported_model exporter found_export image_headers local_server "
-        "localizer_exporter model_card onnx_export photo_batches preprocessing questions "
-        "runtime_export servable served_localizer tflite_export versions warmup",
+        "vgg_keras.serving": "agreement card_metadata check_photos checks client evaluated_export exif_orientation "
+        "export_record export_steps exported_model exporter found_export image_headers "
+        "local_server localizer_exporter model_card onnx_export photo_batches preprocessing "
+        "questions runtime_export servable served_localizer tflite_export versions warmup",
     },
     {
         "vgg_keras.reports": "box_sections evaluation_sections page pages pictures run_sections shown_run",

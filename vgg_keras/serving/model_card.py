@@ -1,4 +1,7 @@
-"""Describes an exported model for people: net, data, errors, flags, versions, licence."""
+"""Describes an exported model for people: net, use, limits, data, errors, flags, versions, licence.
+
+The head of the card is for the Hugging Face Hub (`card_metadata`).
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +10,7 @@ from vgg_keras.inference import protocol
 from vgg_keras.models import run_record
 from vgg_keras.models.architectures import LOCALIZATION, PCR
 from vgg_keras.models.preparation import SQUASH
+from vgg_keras.serving import card_metadata
 from vgg_keras.utils.display import errors_text
 from vgg_keras.utils.escaping import markdown, visible
 from vgg_keras.utils.words import counted
@@ -25,6 +29,8 @@ METHOD_DESCRIPTIONS = {
     SQUASH: "The whole photo, squashed to {input_size}x{input_size} pixels whatever its shape",
 }
 _SCALES = ", at Q = {} (the smallest side in pixels)"
+# Number of classes whose names the card lists; all are in assets/label_names.txt.
+_MOST_CLASSES = 20
 _NOT_KNOWN = "unknown: the source was not in the folder of a run"
 
 
@@ -39,23 +45,47 @@ def text(record: Mapping, run: Path) -> str:
         UserError: the run's record is damaged.
     """
     training = run_record.read_record(run) if (run / run_record.RECORD).exists() else {"flags": {}}
-    flags = training["flags"]
+    flags, best = training["flags"], _best_epoch(run)
     data = flags.get("dataset") or flags.get("data_dir")
     localizes = record.get("task") == LOCALIZATION
     derived = {
         "source": markdown(record["source"]),
         "trained_on": markdown(f"{data}, {flags.get('train_split')}") if data else _NOT_KNOWN,
+        "training_data": _training_data(training) if data else f"The data are {_NOT_KNOWN}.",
         "train_scale": record["train_scale"] or _NOT_KNOWN,
         "training_versions": _listed(training.get("versions", {})),
         "export_versions": _listed(record["versions"]),
-        "errors": _errors(run, flags, record["num_classes"], localizes=localizes),
+        "errors": _errors(best, flags, record["num_classes"], localizes=localizes),
         "looks": METHOD_DESCRIPTIONS[record["method"]].format(**record),
         "scales": "" if record["method"] == SQUASH else _SCALES.format(", ".join(map(str, record["test_scales"]))),
         **(_boxes(record) if localizes else _classes(record)),
         "flags": "\n".join(f"    --{name}={visible(str(value))}" for name, value in flags.items()) or _NOT_KNOWN,
     }
     template = _LOCALIZER_TEMPLATE if localizes else _TEMPLATE
-    return template.read_text(encoding="utf-8").format(**{**record, **derived})
+    card = template.read_text(encoding="utf-8").format(**{**record, **derived})
+    return f"{card_metadata.front_matter(record, flags, best)}\n{card}"
+
+
+def _best_epoch(run: Path) -> dict | None:
+    """Returns the entry of the epoch whose weights are the best model; None if the history is unknown."""
+    history = [entry for entry in run_record.read_history(run) if "validation_top1_error" in entry]
+    return run_record.best_entry(history) if history else None
+
+
+def _training_data(training: Mapping) -> str:
+    """Returns a sentence about the photos of the training; their number and classes, if the record has them."""
+    flags, found = training["flags"], training.get("data", {})
+    counts = [
+        f"{found[key]:,} photos of {markdown(split)}"
+        for split in (str(flags.get(f"{use}_split")) for use in ("train", "validation"))
+        if isinstance(found.get(key := f"the number of photos in {split}"), int)
+    ]
+    names = found.get("the classes")
+    classes = ""
+    if isinstance(names, list):
+        shown = ", ".join(markdown(str(name)) for name in names[:_MOST_CLASSES])
+        classes = f" Classes: {shown}{', ...' if len(names) > _MOST_CLASSES else ''}."
+    return f"{markdown(flags.get('dataset') or flags['data_dir'])}{': ' if counts else ''}{', '.join(counts)}.{classes}"
 
 
 def _classes(record: Mapping) -> dict:
@@ -88,11 +118,9 @@ def _listed(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items()) or _NOT_KNOWN
 
 
-def _errors(run: Path, flags: Mapping, num_classes: int, *, localizes: bool) -> str:
-    history = [entry for entry in run_record.read_history(run) if "validation_top1_error" in entry]
-    if not history:
+def _errors(best: Mapping | None, flags: Mapping, num_classes: int, *, localizes: bool) -> str:
+    if best is None:
         return _NOT_KNOWN
-    best = run_record.best_entry(history)
     view = "squashed" if flags.get("validation_resize") == SQUASH else "centre crop"
     if localizes:
         errors = (
