@@ -41,7 +41,9 @@ class Forked:
         for end in ends:
             os.close(end)
         self.stdout, self.stderr, self._status = open(stdout), open(stderr), open(status)  # noqa: SIM115
-        self.pid, self.returncode = int(self._status.readline()), None
+        number = self._status.readline()
+        assert number, "the server of processes has ended; its stderr says why"
+        self.pid, self.returncode = int(number), None
         self._ended = threading.Event()
         threading.Thread(target=self._wait_for_end, daemon=True).start()
 
