@@ -239,6 +239,11 @@ def test_an_export_can_have_the_temperature_of_an_evaluation(place, tmp_path):
     assert not list((tmp_path / "y").glob("[0-9]*"))
 
 
+def test_a_temperature_is_a_number_in_python():
+    options = {"model": "a.keras", "output_dir": "x"}
+    assert ExportOptions(temperature=1.7, **options) == ExportOptions(temperature="1.7", **options)
+
+
 def test_the_check_of_a_server_expects_the_temperature(place, photos, scores):
     record = export_record.read(place / "served" / "1")
     source = serving_check.load_source(place / "run" / "best.keras", record)
