@@ -174,7 +174,10 @@ def calibration_record(posteriors: np.ndarray, labels: np.ndarray) -> dict[str, 
         return found
     half = halves(wrong)
     of_halves = np.array([fit_temperature(posteriors[half == one], labels[half == one]) for one in (0, 1)])
-    scaled = temper(posteriors, of_halves[1 - half][:, np.newaxis])
+    others = of_halves[1 - half][:, np.newaxis]
+    # In float64 and all at once, the posteriors of 50,000 images and 1,000 classes would take over a gigabyte.
+    parts = [slice(start, start + _ROWS) for start in range(0, len(labels), _ROWS)]
+    scaled = np.concatenate([temper(posteriors[part], others[part]).astype(np.float32) for part in parts])
     return {
         **found,
         "after": dataclasses.asdict(Reliability.of(scaled, labels)),
