@@ -71,12 +71,12 @@ def test_the_table_of_runs(monkeypatch):
         expected = once * IMAGES * int(epochs)
         assert (operations, hours) == (f"{expected / 1e18:.2f}", f"{expected / 1e14 / 3600:.1f}"), run
         total += expected
-    assert f"{total / 1e18:.1f}·10^18 operations, {total / 1e14 / 3600:.0f} hours at 100" in documentation.text(PAGE)
+    assert f"{total / 1e18:.1f}·10¹⁸ operations, {total / 1e14 / 3600:.0f} hours at 100" in documentation.text(PAGE)
 
 
 def test_the_table_of_gpus():
     text = documentation.text(PAGE)
-    all_runs = float(re.search(r"([\d.]+)·10\^18 operations, \d+ hours", text)[1]) * 1e18
+    all_runs = float(re.search(r"([\d.]+)·10¹⁸ operations, \d+ hours", text)[1]) * 1e18
     d = training_operations("D", 74)
     for gpu, peak, sustained, rate, hours, hours_of_all in [row for row in rows(6) if row[1].isdigit()]:
         speed = 0.35 * float(peak) * 1e12

@@ -1,7 +1,5 @@
 """Runs the notebooks of the documentation, and compares what they put out with what is stored in them."""
 
-import math
-
 import pytest
 
 from tests.helpers.paths import REAL_DATA
@@ -25,7 +23,7 @@ def test_a_new_run_puts_out_what_is_stored(path, tmp_path):
         outdated = f"cell {old_cell.id}: run python -m tests.helpers.notebooks, and look at what has changed"
         assert (kinds, words) == (old_kinds, old_words), outdated
         if notebooks.VARIES not in old_cell.metadata.get("tags", ()):
-            assert all(map(math.isclose, numbers, old_numbers, [1e-3] * len(numbers))), outdated
+            assert numbers == pytest.approx(old_numbers, rel=1e-3), outdated
 
 
 @pytest.mark.fuzz
