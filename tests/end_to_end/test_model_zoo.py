@@ -76,12 +76,12 @@ def test_what_a_suite_has_measured(tmp_path, monkeypatch):
     (run / "history.jsonl").write_text('{"validation_top1_error": 7.25}\n{"validation_top1_error": 9}\n')
     (run / "best.keras").write_bytes(b"abc")
     (test / "evaluation.json").write_text('{"results": [{"top1_error": 4.0}, {"top1_error": 5.5}]}')
-    of_run, of_test = model_zoo.measurements(tmp_path).values()
+    of_run, of_test = model_zoo.measurements(tmp_path, "2 CPU cores").values()
     assert (of_run["time"], of_run["error"], of_run["file"]) == (
-        "90 s on 2 CPU cores, beside other work",
+        "90 s on 2 CPU cores",
         "7.2%",
         "best.keras",
     )
     # The SHA-256 of "abc" in FIPS 180-2, appendix B.1.
     assert of_run["sha256"] == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert of_test == {"time": "61 s on 2 CPU cores, beside other work", "error": "5.5%"}
+    assert of_test == {"time": "61 s on 2 CPU cores", "error": "5.5%"}

@@ -1,7 +1,10 @@
 """Writes the documentation's page of all configurations, docs/model-zoo.md, from their heads and from measurements.
 
-python -m tests.helpers.model_zoo                       # the page, from the configurations and docs/model-zoo.json
-python -m tests.helpers.model_zoo reproduced/cifar10    # first adds what a suite has measured to docs/model-zoo.json
+python -m tests.helpers.model_zoo
+python -m tests.helpers.model_zoo reproduced/cifar10 "2 CPU cores, beside other work"
+
+The first command writes the page from the configurations and docs/model-zoo.json. The second one first adds to the latter
+what a suite has measured, and on what machine.
 """
 
 import dataclasses
@@ -188,18 +191,19 @@ def page() -> str:
     return "\n".join([_INTRODUCTION, *(section(folder, measured) for folder in SECTIONS)])
 
 
-def measurements(folder: Path) -> dict[str, dict[str, str]]:
+def measurements(folder: Path, machine: str) -> dict[str, dict[str, str]]:
     """Returns what a suite that `vgg_keras.reproduce` has run, as a whole or in part, has measured.
 
     Args:
         folder: the suite's folder.
+        machine: what it ran on, for people.
     """
     found = {}
     for step, seconds in json.loads((folder / "reproduce.json").read_text(encoding="utf-8"))["seconds"].items():
         verb, config = step.split()
         options: Any = parse([f"--flagfile={config}"], VERBS[f"vgg_keras.{verb}"])
         output = folder / options.output_dir
-        one = {"time": f"{duration_text(seconds)} on 2 CPU cores, beside other work"}
+        one = {"time": f"{duration_text(seconds)} on {machine}"}
         if verb == "train":
             lines = (output / "history.jsonl").read_text(encoding="utf-8").splitlines()
             errors = [json.loads(line)["validation_top1_error"] for line in lines]
@@ -213,13 +217,12 @@ def measurements(folder: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def _main(folders: list[str]) -> None:
-    measured = json.loads(MEASURED.read_text(encoding="utf-8"))
-    for folder in folders:
-        measured |= measurements(Path(folder))
-    MEASURED.write_text(json.dumps(measured, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+def _main(folder: str = "", machine: str = "") -> None:
+    if folder:
+        measured = json.loads(MEASURED.read_text(encoding="utf-8")) | measurements(Path(folder), machine)
+        MEASURED.write_text(json.dumps(measured, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1:])
+    _main(*sys.argv[1:])
