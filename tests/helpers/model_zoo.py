@@ -3,8 +3,8 @@
 python -m tests.helpers.model_zoo
 python -m tests.helpers.model_zoo reproduced/cifar10 "2 CPU cores, beside other work"
 
-The first command writes the page from the configurations and docs/model-zoo.json. The second one first adds to the latter
-what a suite has measured, and on what machine.
+The first command writes the page from the configurations and docs/model-zoo.json. The second one first adds to the
+latter what a suite has measured, and on what machine.
 """
 
 import dataclasses
