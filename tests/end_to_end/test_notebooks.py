@@ -36,7 +36,7 @@ def test_it_runs_with_real_photos_and_imagenets_convolutions(path, tmp_path):
         cell.id: notebooks.words_and_numbers(cell) for cell in notebooks.code_cells(notebooks.executed(path, tmp_path))
     }
     assert cells["setup"][1][:4] == ["Working", "with", "real", "photos"]
-    assert cells["filters"][2][0] == 64
+    assert cells["filters"][2][-3:] == [64, 3, 3]
     # Guessing has an error of 67%, and one photo is 3.3%.
     assert all(error < 34 for error in cells["errors"][2][2::3])
 
