@@ -38,7 +38,7 @@ def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
 
     Args:
         path: the notebook.
-        folder: working folder of the run.
+        folder: working folder of the run, in which it also makes its temporary ones.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell has failed.
@@ -46,7 +46,8 @@ def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
     notebook = read(path)
     client = NotebookClient(notebook, timeout=_TIMEOUT, record_timing=False, resources={"metadata": {"path": folder}})
     search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    client.execute(env={**os.environ, "PYTHONPATH": search})
+    # What the notebook writes goes with the folder.
+    client.execute(env={**os.environ, "PYTHONPATH": search, "TMPDIR": str(folder)})
     for cell in code_cells(notebook):
         cell.outputs = _tidied(cell.outputs)
     notebook.metadata["language_info"] = {"name": "python"}
