@@ -184,7 +184,7 @@ def write_dataset(
     """
     # Imported here, since worker processes import this module too and must not load TensorFlow.
     with cli.loading_libraries():
-        from data_prep import preparation_record, records, space, unfinished
+        from data_prep import croissant, preparation_record, records, space, unfinished
         from data_prep.plan import make_plan
         from vgg_keras.data import record_index
 
@@ -226,6 +226,8 @@ def write_dataset(
         for split in plan.splits:
             record_index.write(plan.data_folder, split.name, list(split.shards), shard_lengths[split.name])
         preparation_record.write(plan, options, results)
+        # After the record of the files' sizes, so that a licence may be added to it.
+        croissant.write(source, shard_lengths, plan.data_folder)
         sync_tree(plan.data_folder)
         if output_dir.exists():
             output_dir.rmdir()

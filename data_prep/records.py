@@ -18,7 +18,7 @@ from data_prep.pieces import Pieces
 from data_prep.sources import Source
 from vgg_keras.utils.errors import UserError
 
-_VERSION = "1.0.0"
+VERSION = "1.0.0"
 
 
 def dataset_name(source: Source) -> str:
@@ -88,7 +88,7 @@ def write_info(
         folder: the folder that holds the record files.
     """
     identity = tfds.core.dataset_info.DatasetIdentity(
-        name=dataset_name(source), version=tfds.core.Version(_VERSION), data_dir=str(folder), module_name=__name__
+        name=dataset_name(source), version=tfds.core.Version(VERSION), data_dir=str(folder), module_name=__name__
     )
     info = tfds.core.DatasetInfo(
         builder=identity,

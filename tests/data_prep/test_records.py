@@ -44,7 +44,7 @@ def test_the_same_files_as_tfds(tmp_path, monkeypatch, shard_bytes, num_shards):
     write_ours(images, tmp_path / "ours")
     names = sorted(path.name for path in expected.iterdir())
     extra = {"class_indices.json", "class_names.json", "label_names.txt", "preparation.json", "rgb_statistics.json"}
-    extra |= {f"record_sizes-{split}.npz" for split in images}
+    extra |= {"croissant.json", *(f"record_sizes-{split}.npz" for split in images)}
     assert sorted(path.name for path in (tmp_path / "ours").iterdir()) == sorted({*names, *extra})
     shards = [name for name in names if ".tfrecord-" in name]
     assert [sum(f"-{split}." in name for name in shards) for split in images] == list(num_shards)

@@ -33,6 +33,8 @@ MOST_PARTS = 4096
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_OF_PNG = b"XML:com.adobe.xmp\0\0"  # the second 0: not compressed
+# As many bytes as a segment of a JPEG may have; a PNG could hold many megabytes, which would take seconds to search.
+_MOST_XMP = 65_535
 # The first orientation in XMP data, an attribute or an element.
 _ORIENTATION_IN_XMP = r"^\C*?tiff:Orientation(?:=\"|>)([0-9])\C*$"
 
@@ -177,6 +179,7 @@ def _orientation(exif: tf.Tensor, xmp: tf.Tensor) -> tf.Tensor:
     repeated = tf.strings.substr(exif, 0, len(_EXIF)) == _EXIF  # some programs write the name twice
     content = tf.strings.substr(exif, tf.where(repeated, len(_EXIF), 0), tf.strings.length(exif))
     found = _of_tiff(content)
+    xmp = tf.strings.substr(xmp, 0, _MOST_XMP)
     digit = tf.strings.regex_replace(xmp, _ORIENTATION_IN_XMP, r"\1")
     is_digit = (tf.strings.length(digit) == 1) & (tf.strings.length(xmp) > 1)
     of_xmp = tf.strings.to_number(tf.where(is_digit, digit, b"1"), tf.int64)
