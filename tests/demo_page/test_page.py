@@ -117,7 +117,7 @@ def test_the_reasons_follow_the_method(page, place):
 
 
 def test_an_example(page):
-    page.all("#examples .grid-container button")[0].click()
+    page.until(lambda: page.all("#examples .grid-container button"))[0].click()
     page.until(lambda: "daisy_1.png" in page.text("#photo"))
     assert len(page.bars("#labels")) == 5
 

@@ -69,7 +69,9 @@ class Page:
     def open(self) -> "Page":
         """Opens the page, and waits until it takes photos."""
         self.driver.get(self.url)
-        self.until(lambda: self.all("#file input[type=file]"))
+        self.until(lambda: self.all("#file input[type=file]") and self.tabs())
+        # The last to be drawn; a file that is given earlier may get lost.
+        self.until(lambda: [one for one in self.all("#examples img") if one.get_property("complete")])
         return self
 
     def all(self, selector: str) -> list:
