@@ -54,6 +54,11 @@ def page(place, driver):
         assert foreign == []
 
 
+def errors(page):
+    """Returns the errors in the browser, but those by which Gradio 6.17 reports the end of its own stream."""
+    return [one for one in browser.errors(page.driver) if "AbortError" not in one]
+
+
 def best_of(row, count=5):
     return [(LABELS[index], pytest.approx([row[index]], abs=2.5e-3)) for index in np.argsort(-row)[:count]]
 
@@ -63,7 +68,7 @@ def test_the_labels_of_a_photo(page, place, model):
     (row,) = expected_posteriors(model, [PHOTO], "dense", (64,), flip=True)
     assert page.bars("#labels") == best_of(row)
     assert "photo.jpg, 90×70 pixels" in page.text("#photo")
-    assert browser.errors(page.driver) == []
+    assert errors(page) == []
 
 
 @pytest.mark.real_data
@@ -129,7 +134,7 @@ def test_a_file_that_is_no_image(page, place, tmp_path, capfd):
     assert page.text("#photo .problem") == "notes.jpg: not an image in a format that Pillow reads"
     assert page.text("#labels") == ""
     page.until(lambda: not page.all("#map img"))
-    assert browser.errors(page.driver) == []
+    assert errors(page) == []
     assert capfd.readouterr().err == ""
 
 
