@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers import numpy_net
+from tests.helpers import exif_photos, numpy_net
 from tests.helpers.evaluation_data import CLASSES, MEAN_RGB, photo, save_net
 from tests.helpers.localizers import LABELS, save_localizer
 from tests.helpers.verbs import call_verb
@@ -21,16 +21,6 @@ from vgg_keras.utils.errors import UserError
 BOX = (0.375, 0.625, 0.5, 0.25)
 # Those of each class of the other one.
 BOXES = [(0.5, 0.5, 0.25 + 0.125 * (index % 3), 0.5 - 0.125 * (index % 2)) for index in range(len(CLASSES))]
-# What was done to an upright photo so that its EXIF orientation undoes it.
-STORED = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +37,6 @@ def place(tmp_path_factory):
 def run(place, kind, *arguments):
     flags = [f"--model={place / f'{kind}.keras'}", f"--classifier={place / 'classes'}"]
     call_verb(predict.main, [*flags, *map(str, arguments)], PredictOptions)
-
-
-def save_turned(upright, path, orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    stored = upright.transpose(STORED[orientation]) if orientation in STORED else upright
-    stored.save(path, exif=exif)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +63,7 @@ def test_pixels_worked_out_by_hand(place, tmp_path, size, box):
 def test_the_box_is_drawn_on_the_upright_photo(place, tmp_path, orientation):
     upright = Image.new("RGB", (500, 400), (90, 60, 150))
     upright.paste((200, 200, 60), (0, 0, 250, 100))
-    save_turned(upright, tmp_path / "a.png", orientation)
+    (tmp_path / "a.png").write_bytes(exif_photos.turned_photo(orientation, upright, "PNG"))
     flags = [f"--output_dir={tmp_path / 'out'}", f"--csv={tmp_path / 'a.csv'}", "--top=2"]
     run(place, "scr", *flags, tmp_path / "a.png")
     rows = list(csv.DictReader((tmp_path / "a.csv").open()))
