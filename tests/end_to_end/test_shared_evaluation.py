@@ -1,6 +1,7 @@
 """Tests evaluations that several processes share: the same results as those of one, a killed worker, other settings."""
 
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -38,6 +39,7 @@ def flags(place, output_dir, *more):
 
 def finish(processes):
     """Returns (exit code, stdout, stderr) of each process."""
+    processes = list(processes)
     outputs = [process.communicate(timeout=900) for process in processes]
     return [(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
 
@@ -99,3 +101,20 @@ def test_workers_that_differ_stop_with_the_same_line(place, tmp_path):
     assert len(lines) == 1
     assert lines.pop().endswith(": --test_scales is '64', the chief has '48,64'")
     assert not (tmp_path / "e").exists()
+
+
+def test_workers_also_share_the_test_of_the_model_that_theirs_is_compared_with(place, tmp_path):
+    """Each worker knows that model by a path of its own; one process finds the same difference."""
+    save_net("A", place / "other", input_size=32, train_scale="48", seed=5)
+    shutil.copytree(place / "other", tmp_path / "copy")
+    paths = [place / "other", tmp_path / "copy"]
+    found = finish(
+        start_verb("vgg_keras.evaluate", *flags(place, tmp_path / "two", f"--compare={path}"), cwd=tmp_path, env=env)
+        for path, env in zip(paths, environments(), strict=True)
+    )
+    assert [code for code, _, _ in found] == [0, 0], found
+    call_verb(evaluate.main, flags(place, tmp_path / "one", f"--compare={paths[0]}"), EvaluateOptions)
+    for name in ("predictions.csv", "compared/predictions.csv", "compared/mistakes.npz"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes(), name
+    assert "difference in percentage points" in found[0][1]
+    assert "difference" not in found[1][1]

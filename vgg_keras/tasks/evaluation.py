@@ -129,14 +129,16 @@ def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
         UserError: the data, a model or a folder cannot be used, or memory ran out.
     """
     evaluate = localization.evaluate_localizers if options.task == LOCALIZATION else evaluate_only
-    other = compared_model(options) if options.task == CLASSIFICATION else None
     with joined_team(options) as team:
+        # The chief alone reads an evaluation, but all test a model; its path may be another one on another machine.
+        names_model = team.chief and options.task == CLASSIFICATION and compared_model(options)
+        is_model = team.channel.agree("a model is compared", "yes" if names_model else "")
         result = evaluate(options, team)
-        if other:
-            evaluate(options_to_compare(options, other, dict(result.record)), team)
+        if is_model:
+            evaluate(options_to_compare(options, Path(options.compare), dict(result.record)), team)
     if not options.compare or not result.chief:
         return dataclasses.replace(result, advice=advice(options) if options.task == CLASSIFICATION else "")
-    with_what = result.folder / layout.COMPARED_MODEL if other else Path(options.compare)
+    with_what = result.folder / layout.COMPARED_MODEL if is_model else Path(options.compare)
     table, difference = comparison.compare(result.folder, with_what)
     return dataclasses.replace(result, comparison=table, difference=difference)
 
