@@ -144,6 +144,7 @@ ELSEWHERE = {
     "vgg_keras.utils.keras_compat": "reads the configuration of a model, in load_model, which explains all errors",
     "vgg_keras.data.imagenet": "reads a file of the package",
     "vgg_keras.models.metadata": "adds a member to a file that was just written",
+    "vgg_keras.demo_page.serving": "reads a file of the package",
     "vgg_keras.serving.model_card": "reads a file of the package",
     "vgg_keras.serving.client": "reads the answers of a server",
     "vgg_keras.training.config": "reads flags",
