@@ -199,6 +199,7 @@ def write_dataset(
         left_out = (output_dir / BAD_IMAGES).exists()
         preparation_record.check_same(output_dir, plan, options, left_out=left_out)
         unfinished.clear_remains(plan, options)
+        croissant.write_if_missing(source, output_dir)
         return DatasetSummary(source, {}, output_dir, was_there=True)
     # Labels that are those of the objects are counted as the records are written.
     if not (allow_empty_classes or source.multi_label):

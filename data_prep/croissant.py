@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import tensorflow_datasets as tfds
+
 from data_prep import records
 from data_prep.sources import Source
 from vgg_keras.data.labels import CLASS_NAMES, LABEL_NAMES
@@ -55,6 +57,48 @@ def write(source: Source, shard_lengths: Mapping[str, Sequence[int]], folder: Pa
     """
     content = describe(source, {split: sum(lengths) for split, lengths in shard_lengths.items()}, folder)
     files.write_text(folder / FILE, json.dumps(content, indent=2, ensure_ascii=True) + "\n")
+
+
+def write_if_missing(source: Source, folder: Path) -> None:
+    """Writes the description of a finished data set that has none: it was removed, or an earlier version wrote it.
+
+    Args:
+        source: the source, for the data set's name, description and classes.
+        folder: the folder of the data set.
+    """
+    if not (folder / FILE).exists():
+        found = tfds.builder_from_directory(str(folder)).info.splits
+        write(source, {split: found[split].shard_lengths for split in source.splits}, folder)
+
+
+def problems(folder: Path, num_records: Mapping[str, int]) -> list[str]:
+    """Returns what is wrong with the description of a data set, a line for each; nothing if it has none.
+
+    What its owner has added, such as a licence, is no problem.
+
+    Args:
+        folder: the folder of the data set.
+        num_records: number of records of each split.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return []
+    again = f"remove {path}, and run data_prep again, which writes it anew"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        (splits,) = (one for one in content["recordSet"] if one["@id"] == _SPLITS)
+        listed = {row[f"{_SPLITS}/name"]: row[f"{_SPLITS}/num_records"] for row in splits["data"]}
+        sums = {one["@id"]: one["sha256"] for one in content["distribution"] if "sha256" in one}
+    except (ValueError, LookupError, TypeError):
+        return [f"{path} is damaged: it is no description in Croissant; {again}"]
+    found = [
+        f"{path} has another SHA-256 of {name} than the file; {again}"
+        for name, sha256 in sums.items()
+        if not (folder / name).is_file() or files.sha256(folder / name) != sha256
+    ]
+    if listed != dict(num_records):
+        found.append(f"{path} lists the splits {listed}, the data set has {dict(num_records)}; {again}")
+    return found
 
 
 def describe(source: Source, num_records: Mapping[str, int], folder: Path) -> dict[str, Any]:

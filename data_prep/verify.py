@@ -10,6 +10,7 @@ from pathlib import Path
 from vgg_keras.utils import cli, console
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.options import Options, PathLike, option
+from vgg_keras.utils.words import counted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,22 +27,24 @@ def main(options: VerifyOptions) -> None:
         UserError: the data set cannot be opened, or a record is broken or missing.
     """
     with cli.loading_libraries():
+        from data_prep import croissant
         from vgg_keras.data import datasets, shards
     data = datasets.open_data(options.data_dir, multi_label=True)
-    problems: list[str] = []
+    counts = {split: info.num_examples for split, info in data.builder.info.splits.items()}
+    problems = croissant.problems(Path(data.builder.data_dir), counts)
+    for problem in problems:
+        console.warn(problem)
     num_records = 0
     for split, info in data.builder.info.splits.items():
         files = list(zip(info.filepaths, info.shard_lengths, strict=True))
         for path, length in console.progress_bar(split, len(files), " shards", iterable=files):
             num_records += length
-            found = list(shards.shard_problems(Path(path), length, data, decode=True))
-            for problem in found:
+            for problem in shards.shard_problems(Path(path), length, data, decode=True):
                 console.warn(f"{split}: {problem}")
-            problems += found
+                problems.append(problem)
     if problems:
-        raise UserError(
-            f"{options.data_dir}: {len(problems)} problems in {num_records:,} records (listed above); write it again"
-        )
+        found = f"{counted(len(problems), 'problem')} in {num_records:,} records"
+        raise UserError(f"{options.data_dir}: {found} (listed above); write it again")
     console.say(f"{options.data_dir}: {num_records:,} records read, counted and decoded; all are whole")
 
 

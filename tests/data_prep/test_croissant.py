@@ -7,11 +7,13 @@ import json
 import pytest
 import tensorflow_datasets as tfds
 
-from data_prep import croissant, records
+from data_prep import croissant, records, verify
 from data_prep.builder import PrepareOptions, write_dataset
 from data_prep.objects import Placed
 from data_prep.sources import Source
 from tests.helpers.photos import encode, make_split
+from tests.helpers.verbs import call_verb
+from vgg_keras.utils.errors import UserError
 
 CLASSES = ["b", "a", "ä c"]
 
@@ -118,3 +120,33 @@ def test_its_own_reader_accepts_it(arguments, folder, tmp_path):
     rows = [(row["classes/index"], text(row["classes/name"]).strip()) for row in dataset.records("classes")]
     assert rows == list(enumerate(CLASSES))
     assert [text(row["splits/name"]) for row in dataset.records("splits")] == ["train", "validation"]
+
+
+def test_a_description_that_is_gone_is_written_again(tmp_path):
+    folder = prepare(tmp_path / "data")
+    before = (folder / croissant.FILE).read_bytes()
+    (folder / croissant.FILE).unlink()
+    assert (prepare(folder) / croissant.FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("{", "[", "is damaged: it is no description in Croissant"),
+        ('"splits/num_records": 3', '"splits/num_records": 4', "lists the splits {'train': 4, 'validation': 2}"),
+        ('"sha256": "', '"sha256": "0', "has another SHA-256 of label_names.txt"),
+        ('"recordSet": [', '"recordSets": [', "is damaged"),
+    ],
+)
+def test_verifying_names_a_description_that_is_not_of_its_data(tmp_path, capsys, old, new, message):
+    folder = prepare(tmp_path / "data")
+    path = folder / croissant.FILE
+    text = path.read_text()
+    call_verb(verify.main, [f"--data_dir={folder}"], verify.VerifyOptions)
+    path.write_text(text.replace('"description"', '"license": "CC0", "description"', 1))  # the owner adds it
+    call_verb(verify.main, [f"--data_dir={folder}"], verify.VerifyOptions)
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(UserError, match=r"1 problem in 5 records \(listed above\)"):
+        call_verb(verify.main, [f"--data_dir={folder}"], verify.VerifyOptions)
+    assert message in capsys.readouterr().err

@@ -31,7 +31,7 @@ def run(data):
 
 
 def problems(data, capsys):
-    with pytest.raises(UserError, match=r"problems in 95 records \(listed above\)"):
+    with pytest.raises(UserError, match=r"problems? in 95 records \(listed above\)"):
         run(data)
     return capsys.readouterr().err
 

@@ -62,6 +62,13 @@ def test_the_head_tells_what_is_known(tmp_path):
     }
 
 
+@pytest.mark.parametrize("dataset", ["drawn_flowers", "huggingface:cifar10"])
+def test_a_data_set_that_others_do_not_know_by_this_name_is_not_named(tmp_path, dataset):
+    found = head(card(tmp_path, {"dataset": dataset, "data_dir": ""}, [EPOCH]))
+    assert "datasets" not in found
+    assert found["model-index"][0]["results"][0]["dataset"]["type"] == "imagefolder"
+
+
 def test_the_head_leaves_out_what_is_unknown(tmp_path):
     found = head(card(tmp_path))
     assert found.keys() == {"library_name", "pipeline_tag", "tags"}

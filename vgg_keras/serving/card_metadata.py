@@ -11,13 +11,15 @@ from pathlib import PurePath
 from typing import Any
 
 from vgg_keras.models.architectures import LOCALIZATION
+from vgg_keras.training.config import DRAWN_FLOWERS
 from vgg_keras.utils.escaping import visible
 
 # The Hub's names of the tasks: https://huggingface.co/tasks.
 _CLASSIFICATION_TASK, _LOCALIZATION_TASK = "image-classification", "object-detection"
 _TAGS = ("vgg", "tensorflow", "saved-model", "arxiv:1409.1556")
-# Names of data sets of TensorFlow Datasets; a folder has none that others know.
-_KNOWN_NAME = re.compile(r"[a-z]\w*(?=[/:]|$)")
+# Names of data sets of TensorFlow Datasets, before a configuration or a version. A folder has none that others know,
+# and the name of one in another catalogue, such as huggingface:cifar10, does not match.
+_KNOWN_NAME = re.compile(r"[a-z]\w*(?=/|:\d|$)")
 
 
 def front_matter(record: Mapping, flags: Mapping, best: Mapping | None) -> str:
@@ -61,7 +63,7 @@ def _metrics(best: Mapping, num_classes: int, *, localizes: bool) -> list[dict]:
 def _known_name(flags: Mapping) -> str:
     """Returns the name of the data set of the training in TensorFlow Datasets; "" if it is a folder's."""
     found = _KNOWN_NAME.match(flags.get("dataset") or "")
-    return found[0] if found else ""
+    return found[0] if found and found[0] != DRAWN_FLOWERS else ""
 
 
 def _data_set(flags: Mapping) -> dict:
