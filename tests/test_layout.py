@@ -78,7 +78,8 @@ LEVELS = (
         "trained_localizer trained_model"
     },
     {
-        "vgg_keras.demo_page": "content_policy fragments main_thread offline_gradio page serving subject views",
+        "vgg_keras.demo_page": "content_policy fragments guarded_page main_thread offline_gradio page serving subject "
+        "views",
     },
     {
         "vgg_keras": (),

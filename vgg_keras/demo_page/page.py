@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.api import loading
-from vgg_keras.demo_page import fragments, views
+from vgg_keras.demo_page import fragments, guarded_page, views
 from vgg_keras.demo_page.main_thread import MainThread
 from vgg_keras.demo_page.subject import Subject
 from vgg_keras.demo_page.views import LABEL, METHOD, TEST_SCALES, Choices, View
@@ -107,6 +107,7 @@ def build(
     shown_views: Sequence[View],
     notes: Sequence[str],
     examples: Mapping[str, Path],
+    folder: Path,
     main_thread: MainThread,
     max_megabytes: int,
 ) -> Any:
@@ -118,6 +119,7 @@ def build(
         shown_views: the views, each a tab.
         notes: lines on what is not shown, and why.
         examples: files of photos to choose from, by their names.
+        folder: where uploaded files and the examples lie; no other file is shown.
         main_thread: the thread that uses the models.
         max_megabytes: size of the largest file of a photo, in MB of 1,048,576 bytes.
 
@@ -126,7 +128,7 @@ def build(
     """
     answers = Answers(subject, shown_views, main_thread)
     title = f"{subject.name}: what the net sees"
-    with gr.Blocks(title=title, analytics_enabled=False) as page:
+    with guarded_page.page_class(gr, folder)(title=title, analytics_enabled=False) as page:
         gr.HTML(fragments.heading(title, subject.describe(), notes))
         with gr.Row():
             with gr.Column(min_width=300):
@@ -168,7 +170,10 @@ def _photo_input(gr: Any, examples: Mapping[str, Path], max_megabytes: int) -> A
     )
 
     def choose(event: gr.SelectData) -> str:
-        return pictures[event.index][0]
+        try:
+            return pictures[event.index][0]
+        except (IndexError, TypeError) as error:
+            raise guarded_page.refusal(gr, UserError(f"there is no example {event.index}")) from error
 
     gallery.select(choose, None, file, **_PRIVATE)
     return file
@@ -214,7 +219,11 @@ def _drawer(answers: Answers, view: View) -> Callable[..., str]:
     """Returns the function that draws a view of a photo with the values of the controls."""
 
     def draw(file: str | None, label: int | None, test_scales: Sequence[int], method: str) -> str:
-        return answers.draw(view, file, Choices(label or 0, tuple(sorted(test_scales)), method))
+        try:
+            choices = Choices(0 if label is None else label, tuple(sorted(test_scales)), method)
+        except UserError as error:
+            return fragments.message(str(error))
+        return answers.draw(view, file, choices)
 
     return draw
 

@@ -93,7 +93,7 @@ def serving(options: DemoOptions, listener: socket.socket, main_thread: MainThre
         found, notes = views.usable(models, loading.read_photo(next(iter(examples.values()))))
         for note in notes:
             console.say(note)
-        layout = page.build(gr, models, found, notes, examples, main_thread, options.max_megabytes)
+        layout = page.build(gr, models, found, notes, examples, folder, main_thread, options.max_megabytes)
         with _running(_application(gr, layout, options.max_megabytes), listener):
             yield _url(options.host, listener)
 
@@ -127,6 +127,7 @@ def _application(gr: Any, layout: Any, max_megabytes: int) -> Any:
     """Returns the page as an ASGI application."""
     import fastapi  # which Gradio needs
 
+    layout.has_launched = True  # Gradio checks the paths of files only where it finds this
     application = gr.mount_gradio_app(
         fastapi.FastAPI(openapi_url=None),
         layout.queue(default_concurrency_limit=None),

@@ -13,7 +13,7 @@ from vgg_keras.demo_page.fragments import Bars, HeatScale
 from vgg_keras.demo_page.subject import Subject
 from vgg_keras.evaluation import figures
 from vgg_keras.inference.predictions import Label, best_labels
-from vgg_keras.inference.protocol import CENTER_CROP, DENSE, GRAD_CAM, MULTI_CROP
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE, EXPLANATIONS, GRAD_CAM, MULTI_CROP
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import visible
 
@@ -33,11 +33,21 @@ class Choices:
         label: index of the class.
         test_scales: test scales Q in pixels.
         method: how a label is explained, one of `protocol.EXPLANATIONS`.
+
+    Raises:
+        UserError: they are of other types; a client may send anything that equals one of the values on offer.
     """
 
     label: int
     test_scales: tuple[int, ...]
     method: str = GRAD_CAM
+
+    def __post_init__(self) -> None:
+        for name, value in ((LABEL, self.label), *((TEST_SCALES, side) for side in self.test_scales)):
+            if type(value) is not int:  # True is an int too
+                raise UserError(f"{name} must be a whole number; received {value!r}")
+        if self.method not in EXPLANATIONS:
+            raise UserError(f"{METHOD} must be one of {', '.join(EXPLANATIONS)}; received {self.method!r}")
 
 
 @dataclasses.dataclass(frozen=True)
