@@ -168,6 +168,25 @@ def test_what_is_refused(model, flags, line, place, tmp_path):
     assert not (tmp_path / "e" / "evaluation.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("model", "compare", "output", "changed"),
+    [
+        ("served", "", "served/1", "served/1"),
+        ("served/1", "", "served/1/assets.extra/e", "served/1"),
+        ("onnx/1/model.onnx", "", "onnx/1/e", "onnx/1"),
+        ("served", "", "served/2", "served/2"),  # it would be the newest version
+        ("run", "served", "served/1/e", "served/1"),
+    ],
+)
+def test_an_export_that_is_tested_is_not_written_into(model, compare, output, changed, place):
+    before = sorted(place.rglob("*"))
+    arguments = [f"--model={place / model}", f"--data_dir={place / 'data'}", f"--output_dir={place / output}"]
+    compared = [f"--compare={place / compare}"] if compare else []
+    with pytest.raises(UserError, match=rf"{output} lies in one of the inputs, .*{changed}, and would change it"):
+        call_verb(evaluate.main, [*arguments, *compared], EvaluateOptions)
+    assert sorted(place.rglob("*")) == before
+
+
 def test_damaged_and_foreign_files(place, tmp_path):
     shutil.copytree(place / "tflite", tmp_path / "copy")
     path = tmp_path / "copy" / "1" / "model.tflite"

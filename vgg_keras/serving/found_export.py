@@ -12,6 +12,7 @@ from vgg_keras.serving import export_record, versions
 from vgg_keras.serving.export_record import MAIN_FILE
 from vgg_keras.serving.onnx_export import ONNX_FILE
 from vgg_keras.serving.tflite_export import TFLITE_FORMS
+from vgg_keras.utils.arithmetic import parse_whole
 from vgg_keras.utils.errors import UserError
 
 SAVED_MODEL_FORM, _ONNX_FORM = "SavedModel", "ONNX"
@@ -42,6 +43,17 @@ class FoundExport:
     def saved_model(self) -> bool:
         """Whether it is a SavedModel, whose graph holds the whole of its protocol."""
         return self.form == SAVED_MODEL_FORM
+
+    def kept_folders(self, output: Path) -> list[Path]:
+        """Returns the folders around an output that it must not lie in: a version, this one or one beside it.
+
+        Args:
+            output: what is to be written. A folder with the number of a version would be taken for the newest one.
+        """
+        beside = self.version.resolve().parent
+        output = output.resolve()
+        first = output.relative_to(beside).parts[:1] if output.is_relative_to(beside) else ()
+        return [self.version, *(beside / name for name in first if parse_whole(name) is not None)]
 
     @property
     def trained(self) -> TrainedNet:

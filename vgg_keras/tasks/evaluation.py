@@ -20,7 +20,14 @@ from vgg_keras.tasks import localization
 from vgg_keras.tasks.evaluation_folder import joined_team, opened, written_record
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
-from vgg_keras.tasks.tested_models import advice, choose_protocol, compared_model, open_model, options_to_compare
+from vgg_keras.tasks.tested_models import (
+    advice,
+    choose_protocol,
+    compared_model,
+    open_model,
+    options_to_compare,
+    require_outside_exports,
+)
 from vgg_keras.utils import devices, files, hardware, paths, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import csv_text
@@ -129,6 +136,8 @@ def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
         UserError: the data, a model or a folder cannot be used, or memory ran out.
     """
     evaluate = localization.evaluate_localizers if options.task == LOCALIZATION else evaluate_only
+    if options.task == CLASSIFICATION:
+        require_outside_exports(options)
     with joined_team(options) as team:
         # The chief alone reads an evaluation, but all test a model; its path may be another one on another machine.
         names_model = team.chief and options.task == CLASSIFICATION and compared_model(options)

@@ -13,6 +13,7 @@ from vgg_keras.models import run_record, saving
 from vgg_keras.serving import found_export
 from vgg_keras.serving.evaluated_export import EvaluatedExport
 from vgg_keras.tasks.options import EvaluateOptions
+from vgg_keras.utils import paths
 from vgg_keras.utils.errors import UserError
 
 
@@ -35,6 +36,18 @@ def open_model(path: Path, protocol: TestProtocol, class_names: Sequence[str]) -
     if exported := found_export.find(path):
         return EvaluatedExport.load(exported, protocol, class_names)
     return load_for_inference(path, protocol, class_names)
+
+
+def require_outside_exports(options: EvaluateOptions) -> None:
+    """Checks that the results are not written into an export that is tested, of which each file is a part.
+
+    Raises:
+        UserError: they are, or an export is damaged.
+    """
+    output = Path(options.output_dir)
+    for path in (*options.model_paths(), *([Path(options.compare)] if options.compare else ())):
+        if exported := found_export.find(path):
+            paths.require_not_inside([("output_dir", output)], exported.kept_folders(output))
 
 
 def choose_protocol(options: EvaluateOptions) -> TestProtocol:
@@ -100,8 +113,8 @@ def options_to_compare(options: EvaluateOptions, path: Path, record: dict) -> Ev
 
 def advice(options: EvaluateOptions) -> str:
     """Returns how to learn what an export changed; "" if no export is tested alone, or its source is gone."""
-    paths = options.model_paths()
-    exported = found_export.find(paths[0]) if len(paths) == 1 and not options.compare else None
+    models = options.model_paths()
+    exported = found_export.find(models[0]) if len(models) == 1 and not options.compare else None
     if exported is None or not Path(exported.record["source"]).is_file():
         return ""
     return f"against the model that it was exported from: the same command with --compare={exported.record['source']}"

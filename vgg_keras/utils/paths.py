@@ -249,6 +249,25 @@ def require_separate(
             raise UserError(f"{_shown(flag, path)} lies below {above}, which is a file; choose another --{flag}")
 
 
+def require_not_inside(outputs: Iterable[tuple[str, PathLike]], inputs: Iterable[PathLike]) -> None:
+    """Checks that nothing is written into a folder that is read as a whole, and that a file more would change.
+
+    Args:
+        outputs: name of the flag and path of each file or folder that is to be written.
+        inputs: the folders that are read.
+
+    Raises:
+        UserError: an output is such a folder, or lies in one.
+    """
+    inputs = list(inputs)
+    for flag, path in outputs:
+        if above := next((folder for folder in inputs if lies_in(path, folder)), None):
+            raise UserError(
+                f"{_shown(flag, path)} lies in one of the inputs, {os.fspath(above)}, and would change it; choose "
+                f"another --{flag}"
+            )
+
+
 def require_outside(folders: Iterable[tuple[str, PathLike]], inputs: Iterable[PathLike]) -> None:
     """Checks that nothing that is read lies in a folder whose content is replaced.
 
