@@ -114,7 +114,11 @@ def test_workers_also_share_the_test_of_the_model_that_theirs_is_compared_with(p
     )
     assert [code for code, _, _ in found] == [0, 0], found
     call_verb(evaluate.main, flags(place, tmp_path / "one", f"--compare={paths[0]}"), EvaluateOptions)
-    for name in ("predictions.csv", "compared/predictions.csv", "compared/mistakes.npz"):
+    (compared,) = (tmp_path / "one" / "compared").iterdir()
+    for name in (
+        "predictions.csv",
+        *(f"compared/{compared.name}/{file}" for file in ("predictions.csv", "mistakes.npz")),
+    ):
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes(), name
     assert "difference in percentage points" in found[0][1]
     assert "difference" not in found[1][1]

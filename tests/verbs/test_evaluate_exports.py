@@ -1,5 +1,6 @@
 """Tests exports with the verb `evaluate`: their posteriors against NumPy and Pillow, and what it refuses."""
 
+import hashlib
 import io
 import json
 import re
@@ -67,6 +68,12 @@ def photos(place):
     return encoded_images(datasets.open_data(str(place / "data")))
 
 
+def compared_record(folder, run):
+    """Returns the record of the evaluation of a run that an evaluation was compared with."""
+    sha256 = hashlib.sha256((run / "best.keras").read_bytes()).hexdigest()
+    return folder / "compared" / sha256[:12] / "evaluation.json"
+
+
 def test_a_saved_model_and_its_paired_difference(place, photos, scores, tmp_path, capsys):
     compare = f"--compare={place / 'run'}"
     record, found = run(place, tmp_path / "e", "served", compare)
@@ -80,12 +87,13 @@ def test_a_saved_model_and_its_paired_difference(place, photos, scores, tmp_path
     assert shown == {"forms": ["SavedModel"], "method": "dense", "test_scales": [[48, 64]], "flip": True}
     assert record["models"][0]["temperature"] == T
     # The source was tested in the same way, and makes the same mistakes.
-    source = json.loads((tmp_path / "e" / "compared" / "evaluation.json").read_text())
+    source = json.loads(compared_record(tmp_path / "e", place / "run").read_text())
     assert source["settings"] == record["settings"]
     assert source["results"][-1]["test_scales"] == [[48, 64]]
     assert source["results"][-1]["forms"] == [""]
     assert source["results"][-1]["top1_error"] == result["top1_error"]
-    printed = capsys.readouterr().out
+    printed, errors = capsys.readouterr()
+    capsys_text = printed + errors
     assert re.search(
         r"A \(SavedModel\): top-1 error .* on 12 images; difference in points \+0\.00 \[.*\], p = 1", printed
     )
@@ -94,6 +102,13 @@ def test_a_saved_model_and_its_paired_difference(place, photos, scores, tmp_path
     assert "## Calibration" in report
     assert "an export was evaluated, which draws no maps" in report
     assert (tmp_path / "e" / "report.html").exists()
+    assert "compared: A dense" in capsys_text
+    # Another model gets a folder of its own beside the first one's.
+    save_net("A", tmp_path / "other", input_size=32, train_scale="48", seed=3)
+    run(place, tmp_path / "e", "served", f"--compare={tmp_path / 'other'}")
+    assert compared_record(tmp_path / "e", tmp_path / "other").exists()
+    assert compared_record(tmp_path / "e", place / "run").exists()
+    capsys.readouterr()
     # Again: both evaluations are there.
     call_verb(
         evaluate.main,
@@ -159,13 +174,19 @@ def test_what_the_user_of_a_runtime_does_besides(place, photos, scores, tmp_path
         ("tflite/1/model.tflite", ["--test_scales=24"], "looks at 32x32 pixels; it cannot be tested at Q = 24"),
         ("tflite", [], r"holds several models; name one of them: .*model\.tflite, .*model_int8\.tflite$"),
         ("tflite/2", [], "2 is missing"),
+        (
+            "run",
+            ["--compare=served"],
+            r"--compare=.*served cannot be tested as --model is: .* with --test_scales=48,64",
+        ),
         ("served", ["--compare=nowhere"], "--compare=nowhere is neither a model nor the folder of a finished"),
     ],
 )
 def test_what_is_refused(model, flags, line, place, tmp_path):
+    flags = [flag.replace("=served", f"={place / 'served'}") for flag in flags]
     with pytest.raises(UserError, match=line):
         run(place, tmp_path / "e", model, *flags)
-    assert not (tmp_path / "e" / "evaluation.json").exists()
+    assert not (tmp_path / "e").exists()
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ class Evaluator:
         strategy: the devices.
         batch_size: number of crops in a batch, of all devices together; whole images are batched to as many pixels.
         team: the workers that share the images; None: this process has all of them.
+        title: begin of the titles of the progress bars.
     """
 
     def __init__(
@@ -104,7 +105,9 @@ class Evaluator:
         strategy: tf.distribute.Strategy,
         batch_size: int,
         team: Team | None = None,
+        title: str = "",
     ):
+        self._title = title
         self._team = team
         self._manifest, self._protocol, self._folder = manifest, protocol, folder
         self._strategy, self._batch_size = strategy, batch_size
@@ -203,7 +206,7 @@ class Evaluator:
                 one.predict,
                 self._manifest,
                 one.spec,
-                title=f"{model.trained.net} {method} Q={scales}",
+                title=f"{self._title}{model.trained.net} {method} Q={scales}",
                 model_name=str(model.path),
                 team=self._team,
             )

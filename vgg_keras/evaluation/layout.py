@@ -10,7 +10,7 @@ PREDICTIONS = "predictions.csv"
 MISTAKES = "mistakes.npz"
 # The boxes that localizers predict, in the place of PREDICTIONS.
 BOXES = "boxes.csv"
-# The evaluation of the model that --compare names.
+# The evaluations of the models that --compare named, each in a folder called by the begin of the model's SHA-256.
 COMPARED_MODEL = "compared"
 # What an unfinished evaluation holds: its settings, and the posteriors at each scale.
 PARTIAL = "partial"

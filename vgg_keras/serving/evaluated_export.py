@@ -1,8 +1,6 @@
 """Shows the photos of a split to an exported model as its users would: encoded, or as views that they cut out."""
 
 import dataclasses
-import functools
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -21,7 +19,6 @@ from vgg_keras.serving.found_export import FoundExport
 from vgg_keras.serving.onnx_export import ONNX_FILE, load_onnx
 from vgg_keras.serving.servable import CLASSIFY
 from vgg_keras.serving.tflite_export import load_tflite
-from vgg_keras.utils import files
 from vgg_keras.utils.errors import UserError, reason
 
 
@@ -75,15 +72,6 @@ class EvaluatedExport:
         """Side of its crops in pixels."""
         return self.found.record["input_size"]
 
-    @functools.cached_property
-    def sha256(self) -> str:
-        """SHA-256 of the file, or of the names and SHA-256 of all files of the SavedModel, in hexadecimal digits."""
-        if not self.found.saved_model:
-            return files.sha256(self.path)
-        inside = sorted(path for path in self.path.rglob("*") if path.is_file() and versions.EXTRA not in path.parts)
-        listed = "".join(f"{path.relative_to(self.path)} {files.sha256(path)}\n" for path in inside)
-        return hashlib.sha256(listed.encode()).hexdigest()
-
     def identity(self) -> dict:
         """Returns a JSON-ready description of everything in the model that a result depends on."""
         return {
@@ -93,7 +81,7 @@ class EvaluatedExport:
             "test_scales": list(self.test_scales),
             "input_size": self.input_size,
             "temperature": self.found.record.get("temperature", 1.0),
-            "sha256": self.sha256,
+            "sha256": self.found.sha256,
         }
 
     def passes(self, method: str, protocol: TestProtocol, batch_size: int) -> Iterator[Pass]:

@@ -1,6 +1,8 @@
 """Finds out whether a path names an exported model, and how that model may be shown photos; loads no graph."""
 
 import dataclasses
+import functools
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from vgg_keras.serving import export_record, versions
 from vgg_keras.serving.export_record import MAIN_FILE
 from vgg_keras.serving.onnx_export import ONNX_FILE
 from vgg_keras.serving.tflite_export import TFLITE_FORMS
+from vgg_keras.utils import files
 from vgg_keras.utils.arithmetic import parse_whole
 from vgg_keras.utils.errors import UserError
 
@@ -43,6 +46,15 @@ class FoundExport:
     def saved_model(self) -> bool:
         """Whether it is a SavedModel, whose graph holds the whole of its protocol."""
         return self.form == SAVED_MODEL_FORM
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file, or of the names and SHA-256 of all files of the SavedModel, in hexadecimal digits."""
+        if not self.saved_model:
+            return files.sha256(self.path)
+        inside = sorted(path for path in self.path.rglob("*") if path.is_file() and versions.EXTRA not in path.parts)
+        listed = "".join(f"{path.relative_to(self.path)} {files.sha256(path)}\n" for path in inside)
+        return hashlib.sha256(listed.encode()).hexdigest()
 
     def kept_folders(self, output: Path) -> list[Path]:
         """Returns the folders around an output that it must not lie in: a version, this one or one beside it.

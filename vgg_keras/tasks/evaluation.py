@@ -24,6 +24,7 @@ from vgg_keras.tasks.tested_models import (
     advice,
     choose_protocol,
     compared_model,
+    open_compared,
     open_model,
     options_to_compare,
     require_outside_exports,
@@ -42,6 +43,17 @@ def describe(models: Sequence[Evaluable], manifest: SplitManifest, protocol: Tes
         "images": manifest.identity(),
         "models": [{"path": str(model.path), **model.identity()} for model in models],
     }
+
+
+def planned_result(model: Evaluable, protocol: TestProtocol) -> dict:
+    """Returns how the last result of an evaluation will have been found, under the names of its record.
+
+    Args:
+        model: the last model.
+        protocol: the way in which it is tested.
+    """
+    shown = {"method": protocol.method, "flip": protocol.flips(), "average": protocol.average}
+    return {**shown, "test_scales": [model.test_scales]}
 
 
 def saved_file(index: int, models: Sequence[Evaluable], options: EvaluateOptions) -> Path | None:
@@ -144,20 +156,21 @@ def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
         is_model = team.channel.agree("a model is compared", "yes" if names_model else "")
         result = evaluate(options, team)
         if is_model:
-            evaluate(options_to_compare(options, Path(options.compare), dict(result.record)), team)
+            compared = evaluate_only(options_to_compare(options, result.record["results"][-1]), team, "compared: ")
     if not options.compare or not result.chief:
         return dataclasses.replace(result, advice=advice(options) if options.task == CLASSIFICATION else "")
-    with_what = result.folder / layout.COMPARED_MODEL if is_model else Path(options.compare)
+    with_what = compared.folder if is_model else Path(options.compare)
     table, difference = comparison.compare(result.folder, with_what)
     return dataclasses.replace(result, comparison=table, difference=difference)
 
 
-def evaluate_only(options: EvaluateOptions, team: Team) -> EvaluationResult:
+def evaluate_only(options: EvaluateOptions, team: Team, title: str = "") -> EvaluationResult:
     """Opens the data and the models, tests the models, and writes the results.
 
     Args:
         options: flags of the verb.
         team: the workers that share the images; the chief writes the results.
+        title: begin of the titles of its progress bars.
 
     Raises:
         UserError: see `evaluate_model`.
@@ -174,11 +187,15 @@ def evaluate_only(options: EvaluateOptions, team: Team) -> EvaluationResult:
     saved = filter(None, (saved_file(index, models, options) for index in range(len(models))))
     paths.require_separate([("output_dir", path) for path in saved], options.model_paths())
     manifest = SplitManifest.read(data, options.split, options.max_images)
-    if options.compare and team.chief and not compared_model(options):  # before the work begins
-        comparison.load_marked(Path(options.compare)).require_comparable(CLASSIFICATION, manifest.identity())
-    evaluator = Evaluator(manifest, protocol, folder / layout.PARTIAL, strategy, options.batch_size, team)
+    evaluator = Evaluator(manifest, protocol, folder / layout.PARTIAL, strategy, options.batch_size, team, title)
     for model in models:
         evaluator.check(model)
+    if options.compare and team.chief:  # before the work begins
+        if compared_model(options):
+            asked = options_to_compare(options, planned_result(models[-1], protocol))
+            evaluator.check(open_compared(asked, data.class_names))
+        else:
+            comparison.load_marked(Path(options.compare)).require_comparable(CLASSIFICATION, manifest.identity())
     description = describe(models, manifest, protocol)
     with opened(folder, description, team) as finished:
         if finished:

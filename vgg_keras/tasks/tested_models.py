@@ -1,8 +1,9 @@
 """Opens what an evaluation tests: trained models, exports of them, and saved posteriors; settles how they are shown."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from vgg_keras.evaluation import layout, saved_posteriors, tables
 from vgg_keras.evaluation.evaluator import Evaluable
@@ -13,8 +14,11 @@ from vgg_keras.models import run_record, saving
 from vgg_keras.serving import found_export
 from vgg_keras.serving.evaluated_export import EvaluatedExport
 from vgg_keras.tasks.options import EvaluateOptions
-from vgg_keras.utils import paths
+from vgg_keras.utils import files, paths
 from vgg_keras.utils.errors import UserError
+
+# Digits of a compared model's SHA-256 that name its folder.
+_SHOWN_DIGITS = 12
 
 
 def open_model(path: Path, protocol: TestProtocol, class_names: Sequence[str]) -> Evaluable:
@@ -90,25 +94,54 @@ def compared_model(options: EvaluateOptions) -> Path | None:
     return path
 
 
-def options_to_compare(options: EvaluateOptions, path: Path, record: dict) -> EvaluateOptions:
-    """Returns the options of an evaluation that tests another model as a finished one tested its last model.
+def _sha256(path: Path) -> str:
+    """Returns the SHA-256 of what `open_model` takes, in hexadecimal digits."""
+    if exported := found_export.find(path):
+        return exported.sha256
+    if not saved_posteriors.is_saved(path):
+        path = run_record.find_model_file(path)
+        saving.require_model_file(path)
+    return files.sha256(path)
+
+
+def options_to_compare(options: EvaluateOptions, last: Mapping[str, Any]) -> EvaluateOptions:
+    """Returns the options of an evaluation that tests the model of --compare as another one tests its last model.
 
     Args:
-        options: options of the finished evaluation.
-        path: the other model.
-        record: record of the finished evaluation.
+        options: options of the other evaluation.
+        last: its last result, as its record has it, or what that will have: method, test_scales, flip, average.
+
+    Raises:
+        UserError: the model of --compare is missing.
     """
-    last = record["results"][-1]
+    path = Path(options.compare)
     return dataclasses.replace(
         options,
         model=(str(path),),
-        output_dir=str(Path(options.output_dir) / layout.COMPARED_MODEL),
+        output_dir=str(Path(options.output_dir) / layout.COMPARED_MODEL / _sha256(path)[:_SHOWN_DIGITS]),
         compare="",
         method=last["method"],
         test_scales=",".join(map(str, last["test_scales"][-1])),
         flip=last["flip"],
         average=last["average"],
     )
+
+
+def open_compared(options: EvaluateOptions, class_names: Sequence[str]) -> Evaluable:
+    """Opens the model that --compare names, to find out before the work begins whether it can be tested.
+
+    Args:
+        options: the options that `options_to_compare` returned.
+        class_names: class names of the data set in the order of their indices.
+
+    Raises:
+        UserError: it cannot be tested as the other model is.
+    """
+    (path,) = options.model_paths()
+    try:
+        return open_model(path, choose_protocol(options), class_names)
+    except UserError as error:
+        raise UserError(f"--compare={path} cannot be tested as --model is: {error}") from error
 
 
 def advice(options: EvaluateOptions) -> str:
