@@ -126,7 +126,7 @@ def test_each_half_is_scaled_by_the_temperature_of_the_other():
 def test_without_two_mistakes_there_is_no_temperature(labels):
     found = calibration.calibration_record(np.float32([[0.9, 0.1]] * 4), np.array(labels))
     assert (found["temperature"], found["after"], found["temperatures_of_halves"]) == (None, None, [])
-    assert "too few mistakes, or right answers, to fit a temperature" in calibration.text(found)
+    assert "No temperature could be fitted: " in calibration.text(found)
     assert len(calibration.table(found).rows) == 1
     assert len(reliability_diagram.draw(calibration.measured(found)).axes) == 2
 
@@ -140,3 +140,22 @@ def test_the_diagram_shows_the_bins():
     assert heights == [one["accuracy"] or 0 for one in calibration.Reliability.of(posteriors, labels).bins]
     shares = sum(bar.get_height() for bar in axes[2].patches)
     assert shares == pytest.approx(100)
+
+
+def test_a_constant_net_has_no_temperature():
+    found = calibration.calibration_record(np.full((6, 3), 1 / 3, np.float32), np.array([0, 1, 2] * 2))
+    assert found["temperature"] is None
+    assert "No temperature could be fitted: all classes have the same posterior" in calibration.text(found)
+
+
+def test_a_perfect_net_has_no_negative_loss():
+    found = calibration.calibration_record(np.eye(3, dtype=np.float32), np.arange(3))
+    assert math.copysign(1, found["before"]["loss"]) == 1
+    assert "fewer than two photos are classified wrongly" in calibration.text(found)
+
+
+def test_a_temperature_at_a_bound_is_not_called_the_best():
+    # Right for one image of four: the posterior of the predicted one of two classes should be below 0.5.
+    posteriors = np.tile(np.float32([[0.9, 0.1]]), (8, 1))
+    found = calibration.calibration_record(posteriors, np.array([0, 1, 1, 1] * 2))
+    assert "is the highest that is allowed; a higher one would give a lower" in calibration.text(found)

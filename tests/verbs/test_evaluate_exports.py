@@ -18,7 +18,7 @@ from vgg_keras import evaluate, export
 from vgg_keras.data import datasets
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
 from vgg_keras.models import saving
-from vgg_keras.serving import evaluated_export, export_record
+from vgg_keras.serving import evaluated_export, export_record, found_export
 from vgg_keras.tasks import serving_check
 from vgg_keras.tasks.options import EvaluateOptions, ExportOptions
 from vgg_keras.utils.errors import UserError
@@ -208,6 +208,12 @@ def test_an_export_that_is_tested_is_not_written_into(model, compare, output, ch
     assert sorted(place.rglob("*")) == before
 
 
+def test_an_empty_version_is_named(tmp_path):
+    (tmp_path / "root" / "3").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"root/3, the newest version in .*root, holds no exported model; export again"):
+        found_export.find(tmp_path / "root")
+
+
 def test_damaged_and_foreign_files(place, tmp_path):
     shutil.copytree(place / "tflite", tmp_path / "copy")
     path = tmp_path / "copy" / "1" / "model.tflite"
@@ -268,6 +274,7 @@ def test_an_export_can_have_the_temperature_of_an_evaluation(place, tmp_path):
         ([f"--temperature={tmp_path / 'e'}"], r"shown otherwise than to the export \(--method=dense, was center_crop"),
         ([f"--temperature={tmp_path / 'e'}", "--method=center_crop", "--flip"], r"\(--flip=True, was False\)"),
         (["--temperature=0"], "--temperature=0 must be a number from 0.05 to 20, or the folder of an evaluation"),
+        (["--temperature=0_5"], "--temperature=0_5 is neither a number from 0.05 to 20 nor the folder of a finished"),
         (["--temperature=nan"], "--temperature=nan must be a number from 0.05 to 20"),
         ([f"--temperature={tmp_path}"], "neither a number from 0.05 to 20 nor the folder of a finished evaluation"),
     ):

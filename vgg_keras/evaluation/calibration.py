@@ -6,6 +6,7 @@ keep their order, so that an error is the same before and after. Needs no Tensor
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from vgg_keras.inference.protocol import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
 from vgg_keras.utils.display import ShownTable
-from vgg_keras.utils.structures import NUMBER, Nullable, number, whole
+from vgg_keras.utils.structures import NUMBER, TEXT, Maybe, Nullable, number, whole
 
 # Number of bins of equal width over the confidences from 0 to 1, as in the paper.
 NUM_BINS = 15
@@ -26,6 +27,12 @@ _SMALLEST = float(np.finfo(np.float32).tiny)
 # Number of rows whose exponentials are in memory at a time.
 _ROWS = 4096
 _STEPS = 100
+# Relative difference of float32 posteriors that are equal but for rounding.
+_ROUNDING = 1e-6
+# Why an evaluation has no temperature.
+_FEW_MISTAKES = "fewer than two photos are classified wrongly"
+_ALL_WRONG = "all photos are classified wrongly"
+_FLAT = "all classes have the same posterior, which no temperature changes"
 _BINS = [{"images": whole(0), "confidence": Nullable(number(0, 1)), "accuracy": Nullable(number(0, 1))}]
 _RELIABILITY = {"loss": number(0), "ece": number(0, 1), "chance_ece": number(0, 1), "bins": _BINS}
 # What `evaluation.json` holds of it.
@@ -36,6 +43,7 @@ STRUCTURE = {
     "after": Nullable(_RELIABILITY),
     "temperature": Nullable(number(LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE)),
     "temperatures_of_halves": [NUMBER],
+    "no_temperature": Maybe(TEXT),
 }
 
 
@@ -79,7 +87,7 @@ class Reliability:
             {"images": int(n), "confidence": c / n if n else None, "accuracy": r / n if n else None}
             for n, c, r in zip(sums(np.ones(len(labels))), sums(confidence), sums(right), strict=True)
         ]
-        loss = float(-np.log(np.maximum(own, _SMALLEST)).mean())
+        loss = float(-np.log(np.maximum(own, _SMALLEST)).mean()) + 0.0  # -0.0 becomes 0
         return cls(loss, ece(right), float(np.mean(by_chance)), bins)
 
 
@@ -95,7 +103,7 @@ def temper(posteriors: np.ndarray, temperature: float | np.ndarray) -> np.ndarra
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def fit_temperature(posteriors: np.ndarray, labels: np.ndarray) -> float:
+def fit_temperature(posteriors: np.ndarray, labels: np.ndarray) -> float | None:
     """Returns the temperature with the lowest negative log-likelihood of the labels.
 
     The negative log-likelihood is convex in 1 / T: Newton's method finds its minimum, and takes the middle of the
@@ -106,8 +114,11 @@ def fit_temperature(posteriors: np.ndarray, labels: np.ndarray) -> float:
         labels: (N,) class indices.
 
     Returns:
-        The temperature; the lowest or the highest that is allowed if the minimum is beyond it.
+        The temperature; the lowest or the highest that is allowed if the minimum is beyond it. None if all
+        temperatures are as good, as for posteriors that are all equal.
     """
+    if _are_flat(posteriors):
+        return None
     low, high = 1 / HIGHEST_TEMPERATURE, 1 / LOWEST_TEMPERATURE
     inverse = 1.0
     for _ in range(_STEPS):
@@ -118,6 +129,11 @@ def fit_temperature(posteriors: np.ndarray, labels: np.ndarray) -> float:
         if abs(inverse - before) <= 1e-9 * inverse:
             break
     return float(np.clip(1 / inverse, LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE))
+
+
+def _are_flat(posteriors: np.ndarray) -> bool:
+    """Returns whether the posteriors of each image, but for rounding, are equal: no temperature changes such ones."""
+    return bool((posteriors.max(axis=1) - posteriors.min(axis=1) <= _ROUNDING * posteriors.max(axis=1)).all())
 
 
 def _derivatives(posteriors: np.ndarray, labels: np.ndarray, inverse: float) -> tuple[float, float]:
@@ -158,8 +174,7 @@ def calibration_record(posteriors: np.ndarray, labels: np.ndarray) -> dict[str, 
         labels: (N,) class indices.
 
     Returns:
-        The structure STRUCTURE; without temperatures if fewer than two images are classified wrongly, or none rightly:
-        then no temperature is best.
+        The structure STRUCTURE; if no temperature is best, without any, but with the reason.
     """
     wrong = posteriors.argmax(axis=1) != labels
     found: dict[str, Any] = {
@@ -171,9 +186,12 @@ def calibration_record(posteriors: np.ndarray, labels: np.ndarray) -> dict[str, 
         "temperatures_of_halves": [],
     }
     if wrong.sum() < 2 or wrong.all():
-        return found
+        return {**found, "no_temperature": _ALL_WRONG if len(wrong) > 1 and wrong.all() else _FEW_MISTAKES}
     half = halves(wrong)
-    of_halves = np.array([fit_temperature(posteriors[half == one], labels[half == one]) for one in (0, 1)])
+    fitted = [fit_temperature(posteriors[half == one], labels[half == one]) for one in (0, 1)]
+    if None in fitted:
+        return {**found, "no_temperature": _FLAT}
+    of_halves = np.array(fitted, float)
     others = of_halves[1 - half][:, np.newaxis]
     # In float64 and all at once, the posteriors of 50,000 images and 1,000 classes would take over a gigabyte.
     parts = [slice(start, start + _ROWS) for start in range(0, len(labels), _ROWS)]
@@ -184,6 +202,11 @@ def calibration_record(posteriors: np.ndarray, labels: np.ndarray) -> dict[str, 
         "temperature": fit_temperature(posteriors, labels),
         "temperatures_of_halves": of_halves.tolist(),
     }
+
+
+def why_no_temperature(found: Mapping[str, Any]) -> str:
+    """Returns why an evaluation has no temperature; those of earlier versions do not tell it exactly."""
+    return found.get("no_temperature", "too few mistakes, or right answers")
 
 
 def measured(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -223,10 +246,19 @@ def text(found: Mapping[str, Any]) -> str:
         "calibrated ones reach the dashed line."
     )
     if found["temperature"] is None:
-        return f"{shown} There are too few mistakes, or right answers, to fit a temperature."
+        return f"{shown} No temperature could be fitted: {why_no_temperature(found)}."
     of_halves = " and ".join(f"{one:.3f}" for one in found["temperatures_of_halves"])
     return (
-        f"{shown} The temperature {found['temperature']:.3f} gives the lowest cross-entropy on these images. The "
+        f"{shown} The temperature {found['temperature']:.3f} {_how_good(found['temperature'])}. The "
         "figures after scaling are of other images than those that a temperature was fitted on: each half was scaled "
         f"by that of the other half ({of_halves})."
     )
+
+
+def _how_good(temperature: float) -> str:
+    """Returns what is best about a temperature, as the end of a sentence."""
+    bounds = {LOWEST_TEMPERATURE: ("lowest", "lower"), HIGHEST_TEMPERATURE: ("highest", "higher")}
+    for bound, (most, more) in bounds.items():
+        if math.isclose(temperature, bound, rel_tol=1e-6):
+            return f"is the {most} that is allowed; a {more} one would give a lower cross-entropy on these images"
+    return "gives the lowest cross-entropy on these images"

@@ -137,6 +137,7 @@ def find(path: Path) -> FoundExport | None:
         UserError: the version holds several models, has no description, or is of a net that predicts boxes.
     """
     if path.is_dir():
+        given = path
         if not (path / run_record.BEST_MODEL).exists() and (numbers := versions.numbers(path)):
             path /= str(numbers[-1])
         if (path / MAIN_FILE).is_file():
@@ -144,6 +145,10 @@ def find(path: Path) -> FoundExport | None:
         inside = [path / name for name in FILE_FORMS if (path / name).is_file()]
         if len(inside) > 1:
             raise UserError(f"{path} holds several models; name one of them: {', '.join(map(str, inside))}")
+        if path != given and not inside:
+            raise UserError(
+                f"{path}, the newest version in {given}, holds no exported model; export again, or remove it"
+            )
         return find(inside[0]) if inside else None
     if path.suffix not in _SUFFIXES or not path.is_file():
         return None

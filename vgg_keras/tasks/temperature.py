@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vgg_keras.evaluation import records, tables
+from vgg_keras.evaluation import calibration, layout, records, tables
 from vgg_keras.inference.protocol import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, TestProtocol, TrainedNet
 from vgg_keras.utils import files
+from vgg_keras.utils.arithmetic import parse_number
 from vgg_keras.utils.errors import UserError
 
 _FLAG = "--temperature"
@@ -27,14 +28,13 @@ def choose(given: str, model: Path, protocol: TestProtocol, *, single_scale: boo
     """
     if not given:
         return 1.0
-    try:
-        temperature = float(given)
-    except ValueError:
+    temperature = parse_number(given)
+    if temperature is None:
         return _fitted(Path(given), model, protocol, single_scale=single_scale)
     # Negated, so that a NaN fails too.
     if not LOWEST_TEMPERATURE <= temperature <= HIGHEST_TEMPERATURE:
         raise UserError(f"{_FLAG}={given} must be a number from {_RANGE}, or the folder of an evaluation of the model")
-    return temperature
+    return float(temperature)
 
 
 def _fitted(folder: Path, model: Path, protocol: TestProtocol, *, single_scale: bool) -> float:
@@ -46,7 +46,10 @@ def _fitted(folder: Path, model: Path, protocol: TestProtocol, *, single_scale: 
         )
     record = records.read_finished(path)
     tested = record["models"]
-    if len(tested) != 1 or tested[0].get("sha256") != files.sha256(model):
+    wanted = files.sha256(model)
+    if len(tested) == 1 and tested[0].get("form"):
+        raise UserError(f"{_FLAG}={folder} is an evaluation of an export, {_way_out(folder, model, wanted)}")
+    if len(tested) != 1 or tested[0].get("sha256") != wanted:
         raise UserError(f"{_FLAG}={folder} is no evaluation of {model} alone; evaluate that, or give a number")
     differing = _differences(record, protocol, single_scale=single_scale)
     if differing:
@@ -56,8 +59,17 @@ def _fitted(folder: Path, model: Path, protocol: TestProtocol, *, single_scale: 
         )
     found = record.get("calibration", {}).get("temperature")
     if found is None:
-        raise UserError(f"{folder} could not fit a temperature (see {folder / tables.REPORT}); give {_FLAG} a number")
+        why = calibration.why_no_temperature(record.get("calibration", {}))
+        raise UserError(f"{_FLAG}={folder}: that evaluation could not fit a temperature: {why}; give a number")
     return found
+
+
+def _way_out(folder: Path, model: Path, sha256: str) -> str:
+    """Returns what to give in the place of the evaluation of an export: that of its source, if it was compared with."""
+    for path in sorted((folder / layout.COMPARED_MODEL).glob(f"*/{tables.RECORD}")):
+        if [one.get("sha256") for one in records.read_finished(path)["models"]] == [sha256]:
+            return f"not of {model}, which {path.parent} is; give that"
+    return f"not of {model}; evaluate that, or give a number"
 
 
 def _differences(record: Mapping[str, Any], protocol: TestProtocol, *, single_scale: bool) -> str:

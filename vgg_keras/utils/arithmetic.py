@@ -1,5 +1,6 @@
-"""Divides integers exactly, and reads whole numbers that are written as text."""
+"""Divides integers exactly, and reads numbers that are written as text."""
 
+import contextlib
 import re
 
 # More digits than a count, a port or a version has, and few enough for 64 bits.
@@ -20,3 +21,19 @@ def parse_whole(text: str) -> int | None:
     (8, None, None)
     """
     return int(text) if _WHOLE.fullmatch(text) else None
+
+
+def parse_number(text: str) -> int | float | None:
+    """Returns the number that a text writes, whole if it has neither point nor exponent; None for any other text.
+
+    `int` and `float` skip underscores, so that "0_5", a mistyped 0.5, would be 5.
+
+    >>> parse_number("5"), parse_number("0.5"), parse_number("0_5")
+    (5, 0.5, None)
+    """
+    if "_" in text:
+        return None
+    for convert in (int, float):
+        with contextlib.suppress(ValueError):
+            return convert(text)
+    return None

@@ -4,7 +4,6 @@ A verb's options are a frozen dataclass that derives from `Options` and whose fi
 checked when an instance is made, so that flags and Python arguments are refused with the same messages.
 """
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -18,6 +17,7 @@ from typing import Any, ClassVar, TypeVar
 from absl import flags
 
 from vgg_keras.utils import paths
+from vgg_keras.utils.arithmetic import parse_number
 from vgg_keras.utils.errors import UserError, did_you_mean
 from vgg_keras.utils.flagfiles import expand_flagfiles, without_flagfiles
 from vgg_keras.utils.folder_layout import FolderLayout
@@ -325,9 +325,5 @@ def _from_text(field: dataclasses.Field, value: Any) -> Any:
     """Returns a number for the text of a numeric flag, or the text itself if it is none, which `_checked` refuses."""
     if not isinstance(value, str) or isinstance(field.default, (str, bool)):
         return value
-    try:
-        return int(value)
-    except ValueError:
-        with contextlib.suppress(ValueError):
-            return float(value)
-    return value
+    number = parse_number(value)
+    return value if number is None else number
