@@ -140,7 +140,16 @@ def test_names_are_no_markup(tmp_path):
     epoch |= {"validation_loss": 0.1}
     (tmp_path / "history.jsonl").write_text(json.dumps({**epoch, "validation_num_images": 7}) + "\n", encoding="utf-8")
     text = model_card.text(RECORD, tmp_path)
-    assert "| source | &lt;b>/a\\|b.keras, SHA-256 0 |" in text
+    assert "| source | a\\|b.keras, SHA-256 0 |" in text
     assert "| trained on | data/[x\\](y), train |" in text
     assert "7 images of \\*val\\*, centre crop" in text
     assert "    --seed=1\\n# heading\n" in text
+
+
+def test_no_path_of_the_machine_and_where_the_temperature_is_from(tmp_path):
+    flags = {"data_dir": "photos", "output_dir": "/home/me/secret/run"}
+    fitted = {"temperature": 1.5, "temperature_fitted_on": "12 photos of a_b, test"}
+    text = card(tmp_path, flags, source="/home/me/secret/best.keras", **fitted)
+    assert "secret" not in text
+    assert "| source | best.keras, SHA-256 0 |" in text
+    assert "by the temperature 1.5 (arXiv:1706.04599, fitted on 12 photos of a_b, test), which" in text

@@ -25,6 +25,7 @@ _RECORD = {
     "flip": TRUTH,
     "average": Maybe(one_of(*AVERAGES)),
     "temperature": Maybe(number(LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE)),
+    "temperature_fitted_on": Maybe(TEXT),
     "train_scale": Maybe(TEXT),
     "precision": one_of(*TOLERANCES),
     "max_megapixels": number(0),

@@ -44,12 +44,14 @@ class ExportConfig:
         precision: dtype of the weights and the layers' outputs, "float32" or "bfloat16".
         top: number of class names in an answer.
         max_megapixels: size above which images are refused, in million pixels.
+        temperature_fitted_on: the photos on which an evaluation fitted the temperature, for people; "" if none did.
     """
 
     protocol: TestProtocol = dataclasses.field(default_factory=lambda: TestProtocol(OWN))
     precision: str = "float32"
     top: int = 5
     max_megapixels: float = 100.0
+    temperature_fitted_on: str = ""
 
     def of_model(self, path: Path) -> "ExportConfig":
         """Returns the settings with the model's own method, if none was chosen."""
@@ -223,6 +225,7 @@ def describe(predictor: Predictor, config: ExportConfig, agreement: Agreement, n
         "flip": config.protocol.flips(),
         "average": config.protocol.average,
         "temperature": config.protocol.temperature,
+        "temperature_fitted_on": config.temperature_fitted_on,
         "precision": config.precision,
         "top": config.top,
         "max_megapixels": config.max_megapixels,

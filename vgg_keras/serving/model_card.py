@@ -4,7 +4,7 @@ The head of the card is for the Hugging Face Hub (`card_metadata`).
 """
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from vgg_keras.inference import protocol
 from vgg_keras.models import run_record
@@ -49,7 +49,7 @@ def text(record: Mapping, run: Path) -> str:
     data = flags.get("dataset") or flags.get("data_dir")
     localizes = record.get("task") == LOCALIZATION
     derived = {
-        "source": markdown(record["source"]),
+        "source": markdown(PurePath(record["source"]).name),  # others have no use for its folder
         "trained_on": markdown(f"{data}, {flags.get('train_split')}") if data else _NOT_KNOWN,
         "training_data": _training_data(training) if data else f"The data are {_NOT_KNOWN}.",
         "train_scale": record["train_scale"] or _NOT_KNOWN,
@@ -59,7 +59,10 @@ def text(record: Mapping, run: Path) -> str:
         "looks": METHOD_DESCRIPTIONS[record["method"]].format(**record),
         "scales": "" if record["method"] == SQUASH else _SCALES.format(", ".join(map(str, record["test_scales"]))),
         **(_boxes(record) if localizes else _classes(record)),
-        "flags": "\n".join(f"    --{name}={visible(str(value))}" for name, value in flags.items()) or _NOT_KNOWN,
+        "flags": "\n".join(
+            f"    --{name}={visible(str(value))}" for name, value in flags.items() if name != "output_dir"
+        )
+        or _NOT_KNOWN,
     }
     template = _LOCALIZER_TEMPLATE if localizes else _TEMPLATE
     card = template.read_text(encoding="utf-8").format(**{**record, **derived})
@@ -92,16 +95,19 @@ def _classes(record: Mapping) -> dict:
     """Returns what a classifier's card tells besides."""
     return {
         "mirrored": "" if record["flip"] else "no ",
-        "calibration": _calibration(record.get("temperature", 1.0)),
+        "calibration": _calibration(record.get("temperature", 1.0), record.get("temperature_fitted_on", "")),
         "num_named": min(record["top"], record["num_classes"]),
     }
 
 
-def _calibration(temperature: float) -> str:
+def _calibration(temperature: float, fitted_on: str) -> str:
     """Returns how the posteriors are scaled, as the end of a sentence."""
     if temperature == 1:
         return "as the net gives them"
-    return f"scaled by the temperature {temperature:.4g} (arXiv:1706.04599), which keeps the order of the classes"
+    fitted = f", fitted on {markdown(fitted_on)}" if fitted_on else ""
+    return (
+        f"scaled by the temperature {temperature:.4g} (arXiv:1706.04599{fitted}), which keeps the order of the classes"
+    )
 
 
 def _boxes(record: Mapping) -> dict:

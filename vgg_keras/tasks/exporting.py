@@ -88,8 +88,9 @@ def _config(options: ExportOptions, model: Path) -> ExportConfig:
     protocol = config.of_model(model).protocol
     served = options.format == SAVED_MODEL
     shown = protocol if served else runtime_export.own_protocol(protocol, _MAIN_FILES[options.format])
-    found = temperature.choose(str(options.temperature), model, shown, single_scale=not served)
-    return dataclasses.replace(config, protocol=dataclasses.replace(protocol, temperature=found))
+    found, fitted_on = temperature.choose(str(options.temperature), model, shown, single_scale=not served)
+    protocol = dataclasses.replace(protocol, temperature=found)
+    return dataclasses.replace(config, protocol=protocol, temperature_fitted_on=fitted_on)
 
 
 def export_model(options: ExportOptions) -> ExportResult:

@@ -9,13 +9,14 @@ from vgg_keras.inference.protocol import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
 from vgg_keras.utils import files
 from vgg_keras.utils.arithmetic import parse_number
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.words import counted
 
 _FLAG = "--temperature"
 _RANGE = f"{LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}"
 
 
-def choose(given: str, model: Path, protocol: TestProtocol, *, single_scale: bool) -> float:
-    """Returns the temperature that --temperature asks for.
+def choose(given: str, model: Path, protocol: TestProtocol, *, single_scale: bool) -> tuple[float, str]:
+    """Returns the temperature that --temperature asks for, and on which photos it was fitted, "" if it is a number.
 
     Args:
         given: a number, the folder of a finished evaluation, or "" for 1.
@@ -27,17 +28,17 @@ def choose(given: str, model: Path, protocol: TestProtocol, *, single_scale: boo
         UserError: it is neither, or the evaluation is of another model or protocol, or could not fit a temperature.
     """
     if not given:
-        return 1.0
+        return 1.0, ""
     temperature = parse_number(given)
     if temperature is None:
         return _fitted(Path(given), model, protocol, single_scale=single_scale)
     # Negated, so that a NaN fails too.
     if not LOWEST_TEMPERATURE <= temperature <= HIGHEST_TEMPERATURE:
         raise UserError(f"{_FLAG}={given} must be a number from {_RANGE}, or the folder of an evaluation of the model")
-    return float(temperature)
+    return float(temperature), ""
 
 
-def _fitted(folder: Path, model: Path, protocol: TestProtocol, *, single_scale: bool) -> float:
+def _fitted(folder: Path, model: Path, protocol: TestProtocol, *, single_scale: bool) -> tuple[float, str]:
     path = folder / tables.RECORD
     if not path.exists():
         raise UserError(
@@ -61,7 +62,8 @@ def _fitted(folder: Path, model: Path, protocol: TestProtocol, *, single_scale: 
     if found is None:
         why = calibration.why_no_temperature(record.get("calibration", {}))
         raise UserError(f"{_FLAG}={folder}: that evaluation could not fit a temperature: {why}; give a number")
-    return found
+    images = record["images"]
+    return found, f"{counted(images['num_images'], 'photo')} of {images['data_set']}, {images['split']}"
 
 
 def _way_out(folder: Path, model: Path, sha256: str) -> str:
