@@ -84,23 +84,26 @@ def test_the_labels_of_a_real_photo(page, model, real_data, tmp_path):
 
 def test_the_map_follows_the_class_and_the_scale(page, place, model):
     page.upload(place / "photo.jpg")
-    page.shows("#map", " at Q = 64: ")
+    # The largest Q is chosen at first.
+    page.shows("#map", " at Q = 128: 3×4 positions")
     pictures = [page.source("#map")]
     page.choose_class("f")
+    page.check("#scales", "64")
+    page.shows("#map", "f at Q = 64, 128: 1×1 and 3×4 positions")
+    pictures.append(page.source("#map"))
+    page.check("#scales", "128")
     page.shows("#map", "f at Q = 64: ")
     pictures.append(page.source("#map"))
     # At Q = 64 the photo is 82 x 64 pixels, on which the net's window has one position.
     scores = numpy_net.score_map(numpy_net.of_layers(model), MEAN_RGB, numpy_net.rescaled(PHOTO, 64))
     shown = re.search(r"f at Q = 64: 1×1 positions, posteriors from (\S+) to (\S+)", page.text("#map"))
     assert [float(one) for one in shown.groups()] == pytest.approx([numpy_net.softmax(scores)[0, 0, 5]] * 2, abs=5e-3)
-    page.check("#scales", "128")
-    page.shows("#map", "f at Q = 64, 128: 1×1 and 3×4 positions")
-    assert len({*pictures, page.source("#map")}) == 3
+    assert len(set(pictures)) == 3
 
 
 def test_both_protocols(page, place, model):
     page.upload(place / "photo.jpg")
-    page.tab("Protocols")
+    page.tab("Photo or crops")
     shown = page.bars("#protocols")
     dense, crops = (expected_posteriors(model, [PHOTO], way, (64,), flip=True)[0] for way in ("dense", "multi_crop"))
     order = np.argsort(-np.maximum(dense, crops))
@@ -113,10 +116,10 @@ def test_both_protocols(page, place, model):
 def test_the_reasons_follow_the_method(page, place):
     page.upload(place / "photo.jpg")
     page.tab("Reasons")
-    page.shows("#explanation", ", by grad_cam")
+    page.shows("#explanation", ": Grad-CAM")
     first = page.source("#explanation")
     page.check("#method", "occlusion")
-    page.shows("#explanation", ", by occlusion")
+    page.shows("#explanation", ": occlusion")
     assert page.source("#explanation") != first
     page.tab("Map")
 
@@ -156,7 +159,7 @@ def test_the_page_on_a_phone_at_night(page, place):
         narrow.upload(place / "photo.jpg")
         narrow.source("#map")
         assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
-        assert narrow.tabs() == ["Map", "Protocols", "Reasons"]
+        assert narrow.tabs() == ["Map", "Photo or crops", "Reasons"]
         assert max(background(driver)) < 64
     assert min(background(page.driver)) > 192
 

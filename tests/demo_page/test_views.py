@@ -22,9 +22,10 @@ from vgg_keras.models import saving
 from vgg_keras.serving import exporter
 from vgg_keras.serving.exporter import ExportConfig
 from vgg_keras.tasks import example_photos
+from vgg_keras.utils.errors import UserError
 
 PHOTO = photo(1, (90, 70))
-NAMES = {"map": "Map", "protocols": "Protocols", "explanation": "Reasons", "boxes": "Box"}
+NAMES = {"map": "Map", "protocols": "Photo or crops", "explanation": "Reasons", "boxes": "Box"}
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,35 @@ def test_what_is_shown_of_each_kind_of_model(place):
     both = subject.load(place / "boxes.keras", place / "run")
     assert offered(both) == (["boxes", "map", "protocols", "explanation"], [])
     assert both.describe().endswith(f"e, ...; {place}/run/best.keras chooses them")
+
+
+def test_models_that_cannot_be_shown(place, tmp_path):
+    for form, name in {"TFLite": "model.tflite", "ONNX": "model.onnx"}.items():
+        (tmp_path / form / "1").mkdir(parents=True)
+        (tmp_path / form / "1" / name).touch()
+        said = f"--model=.*: the demo shows runs, .keras files and SavedModels, and .*{form}/1 holds files of {form}; "
+        with pytest.raises(UserError, match=said):
+            subject.load(tmp_path / form, "")
+        with pytest.raises(UserError, match=f"{name} is a file of {form}; "):
+            subject.load(tmp_path / form / "1" / name, "")
+    for wrong in (place / "missing", place / "boxes.keras"):
+        with pytest.raises(UserError, match=f"--classifier={wrong}: "):
+            subject.load(place / "boxes.keras", wrong)
+
+
+def test_what_is_said_beside_the_pictures(place):
+    picture = loading.read_photo(PHOTO)
+    run = subject.load(place / "run", "")
+    said, _ = views.labels(run, picture)
+    assert "Computed from the whole photo and its mirror image, Q = 64. A net always names one of its own" in said
+    exported, _ = views.labels(subject.load(place / "exported", ""), picture)
+    assert "Computed from the whole photo and its mirror image, Q = 64. " in exported
+    score_map, _, explanation = views.usable(run, picture)[0]
+    advice = "One position only: choose a larger Q to see where."
+    assert advice in score_map.draw(run, picture, Choices(0, (64,)))
+    assert advice not in score_map.draw(run, picture, Choices(0, (64, 128)))
+    drawn = explanation.draw(run, picture, Choices(0, (), "integrated_gradients"))
+    assert re.search(r"a, posterior 0\.\d{3}: integrated gradients", drawn)
 
 
 def test_the_box_that_is_drawn_is_that_of_the_class(place):
@@ -130,7 +160,7 @@ def test_a_photo_that_cannot_be_used(place, main_thread, tmp_path):
     }.items():
         file, message, labels, best = answers.open_photo(str(tmp_path / name))
         assert (file, labels, best) == (None, "", None)
-        assert f"{name}: " in message or name == "thin.png"
+        assert f"{name}: " in message
         assert said in message
         assert str(tmp_path) not in message
     assert answers.open_photo(None)[0] is None

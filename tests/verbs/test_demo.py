@@ -50,6 +50,9 @@ def test_an_address_that_cannot_be_had():
             listening.enter_context(serving.listening("127.0.0.1", port))
         with pytest.raises(UserError, match=r"--host=nowhere\.invalid: there is no such host"):
             listening.enter_context(serving.listening("nowhere.invalid", 0))
+        # An address for examples, which no machine has (RFC 5737).
+        with pytest.raises(UserError, match=r"--host=192\.0\.2\.1 is no address of this machine; 127"):
+            listening.enter_context(serving.listening("192.0.2.1", 0))
     with pytest.raises(UserError, match="--host=a b is neither the name of a machine nor an IP address"):
         DemoOptions(model="run", host="a b")
 

@@ -77,13 +77,16 @@ class Answers:
         return self._views[view].draw(self._subject, loading.read_photo(file), choices)
 
 
+_METHODS = [(views.METHOD_TITLES[method], method) for method in EXPLANATIONS]
 # In the place of choices that a view does not depend on.
 _UNUSED = {LABEL: 0, TEST_SCALES: (), METHOD: GRAD_CAM}
 
 
 def _explained(error: Exception, file: str) -> str:
     """Returns an error about a photo as HTML, with the name that the user gave the file, not that of Gradio's copy."""
-    return fragments.message(str(error).replace(file, Path(file).name))
+    name = Path(file).name
+    # The models are given pixels, and call them an image.
+    return fragments.message(str(error).replace(visible(file), name).replace("an image: ", f"{name}: ", 1))
 
 
 def numbered(names: Sequence[str]) -> list[tuple[str, int]]:
@@ -198,10 +201,10 @@ def _tabs(
                 if TEST_SCALES in view.controls:
                     scales = subject.scales()
                     controls[TEST_SCALES] = gr.CheckboxGroup(
-                        sorted(scales), value=scales[:1], label="Test scales Q, pixels", elem_id="scales"
+                        sorted(scales), value=[max(scales)], label="Test scales Q, pixels", elem_id="scales"
                     )
                 if METHOD in view.controls:
-                    controls[METHOD] = gr.Radio(list(EXPLANATIONS), value=GRAD_CAM, label="Method", elem_id="method")
+                    controls[METHOD] = gr.Radio(_METHODS, value=GRAD_CAM, label="Method", elem_id="method")
                 outputs.append(gr.HTML(elem_id=view.name))
                 tabs.append(tab)
     inputs = [photo, *(controls[name] for name in _UNUSED)]

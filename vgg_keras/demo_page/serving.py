@@ -1,6 +1,7 @@
 """Serves the demo's page until the process is stopped."""
 
 import contextlib
+import errno
 import os
 import socket
 import tempfile
@@ -52,7 +53,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         The listening socket.
 
     Raises:
-        UserError: there is no such host, or another process has the port.
+        UserError: there is no such host, it is another machine, or another process has the port.
     """
     bare = host.strip("[]")
     try:
@@ -62,6 +63,11 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         listener = socket.create_server(address[:2], family=family)
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise UserError(
+                f"--host={host} is no address of this machine; 127.0.0.1 serves the page to this machine alone, and "
+                "0.0.0.0 at all its addresses"
+            ) from None
         raise UserError(
             f"--port={port}: no server can be started there on {host} ({error.strerror}); choose another, or 0 for any "
             "free one"

@@ -13,7 +13,15 @@ from vgg_keras.demo_page.fragments import Bars, HeatScale
 from vgg_keras.demo_page.subject import Subject
 from vgg_keras.evaluation import figures
 from vgg_keras.inference.predictions import Label, best_labels
-from vgg_keras.inference.protocol import CENTER_CROP, DENSE, EXPLANATIONS, GRAD_CAM, MULTI_CROP
+from vgg_keras.inference.protocol import (
+    CENTER_CROP,
+    DENSE,
+    EXPLANATIONS,
+    GRAD_CAM,
+    INTEGRATED_GRADIENTS,
+    MULTI_CROP,
+    OCCLUSION,
+)
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.escaping import visible
 
@@ -23,6 +31,9 @@ TOP = 5
 _SIDE = 480
 # Names of the controls that a view may have, the fields of `Choices`.
 LABEL, TEST_SCALES, METHOD = "label", "test_scales", "method"
+# What the page calls the methods by which a label is explained.
+METHOD_TITLES = {GRAD_CAM: "Grad-CAM", OCCLUSION: "occlusion", INTEGRATED_GRADIENTS: "integrated gradients"}
+_OWN_CLASSES = "A net always names one of its own classes, whatever the photo shows."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +97,9 @@ def labels(subject: Subject, photo: np.ndarray) -> tuple[str, int]:
     prediction = subject.classifier.classify(photo, top=TOP)
     assert not isinstance(prediction, list)
     rows = [Bars(label.name, [label.posterior]) for label in prediction.labels]
-    return fragments.bars("The likeliest classes and their posteriors", rows), prediction.best.index
+    shown_bars = fragments.bars("The likeliest classes and their posteriors", rows)
+    how = fragments.hint(f"Computed from {subject.way()}. {_OWN_CLASSES}")
+    return shown_bars + how, prediction.best.index
 
 
 def shown(photo: np.ndarray, name: str) -> str:
@@ -105,10 +118,12 @@ def _score_map(subject: Subject, photo: np.ndarray, choices: Choices) -> str:
     heat = np.mean([found.heat_map(choices.label, size) for found in maps], axis=0)
     name, scales = visible(subject.labels[choices.label]), ", ".join(map(str, choices.test_scales))
     grids = " and ".join("×".join(map(str, found.scores.shape[:2])) for found in maps)
+    single = all(found.scores.shape[:2] == (1, 1) for found in maps)
+    advice = ". One position only: choose a larger Q to see where." if single else ""
     return fragments.picture(
         figures.overlay(picture, heat),
         f"Class-score map of {name} over the photo",
-        f"{name} at Q = {scales}: {grids} positions, posteriors from {heat.min():.3f} to {heat.max():.3f}",
+        f"{name} at Q = {scales}: {grids} positions, posteriors from {heat.min():.3f} to {heat.max():.3f}{advice}",
         HeatScale("posterior of the class at each place of the photo"),
     )
 
@@ -133,8 +148,8 @@ def _explanation(subject: Subject, photo: np.ndarray, choices: Choices) -> str:
     values = np.asarray(Image.fromarray(found.values).resize(size, Image.Resampling.BILINEAR))
     return fragments.picture(
         figures.overlay(picture, figures.as_heat(values)),
-        f"What speaks for {visible(found.label.name)} in the photo, by {found.method}",
-        f"{found.label}, by {found.method}",
+        f"What speaks for {visible(found.label.name)} in the photo, by {METHOD_TITLES[found.method]}",
+        f"{visible(found.label.name)}, posterior {found.label.posterior:.3f}: {METHOD_TITLES[found.method]}",
         HeatScale("how much the place speaks for the class, as a share of the place that speaks most for it"),
     )
 
@@ -148,7 +163,11 @@ def _boxes(subject: Subject, photo: np.ndarray, choices: Choices) -> str:
         found = next((label for label in located.labels if label.index == choices.label), None)
     box = found.box if found else subject.localizer.box(photo, choices.label)
     label = found or Label(subject.labels[choices.label], choices.label, 0.0)
-    how = f"{label}, by the whole photo" if found else f"{visible(label.name)}, by the centre of the photo"
+    how = (
+        f"{visible(label.name)}, posterior {label.posterior:.3f}, by the whole photo"
+        if found
+        else f"{visible(label.name)}, by the centre of the photo"
+    )
     outlined = figures.thumbnail(photo_files.outlined(photo, box), _SIDE)
     return fragments.picture(outlined, f"Box of {visible(label.name)} on the photo", f"{how}: {_sides(box)}")
 
@@ -176,7 +195,7 @@ _OF_CLASSIFIERS = (
     ),
     View(
         "protocols",
-        "Protocols",
+        "Photo or crops",
         "The paper's two ways to classify a photo. Dense: the net looks at the whole photo and at its mirror image. "
         "Crops: it looks at a 5×5 grid of crops and their mirror images.",
         (),
@@ -186,9 +205,9 @@ _OF_CLASSIFIERS = (
     View(
         "explanation",
         "Reasons",
-        "Where the net looked. grad_cam: the channels of the last convolution, weighted by their influence on the "
-        "class. occlusion: how far the posterior falls when a square hides the place; it takes the longest. "
-        "integrated_gradients: each pixel's part of the score.",
+        "Where the net looked. Grad-CAM: the channels of the last convolution, weighted by their influence on the "
+        "class. Occlusion: how far the posterior falls when a square hides the place; it takes the longest. "
+        "Integrated gradients: each pixel's part of the score.",
         (LABEL, METHOD),
         _explanation,
         lambda subject, photo: subject.classifier and subject.classifier.explain_prediction(photo),
