@@ -87,7 +87,7 @@ class Subject:
             method, flip = record["method"], record["flip"]
         else:
             method = own_method(path)
-            flip = TestProtocol(method).flips
+            flip = TestProtocol(method).flips()
         return f"{_WAYS[method][flip]}, Q = {', '.join(map(str, self.classifier.scales()))}"
 
     def scales(self) -> list[int]:
