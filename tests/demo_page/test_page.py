@@ -96,7 +96,7 @@ def test_the_map_follows_the_class_and_the_scale(page, place, model):
     pictures.append(page.source("#map"))
     # At Q = 64 the photo is 82 x 64 pixels, on which the net's window has one position.
     scores = numpy_net.score_map(numpy_net.of_layers(model), MEAN_RGB, numpy_net.rescaled(PHOTO, 64))
-    shown = re.search(r"f at Q = 64: 1×1 positions, posteriors from (\S+) to (\S+)", page.text("#map"))
+    shown = re.search(r"f at Q = 64: 1×1 positions, posteriors from (\d\.\d+) to (\d\.\d+)", page.text("#map"))
     assert [float(one) for one in shown.groups()] == pytest.approx([numpy_net.softmax(scores)[0, 0, 5]] * 2, abs=5e-3)
     assert len(set(pictures)) == 3
 
