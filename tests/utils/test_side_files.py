@@ -157,6 +157,7 @@ ELSEWHERE = {
     "vgg_keras.utils.locks": "leaves a file that no lock wrote as it is",
     "data_prep.beam_options": "reads a flag",
     "data_prep.task_files": "reads what the process that leads sends to its workers, and what they send back",
+    "data_prep.croissant": "names what is damaged in its own file, to which its owner may have added",
     "data_prep.parts": "takes a damaged part for an unfinished one",
     "vgg_keras.utils.resumable_array": "maps the checksums of its rows, whatever they are",
     "data_prep.objects": "reads what the process that leads the workers sends",
