@@ -64,7 +64,7 @@ LEVELS = (
         "questions runtime_export servable served_localizer tflite_export versions warmup",
     },
     {
-        "vgg_keras.reports": "box_sections evaluation_sections page pages pictures run_sections shown_run",
+        "vgg_keras.reports": "box_sections evaluation_sections page pages pictures run_sections shown_run templates",
     },
     {
         "vgg_keras.tasks": "class_choice conversion data_serving demo_options description descriptor_tables "

@@ -4,11 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
-from vgg_keras.reports import pictures
-from vgg_keras.utils.escaping import visible
+from vgg_keras.reports import pictures, templates
 
 STYLE = Path(__file__).parent / "style.css"
 
@@ -86,16 +84,4 @@ def _render(template: str, **values: object) -> str:
     return _ENVIRONMENT.get_template(template).render(**values)
 
 
-def _shown(value: object) -> object:
-    """Returns what stands in the page for a value: texts of users as one line, in which nothing is invisible."""
-    return visible(value) if isinstance(value, str) else value
-
-
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
-    autoescape=True,
-    finalize=_shown,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-)
+_ENVIRONMENT = templates.environment(Path(__file__).parent)

@@ -6,7 +6,7 @@ from statistics import NormalDist
 from typing import Any
 
 # Quantile of the normal distribution for an interval of 95%.
-_QUANTILE = NormalDist().inv_cdf(0.975)
+QUANTILE = NormalDist().inv_cdf(0.975)
 
 
 def wilson(mistakes: int, num_images: int) -> tuple[float, float]:
@@ -21,7 +21,7 @@ def wilson(mistakes: int, num_images: int) -> tuple[float, float]:
         mistakes: number of images that were classified wrongly.
         num_images: number of images, at least 1.
     """
-    rate, square = mistakes / num_images, _QUANTILE**2 / num_images
+    rate, square = mistakes / num_images, QUANTILE**2 / num_images
     middle = rate + square / 2
     half = math.sqrt(square * (rate * (1 - rate) + square / 4))
     return 100 * max(0.0, (middle - half) / (1 + square)), 100 * min(1.0, (middle + half) / (1 + square))

@@ -6,12 +6,10 @@ error alone would suggest. Needs no TensorFlow.
 
 import dataclasses
 import math
-from statistics import NormalDist
 
 import numpy as np
 
-# Quantile of the normal distribution for an interval of 95%.
-_QUANTILE = NormalDist().inv_cdf(0.975)
+from vgg_keras.evaluation.error_interval import QUANTILE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +41,7 @@ class PairedDifference:
         first, second = self.first_alone + 0.5, self.second_alone + 0.5
         mean = (second - first) / count
         deviation = math.sqrt(first + second - (second - first) ** 2 / count) / count
-        low, high = mean - _QUANTILE * deviation, mean + _QUANTILE * deviation
+        low, high = mean - QUANTILE * deviation, mean + QUANTILE * deviation
         return 100 * max(low, -1.0), 100 * min(high, 1.0)
 
     def p_value(self) -> float:

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import jinja2
 import markupsafe
 
+from vgg_keras.reports import templates
 from vgg_keras.utils.display import ShownTable
-from vgg_keras.utils.escaping import visible
 
 _TEMPLATE = "page.html"
 
@@ -168,16 +167,4 @@ class Page:
         return _ENVIRONMENT.get_template(_TEMPLATE).render(page=self)
 
 
-def _shown(value: object) -> object:
-    """Returns what stands in a page for a value: texts of users as one line, in which nothing is invisible."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, markupsafe.Markup) else value
-
-
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader([Path(__file__).parent, Path(__file__).parent / "blocks"], encoding="utf-8"),
-    autoescape=True,
-    finalize=_shown,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-)
+_ENVIRONMENT = templates.environment(Path(__file__).parent, Path(__file__).parent / "blocks")

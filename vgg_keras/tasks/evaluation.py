@@ -37,9 +37,8 @@ from vgg_keras.utils.teamwork import Team
 
 def describe(models: Sequence[Evaluable], manifest: SplitManifest, protocol: TestProtocol) -> dict:
     """Returns a JSON-ready description of an evaluation: everything that its results depend on."""
-    settings = {"method": protocol.method, "flip": protocol.flips(), "average": protocol.average}
     return {
-        "settings": settings,
+        "settings": _settings(protocol),
         "images": manifest.identity(),
         "models": [{"path": str(model.path), **model.identity()} for model in models],
     }
@@ -52,8 +51,11 @@ def planned_result(model: Evaluable, protocol: TestProtocol) -> dict:
         model: the last model.
         protocol: the way in which it is tested.
     """
-    shown = {"method": protocol.method, "flip": protocol.flips(), "average": protocol.average}
-    return {**shown, "test_scales": [model.test_scales]}
+    return {**_settings(protocol), "test_scales": [model.test_scales]}
+
+
+def _settings(protocol: TestProtocol) -> dict:
+    return {"method": protocol.method, "flip": protocol.flips(), "average": protocol.average}
 
 
 def saved_file(index: int, models: Sequence[Evaluable], options: EvaluateOptions) -> Path | None:
