@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, __version__
 
 from tests.helpers.exif_photos import (
     MAKER,
@@ -23,6 +23,9 @@ from tests.helpers.exif_photos import (
 from tests.helpers.images import picture
 from vgg_keras.data import photo_decoding, transforms
 from vgg_keras.serving import exif_orientation
+
+# The release of Pillow.
+PILLOW = int(__version__.split(".")[0])
 
 SHORT, LONG, ASCII = 3, 4, 2
 _read = tf.function(exif_orientation.read, (tf.TensorSpec((), tf.string),))
@@ -146,11 +149,12 @@ def test_where_and_how_an_orientation_is_written(apply):
     )
 
 
-# Of two orientations some releases of Pillow take the last one. Pillow 10 reads no XMP of a JPEG, and stops at the
-# entry of too many values.
+# Pillow 10 reads no XMP of a JPEG, and stops at the entry of too many values.
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", [name for name in PLACES if not re.search("XMP|more values|two entries", name)])
+@pytest.mark.parametrize("name", [name for name in PLACES if not re.search("XMP|more values", name)])
 def test_pillow_reads_the_same(name):
+    if name == "two entries" and PILLOW < 13:
+        pytest.skip("before release 13 Pillow takes the last of two orientations")
     content, expected = PLACES[name]
     image = Image.open(io.BytesIO(content))
     image.load()  # so that Pillow has read what stands behind the pixels
@@ -194,7 +198,7 @@ def test_damaged_exif_data_are_read_as_pillow_reads_them():
             damaged[rng.randrange(begin, end)] = rng.randrange(256)
         differ += read(bytes(damaged)) != pillow_reads(bytes(damaged))
     # Releases of Pillow differ in a few, those whose entries have more values than there is room for: 27 in Pillow 12.
-    assert differ <= 40
+    assert differ <= (20 if PILLOW >= 13 else 40)
 
 
 def test_the_search_ends_after_a_number_of_parts():
