@@ -12,7 +12,15 @@ from vgg_keras.data.resampling import resample
 @both
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize(
-    ("height", "width", "size"), [(60, 80, (32, 32)), (20, 90, (32, 48)), (1, 1, (32, 40)), (33, 2, (5, 7))]
+    ("height", "width", "size"),
+    [
+        (60, 80, (32, 32)),
+        (20, 90, (32, 48)),
+        (1, 1, (32, 40)),
+        (33, 2, (5, 7)),
+        (120, 90, (100, 130)),
+        (1, 1, (99, 98)),
+    ],
 )
 def test_a_whole_image_is_resized_as_by_tensorflow(apply, dtype, height, width, size):
     pixels = np.asarray(picture(width, height)).astype(dtype)
@@ -23,12 +31,13 @@ def test_a_whole_image_is_resized_as_by_tensorflow(apply, dtype, height, width, 
 
 
 @both
+@pytest.mark.parametrize("size", [(16, 20), (96, 97)])  # small, and axis by axis
 @pytest.mark.parametrize("scale", [0.31, 0.68, 1.0, 1.7])
-def test_a_part_is_the_same_as_by_the_whole_operation(apply, scale):
+def test_a_part_is_the_same_as_by_the_whole_operation(apply, scale, size):
     pixels, by, moved = np.asarray(picture(90, 70)), np.float32([scale, scale]), np.float32([-3.3, -4.1])
-    received = apply(lambda *arguments: resample(arguments[0], (16, 20), *arguments[1:]), pixels, by, moved)
+    received = apply(lambda *arguments: resample(arguments[0], size, *arguments[1:]), pixels, by, moved)
     expected = tf.raw_ops.ScaleAndTranslate(
-        images=pixels[np.newaxis], size=(16, 20), scale=by, translation=moved, kernel_type="triangle", antialias=True
+        images=pixels[np.newaxis], size=size, scale=by, translation=moved, kernel_type="triangle", antialias=True
     )
     np.testing.assert_array_equal(received, expected[0])
 

@@ -168,6 +168,20 @@ def test_decoded_window_equals_a_crop_of_the_whole(apply, image_format, width, h
 
 
 @both
+@pytest.mark.parametrize(("width", "height"), [(300, 256), (256, 256), (256, 411)])
+def test_a_photo_of_the_training_scale_keeps_its_pixels(apply, width, height):
+    photo = picture(width, height)
+    offset = (height - 224, (width - 224) // 2)
+
+    def crop(image_bytes):
+        size = transforms.encoded_size(image_bytes)
+        return transforms.decode_rescaled_window(image_bytes, size, tf.constant(256), tf.constant(offset), 224)
+
+    expected = np.asarray(photo, np.float32)[offset[0] :, offset[1] : offset[1] + 224]
+    np.testing.assert_array_equal(apply(crop, encode(photo, format="PNG")), expected)
+
+
+@both
 def test_encoded_size(apply):
     for image_format in ("JPEG", "PNG"):
         assert tuple(apply(transforms.encoded_size, encode(picture(50, 30), format=image_format))) == (30, 50)

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+# Up to this number of pixels of the result, what an operation costs whatever the image outweighs its work.
+_SMALL = 96 * 96
+
 
 def resample(
     pixels: tf.Tensor, size: Sequence[int], scale: tf.Tensor, translation: tf.Tensor | Sequence[float]
@@ -20,7 +23,10 @@ def resample(
     Returns:
         (height, width, 3) float32; a mean of pixels with weights that are not negative.
     """
-    down, along = tf.unstack(tf.cast(scale, tf.float32), num=2), tf.unstack(tf.cast(translation, tf.float32), num=2)
+    scale, translation = tf.cast(scale, tf.float32), tf.cast(translation, tf.float32)
+    if size[0] * size[1] <= _SMALL:
+        return _resample(pixels[tf.newaxis], size, scale, translation)[0]
+    down, along = tf.unstack(scale, num=2), tf.unstack(translation, num=2)
     rows = _resample_rows(pixels, size[0], down[0], along[0])  # (height, W, 3)
     columns = _resample_rows(tf.transpose(rows, (1, 0, 2)), size[1], down[1], along[1])  # (width, height, 3)
     return tf.transpose(columns, (1, 0, 2))
@@ -33,13 +39,14 @@ def _resample_rows(pixels: tf.Tensor, height: int, scale: tf.Tensor, translation
     is given an image of a single column, whose pixel has all the values of a row.
     """
     shape = tf.shape(pixels)
-    resized = tf.raw_ops.ScaleAndTranslate(
-        images=tf.reshape(pixels, tf.stack([1, shape[0], 1, shape[1] * shape[2]])),
-        size=(height, 1),
-        scale=tf.stack([scale, 1.0]),
-        translation=tf.stack([translation, 0.0]),
-        kernel_type="triangle",
-        antialias=True,
-    )
+    columns = tf.reshape(pixels, tf.stack([1, shape[0], 1, shape[1] * shape[2]]))
+    resized = _resample(columns, (height, 1), tf.stack([scale, 1.0]), tf.stack([translation, 0.0]))
     rows = tf.reshape(resized, tf.stack([height, shape[1], shape[2]]))
     return tf.ensure_shape(rows, (height, pixels.shape[1], pixels.shape[2]))
+
+
+def _resample(images: tf.Tensor, size: Sequence[int], scale: tf.Tensor, translation: tf.Tensor) -> tf.Tensor:
+    """Resamples images by TensorFlow's operation: (N, H, W, C) -> (N, height, width, C) float32."""
+    return tf.raw_ops.ScaleAndTranslate(
+        images=images, size=size, scale=scale, translation=translation, kernel_type="triangle", antialias=True
+    )

@@ -258,9 +258,17 @@ def decode_rescaled_window(
     begin = tf.cast(tf.maximum(tf.cast(offset, tf.float32) / scale - margin, 0.0), tf.int32)
     end = tf.cast(tf.math.ceil(tf.cast(offset + crop_size, tf.float32) / scale + margin), tf.int32)
     end = tf.minimum(end, size)
+    pixels = decode_window(image_bytes, begin, end)
 
-    translation = tf.cast(begin, tf.float32) * scale - tf.cast(offset, tf.float32)
-    return resample(decode_window(image_bytes, begin, end), (crop_size, crop_size), scale, translation)
+    def cut() -> tf.Tensor:
+        return tf.cast(tf.slice(pixels, tf.pad(offset - begin, [[0, 1]]), (crop_size, crop_size, 3)), tf.float32)
+
+    def resized() -> tf.Tensor:
+        translation = tf.cast(begin, tf.float32) * scale - tf.cast(offset, tf.float32)
+        return resample(pixels, (crop_size, crop_size), scale, translation)
+
+    # A photo that already has this size keeps its pixels; resampling would give the same ones, and takes longer.
+    return tf.cond(tf.reduce_all(target == size), cut, resized)
 
 
 def decode_center(image_bytes: tf.Tensor, smallest_side: tf.Tensor, crop_size: int) -> tf.Tensor:
