@@ -1,4 +1,4 @@
-"""Checks every record of a data set and names the broken ones.
+"""Checks every record of a data set and names the broken ones, and tells of photos that stand in two splits.
 
 python -m data_prep.verify --data_dir=data/flowers
 """
@@ -21,13 +21,13 @@ class VerifyOptions(Options):
 
 
 def main(options: VerifyOptions) -> None:
-    """Verifies every shard of every split, and prints the broken records.
+    """Verifies every shard of every split, and prints the broken records; then compares the photos of the splits.
 
     Raises:
         UserError: the data set cannot be opened, or a record is broken or missing.
     """
     with cli.loading_libraries():
-        from data_prep import croissant
+        from data_prep import croissant, shared_photos
         from vgg_keras.data import datasets, shards
     data = datasets.open_data(options.data_dir, multi_label=True)
     counts = {split: info.num_examples for split, info in data.builder.info.splits.items()}
@@ -45,6 +45,8 @@ def main(options: VerifyOptions) -> None:
     if problems:
         found = f"{counted(len(problems), 'problem')} in {num_records:,} records"
         raise UserError(f"{options.data_dir}: {found} (listed above); write it again")
+    for found in shared_photos.between_splits(data):
+        console.warn(found)
     console.say(f"{options.data_dir}: {num_records:,} records read, counted and decoded; all are whole")
 
 

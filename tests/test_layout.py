@@ -34,7 +34,7 @@ LEVELS = (
     {
         "data_prep": "__main__ archives beam_job beam_options beam_pool builder croissant flowers folder_checks "
         "image_folder image_preparation imagenet imagenet_boxes objects parts pieces plan pools "
-        "preparation_record records sources space stored_formats summary synthetic_flowers task_files "
+        "preparation_record records shared_photos sources space stored_formats summary synthetic_flowers task_files "
         "tfrecords unfinished verify voc voc_action_sets voc_actions voc_layout voc_xml workers",
         "vgg_keras.models": "architectures box_regression checkpoint_files class_outputs class_scores "
         "fully_convolutional input_map layers metadata plain_chain preparation probe run_record "

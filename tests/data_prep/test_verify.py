@@ -1,5 +1,6 @@
 """Tests that `data_prep.verify` finds damage in the files of a data set."""
 
+import dataclasses
 import functools
 import re
 import shutil
@@ -9,6 +10,7 @@ import pytest
 from data_prep import verify
 from data_prep.verify import VerifyOptions
 from tests.helpers import odd_images
+from tests.helpers.photos import encode, make_source, make_split, write
 from tests.helpers.verbs import call_verb
 from vgg_keras.data import decoding_check, transforms
 from vgg_keras.utils.errors import UserError
@@ -115,3 +117,22 @@ def test_the_photo_of_a_record_that_is_decoded_wrongly_is_named(data, capsys, mo
     with pytest.raises(UserError, match="95 problems in 95 records"):
         run(data)
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_photos_that_stand_in_two_splits_are_told(tmp_path, capsys):
+    flower, other = encode(seed=1), encode(seed=2)
+    source = dataclasses.replace(
+        make_source([]),
+        splits={
+            "train": make_split([("a", encode(seed=3)), ("b", flower), ("c", other)]),
+            "validation": make_split([("v", encode(seed=4)), ("same as c", other), ("same as b", flower)]),
+            "test": make_split([("t", encode(seed=5))]),
+        },
+    )
+    write(source, tmp_path / "data")
+    capsys.readouterr()
+    run(tmp_path / "data")
+    stdout, stderr = capsys.readouterr()
+    assert "2 photos of train stand in validation too, such as b" in stderr
+    assert stderr.count(" too") == 1
+    assert "7 records read, counted and decoded; all are whole" in stdout

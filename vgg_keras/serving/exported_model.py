@@ -36,7 +36,7 @@ class ExportedSignatures:
             with without_wildcards(version) as plain:
                 self._loaded = tf.saved_model.load(str(plain))
         except Exception as error:  # TensorFlow and the file system raise errors of many kinds
-            raise UserError(f"{version} is no SavedModel that can be loaded: {reason(error)}") from error
+            raise UserError(f"{version} is no SavedModel that can be loaded: {reason(error)}; {_WAY_OUT}") from error
         missing = {CLASSIFY, DENSE_MAP, FEATURES} - set(self._loaded.signatures)
         if missing:
             raise damaged(version, f"it has no signature {', '.join(sorted(missing))}", _WAY_OUT)
