@@ -37,6 +37,7 @@ def test_plain_texts_stay_as_they_are(text):
         (os.fsdecode(b"caf\xe9.jpg"), r"caf\xe9.jpg"),
         ("Bl\udcc3\udcbcte", "Blüte"),  # a name that a system of ASCII gave
         ("half\ud83d", r"half\ud83d"),
+        ("a\ufffeb\uffff\ufdd0\U0001ffff", r"a\ufffeb\uffff\ufdd0\U0001ffff"),
     ],
 )
 def test_texts_that_a_terminal_would_obey(text, expected):

@@ -65,14 +65,23 @@ def shortened(text: str, length: int = 300) -> str:
 
 
 def _is_unsafe(character: str) -> bool:
-    return unicodedata.category(character) in _UNSAFE_CATEGORIES or unicodedata.bidirectional(character) in _REORDERING
+    return (
+        unicodedata.category(character) in _UNSAFE_CATEGORIES
+        or unicodedata.bidirectional(character) in _REORDERING
+        or _is_noncharacter(ord(character))
+    )
+
+
+def _is_noncharacter(code: int) -> bool:
+    """Returns whether Unicode will never give a code a character; YAML and XML refuse the first of them."""
+    return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
 def visible(text: str) -> str:
     r"""Returns a text as one line that no terminal obeys.
 
-    Control characters, line breaks, characters that reorder others, and bytes that are not UTF-8 are written as in
-    Python's strings.
+    Control characters, line breaks, characters that reorder others, codes that are no characters, and bytes that are
+    not UTF-8 are written as in Python's strings.
 
     >>> visible("a\x1b[31m\n\u202egpj.jpg")
     'a\\x1b[31m\\n\\u202egpj.jpg'
