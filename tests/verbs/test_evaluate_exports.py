@@ -286,6 +286,17 @@ def test_an_export_can_have_the_temperature_of_an_evaluation(place, tmp_path):
     assert not list((tmp_path / "y").glob("[0-9]*"))
 
 
+def test_an_evaluation_of_an_export_gives_no_temperature_but_names_that_of_its_source(place, tmp_path):
+    run(place, tmp_path / "e", "onnx")
+    with pytest.raises(UserError, match=r"is an evaluation of an export, not of .*best\.keras; evaluate that, or give"):
+        export_run(place, tmp_path / "y", f"--temperature={tmp_path / 'e'}")
+    run(place, tmp_path / "e", "onnx", f"--compare={place / 'run'}")
+    source = compared_record(tmp_path / "e", place / "run").parent
+    with pytest.raises(UserError, match=rf"best\.keras, which {re.escape(str(source))} is; give that"):
+        export_run(place, tmp_path / "y", f"--temperature={tmp_path / 'e'}")
+    assert not list((tmp_path / "y").glob("[0-9]*"))
+
+
 def test_a_temperature_is_a_number_in_python():
     options = {"model": "a.keras", "output_dir": "x"}
     assert ExportOptions(temperature=1.7, **options) == ExportOptions(temperature="1.7", **options)
