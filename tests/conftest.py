@@ -1,5 +1,6 @@
 """Provides fixtures: a small data set, the real photos if they exist, and runs of the verbs."""
 
+import signal
 from pathlib import Path
 
 import keras
@@ -9,6 +10,10 @@ from data_prep import synthetic_flowers
 from data_prep.builder import PrepareOptions, write_dataset
 from tests.helpers.paths import REAL_DATA
 from tests.helpers.processes import start_verb
+
+# A shell lets what it runs in the background ignore SIGINT, and whatever the tests started would ignore it too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
