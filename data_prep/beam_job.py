@@ -32,6 +32,9 @@ _END_WITHIN = 60
 _POLL = 0.1
 # As Beam's direct runner words it in a thread of its own, while another one waits for the worker.
 _LOST_WORKER = re.compile(r"Worker subprocess exited with return code (-?\d+)")
+# A line that is neither empty nor a frame of Java's, and one that names an error.
+_TELLS = re.compile(r"(?!at \S+\(|\.\.\. \d+ more).*\w")
+_ERROR = re.compile(r"(Caused by: )?[\w.$]+(Error|Exception)\b")
 # What SIGKILL leaves: as Python tells it, and as a shell does.
 _KILLED = (-9, 128 + 9)
 _SHOW = "--verbosity=0 shows what Beam logs"
@@ -41,9 +44,13 @@ def _describe(error: BaseException) -> Exception:
     """Returns the error that has ended a pipeline as one of a line."""
     if isinstance(error, UserError):
         return error
-    # The text may be the traceback of a worker. Its last line tells the error, and then the step of the pipeline.
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    text = re.sub(r"\s*\[while running .*", "", lines[-1]).removeprefix("vgg_keras.utils.errors.UserError: ")
+    details = getattr(error, "details", None)  # of gRPC, whose errors' texts are structures of several lines
+    text = details() if callable(details) else str(error)
+    # The text may be the traceback of a worker, in Python or Java. What tells the error, comes last in the one, and
+    # before the frames in the other; the step of the pipeline may follow it.
+    lines = [line.strip() for line in (text or "").splitlines() if _TELLS.match(line.strip())]
+    found = [line for line in lines if _ERROR.match(line)] or lines or [type(error).__name__]
+    text = re.sub(r"\s*\[while running .*", "", found[-1]).removeprefix("vgg_keras.utils.errors.UserError: ")
     return UserError(f"the Beam pipeline has failed ({text}); {_SHOW}")
 
 

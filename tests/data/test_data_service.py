@@ -133,6 +133,28 @@ def test_an_error_of_a_worker_is_told_in_one_line(drawn_data, monkeypatch):
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (
+            "NotFoundError",
+            "Unknown iteration client id 7. The iteration client could be caused by a dispatcher restart",
+        ),
+        ("FailedPreconditionError", "The requested iteration has been garbage collected due to inactivity."),
+    ],
+)
+def test_a_dispatcher_that_was_started_anew_is_a_lost_one(drawn_data, monkeypatch, kind, message):
+    def forget(*arguments, **named):
+        raise getattr(data_service.tf.errors, kind)(None, None, message)
+
+    monkeypatch.setattr(data_service.tf.data.experimental.service, "distribute", forget)
+    monkeypatch.setattr(ServiceAddress, "wait", lambda address, timeout: None)
+    with pytest.raises(
+        LostWorkerError, match=r"^the dispatcher of --data_service=grpc://localhost:5050 has been start"
+    ):
+        read_first(DataService(ServiceAddress("data_service", "localhost", 5050), 60), drawn_data)
+
+
 def test_a_port_that_is_taken_is_told_in_one_line():
     with (
         service_servers.dispatching(0) as port,

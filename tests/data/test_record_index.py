@@ -48,6 +48,14 @@ def names(data, split, *, inside=True):
     return [reader(tf.constant(index))["name"].numpy().decode() for index in range(count)]
 
 
+def test_records_are_found_from_another_folder(folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    data = datasets.open_data("data")
+    reader = data.record_reader("validation")
+    monkeypatch.chdir("/")
+    assert reader(tf.constant(0))["name"].numpy() in {b"validation%d" % number for number in range(20)}
+
+
 @pytest.mark.parametrize(
     "split", ["train", "validation", "train[:90%]", "train[33:47]", "train[-7:]", "train[20:30]+train[60:]"]
 )

@@ -40,6 +40,15 @@ vgg_keras.utils.errors.UserError: /out is not there on host7: every worker must 
 """
 
 
+# As a runner in Java tells of an error.
+_JAVA = """Pipeline BeamApp failed in state FAILED: java.lang.RuntimeException: failed
+\tat org.apache.beam.Runner.run(Runner.java:99)
+Caused by: java.io.IOException: no space left
+\tat java.base/java.lang.Thread.run(Thread.java:829)
+\t... 12 more
+"""
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
@@ -49,6 +58,8 @@ vgg_keras.utils.errors.UserError: /out is not there on host7: every worker must 
             r"^the Beam pipeline has failed \(/out is not there on host7: every worker must see it\);",
         ),
         (ValueError("first\nlast"), r"^the Beam pipeline has failed \(last\); --verbosity=0 shows what Beam logs$"),
+        (RuntimeError(_JAVA), r"^the Beam pipeline has failed \(Caused by: java\.io\.IOException: no space left\);"),
+        (beam_work.RpcError("failed to connect"), r"^the Beam pipeline has failed \(failed to connect\); --verb"),
         (KeyError(), r"\(KeyError\)"),
         (SystemExit(2), r"\(2\)"),
     ],

@@ -17,6 +17,16 @@ def fail(error, leader):
     raise error
 
 
+class RpcError(Exception):
+    """An error as gRPC raises it, whose text is a structure of several lines."""
+
+    def details(self):
+        return self.args[0]
+
+    def __str__(self):
+        return f"<_MultiThreadedRendezvous of RPC that terminated with:\n\tdetails = {self.args[0]}\n>"
+
+
 def say(path, leader):
     """Writes to stdout and stderr."""
     print("said")

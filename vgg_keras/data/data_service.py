@@ -30,6 +30,8 @@ _MOST_IMAGES_AHEAD = 4096
 # Seconds: longer than any element takes, and soon enough for an epoch whose last elements are missing.
 _LATE_AFTER = 30.0
 _NUMBER = "position"
+# As TensorFlow words it if a dispatcher does not know who asks, or knows it no longer.
+_FORGOTTEN = ("Unknown iteration client", "garbage collected")
 
 
 class DataService:
@@ -140,6 +142,11 @@ class DataService:
         except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
             raise  # a broken record, such as reading it here would find too
         except tf.errors.OpError as error:
+            if any(sign in str(error) for sign in _FORGOTTEN):
+                raise LostWorkerError(
+                    f"the dispatcher of --{self._address.flag}={self._address.url} has been started anew, or has given "
+                    "this process up, which was suspended; give the command again with --resume"
+                ) from error
             raise UserError(
                 f"--{self._address.flag}={self._address.url} cannot compute the batches: {reason(error)}. Its workers "
                 "need the data set under the same path as this process, and the same version of TensorFlow"

@@ -64,7 +64,7 @@ class RecordIndex:
             end = len(of_file) if one.take == -1 else one.skip + one.take
             parts.append((np.cumsum(of_file) - of_file, of_file, slice(one.skip, end)))
         return cls(
-            [str(one.filename) for one in instructions],
+            [_absolute(str(one.filename)) for one in instructions],
             np.repeat(np.arange(len(parts), dtype=np.int32), [len(size[chosen]) for _, size, chosen in parts]),
             np.concatenate([offset[chosen] for offset, _, chosen in parts]),
             np.concatenate([size[chosen] for _, size, chosen in parts]),
@@ -97,6 +97,11 @@ class RecordIndex:
         )
         records = tf.data.experimental.from_variant(from_here_on, tf.TensorSpec((), tf.string))
         return records.take(1).get_single_element()
+
+
+def _absolute(path: str) -> str:
+    """Returns the path that another process, such as one of a `tf.data` service, finds the file by."""
+    return path if "://" in path else os.path.abspath(path)
 
 
 def _sizes_by_file(data: Any, wanted: set[str]) -> Mapping[str, np.ndarray]:

@@ -46,7 +46,7 @@ def working(dispatcher: str, host: str, port: int) -> Iterator[None]:
 
     Args:
         dispatcher: address of the dispatcher, host:port.
-        host: name or address under which the machines that train reach this one.
+        host: name or address under which the machines that train reach this one, without brackets.
         port: port that the worker listens at; 0: any free one.
 
     Raises:
@@ -55,7 +55,7 @@ def working(dispatcher: str, host: str, port: int) -> Iterator[None]:
     config = tf.data.experimental.service.WorkerConfig(
         dispatcher_address=dispatcher,
         # TensorFlow puts the port in.
-        worker_address=f"{host}:{port or '%port%'}",
+        worker_address=f"{f'[{host}]' if ':' in host else host}:{port or '%port%'}",
         port=port,
         heartbeat_interval_ms=_HEARTBEAT,
     )

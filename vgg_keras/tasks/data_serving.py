@@ -22,11 +22,13 @@ def serve(options: DataServiceOptions) -> None:
         dispatcher = options.dispatcher_address()
         if dispatcher:
             dispatcher.wait(options.timeout)
+            asked = dispatcher.host_and_port
         else:
             port = servers.enter_context(service_servers.dispatching(options.port))
             dispatcher = ServiceAddress("dispatcher", host, port)
             console.say(f"the dispatcher is ready; train with --data_service={dispatcher.url}")
+            asked = f"localhost:{port}"  # a machine may not reach itself under the name by which others do
             console.say(f"more workers: python -m vgg_keras.data_service --dispatcher={dispatcher.url}")
-        servers.enter_context(service_servers.working(dispatcher.host_and_port, host, options.worker_port))
+        servers.enter_context(service_servers.working(asked, host, options.worker_port))
         console.say(f"working for {dispatcher.url} until it is stopped")
         threading.Event().wait()

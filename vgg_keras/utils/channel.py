@@ -219,7 +219,8 @@ class Channel:
                 self._hear(peer, now)
             looked = now
             if now >= beat:
-                beat = now + min(self.timeout / 4, 10.0)
+                # Another one may have a smaller timeout.
+                beat = now + min(self.timeout / 4, 1.0)
                 for peer in self._peers:
                     peer.connection.send(alive=True)
             if self._failure:
