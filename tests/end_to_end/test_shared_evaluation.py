@@ -103,6 +103,22 @@ def test_workers_that_differ_stop_with_the_same_line(place, tmp_path):
     assert not (tmp_path / "e").exists()
 
 
+def test_workers_that_compare_with_other_models_stop_before_the_work(place, tmp_path):
+    others = [[f"--compare={place / 'run'}"], ["--compare=/elsewhere"]]
+    processes = [
+        start_verb("vgg_keras.evaluate", *flags(place, tmp_path / "e", *more), cwd=tmp_path, env=environment)
+        for more, environment in zip(others, environments(), strict=True)
+    ]
+    results = finish(processes)
+    assert [code for code, _, _ in results] == [1, 1], results
+    lines = {stderr.splitlines()[-1] for _, _, stderr in results}
+    assert len(lines) == 1
+    (line,) = lines
+    assert ": --compare is 'unusable: /elsewhere" in line
+    assert "', the chief has 'a model with the SHA-256 " in line
+    assert not (tmp_path / "e").exists()
+
+
 def test_workers_also_share_the_test_of_the_model_that_theirs_is_compared_with(place, tmp_path):
     """Each worker knows that model by a path of its own; one process finds the same difference."""
     save_net("A", place / "other", input_size=32, train_scale="48", seed=5)

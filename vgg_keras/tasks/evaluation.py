@@ -28,6 +28,7 @@ from vgg_keras.tasks.tested_models import (
     open_model,
     options_to_compare,
     require_outside_exports,
+    told_of_compared,
 )
 from vgg_keras.utils import devices, files, hardware, paths, side_files
 from vgg_keras.utils.errors import UserError
@@ -156,6 +157,8 @@ def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
         # The chief alone reads an evaluation, but all test a model; its path may be another one on another machine.
         names_model = team.chief and options.task == CLASSIFICATION and compared_model(options)
         is_model = team.channel.agree("a model is compared", "yes" if names_model else "")
+        if is_model:  # before work of days
+            team.channel.compare("the compared model", {"--compare": told_of_compared(options)})
         result = evaluate(options, team)
         if is_model:
             compared = evaluate_only(options_to_compare(options, result.record["results"][-1]), team, "compared: ")

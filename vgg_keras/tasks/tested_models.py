@@ -104,6 +104,20 @@ def _sha256(path: Path) -> str:
     return files.sha256(path)
 
 
+def told_of_compared(options: EvaluateOptions) -> str:
+    """Returns what a worker tells of the model of --compare, by which workers see whether all have the same one.
+
+    Args:
+        options: options of the evaluation.
+    """
+    if not options.compare:
+        return "not given"
+    try:
+        return f"a model with the SHA-256 {_sha256(Path(options.compare))[:_SHOWN_DIGITS]}..."
+    except UserError as error:
+        return f"unusable: {error}"
+
+
 def options_to_compare(options: EvaluateOptions, last: Mapping[str, Any]) -> EvaluateOptions:
     """Returns the options of an evaluation that tests the model of --compare as another one tests its last model.
 
