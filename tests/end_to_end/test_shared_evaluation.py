@@ -103,6 +103,17 @@ def test_workers_that_differ_stop_with_the_same_line(place, tmp_path):
     assert not (tmp_path / "e").exists()
 
 
+def test_an_error_about_a_finished_evaluation_ends_all_workers(place, tmp_path):
+    call_verb(evaluate.main, flags(place, tmp_path / "e", "--nosave_posteriors"), EvaluateOptions)
+    results = finish(
+        start_verb("vgg_keras.evaluate", *flags(place, tmp_path / "e"), cwd=tmp_path, env=environment)
+        for environment in environments()
+    )
+    assert [code for code, _, _ in results] == [1, 1], results
+    for _, _, stderr in results:
+        assert "holds this evaluation without its posteriors; choose another --output_dir" in stderr.splitlines()[-1]
+
+
 def test_workers_that_compare_with_other_models_stop_before_the_work(place, tmp_path):
     others = [[f"--compare={place / 'run'}"], ["--compare=/elsewhere"]]
     processes = [

@@ -206,6 +206,7 @@ def evaluate_only(options: EvaluateOptions, team: Team, title: str = "") -> Eval
         if finished:
             if team.chief:
                 require_same_files(folder, models, options)
+            team.channel.agree("the files of the finished evaluation", "complete")  # or the chief's error ends all
             return EvaluationResult(folder, finished, resumed=True, chief=team.chief)
         found, posteriors = run_models(evaluator, models, options, saves=team.chief)
 

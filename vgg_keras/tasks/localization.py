@@ -204,6 +204,7 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
         if finished:
             if team.chief:
                 _require_saved(folder, models, options)
+            team.channel.agree("the files of the finished evaluation", "complete")  # or the chief's error ends all
             return EvaluationResult(folder, finished, resumed=True, chief=team.chief)
         partial = folder / layout.PARTIAL
         chosen = at_hand or classifiers.choose_by_net(split, partial / "classes", team)

@@ -18,8 +18,8 @@ from vgg_keras.utils.hosts import is_host
 
 EXAMPLE = '{"cluster": {"worker": ["first:5000", "second:5000"]}, "task": {"type": "worker", "index": 0}}'
 EVALUATOR_NOTE = (
-    "TF_CONFIG makes this task an evaluator, which has nothing to do: training validates after each epoch by itself. "
-    "Leave the evaluator out of the job"
+    "TF_CONFIG makes this task an evaluator, which has nothing to do: training validates after each epoch by itself, "
+    "and tests are shared out over the chief and the workers. Leave the evaluator out of the job"
 )
 _CHIEF, _WORKER, _EVALUATOR = "chief", "worker", "evaluator"
 
