@@ -1,6 +1,8 @@
-"""Checks every record of a data set and names the broken ones, and tells of photos that stand in two splits.
+"""Checks every record of a data set and names the broken ones.
 
 python -m data_prep.verify --data_dir=data/flowers
+
+It also warns of photos that stand in two splits.
 """
 
 import dataclasses
