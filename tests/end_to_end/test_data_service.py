@@ -1,6 +1,7 @@
 """Trains on photos that the processes of a `tf.data` service decode, of which one is killed."""
 
 import signal
+import socket
 
 import numpy as np
 import pytest
@@ -87,3 +88,16 @@ def test_batches_are_the_same_while_a_worker_is_killed(service, drawn_data):
     _, stderr = dispatcher.communicate(timeout=120)
     assert dispatcher.returncode == 75
     assert stderr.endswith("stopped by SIGTERM; training computes itself what it misses\n")
+
+
+def test_a_worker_that_waits_for_its_dispatcher_can_be_stopped(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
+        silent.settimeout(120)
+        url = f"grpc://127.0.0.1:{silent.getsockname()[1]}"
+        process = start_verb("vgg_keras.data_service", f"--dispatcher={url}", cwd=tmp_path)
+        connections = [silent.accept()[0] for _ in range(2)]  # of the verb, which looks for a server, and of TensorFlow
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        for connection in connections:
+            connection.close()
+    assert process.returncode == -signal.SIGTERM

@@ -1,12 +1,15 @@
 """Starts the processes of a `tf.data` service: the dispatcher, which shares the work out, and the workers."""
 
 import contextlib
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 
 import tensorflow as tf
 
+from vgg_keras.utils.early_signals import SIGNALS
 from vgg_keras.utils.errors import UserError
 
 # Milliseconds between two signs of life of a worker, and without one until the dispatcher takes it for lost.
@@ -60,11 +63,31 @@ def working(dispatcher: str, host: str, port: int) -> Iterator[None]:
         heartbeat_interval_ms=_HEARTBEAT,
     )
     _require_free("worker_port", port)
-    server = tf.data.experimental.service.WorkerServer(config)
+    with _ended_by_signals():
+        server = tf.data.experimental.service.WorkerServer(config)
     try:
         yield
     finally:
         server._stop()
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Lets a signal end the process at once inside the context.
+
+    A worker waits there for its dispatcher without end, inside TensorFlow, which lets no handler of Python's run.
+    """
+    if threading.current_thread() is not threading.main_thread():  # no other one may choose
+        yield
+        return
+    # What is ignored, as SIGHUP under nohup, stays so.
+    heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _require_free(flag: str, port: int) -> None:
