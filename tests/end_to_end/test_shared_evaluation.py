@@ -89,18 +89,23 @@ def test_a_killed_worker_is_named_and_the_restarted_ones_end_with_the_bytes_of_o
     )
 
 
+def line_of_differing_workers(place, output_dir, others):
+    """Returns the line with which two workers stop, given further flags of each."""
+    found = finish(
+        start_verb("vgg_keras.evaluate", *flags(place, output_dir, *more), cwd=output_dir.parent, env=environment)
+        for more, environment in zip(others, environments(), strict=True)
+    )
+    assert [code for code, _, _ in found] == [1, 1], found
+    lines = {stderr.splitlines()[-1] for _, _, stderr in found}
+    assert len(lines) == 1
+    assert not output_dir.exists()
+    return lines.pop()
+
+
 def test_workers_that_differ_stop_with_the_same_line(place, tmp_path):
     others = [[], ["--test_scales=64", "--compare=/elsewhere"]]
-    processes = [
-        start_verb("vgg_keras.evaluate", *flags(place, tmp_path / "e", *more), cwd=tmp_path, env=environment)
-        for more, environment in zip(others, environments(), strict=True)
-    ]
-    results = finish(processes)
-    assert [code for code, _, _ in results] == [1, 1], results
-    lines = {stderr.splitlines()[-1] for _, _, stderr in results}
-    assert len(lines) == 1
-    assert lines.pop().endswith(": --test_scales is '64', the chief has '48,64'")
-    assert not (tmp_path / "e").exists()
+    line = line_of_differing_workers(place, tmp_path / "e", others)
+    assert line.endswith(": --test_scales is '64', the chief has '48,64'")
 
 
 def test_an_error_about_a_finished_evaluation_ends_all_workers(place, tmp_path):
@@ -115,19 +120,9 @@ def test_an_error_about_a_finished_evaluation_ends_all_workers(place, tmp_path):
 
 
 def test_workers_that_compare_with_other_models_stop_before_the_work(place, tmp_path):
-    others = [[f"--compare={place / 'run'}"], ["--compare=/elsewhere"]]
-    processes = [
-        start_verb("vgg_keras.evaluate", *flags(place, tmp_path / "e", *more), cwd=tmp_path, env=environment)
-        for more, environment in zip(others, environments(), strict=True)
-    ]
-    results = finish(processes)
-    assert [code for code, _, _ in results] == [1, 1], results
-    lines = {stderr.splitlines()[-1] for _, _, stderr in results}
-    assert len(lines) == 1
-    (line,) = lines
+    line = line_of_differing_workers(place, tmp_path / "e", [[f"--compare={place / 'run'}"], ["--compare=/elsewhere"]])
     assert ": --compare is 'unusable: /elsewhere" in line
     assert "', the chief has 'a model with the SHA-256 " in line
-    assert not (tmp_path / "e").exists()
 
 
 def test_workers_also_share_the_test_of_the_model_that_theirs_is_compared_with(place, tmp_path):
