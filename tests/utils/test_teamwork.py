@@ -173,3 +173,17 @@ def test_the_seconds_of_an_array_are_those_of_the_slowest_worker(tmp_path, secon
     assert own.pending().tolist() == [False, True, True, False]
     assert own.values()[[0, 3]].tolist() == [[0, 0], [3, 30]]  # its own row stays
     assert own.seconds == pytest.approx(10 + max(seconds), abs=0.1)
+
+
+def test_the_progress_of_files_of_one_name_is_told_apart(tmp_path, monkeypatch):
+    def compute(outputs, wanted, advance):
+        for index in np.flatnonzero(wanted).tolist():
+            outputs.store(index, values(index))
+            advance()
+
+    team, told = Team(), []
+    monkeypatch.setattr(team.channel, "tell_progress", lambda work, done: told.append((work, done)))
+    for folder in ("main", "compared"):
+        (tmp_path / folder).mkdir()
+        team.fill(tmp_path / folder / "rows.npy", 2, Items.of_rows("rows", 2), compute)
+    assert told == [("1: rows.npy", 1), ("1: rows.npy", 2), ("2: rows.npy", 1), ("2: rows.npy", 2)]

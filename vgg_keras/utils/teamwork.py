@@ -53,6 +53,7 @@ class Team:
         # In the names of this session's files: a file that a killed worker left is never gone on with.
         self._session = self.channel.agree("session", secrets.token_hex(4))
         self._items, self._seconds = [0] * len(self.names), [0.0] * len(self.names)
+        self._fills = 0
 
     def fill(self, path: Path, width: int, items: Items, compute: Compute) -> ResumableArray:
         """Computes the rows of an array that are missing, each worker a part, with a progress bar on the chief.
@@ -70,6 +71,7 @@ class Team:
             UserError: a file is damaged, or `compute` raised it.
             BrokenClusterError: another worker has failed; `LostWorkerError`: it is gone.
         """
+        self._fills += 1
         outputs = _collected(path, items.num_rows, width) if self.chief else None
         missing = self._told_by_chief(path, items.missing(outputs.pending()) if outputs else items.wanted)
         if missing.any():
@@ -118,7 +120,8 @@ class Team:
         with console.progress_bar(
             items.title, total, " images", initial=total - left, leave=items.stays, disable=not self.chief
         ) as bar:
-            progress = _Progress(self, path.name, counts, bar)
+            # Files of one name, of a model and of the one that it is compared with, may follow each other.
+            progress = _Progress(self, f"{self._fills}: {path.name}", counts, bar)
             outputs.start_clock()
             try:
                 if mine.any():
