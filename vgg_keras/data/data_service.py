@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import tensorflow as tf
 
+from vgg_keras.data import shards
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.input_pipeline import Augmentation, TrainingEpoch
 from vgg_keras.utils import console
@@ -100,7 +101,7 @@ class DataService:
 
         def numbered() -> Iterator[tuple[int, dict]]:
             # Where a worker was lost, TensorFlow does not tell that no more elements come.
-            for element in itertools.islice(self._distributed(elements), len(numbers)):
+            for element in itertools.islice(self._distributed(epoch.data, elements), len(numbers)):
                 position = int(element[_NUMBER][0])
                 yield epoch.number_of(position), {key: part for key, part in element.items() if key != _NUMBER}
 
@@ -127,7 +128,7 @@ class DataService:
         finally:
             arrivals.close()
 
-    def _distributed(self, elements: tf.data.Dataset) -> Iterator[dict]:
+    def _distributed(self, data: ImageData, elements: tf.data.Dataset) -> Iterator[dict]:
         """Yields elements in the order in which the workers of the service deliver them.
 
         Raises:
@@ -139,8 +140,14 @@ class DataService:
             yield from elements.apply(
                 tf.data.experimental.service.distribute(policy, self._address.url, compression=None)
             )
-        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
-            raise  # a broken record, such as reading it here would find too
+        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+            if self._context.copy().run(shards.first_problem, data):
+                raise  # a broken record, such as reading it here would find too
+            raise UserError(
+                f"--{self._address.flag}={self._address.url} cannot compute the batches: {reason(error)}. Here all "
+                "records can be read: see whether the data set is whole on the machines of the service, by "
+                "data_prep.verify, and whether they have the same version of TensorFlow"
+            ) from error
         except tf.errors.OpError as error:
             if any(sign in str(error) for sign in _FORGOTTEN):
                 raise LostWorkerError(
