@@ -15,12 +15,15 @@ from tests.helpers.processes import start_verb
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Rooms in which most files take long, since they train, export or run whole verbs.
+_LONG = ("verbs", "serving", "training")
+
 
 def pytest_collection_modifyitems(items):
     """Puts the files of slow tests first, and skips the tests of real photos, with a reason, if these are missing."""
     # Else a file of one test of minutes would begin last, while the other process of tests has nothing left to do.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path not in slow, item.path.parent.name not in _LONG))
     if REAL_DATA.is_dir():
         return
     for item in items:
