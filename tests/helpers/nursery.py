@@ -6,9 +6,12 @@ read while Python and TensorFlow start, such as PYTHONIOENCODING, is that of the
 """
 
 import atexit
+import contextlib
 import functools
+import gc
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -21,6 +24,7 @@ from tests.helpers.paths import ROOT
 
 _LONGEST_REQUEST = 200_000  # bytes
 _OUTPUTS = (1, 2)
+_SERVER_ENDED = os.EX_SOFTWARE  # no verb ends with it
 
 
 class Forked:
@@ -49,7 +53,7 @@ class Forked:
 
     def _wait_for_end(self) -> None:
         with self._status:
-            self.returncode = int(self._status.readline())
+            self.returncode = int(self._status.readline() or _SERVER_ENDED)
         self._ended.set()
 
     def poll(self) -> int | None:
@@ -123,45 +127,48 @@ def _load() -> None:
 
 
 def _next_request(requests: socket.socket) -> dict:
-    """Forks for each request, and returns it in the fork; the server itself leaves with the last process of tests."""
-    statuses: dict[int, int] = {}
+    """Forks for each request, and returns it in the fork; the server itself leaves with the last process of tests.
 
-    def tell_of_ends(*_) -> None:
-        for process_id in list(statuses):
-            ended, status = os.waitpid(process_id, os.WNOHANG)
-            if ended:
-                end = statuses.pop(process_id)
-                os.write(end, f"{os.waitstatus_to_exitcode(status)}\n".encode())
-                os.close(end)
-
-    signal.signal(signal.SIGCHLD, tell_of_ends)
+    The ends of the forks are read from descriptors like the requests, one after another: a handler of SIGCHLD could
+    run between any two lines, and TensorFlow's threads would receive signals that the main thread waits for.
+    """
+    forks: dict[int, tuple[int, int]] = {}  # by the descriptor of a process: its number, where its exit code is awaited
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
+        ready, _, _ = select.select([requests, *forks], [], [])
+        for fork in forks.keys() & ready:
+            process_id, status = forks.pop(fork)
+            _, end = os.waitpid(process_id, 0)
+            with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+                os.write(status, f"{os.waitstatus_to_exitcode(end)}\n".encode())
+            os.close(status)
+            os.close(fork)
+        if requests not in ready:
+            continue
         message, descriptors, _, _ = socket.recv_fds(requests, _LONGEST_REQUEST, len(_OUTPUTS) + 1)
         if not message:
             sys.exit()
         *outputs, status = descriptors
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
         process_id = os.fork()
         if process_id:
-            statuses[process_id] = status
+            forks[os.pidfd_open(process_id)] = (process_id, status)
             os.write(status, f"{process_id}\n".encode())
         else:
-            for number in (signal.SIGCHLD, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.default_int_handler)
-            for end in (status, requests.detach(), *statuses.values()):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for end in (status, requests.detach(), *forks, *(other for _, other in forks.values())):
                 os.close(end)
             for descriptor, output in zip(_OUTPUTS, outputs, strict=True):
                 os.dup2(output, descriptor)
         for output in outputs:
             os.close(output)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         if not process_id:
             return json.loads(message)
 
 
 def _main() -> None:
     _load()
+    # What is loaded is left out of the collections of the forks; otherwise each copies it all as it ends.
+    gc.freeze()
     request = _next_request(socket.socket(fileno=int(sys.argv[1])))
     os.chdir(request["cwd"])
     os.environ.clear()

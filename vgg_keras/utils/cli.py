@@ -5,7 +5,9 @@ calls `cli.run(main, TheOptions)`. Only verbs read flags; the modules that they 
 imported inside `main`, in the context `loading_libraries`, so that `--help` and a mistyped flag are answered at once.
 """
 
+import atexit
 import contextlib
+import gc
 import logging as standard_logging
 import os
 import sys
@@ -41,6 +43,8 @@ def run(main: Callable[[OptionsT], None], options_class: type[OptionsT]) -> None
         options_class: its options.
     """
     _set_up_streams()
+    # All that TensorFlow and Keras loaded would be searched for garbage as the process ends, for a second and in vain.
+    atexit.register(gc.freeze)
     try:
         with stopping.raising(last=True):
             _run(main, options_class)
@@ -132,12 +136,30 @@ def loading_libraries() -> Iterator[None]:
     """Holds back what is written to stderr inside the context, unless an error ends it.
 
     TensorFlow's C++ code writes notes about the CPU and missing GPU drivers as it is loaded, before any setting of its
-    log level applies.
+    log level applies. No garbage is collected inside the context, since what is loaded stays.
 
     Raises:
         UserError: Keras has another backend than TensorFlow.
     """
     require_tensorflow()
+    with _without_collections(), _held_back_stderr():
+        yield
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@contextlib.contextmanager
+def _held_back_stderr() -> Iterator[None]:
     if shows_logs() or not _has_descriptor(sys.stderr):
         with stopping.ending_at_once(2):
             yield
