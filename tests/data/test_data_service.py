@@ -17,7 +17,9 @@ from vgg_keras.utils.service_address import ServiceAddress
 def ordered(numbers, arriving, most_ahead=3):
     """Returns the elements in order, those that were computed in capital letters, and what has not been read."""
     arrivals = iter([("abcdefgh".index(letter), letter) for letter in arriving])
-    found = "".join(in_order(numbers, lambda: next(arrivals, None), lambda number: "ABCDEFGH"[number], most_ahead))
+    found = "".join(
+        in_order(numbers, lambda missing: next(arrivals, None), lambda number: "ABCDEFGH"[number], most_ahead)
+    )
     return found, "".join(letter for _, letter in arrivals)
 
 
@@ -86,6 +88,31 @@ def test_a_thread_that_is_blocked_is_given_up():
     arrivals = Arrivals(lambda: iter(free.wait, True), 60, 0.1, silence)
     with pytest.raises(LostWorkerError, match="silent"):
         arrivals.take()
+    free.set()
+
+
+def test_the_items_that_a_lost_worker_held_are_no_silence():
+    free = threading.Event()
+
+    def with_a_lost_worker():
+        yield 1
+        free.wait()
+
+    arrivals = Arrivals(with_a_lost_worker, 0.2, 0.1, silence, most_lost=2)
+    assert arrivals.take(3) == 1
+    assert arrivals.take(2) is None
+    time.sleep(0.2)  # as long as the caller computes something
+    assert arrivals.take(1) is None
+    with pytest.raises(LostWorkerError, match="silent"):
+        arrivals.take(3)
+    free.set()
+
+
+def test_where_nothing_has_come_nobody_works():
+    free = threading.Event()
+    arrivals = Arrivals(lambda: iter(free.wait, True), 60, 0.1, silence, most_lost=2)
+    with pytest.raises(LostWorkerError, match="silent"):
+        arrivals.take(2)
     free.set()
 
 

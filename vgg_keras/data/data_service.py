@@ -9,10 +9,11 @@ computed. So training gets the same bits as without the service, whatever its wo
 import contextvars
 import functools
 import itertools
+import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 import tensorflow as tf
@@ -105,8 +106,8 @@ class DataService:
                 position = int(element[_NUMBER][0])
                 yield epoch.number_of(position), {key: part for key, part in element.items() if key != _NUMBER}
 
-        arrivals = Arrivals(numbered, self._late_after, self._patience, self._silence)
         most_ahead = max(2, _MOST_IMAGES_AHEAD // epoch.images_per_element)
+        arrivals = Arrivals(numbered, self._late_after, self._patience, self._silence, most_lost=most_ahead)
         try:
             element: dict = {}
             for element in in_order(numbers, arrivals.take, compute, most_ahead):
@@ -167,8 +168,8 @@ class DataService:
 
 
 def in_order(
-    numbers: Iterable[int],
-    take: Callable[[], tuple[int, T] | None],
+    numbers: Sequence[int],
+    take: Callable[[int], tuple[int, T] | None],
     compute: Callable[[int], T],
     most_ahead: int,
 ) -> Iterator[T]:
@@ -176,7 +177,8 @@ def in_order(
 
     Args:
         numbers: the numbers of the elements, increasing.
-        take: function that returns a number and its element as they come, in any order, or None if none comes in time.
+        take: function from the number of elements that have not come to a number and its element as they come, in any
+            order, or None if none comes in time.
         compute: function from a number to its element.
         most_ahead: largest number of elements that are kept for later; if so many have come before the next one, it
             counts as missing. If it comes yet, it is dropped.
@@ -185,9 +187,9 @@ def in_order(
         The element of each number.
     """
     kept: dict[int, T] = {}
-    for number in numbers:
+    for yielded, number in enumerate(numbers):
         while number not in kept and len(kept) < most_ahead:
-            arrived = take()
+            arrived = take(len(numbers) - yielded - len(kept))
             if arrived is None:
                 break
             if arrived[0] >= number:
@@ -203,38 +205,51 @@ class Arrivals(Generic[T]):
         late_after: number of seconds to wait for an item.
         patience: number of seconds without an item after which there is an error.
         silence: function that returns that error.
+        most_lost: number of items that may never come although the iterable works.
     """
 
     def __init__(
-        self, make: Callable[[], Iterable[T]], late_after: float, patience: float, silence: Callable[[], Exception]
+        self,
+        make: Callable[[], Iterable[T]],
+        late_after: float,
+        patience: float,
+        silence: Callable[[], Exception],
+        *,
+        most_lost: int = 0,
     ):
         self._make, self._late_after, self._patience, self._silence = make, late_after, patience, silence
+        self._most_lost = most_lost
         self._read: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._room, self._unwanted = threading.Semaphore(1), threading.Event()
-        self._last, self._late, self._ended = time.monotonic(), False, False
+        self._last, self._any, self._late, self._ended = time.monotonic(), False, False, False
         # Where the iterable never returns, the process must be able to end.
         threading.Thread(target=self._work, daemon=True).start()
 
-    def take(self) -> T | None:
+    def take(self, expected: int = 1) -> T | None:
         """Returns the next item, or None if it does not come in time, or if there is none.
 
         After one that did not come in time none is waited for, until one is there.
+
+        Args:
+            expected: number of items that have not come. If some have, and these may all be lost, they can be waited
+                for longer than `patience` without an error, as while the caller computes them.
 
         Raises:
             Exception: what `make` or the iterable raises, or the result of `silence`.
         """
         if self._ended:
             return None
-        left = self._last + self._patience - time.monotonic()
+        may_be_lost = self._any and expected <= self._most_lost
+        left = math.inf if may_be_lost else self._last + self._patience - time.monotonic()
         try:
             kind, content = self._read.get(timeout=0.0 if self._late else max(0.0, min(self._late_after, left)))
         except queue.Empty:
-            if time.monotonic() - self._last >= self._patience:
+            if not may_be_lost and time.monotonic() - self._last >= self._patience:
                 raise self._silence() from None
             self._late = True
             return None
         self._room.release()
-        self._last, self._late, self._ended = time.monotonic(), False, kind == "end"
+        self._last, self._any, self._late, self._ended = time.monotonic(), True, False, kind == "end"
         if kind == "error":
             raise content
         return content

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from vgg_keras.utils.early_signals import SIGNALS
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.hosts import host_and_port
 
 # Milliseconds between two signs of life of a worker, and without one until the dispatcher takes it for lost.
 _HEARTBEAT, _LOST_AFTER = 1_000, 10_000
@@ -57,8 +58,7 @@ def working(dispatcher: str, host: str, port: int) -> Iterator[None]:
     """
     config = tf.data.experimental.service.WorkerConfig(
         dispatcher_address=dispatcher,
-        # TensorFlow puts the port in.
-        worker_address=f"{f'[{host}]' if ':' in host else host}:{port or '%port%'}",
+        worker_address=host_and_port(host, port or "%port%"),  # TensorFlow puts the port in
         port=port,
         heartbeat_interval_ms=_HEARTBEAT,
     )

@@ -1,6 +1,7 @@
 """Tests trained models with the paper's protocol (arXiv:1409.1556, sect. 3.2 and 4)."""
 
 import dataclasses
+import functools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -202,11 +203,9 @@ def evaluate_only(options: EvaluateOptions, team: Team, title: str = "") -> Eval
         else:
             comparison.load_marked(Path(options.compare)).require_comparable(CLASSIFICATION, manifest.identity())
     description = describe(models, manifest, protocol)
-    with opened(folder, description, team) as finished:
+    require_files = functools.partial(require_same_files, folder, models, options)
+    with opened(folder, description, team, require_files) as finished:
         if finished:
-            if team.chief:
-                require_same_files(folder, models, options)
-            team.channel.agree("the files of the finished evaluation", "complete")  # or the chief's error ends all
             return EvaluationResult(folder, finished, resumed=True, chief=team.chief)
         found, posteriors = run_models(evaluator, models, options, saves=team.chief)
 

@@ -35,19 +35,22 @@ def joined_team(options: EvaluateOptions) -> Iterator[Team]:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, wanted: dict, team: Team) -> Iterator[dict | None]:
+def opened(folder: Path, wanted: dict, team: Team, require_files: Callable[[], None]) -> Iterator[dict | None]:
     """Holds the evaluation's folder, which all workers share, and finds out whether the evaluation is finished.
 
     Args:
         folder: the evaluation's folder.
         wanted: description of the evaluation, as `open_output_dir` takes it.
         team: the workers.
+        require_files: function that checks whether a finished evaluation has the files that are asked for; the chief
+            calls it, and its error ends all workers.
 
     Yields:
         The record of the evaluation if the folder holds it finished, else None; the same on all workers.
 
     Raises:
-        UserError: the folder is in use, holds another evaluation, or is not shared, or a worker tests something else.
+        UserError: the folder is in use, holds another evaluation, or is not shared, or a worker tests something else;
+            or what `require_files` raises.
     """
     advice = "the same command continues the evaluation" + (", on all workers" if team.channel.peers else "")
     lock = locks.locked(folder) if team.chief else contextlib.nullcontext()
@@ -56,6 +59,9 @@ def opened(folder: Path, wanted: dict, team: Team) -> Iterator[dict | None]:
         require_shared_folder(team.channel, folder)
         finished = open_output_dir(folder, wanted) if team.chief else None
         if team.channel.agree("finished", "yes" if finished else ""):
+            if team.chief:
+                require_files()
+            team.channel.agree("the files of the finished evaluation", "complete")
             yield finished or records.read_finished(folder / tables.RECORD)
         else:
             yield None

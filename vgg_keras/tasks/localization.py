@@ -200,11 +200,9 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
     at_hand = _classes_at_hand(options.method, models, classifiers, split)
     if at_hand:
         _require_same_classes(models, at_hand)
-    with opened(folder, description, team) as finished:
+    require_files = functools.partial(_require_saved, folder, models, options)
+    with opened(folder, description, team, require_files) as finished:
         if finished:
-            if team.chief:
-                _require_saved(folder, models, options)
-            team.channel.agree("the files of the finished evaluation", "complete")  # or the chief's error ends all
             return EvaluationResult(folder, finished, resumed=True, chief=team.chief)
         partial = folder / layout.PARTIAL
         chosen = at_hand or classifiers.choose_by_net(split, partial / "classes", team)

@@ -1,4 +1,4 @@
-"""Tells the names and addresses of machines from texts that can be neither.
+"""Tells the names and addresses of machines from texts that can be neither, and puts a port behind them.
 
 For some of those, Python's sockets raise other errors than for a machine that is not there; for others the same.
 """
@@ -23,6 +23,15 @@ def is_host(text: str) -> bool:
     [False, False, False, False, False]
     """
     return len(text) <= _MOST_CHARACTERS and (_is_ip_address(text) or _is_name(text))
+
+
+def host_and_port(host: str, port: int | str) -> str:
+    """Returns a host, without brackets, and a port as one text.
+
+    >>> host_and_port("first", 5050), host_and_port("::1", 5050)
+    ('first:5050', '[::1]:5050')
+    """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_ip_address(text: str) -> bool:

@@ -7,7 +7,7 @@ import urllib.parse
 
 from vgg_keras.utils import console
 from vgg_keras.utils.errors import LostWorkerError, UserError
-from vgg_keras.utils.hosts import is_host
+from vgg_keras.utils.hosts import host_and_port, is_host
 
 # Seconds that an attempt to connect takes at the most, and between two attempts.
 _ATTEMPT, _PAUSE = 5.0, 0.5
@@ -53,7 +53,7 @@ class ServiceAddress:
     @property
     def host_and_port(self) -> str:
         """The address as TensorFlow takes it: host:port, an IPv6 address in brackets."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_and_port(self.host, self.port)
 
     @property
     def url(self) -> str:
