@@ -10,6 +10,7 @@ from data_prep import synthetic_flowers
 from data_prep.builder import PrepareOptions, write_dataset
 from tests.helpers.paths import REAL_DATA
 from tests.helpers.processes import start_verb
+from vgg_keras.data import decoding_memory
 
 # A shell lets what it runs in the background ignore SIGINT, and whatever the tests started would ignore it too.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -29,6 +30,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("real_data"):
             item.add_marker(pytest.mark.skip(reason="the real photos (../shared/data) are not on this machine"))
+
+
+@pytest.fixture(autouse=True)
+def no_shared_decoding_memory(monkeypatch):
+    """Takes from each test the bound that work of a pool has set in this process; else others would wait for memory."""
+    monkeypatch.setattr(decoding_memory, "_shared", None)
 
 
 @pytest.fixture(scope="session")
