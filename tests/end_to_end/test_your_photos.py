@@ -8,7 +8,7 @@ import pytest
 from tests.helpers import documentation
 
 KINDS = ("daisy", "roses", "tulips")
-PHOTOS_OF_A_KIND = 16
+PHOTOS_OF_A_KIND = 8
 WEIGHTS = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
