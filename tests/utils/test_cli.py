@@ -1,5 +1,6 @@
 """Tests how a verb runs: help, error messages and exit codes."""
 
+import gc
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.helpers.flag_tables import VERBS
 from tests.helpers.paths import ROOT
-from vgg_keras.utils import errors, help_text
+from vgg_keras.utils import cli, errors, help_text
 from vgg_keras.utils.options import flag_fields
 
 
@@ -127,3 +128,25 @@ def test_a_closed_pipe_is_no_error():
     process = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert "Traceback" not in process.stderr
     assert process.stdout == "Trains a net with the paper's procedure (arXiv:1409.1556, sect. 3.1).\n"
+
+
+def test_no_garbage_is_collected_while_libraries_load():
+    with cli.loading_libraries():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with cli.loading_libraries():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_what_a_verb_has_loaded_is_not_searched_for_garbage_at_its_end():
+    code = (
+        "import atexit, gc, sys; atexit.register(lambda: print(gc.get_freeze_count() > 0, file=sys.stderr))\n"
+        "from vgg_keras import report; sys.argv[1:] = ['--help']; report.run()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "True\n")

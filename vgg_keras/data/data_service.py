@@ -231,8 +231,8 @@ class Arrivals(Generic[T]):
         After one that did not come in time none is waited for, until one is there.
 
         Args:
-            expected: number of items that have not come. If some have, and these may all be lost, they can be waited
-                for longer than `patience` without an error, as while the caller computes them.
+            expected: number of items that have not come yet. Once one has come, no more than `most_lost` of them count
+                as lost, and not as a silence: the caller may take any time to compute them.
 
         Raises:
             Exception: what `make` or the iterable raises, or the result of `silence`.
