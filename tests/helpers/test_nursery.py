@@ -14,11 +14,8 @@ def test_ends_at_the_same_time_are_all_told(tmp_path):
 
 
 def test_an_end_is_told_while_others_run(tmp_path):
-    waiting = Forked("input()", [], tmp_path, os.environ)
     sleeping = Forked("import time; time.sleep(600)", [], tmp_path, os.environ)
     assert Forked(_END, ["3"], tmp_path, os.environ).wait(timeout=60) == 3
     assert sleeping.poll() is None
     sleeping.terminate()
     assert sleeping.wait(timeout=60) == -15
-    waiting.kill()
-    waiting.wait(timeout=60)
