@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -122,7 +121,7 @@ def predictions_csv(posteriors: np.ndarray, manifest: SplitManifest) -> str:
 
 
 def require_same_files(folder: Path, models: Sequence[Evaluable], options: EvaluateOptions) -> None:
-    """Checks that a finished evaluation has the files that are asked for; removes what a killed process left in it.
+    """Checks that a finished evaluation has the files that are asked for.
 
     Raises:
         UserError: --save_posteriors is given, and the evaluation in the folder was made without.
@@ -130,11 +129,10 @@ def require_same_files(folder: Path, models: Sequence[Evaluable], options: Evalu
     computed = any(not isinstance(model, SavedPosteriors) for model in models)
     if options.save_posteriors and computed and not list(folder.glob("posteriors*.npz")):
         raise UserError(f"{folder} holds this evaluation without its posteriors; choose another --output_dir")
-    shutil.rmtree(folder / layout.PARTIAL, ignore_errors=True)
 
 
 def write_results(folder: Path, evaluation: FinishedEvaluation, found: Sequence[Result]) -> None:
-    """Writes predictions, mistakes, report and record into the evaluation's folder; removes the files for resuming."""
+    """Writes predictions, mistakes, report and record into the evaluation's folder."""
     files.write_text(folder / layout.PREDICTIONS, predictions_csv(evaluation.posteriors, evaluation.manifest))
     mistakes.save(folder, [result.wrong for result in found])
     shown = Highlights.of(evaluation)
@@ -142,7 +140,6 @@ def write_results(folder: Path, evaluation: FinishedEvaluation, found: Sequence[
     files.write_text(folder / layout.PAGE, pages.of_evaluation(evaluation, shown).render())
     # The record is written last: it marks the evaluation as complete.
     side_files.write_json(folder / tables.RECORD, evaluation.record)
-    shutil.rmtree(folder / layout.PARTIAL, ignore_errors=True)  # which may be a link to another disk
 
 
 def evaluate_model(options: EvaluateOptions) -> EvaluationResult:

@@ -1,6 +1,7 @@
 """Opens the folder of an evaluation: a new one, one that was stopped, or a finished one."""
 
 import contextlib
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def opened(folder: Path, wanted: dict, team: Team, require_files: Callable[[], N
         if team.channel.agree("finished", "yes" if finished else ""):
             if team.chief:
                 require_files()
+                _remove_partial(folder)  # what a killed process left
             team.channel.agree("the files of the finished evaluation", "complete")
             yield finished or records.read_finished(folder / tables.RECORD)
         else:
@@ -84,11 +86,18 @@ def written_record(folder: Path, write: Callable[[], dict], team: Team) -> dict:
     """
     team.channel.agree("all is read", "")
     record = write() if team.chief else None
+    if record:
+        _remove_partial(folder)
     team.channel.agree("results are written", "")
     if record:
         return record
     shared_folder.appears(folder / tables.RECORD)
     return records.read_finished(folder / tables.RECORD)
+
+
+def _remove_partial(folder: Path) -> None:
+    """Removes the files for resuming; their folder may be a link to another disk."""
+    shutil.rmtree(folder / layout.PARTIAL, ignore_errors=True)
 
 
 def _facts(wanted: dict) -> dict[str, object]:

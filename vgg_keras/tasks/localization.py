@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -161,11 +160,10 @@ def run_models(
 
 
 def _require_saved(folder: Path, models: Sequence[Locator], options: EvaluateOptions) -> None:
-    """Checks that a finished evaluation has the files that are asked for; removes what a killed process left in it."""
+    """Checks that a finished evaluation has the files that are asked for."""
     wanted = [saved_file(index, models, options) for index in range(len(models))]
     if not all(path.exists() for path in wanted if path):
         raise UserError(f"{folder} holds this evaluation without its boxes; choose another --output_dir")
-    shutil.rmtree(folder / layout.PARTIAL, ignore_errors=True)
 
 
 def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResult:
@@ -218,7 +216,7 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
 def _write_results(
     folder: Path, description: dict, found: Sequence[BoxResult], chosen: ChosenClasses, split: BoxedSplit
 ) -> dict:
-    """Writes boxes, mistakes, report and record into the folder; removes the files for resuming; returns the record."""
+    """Writes boxes, mistakes, report and record into the folder; returns the record."""
     versions = keras_compat.package_versions()
     record = {**description, "versions": versions, "results": [result.record() for result in found]}
     mistakes.save(folder, [result.wrong for result in found])
@@ -228,7 +226,6 @@ def _write_results(
     files.write_text(folder / layout.PAGE, pages.of_localization(record, shown).render())
     # The record is written last: it marks the evaluation as complete.
     side_files.write_json(folder / tables.RECORD, record)
-    shutil.rmtree(folder / layout.PARTIAL, ignore_errors=True)  # which may be a link to another disk
     return record
 
 
