@@ -37,7 +37,7 @@ def read_boxes(path: Path, label_of_image: Callable[[str], int | None], synsets:
         box of their class.
 
     Raises:
-        UserError: there are no annotations, a tar is damaged, or a file is no annotation.
+        UserError: there are no annotations, a tar is damaged, a file is no annotation, or an image has two that differ.
     """
     notes: dict[str, bytes] = {}
     num_files = 0
@@ -53,11 +53,15 @@ def read_boxes(path: Path, label_of_image: Callable[[str], int | None], synsets:
             except ValueError as error:
                 raise UserError(f"{where}: {error}; fetch the annotations again") from error
             own = [Object(label, one.box) for one in objects if _is_of_class(one.name, synsets[label])]
-            if own:
-                notes[name] = Annotation(f"{name}.xml", size, own).to_note()
+            note = Annotation(f"{name}.xml", size, own).to_note() if own else b""
+            if notes.setdefault(name, note) != note:
+                raise UserError(
+                    f"{where}: {name} has other boxes in another file; leave the annotations of one version alone in "
+                    f"{flag('boxes', path)}"
+                )
     if not num_files:
         raise UserError(f"{flag('boxes', path)} holds no XML files, nor tars of them with bbox in their names")
-    return notes
+    return {name: note for name, note in notes.items() if note}
 
 
 def _is_of_class(name: str, synset: str) -> bool:

@@ -128,12 +128,15 @@ class NoteReader:
                 turned_by = self._turn(annotation, prepared)
                 size = prepared.size if turned_by == prepared.turned else prepared.size[::-1]
                 box, clipped = self._clip(annotation, one, size)
+                box = turn_box(box, turned_by)
+                if not _has_area(box):
+                    raise BadImage(f"{annotation.file}: a box is thinner than the numbers of a record can tell")
             except BadImage:
                 if self.strict:
                     raise
                 continue
             num_clipped += clipped
-            objects.append(one._replace(box=turn_box(box, turned_by)))
+            objects.append(one._replace(box=box))
         return Placed(objects, num_clipped, len(annotation.objects) - len(objects))
 
     def _turn(self, annotation: Annotation, prepared: PreparedImage) -> Image.Transpose | None:
@@ -171,6 +174,12 @@ class NoteReader:
         if overhang > MAX_OVERHANG or not (cut[0] < cut[2] and cut[1] < cut[3]):
             raise BadImage(f"{shown} is not inside the image of {width}x{height} pixels")
         return (cut[0] / height, cut[1] / width, cut[2] / height, cut[3] / width), overhang > 0
+
+
+def _has_area(box: Box) -> bool:
+    """Returns whether a box still has an area as the float32 numbers of a record."""
+    top, left, bottom, right = np.array(box, np.float32)
+    return bool(top < bottom and left < right)
 
 
 def turn_box(box: Box, turn: Image.Transpose | None) -> Box:

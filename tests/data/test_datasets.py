@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tests.helpers.photos import encode, make_source, write
 from vgg_keras.data import datasets, input_pipeline
+from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.utils.errors import UserError
 
 
@@ -72,3 +74,19 @@ def test_grey_png_images_of_tfds_become_rgb(tmp_path):
     expected = tf.image.resize(np.repeat(grey, 3, axis=2), (32, 32), antialias=True)
     np.testing.assert_allclose(batch["image"][0], expected, atol=1e-3)
     assert int(batch["label"][0]) == 1
+
+
+def test_other_photos_of_the_same_names_and_sizes_are_not_the_same(tmp_path):
+    for name, mode in (("colour", "RGB"), ("grey", "L")):
+        images = [(f"{index}.jpg", encode((8, 6), mode, seed=index)) for index in range(3)]
+        write(make_source(images), tmp_path / name)
+    colour, grey = (
+        SplitManifest.read(datasets.open_data(tmp_path / name), "train").identity() for name in ("colour", "grey")
+    )
+    again = SplitManifest.read(datasets.open_data(tmp_path / "colour"), "train").identity()
+    key = "sha256_of_classes_labels_images"
+    assert colour == again
+    assert {name: value for name, value in colour.items() if name != key} == {
+        name: value for name, value in grey.items() if name != key
+    }
+    assert colour[key] != grey[key]

@@ -131,6 +131,17 @@ def test_wrong_annotations(tars, tmp_path, files, problem):
         run(tars, f"--boxes={tmp_path / 'bbox.tar'}")
 
 
+def test_two_versions_of_the_annotations(tars):
+    unpacked(tars)
+    second = tars / "v2" / f"{TENCH}_1.xml"
+    second.parent.mkdir()
+    second.write_bytes(TRAIN_XML[f"{TENCH}/{TENCH}_1.xml"])
+    assert len(imagenet.imagenet(tars, boxes=tars).splits["train"].pieces.notes) > 0  # the same boxes again
+    second.write_bytes(annotation_xml([(TENCH, 1, 1, 9, 9)]))
+    with pytest.raises(UserError, match=rf"v2/{TENCH}_1\.xml: {TENCH}_1 has other boxes in another file; leave"):
+        imagenet.imagenet(tars, boxes=tars)
+
+
 def test_a_truncated_tar_and_a_missing_one(tars):
     as_distributed(tars)
     path = tars / "ILSVRC2012_bbox_train_v2.tar.gz"

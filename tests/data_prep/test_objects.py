@@ -56,6 +56,14 @@ def test_wrong_boxes(box, problem):
     assert place(IMAGENET, [(1, 1, 9, 9), box]) == ([(1 / 50, 1 / 100, 9 / 50, 9 / 100)], 0, 1)
 
 
+def test_a_box_that_has_no_area_in_a_record_is_wrong():
+    # A millionth of a pixel of 100 wide, beside 0.3, where float32 numbers are 3e-8 apart.
+    thin = (10, 30, 20, 30.000001)
+    assert place(IMAGENET, [thin, (10, 20, 20, 40)]) == ([(0.2, 0.2, 0.4, 0.4)], 0, 1)
+    with pytest.raises(BadImage, match=r"^a\.xml: a box is thinner than the numbers of a record can tell"):
+        place(NoteReader(first_pixel=0, strict=True), [thin])
+
+
 def test_an_annotation_of_another_image():
     with pytest.raises(BadImage, match=r"^a\.xml is of an image of 100x51 pixels, this one has 100x50$"):
         place(VOC, [(1, 1, 9, 9)], given=(100, 51))

@@ -43,7 +43,7 @@ IMAGES = {
     "split": "validation",
     "num_images": 3,
     "num_classes": 5,
-    "sha256_of_classes_labels_sizes": "0" * 64,
+    "sha256_of_classes_labels_images": "0" * 64,
 }
 RESULT = {
     "nets": ["A"],

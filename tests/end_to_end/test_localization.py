@@ -8,6 +8,9 @@ import shutil
 import numpy as np
 import pytest
 
+from data_prep import voc
+from data_prep.voc import VocOptions
+from tests.helpers.annotations import write_voc
 from tests.helpers.paths import TINY_CONFIG
 from tests.helpers.verbs import call_verb
 from vgg_keras import evaluate, predict, pretrained, train
@@ -153,6 +156,18 @@ def test_pretrained_makes_a_classifier_of_a_localiser_if_it_is_told_the_classes(
     assert metadata.read(tmp_path / "a.keras", 3).box_regression == ""
 
 
+@pytest.mark.parametrize(("split", "difficult"), [("train", (True, False)), ("validation", (False, True))])
+def test_a_split_of_difficult_objects_alone_is_told_before_the_work(tmp_path, split, difficult):
+    marked = [[("cat", 11, 11, 40, 40, *[True] * some)] for some in difficult]
+    root = write_voc(tmp_path / "voc", {"train": {"a": marked[0]}, "val": {"b": marked[1]}})
+    flags = [f"--source_dir={root}", f"--output_dir={tmp_path / 'data'}", "--num_workers=1"]
+    call_verb(voc.main, flags, VocOptions)
+    flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={tmp_path / 'data'}", f"--output_dir={tmp_path / 'run'}"]
+    with pytest.raises(UserError, match=rf"no image of split '{split}' has a box that counts: of an object of its class"):
+        call_verb(train.main, [*flags, "--task=localization"], TrainConfig)
+    assert not (tmp_path / "run" / "history.jsonl").exists()
+
+
 def test_a_cache_changes_nothing_while_there_is_a_view_for_each_epoch(tmp_path, runs, drawn_data):
     flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", "--task=localization", "--epochs=2"]
     flags += [f"--init_from={runs / 'classes'}", "--freeze_up_to=block4_pool"]
@@ -161,7 +176,7 @@ def test_a_cache_changes_nothing_while_there_is_a_view_for_each_epoch(tmp_path, 
         call_verb(train.main, [*flags, *more, f"--output_dir={tmp_path / name}"], TrainConfig)
         lines = (tmp_path / name / "history.jsonl").read_text().splitlines()
         entries = [json.loads(line) for line in lines]
-        histories.append([[entry["training_loss"], entry["validation_top5_error"]] for entry in entries])
+        histories.append([[entry["training_loss"], entry["validation_mean_iou"]] for entry in entries])
     np.testing.assert_allclose(histories[1], histories[0], rtol=1e-4)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.verbs import call_verb
 from vgg_keras import report
-from vgg_keras.evaluation import findings, mistakes
+from vgg_keras.evaluation import findings, image_sets, mistakes
 from vgg_keras.evaluation.layout import MISTAKES
 from vgg_keras.evaluation.paired import PairedDifference
 from vgg_keras.evaluation.published import PAPER_LADDER, ScaleLadder
@@ -41,7 +41,7 @@ def write_evaluation(folder, *results):
         "split": "test",
         "num_images": NUM_IMAGES,
         "num_classes": 10,
-        "sha256_of_classes_labels_sizes": "same",
+        "sha256_of_classes_labels_images": "same",
     }
     (folder / "evaluation.json").write_text(json.dumps({"images": images, "results": [one for one, _ in results]}))
     marks = np.zeros((len(results), 2, NUM_IMAGES), bool)
@@ -62,6 +62,19 @@ def test_the_scales_of_a_miniature_play_the_papers_parts():
     assert ladder.row_key([TrainedNet("D", "32,48")], "dense", [(40,)]).scales == SINGLE
     assert ladder.row_key([TrainedNet("D", "32")], "dense", [(40,)]) is None  # Q is not S
     assert ladder.row_key([TrainedNet("D", "64")], "dense", [(64,)]) is None  # plays no part
+
+
+def test_localizers_of_other_boxes_or_classifiers_do_not_replace_each_other(tmp_path):
+    of_boxes = {"box_regressions": ["scr"], "mean_iou": 0.5}
+    for name, boxes, classifier in (("a", "1", "x"), ("b", "2", "x"), ("c", "1", "y"), ("d", "1", "y")):
+        write_evaluation(tmp_path / name, ({**result("D", "32", [32], 300), **of_boxes}, 300))
+        path = tmp_path / name / "evaluation.json"
+        record = json.loads(path.read_text())
+        record["images"]["sha256_of_boxes"] = boxes
+        record |= {"settings": {"task": "localization"}, "classifiers": [{"sha256": classifier}]}
+        path.write_text(json.dumps(record))
+    found = image_sets.group([mistakes.load(tmp_path / name) for name in "abcd"])
+    assert [(len(one.others["localization"]), one.num_older) for one in found] == [(2, 1), (1, 0)]
 
 
 def test_the_papers_own_scales_are_taken_as_they_are():
@@ -120,6 +133,9 @@ def test_verdicts():
     assert claim.verdict(PairedDifference(60, 20, 1000)) == findings.HOLDS
     assert claim.verdict(PairedDifference(20, 60, 1000)) == findings.FAILS
     assert claim.verdict(PairedDifference(20, 22, 1000)) == findings.OPEN
+    few = PairedDifference(5, 0, 60)  # p = 2 / 2 ** 5
+    assert few.interval()[1] < 0
+    assert claim.verdict(few) == findings.OPEN
     no_better = findings.FINDINGS[0]
     assert no_better.published() == 0.1
     assert no_better.verdict(PairedDifference(60, 20, 1000)) == findings.FAILS

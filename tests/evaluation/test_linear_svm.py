@@ -22,6 +22,27 @@ def test_mean_average_precision_where_images_have_several_labels():
         linear_svm.fit_and_test(points, np.ones_like(labels), tests, np.ones((4, 3), int))
 
 
+def test_a_fold_without_any_label_does_not_choose(recwarn):
+    # Four of twelve points have a label, so that a fold of two or three often has none.
+    points = np.random.default_rng(0).normal(0, 1, (12, 3)).astype(np.float32)
+    labels = np.zeros((12, 2), np.int32)
+    labels[[0, 1], 0] = labels[[2, 3], 1] = 1
+    from sklearn.model_selection import KFold
+
+    for seed in range(8):
+        folds = KFold(2, shuffle=True, random_state=seed).split(points)
+        usable = sum(bool((labels[held_out] == 1).any()) for _, held_out in folds)
+        search = linear_svm._search(points, labels, seed)
+        assert search.n_splits_ == usable
+        assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    labels = np.zeros((12, 1), np.int32)
+    labels[[0, 1]] = 1
+    alone = [linear_svm._search(points, labels, seed) for seed in range(8)]
+    assert {search.n_splits_ for search in alone} == {1, 2}
+    assert all(np.isfinite(search.cv_results_["mean_test_score"]).all() for search in alone)
+    assert not [warning for warning in recwarn if "non-finite" in str(warning.message)]
+
+
 def test_difficult_images_are_left_out_in_training_as_in_the_development_kit():
     rng = np.random.default_rng(0)
     points = rng.normal(0, 1, (60, 2))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.linear_results import linear_result, voc_result
+from tests.helpers.linear_results import VOC_ACTIONS, linear_result, voc_result
 from tests.helpers.paths import ROOT
 from vgg_keras.evaluation import linear_records, published_descriptors
 from vgg_keras.evaluation.published_descriptors import PROTOCOLS, PUBLISHED, DescriptorKey
@@ -99,8 +99,9 @@ def test_every_row_has_a_flag_file():
         (voc_result(year=2012, described="image"), "VOC-2012 actions"),
         (voc_result(year=2011, described="image"), ""),
         # Sets of one's own: two actions, or photos of ten classes without persons' boxes.
-        (voc_result(year=2012, described="image", images=[{"num_classes": 2}]), ""),
-        (voc_result(year=2012, images=[{"num_classes": 10}]), ""),
+        (voc_result(year=2012, described="image", average_precisions={"waltz": 60.0, "tango": 74.6}), ""),
+        (voc_result(year=2012, average_precisions=dict.fromkeys(VOC_ACTIONS, 50.0)), ""),
+        (voc_result(year=2012, average_precisions={f"fruit {index}": 50.0 for index in range(20)}), ""),
     ],
 )
 def test_data_sets_are_recognised(record, data_set):

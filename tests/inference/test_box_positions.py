@@ -83,7 +83,7 @@ def test_positions_of_mirrored_views(tmp_path):
 
 def test_rows_of_images():
     sizes = np.array([[100, 100], [200, 100], [50, 75], [100, 300]], np.int32)
-    manifest = SplitManifest(None, "x", np.zeros(4, np.int32), sizes, ["a", "b", "c", "d"])
+    manifest = SplitManifest(None, "x", np.zeros(4, np.int32), sizes, ["a", "b", "c", "d"], np.arange(4))
     box = np.array([[0, 0, 1, 1]], np.float32)
     split = BoxedSplit(manifest, [box, box, box[:0], box])
     # At Q = 64 with crops of 32: 64x64, 128x64, no box, 64x192: 2 * 2, 4 * 2, 0, 2 * 6 positions.

@@ -121,15 +121,15 @@ def test_what_differs_between_two_evaluations():
         "split": "test",
         "num_images": 3,
         "num_classes": 2,
-        "sha256_of_classes_labels_sizes": "2",
+        "sha256_of_classes_labels_images": "2",
     }
     found = {"settings": {"method": "dense", "flip": True, "average": "scores"}, "images": images, "models": models}
     moved = {**found, "models": [{**models[0], "path": "elsewhere/a"}]}
     assert records.differences(found, found) == records.differences(found, moved) == []
     trained_on = {**found, "models": [{**models[0], "sha256": "3"}]}
     assert records.differences(found, trained_on) == ["--model=a has changed"]
-    other_images = {**found, "images": {**images, "sha256_of_classes_labels_sizes": "3"}}
-    line = "the classes, labels or sizes of the images (--data_dir) are others"
+    other_images = {**found, "images": {**images, "sha256_of_classes_labels_images": "3"}}
+    line = "the photos, their labels or the classes (--data_dir) are others"
     assert records.differences(found, other_images) == [line]
 
 

@@ -22,7 +22,7 @@ def write_record(folder, results, num_images=50_000, data_set="imagenet2012", im
         "split": "validation",
         "num_images": num_images,
         "num_classes": num_classes,
-        "sha256_of_classes_labels_sizes": images,
+        "sha256_of_classes_labels_images": images,
     }
     (folder / "evaluation.json").write_text(json.dumps({"images": identity, "results": results, **more}))
 
@@ -263,7 +263,8 @@ def test_linear_svms_find_their_cells(tmp_path, capsys):
     flowers = {"data_set": "flowers", "split": "train", "num_images": 300, "num_classes": 5}
     write_linear(tmp_path / "flowers", linear_result(recall=88.0, std=None, images=[flowers], splits=[]))
     mine = {"data_set": "dances", "split": "train", "num_images": 12, "num_classes": 2}
-    write_linear(tmp_path / "mine", voc_result(67.3, 2012, 8, ["D", "E"], (64,), described="image,box", images=[mine]))
+    dances = {"average_precisions": {"waltz": 60.0, "tango": 74.6}, "images": [mine]}
+    write_linear(tmp_path / "mine", voc_result(67.3, 2012, 8, ["D", "E"], (64,), described="image,box", **dances))
     run(tmp_path)
     text = (tmp_path / "tables.md").read_text(encoding="utf-8")
     assert "## nothing run" not in text
@@ -283,6 +284,27 @@ def test_linear_svms_find_their_cells(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "Table 11: descriptors on other data sets (appendix B)" in printed
     assert "7 evaluations; written:" in printed
+
+
+def test_other_data_sets_alone_have_a_table_alone_which_tells_the_power(tmp_path):
+    record = linear_result(recall=88.0, std=None, num_classes=5, splits=[])
+    settings = {**record["settings"], "layer": "block4_conv3,block5_conv3"}
+    write_linear(tmp_path / "a", {**record, "settings": settings})
+    write_linear(tmp_path / "b", {**record, "settings": {**settings, "power": "sqrt"}})
+    run(tmp_path)
+    text = (tmp_path / "tables.md").read_text(encoding="utf-8")
+    assert "Table 11" not in text
+    assert "| block4_conv3,block5_conv3 |\n" in text
+    assert "| block4_conv3,block5_conv3, power sqrt |\n" in text
+
+
+def test_the_features_of_a_data_set_are_no_result(tmp_path, capsys):
+    write_record(tmp_path / "a", [result(["A"], ["256"], [[256]], "dense", 30.0, 10.0)])
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "features.json").write_text('{"pythonClassName": "tensorflow_datasets...FeaturesDict"}')
+    (tmp_path / "data" / "dataset_info.json").write_text("{}")
+    run(tmp_path)
+    assert "1 evaluation; written:" in capsys.readouterr().out
 
 
 def test_tables_of_evaluations_and_of_linear_svms_together(tmp_path):

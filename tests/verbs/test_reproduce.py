@@ -36,11 +36,11 @@ class Runner:
             return self._status
         options = parse(arguments, {TRAIN: TrainConfig, EVALUATE: EvaluateOptions}[verb])
         result = folder / options.output_dir / RESULTS[verb]
-        result.parent.mkdir(parents=True)
+        result.parent.mkdir(parents=True, exist_ok=True)
         images = {"data_set": "x", "split": "x", "num_images": 1, "num_classes": 2}
         record = {"nets": ["A"], "train_scales": ["32"], "test_scales": [[32]], "method": "dense", "flip": True}
         results = [{**record, "top1_error": 0.0, "top5_error": 0.0}]
-        content = {"images": {**images, "sha256_of_classes_labels_sizes": "x"}, "results": results}
+        content = {"images": {**images, "sha256_of_classes_labels_images": "x"}, "results": results}
         result.write_text(json.dumps(content))
         return 0
 
@@ -70,14 +70,27 @@ def test_a_suite_goes_on_where_it_was_stopped(tmp_path, capsys):
     assert third.ran == []
 
 
-def test_a_step_whose_result_was_removed_is_done_again(tmp_path):
+def test_a_step_whose_result_was_removed_is_done_again_with_all_that_follow_from_it(tmp_path):
     reproduce(tmp_path, Runner())
     folder = tmp_path / "runs" / "quick" / "vgg16"
     (folder / "best.keras").unlink()
     folder.rmdir()
     again = Runner()
     reproduce(tmp_path, again)
-    assert [arguments[1] for arguments in again.ran] == ["--flagfile=configs/quick/vgg16.cfg"]
+    follow = ["vgg16", "vgg16_40", "vgg16_32_48", *(f"tables/vgg16{end}" for end in ("", "_40", "_32_48", "_vgg19"))]
+    assert [arguments[1] for arguments in again.ran] == [f"--flagfile=configs/quick/{name}.cfg" for name in follow]
+
+
+def test_a_removed_run_that_is_killed_in_its_second_training_is_not_finished(tmp_path):
+    reproduce(tmp_path, Runner())
+    best = tmp_path / "runs" / "quick" / "vgg16" / "best.keras"
+    best.unlink()
+    with pytest.raises(UserError, match="failed"):
+        reproduce(tmp_path, Runner("quick/vgg16.cfg", 1))
+    best.touch()  # as a run has it from its first epoch on
+    again = Runner()
+    reproduce(tmp_path, again)
+    assert again.ran[0][1] == "--flagfile=configs/quick/vgg16.cfg"
 
 
 def test_other_data_replace_those_of_the_suite(tmp_path, monkeypatch):

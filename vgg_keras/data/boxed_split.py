@@ -11,6 +11,7 @@ from vgg_keras.data import shards
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.words import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,10 @@ class BoxedSplit:
         examples = data.encoded(split, boxes=True).take(len(manifest)).map(lambda example: example["boxes"])
         boxed = cls(manifest, list(shards.read(data, examples.as_numpy_iterator())))
         if not boxed.has_box.any():
-            raise UserError(f"{data.builder.data_dir}: no image of split {split!r} has a box")
+            raise UserError(
+                f"{data.builder.data_dir}: none of {counted(len(manifest), 'image')} of split {split!r} has a box that "
+                "counts: of an object of its class that is not marked as difficult"
+            )
         return boxed
 
     @functools.cached_property
@@ -64,6 +68,7 @@ class BoxedSplit:
             self.manifest,
             labels=self.manifest.labels[chosen],
             sizes=self.manifest.sizes[chosen],
+            fingerprints=self.manifest.fingerprints[chosen],
             names=[self.manifest.names[index] for index in chosen],
         )
         content = hashlib.sha256()

@@ -85,16 +85,23 @@ class ImageData(Shown, RecordFeatures):
                 f"tested on it; predict classifies photos without labels"
             )
 
-    def require_boxes(self) -> None:
-        """Checks that the records hold boxes of objects.
+    def require_boxes(self, *splits: str) -> None:
+        """Checks that the records hold boxes of objects, and that some image of each split has one that counts.
 
         Raises:
-            UserError: they hold none.
+            UserError: they hold none, or none in a split, or a record cannot be read.
         """
         if not self.has_boxes:
             raise UserError(
                 f"{self.builder.data_dir} holds no boxes; prepare it from annotated photos, such as by data_prep.voc"
             )
+        for split in splits:
+            examples = shards.read(self, self.encoded(split, boxes=True).as_numpy_iterator())
+            if not any(len(example["boxes"]) for example in examples):  # most often the first image has one
+                raise UserError(
+                    f"{self.builder.data_dir}: no image of split {split!r} has a box that counts: of an object of its "
+                    "class that is not marked as difficult"
+                )
 
     def num_images(self, split: str) -> int:
         """Returns the number of images in a split, such as "train" or "train[:90%]".

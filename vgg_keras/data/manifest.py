@@ -15,6 +15,7 @@ from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 
 _READ_BATCH = 256
+_NUM_FINGERPRINTS = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,7 @@ class SplitManifest:
             has, -1 for those that only difficult objects give it, else 0.
         sizes: (N, 2) int32, heights and widths in pixels.
         names: file names; empty strings if the data set has none.
+        fingerprints: (N,) int64, a hash of each image's encoded bytes.
         boxes: (N, 4) float32, ymin, xmin, ymax and xmax of the object that each record is of, relative to the image;
             None if the records are of images as a whole.
         windows: (N, 4) int32, top, left, height and width in pixels of the part of each image that is meant, whose
@@ -39,6 +41,7 @@ class SplitManifest:
     labels: np.ndarray
     sizes: np.ndarray
     names: Sequence[str]
+    fingerprints: np.ndarray
     boxes: np.ndarray | None = None
     windows: np.ndarray | None = None
 
@@ -60,8 +63,9 @@ class SplitManifest:
 
         @as_written
         def describe(example: dict) -> tuple[tf.Tensor, ...]:
-            box = [example["box"]] if data.box_key else []
-            return example["label"], transforms.encoded_size(example["image_bytes"]), example["name"], *box
+            image, box = example["image_bytes"], [example["box"]] if data.box_key else []
+            fingerprint = tf.strings.to_hash_bucket_fast(image, _NUM_FINGERPRINTS)
+            return example["label"], transforms.encoded_size(image), example["name"], fingerprint, *box
 
         images = data.encoded(split).take(count).map(describe, tf.data.AUTOTUNE)
         batches = []
@@ -69,11 +73,11 @@ class SplitManifest:
             for batch in images.batch(_READ_BATCH).as_numpy_iterator():
                 batches.append(batch)
                 bar.update(len(batch[0]))
-        labels, sizes, names, *boxes = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        labels, sizes, names, fingerprints, *boxes = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         if not data.multi_label and labels.min() < 0:
             raise UserError(f"{data.builder.data_dir}: split {split!r} has no labels, so it cannot be evaluated")
         decoded = [name.decode(errors="backslashreplace") for name in names.tolist()]
-        return cls(data, split, labels, sizes, decoded, *boxes)
+        return cls(data, split, labels, sizes, decoded, fingerprints, *boxes)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -100,14 +104,16 @@ class SplitManifest:
         return dataclasses.replace(self, sizes=windows[:, 2:], windows=windows)
 
     def identity(self) -> dict:
-        """Returns a JSON-ready description, which differs if the classes, the labels or the image sizes differ."""
+        """Returns a JSON-ready description, which differs if the classes, the labels or the images differ."""
         class_names = self.data.class_names
-        content = "\n".join(class_names).encode() + self.labels.tobytes() + self.sizes.tobytes()
-        content += b"" if self.boxes is None else self.boxes.tobytes()
+        content = "\n".join(class_names).encode()
+        # The sizes are those of the parts that are meant.
+        for array in (self.labels, self.sizes, self.fingerprints, self.boxes):
+            content += b"" if array is None else array.tobytes()
         return {
             "data_set": self.data.builder.name,
             "split": self.split,
             "num_images": len(self),
             "num_classes": len(class_names),
-            "sha256_of_classes_labels_sizes": hashlib.sha256(content).hexdigest(),
+            "sha256_of_classes_labels_images": hashlib.sha256(content).hexdigest(),
         }

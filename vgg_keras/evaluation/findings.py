@@ -35,12 +35,16 @@ class Finding:
         return round(errors[self.second] - errors[self.first], 1)
 
     def verdict(self, measured: PairedDifference) -> str:
-        """Returns HOLDS, FAILS, or OPEN if the 95% interval of the measured difference leaves both possible."""
+        """Returns HOLDS, FAILS, or OPEN if the 95% interval of the measured difference leaves both possible.
+
+        The interval is an approximation, which few photos can mislead; the exact test has to agree with it.
+        """
         low, high = measured.interval()
+        seen = measured.p_value() < 0.05
         if self.better:
-            return HOLDS if high < 0 else FAILS if low > 0 else OPEN
+            return HOLDS if seen and high < 0 else FAILS if seen and low > 0 else OPEN
         # "No better" can fail alone; how much worse is not a part of the claim.
-        return FAILS if high < 0 else HOLDS
+        return FAILS if seen and high < 0 else HOLDS
 
 
 _FIRST, _SECOND, _JITTERED = "256", "384", "256,512"

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vgg_keras.evaluation import published, tables
-from vgg_keras.evaluation.mistakes import SAME_IMAGES, FinishedResults, MarkedResult
+from vgg_keras.evaluation.mistakes import FinishedResults, MarkedResult
 from vgg_keras.evaluation.published import RowKey, ScaleLadder
 from vgg_keras.evaluation.published_boxes import PUBLISHED_BOXES, BoxKey, box_key
+from vgg_keras.evaluation.records import SAME_BOXES, SAME_IMAGES
 from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.utils.words import counted
 
@@ -41,9 +42,9 @@ class ImageSet:
         self.title = f"{images['data_set']}, {images['split']}: {counted(images['num_images'], 'image')}"
         self.data_note, self.num_classes = tables.data_note(dict(images)), images["num_classes"]
         self.tasks = {evaluation.task for evaluation in evaluations}
-        found = [(evaluation.task, result) for evaluation in evaluations for result in evaluation.results]
+        found = [(evaluation, result) for evaluation in evaluations for result in evaluation.results]
         self.ladder = ScaleLadder.of(scale for _, result in found for scale in result.record["train_scales"])
-        kept = _newest(found)
+        kept = [(evaluation.task, result) for evaluation, result in _newest(found)]
         self.num_older = len(found) - len(kept)
         self.results: dict[RowKey, MarkedResult] = {}
         self.located: dict[BoxKey, MarkedResult] = {}
@@ -85,17 +86,20 @@ class ImageSet:
         return [note for note in (self.data_note, scales, left_out if self.num_older else "") if note]
 
 
-def _newest(found: Iterable[tuple[str, MarkedResult]]) -> list[tuple[str, MarkedResult]]:
+_Found = tuple[FinishedResults, MarkedResult]
+
+
+def _newest(found: Iterable[_Found]) -> list[_Found]:
     """Returns the last of several results of the same nets, scales and way of testing, in the order of what is kept.
 
     Args:
-        found: results and their tasks, the oldest first.
+        found: results, each with the evaluation that it is of, the oldest first.
     """
-    kept: dict[Any, tuple[str, MarkedResult]] = {}
-    for task, result in found:
-        tested = (task, *_tested(result.record))
+    kept: dict[Any, _Found] = {}
+    for evaluation, result in found:
+        tested = (evaluation.task, *evaluation.classifiers, *_tested(result.record))
         kept.pop(tested, None)  # so that the newer one takes its own place in the order
-        kept[tested] = (task, result)
+        kept[tested] = (evaluation, result)
     return list(kept.values())
 
 
@@ -109,12 +113,17 @@ def _tested(record: Mapping[str, Any]) -> tuple:
 
 
 def group(evaluations: Iterable[FinishedResults]) -> list[ImageSet]:
-    """Groups evaluations by the images on which they were measured.
+    """Groups evaluations by the images on which they were measured, and those of localizers by the boxes on them.
 
     Args:
         evaluations: the evaluations, the oldest first.
     """
-    by_images: dict[str, list[FinishedResults]] = {}
+    first_boxes: dict[str, str] = {}
+    by_images: dict[tuple[str, str | None], list[FinishedResults]] = {}
     for evaluation in evaluations:
-        by_images.setdefault(evaluation.images[SAME_IMAGES], []).append(evaluation)
+        images, boxes = evaluation.images[SAME_IMAGES], evaluation.images.get(SAME_BOXES)
+        # Classifiers stand together with the localizers of the first boxes.
+        if boxes is not None and first_boxes.setdefault(images, boxes) == boxes:
+            boxes = None
+        by_images.setdefault((images, boxes), []).append(evaluation)
     return list(map(ImageSet, by_images.values()))

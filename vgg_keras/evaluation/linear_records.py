@@ -14,6 +14,8 @@ from vgg_keras.utils.structures import TEXT, TRUTH, Maybe, Nullable, either, num
 
 # Name of the files that `report` collects.
 FILE = "features.json"
+# TFDS's description of a data set, beside which a file of that name tells its features.
+DATASET_INFO = "dataset_info.json"
 # What was described of each image, where a data set has boxes of persons and their actions (appendix B, Table 12).
 IMAGE, BOX = "image", "box"
 IMAGE_AND_BOX = f"{IMAGE},{BOX}"

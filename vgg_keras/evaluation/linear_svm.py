@@ -202,10 +202,13 @@ def _search(features: np.ndarray, labels: np.ndarray, seed: int, voc_year: int =
     several = labels.ndim == 2
     folds = require_learnable(labels)
     svm = LinearSVC(random_state=seed, dual="auto", max_iter=20_000)
+    folding = (KFold if several else StratifiedKFold)(folds, shuffle=True, random_state=seed)
+    parts = folding.split(features, None if several else labels)
     search = GridSearchCV(
         _class_by_class(svm) if several else OneVsRestClassifier(svm),
         {"estimator__C": CANDIDATES},
-        cv=(KFold if several else StratifiedKFold)(folds, shuffle=True, random_state=seed),
+        # A small fold may have no image with a label, on which no precision is defined.
+        cv=[(learned, held_out) for learned, held_out in parts if not several or (labels[held_out] == 1).any()],
         scoring=functools.partial(_mean_average_precision, year=voc_year) if several else "accuracy",
     )
     return search.fit(features, labels)

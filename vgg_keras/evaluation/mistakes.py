@@ -19,9 +19,6 @@ from vgg_keras.utils.arithmetic import ceil_divide
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
 
-# The value of an evaluation's images that is the same if and only if the images are.
-SAME_IMAGES = "sha256_of_classes_labels_sizes"
-
 
 @dataclasses.dataclass(frozen=True)
 class MarkedResult:
@@ -56,12 +53,14 @@ class FinishedResults:
         task: one of `architectures.TASKS`: what was tested.
         images: its images, as `SplitManifest.identity` or `BoxedSplit.identity` describes them.
         results: its results in their order.
+        classifiers: SHA-256 of the classifiers that chose the classes for localizers, sorted.
     """
 
     folder: Path
     task: str
     images: Mapping[str, Any]
     results: Sequence[MarkedResult]
+    classifiers: Sequence[str] = ()
 
     def require_comparable(self, task: str, images: Mapping[str, Any]) -> None:
         """Checks that the evaluation is of a task and of some images, described as its own are.
@@ -74,7 +73,7 @@ class FinishedResults:
                 f"{self.folder} is an evaluation of {self.task}, this one is of {task}; only errors of one kind can "
                 "be compared"
             )
-        if self.images[SAME_IMAGES] != images[SAME_IMAGES]:
+        if self.images[records.SAME_IMAGES] != images[records.SAME_IMAGES]:
             theirs, ours = (
                 f"{found['num_images']:,} images of {found['data_set']}, {found['split']}"
                 for found in (self.images, images)
@@ -83,7 +82,7 @@ class FinishedResults:
                 f"{self.folder} is an evaluation of {theirs}, this one is of {ours}; only results on the same images "
                 "can be compared"
             )
-        if self.images.get("sha256_of_boxes") != images.get("sha256_of_boxes"):
+        if self.images.get(records.SAME_BOXES) != images.get(records.SAME_BOXES):
             raise UserError(f"{self.folder} is an evaluation of other boxes on the same images; evaluate it again")
 
 
@@ -109,7 +108,8 @@ def load(folder: Path) -> FinishedResults:
     wrong: Sequence[np.ndarray | None] = [None] * len(results)
     if os.path.lexists(folder / MISTAKES):
         wrong = list(_read_wrong(folder, results, num_images))
-    return FinishedResults(folder, record["task"], record["images"], list(map(MarkedResult, results, wrong)))
+    marked = list(map(MarkedResult, results, wrong))
+    return FinishedResults(folder, record["task"], record["images"], marked, record["classifiers"])
 
 
 def _read_wrong(folder: Path, results: Sequence[Mapping[str, Any]], num_images: int) -> np.ndarray:

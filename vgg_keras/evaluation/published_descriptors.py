@@ -101,8 +101,19 @@ PROTOCOLS = {
 }
 # The data sets by their number of classes and images: with the class of backgrounds, as the paper counts them too.
 _CALTECH = {(102, 9_144): CALTECH_101, (257, 30_607): CALTECH_256}
-# The same by the number of classes, the year, and whether the images are of persons and their actions.
-_VOC = {(20, 2007, False): VOC_2007, (20, 2012, False): VOC_2012, (10, 2012, True): ACTIONS}
+_OBJECTS = (
+    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep "
+    "sofa train tvmonitor"
+)
+_ACTIONS = (
+    "jumping phoning playinginstrument reading ridingbike ridinghorse running takingphoto usingcomputer walking"
+)
+# The same by the classes, the year, and whether the images are of persons and their actions.
+_VOC = {
+    (frozenset(_OBJECTS.split()), 2007, False): VOC_2007,
+    (frozenset(_OBJECTS.split()), 2012, False): VOC_2012,
+    (frozenset(_ACTIONS.split()), 2012, True): ACTIONS,
+}
 
 
 def find_data_set(record: Mapping[str, Any]) -> str:
@@ -111,10 +122,12 @@ def find_data_set(record: Mapping[str, Any]) -> str:
     Args:
         record: the result, as `linear_records.read` returns it.
     """
-    classes = record["images"][0]["num_classes"]
     if record.get("mean_average_precision") is None:
+        classes = record["images"][0]["num_classes"]
         return _CALTECH.get((classes, sum(images["num_images"] for images in record["images"])), "")
-    return _VOC.get((classes, record.get("voc_year") or 0, "described" in record), "")
+    by_class = record.get("average_precisions")
+    names = frozenset(by_class if isinstance(by_class, Mapping) else ())
+    return _VOC.get((names, record.get("voc_year") or 0, "described" in record), "")
 
 
 def differences(record: Mapping[str, Any], papers: PaperProtocol) -> list[str]:

@@ -27,6 +27,12 @@ from vgg_keras.utils.structures import (
     whole,
 )
 
+# The value of an evaluation's images that is the same if and only if they, their labels and the classes are.
+SAME_IMAGES = "sha256_of_classes_labels_images"
+# The same of the boxes of their objects, where these are tested.
+SAME_BOXES = "sha256_of_boxes"
+# In the place of the former in earlier versions, in which photos of the same sizes counted as the same.
+_SAME_SIZES = "sha256_of_classes_labels_sizes"
 _PERCENT = number(0, 100)
 _OF_EACH_NET = ("nets", "train_scales", "test_scales", "frozen_up_to", "forms", "box_regressions")
 _IMAGES = {
@@ -34,8 +40,9 @@ _IMAGES = {
     "split": TEXT,
     "num_images": whole(1),
     "num_classes": whole(1),
-    "sha256_of_classes_labels_sizes": TEXT,
-    "sha256_of_boxes": Maybe(TEXT),
+    SAME_IMAGES: Maybe(TEXT),
+    _SAME_SIZES: Maybe(TEXT),
+    SAME_BOXES: Maybe(TEXT),
 }
 _RESULT = {
     "nets": [TEXT],
@@ -43,6 +50,7 @@ _RESULT = {
     "frozen_up_to": Maybe([TEXT]),
     "forms": Maybe([TEXT]),
     "test_scales": [[whole(1)]],
+    "num_images": Maybe(whole(1)),
     "method": one_of(*METHODS),
     "flip": TRUTH,
     "average": Maybe(one_of(*AVERAGES)),
@@ -62,11 +70,11 @@ _RESULTS = {
     "images": _IMAGES,
     "results": [_RESULT],
     "settings": Maybe(_SETTINGS),
+    "classifiers": Maybe(_MODELS),
     "calibration": Maybe(calibration.STRUCTURE),
 }
 # What a description leaves out: earlier versions had one task alone.
 _UNSAID = {"task": CLASSIFICATION}
-_SAME_CLASSES = "sha256_of_classes_labels_sizes"
 # Flag that determines each part of a description.
 _FLAGS = {
     "settings": {"task": "--task", "method": "--method", "flip": "--flip", "average": "--average"},
@@ -143,8 +151,8 @@ def require_same_images(path: Path, found: Mapping[str, Any], wanted: Mapping[st
 
 
 def _differing_content(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    only_boxes = found.get(_SAME_CLASSES) == wanted.get(_SAME_CLASSES)
-    return f"the {'boxes' if only_boxes else 'classes, labels or sizes'} of the images (--data_dir) are others"
+    only_boxes = found.get(SAME_IMAGES) == wanted.get(SAME_IMAGES)
+    return f"the {'boxes of the images' if only_boxes else 'photos, their labels or the classes'} (--data_dir) are others"
 
 
 def _differing_files(flag: str, found: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -165,13 +173,14 @@ def _without(content: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Reads the task, the images and the results of a finished evaluation.
+    """Reads the task, the images, the results and the hashes of the classifiers of a finished evaluation.
 
     Raises:
         UserError: the file is missing or damaged.
     """
     record = _read_results(path, _RESULTS)
-    return {"task": _task(record), **{key: record[key] for key in ("images", "results")}}
+    classifiers = sorted(str(one.get("sha256")) for one in record.get("classifiers", []))
+    return {"task": _task(record), "classifiers": classifiers, **{key: record[key] for key in ("images", "results")}}
 
 
 def _task(record: Mapping[str, Any]) -> str:
@@ -183,12 +192,15 @@ def _read_results(path: Path, structure: dict) -> dict[str, Any]:
     record = side_files.read_json(path, structure, way_out)
     if not record["results"]:
         raise side_files.damaged(path, "it holds no result", way_out)
+    if record["images"].setdefault(SAME_IMAGES, record["images"].get(_SAME_SIZES)) is None:
+        raise side_files.damaged(path, f"images has no {SAME_IMAGES}", way_out)
     for index, result in enumerate(record["results"]):
         if _task(record) == LOCALIZATION and not {"box_regressions", "mean_iou"} <= result.keys():
             raise side_files.damaged(path, f"results[{index}] is none of localizers", way_out)
         result.setdefault("frozen_up_to", [""] * len(result["nets"]))  # earlier versions did not record it
         if len({len(result[key]) for key in _OF_EACH_NET if key in result}) > 1 or not result["nets"]:
             raise side_files.damaged(path, f"results[{index}] does not have the scales of each net", way_out)
-        # Earlier versions recorded it for the whole evaluation alone.
+        # Earlier versions recorded these for the whole evaluation alone.
+        result.setdefault("num_images", record["images"]["num_images"])
         result.setdefault("average", record.get("settings", {}).get("average", SCORES))
     return record

@@ -11,7 +11,7 @@ from vgg_keras.evaluation.published_descriptors import (
     DescriptorKey,
     PublishedDescriptorResult,
 )
-from vgg_keras.inference.protocol import TrainedNet
+from vgg_keras.inference.protocol import LINEAR, TrainedNet
 from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.words import counted
 
@@ -64,14 +64,18 @@ def sort_results(records: Sequence[Mapping[str, Any]]) -> DescriptorResults:
 
 
 def shown_tables(results: DescriptorResults) -> Iterator[ShownTable]:
-    """Yields Tables 11 and 12, with blank cells for what was not measured, and a table of the other results."""
+    """Yields Tables 11 and 12, with blank cells for what was not measured, and a table of the other results.
+
+    If there are other results alone, that table alone.
+    """
     for number, title in _TITLES.items():
         rows = [
             _papers_row(row, results.papers.get(row.key))
             for row in published_descriptors.PUBLISHED
             if row.table == number
         ]
-        yield ShownTable(title, _PAPERS_COLUMNS, rows)
+        if results.papers or not results.others:
+            yield ShownTable(title, _PAPERS_COLUMNS, rows)
     if results.others:
         yield ShownTable("Other linear SVMs on descriptors", _OTHER_COLUMNS, list(map(_other_row, results.others)))
 
@@ -114,4 +118,5 @@ def _protocol_words(record: Mapping[str, Any]) -> list[str]:
     settings = record["settings"]
     splits = len(record.get("splits", []))
     drawn = f"{counted(splits, 'random split')} with {settings['train_per_class']} training images of a class"
-    return [settings["layer"], *([drawn] if splits else [])]
+    power = settings["power"]
+    return [settings["layer"], *([f"power {power}"] if power != LINEAR else []), *([drawn] if splits else [])]

@@ -77,15 +77,27 @@ def read_evaluations(folder: Path) -> tuple[list[FinishedResults], int]:
 def read_descriptor_results(folder: Path) -> tuple[list[dict[str, Any]], int]:
     """Reads the results of all linear SVMs below a folder, the oldest first; warns of those that are damaged.
 
+    Data sets have a file of the same name beside their description, which is none of these.
+
     Returns:
         The results, and the number of damaged ones.
     """
-    return _read_all(folder, linear_records.FILE, linear_records.read)
+    return _read_all(folder, linear_records.FILE, linear_records.read, beside=linear_records.DATASET_INFO)
 
 
-def _read_all(folder: Path, name: str, read: Callable[[Path], ResultT]) -> tuple[list[ResultT], int]:
-    """Reads all files of a name below a folder; returns what they hold, and the number of damaged ones."""
-    paths_found = sorted(folder.rglob(name), key=lambda path: path.lstat().st_mtime)
+def _read_all(
+    folder: Path, name: str, read: Callable[[Path], ResultT], beside: str = ""
+) -> tuple[list[ResultT], int]:
+    """Reads all files of a name below a folder; returns what they hold, and the number of damaged ones.
+
+    Args:
+        folder: the folder.
+        name: name of the files.
+        read: function that reads one.
+        beside: name of a file beside which such a file is another one; "": it never is.
+    """
+    found_here = [path for path in folder.rglob(name) if not (beside and path.with_name(beside).exists())]
+    paths_found = sorted(found_here, key=lambda path: path.lstat().st_mtime)
     found = [result for path in paths_found if (result := _read_or_warn(path, read)) is not None]
     return found, len(paths_found) - len(found)
 

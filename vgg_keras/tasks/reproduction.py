@@ -4,7 +4,7 @@ import functools
 import shlex
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ _OPTIONS: Mapping[str, type[Options]] = {TRAIN: TrainConfig, EVALUATE: EvaluateO
 # The flag of each verb that names the split on which the nets are tested, and the file that marks a finished step.
 _TEST_SPLIT = {TRAIN: "validation_split", EVALUATE: "split"}
 _RESULT = {TRAIN: run_record.BEST_MODEL, EVALUATE: tables.RECORD}
+
+# The flags of each verb that name results of other steps.
+_READ = {TRAIN: ("init_from",), EVALUATE: ("model", "classifier")}
 
 # Function from a module, its arguments and its working folder to its exit status.
 Runner = Callable[[str, Sequence[str], Path], int]
@@ -62,6 +65,24 @@ class Progress:
         is_there = (self._folder / output_dir(step) / _RESULT[step.verb]).exists()
         return self._content["seconds"].get(step.name) if is_there else None
 
+    def begin(self, step: Step, steps: Sequence[Step]) -> None:
+        """Forgets that a step was finished before, and so were those that its result goes into: they are given again.
+
+        Args:
+            step: the step that is about to run.
+            steps: all steps, each after those that it needs.
+        """
+        stale, made = [step], {output_dir(step)}
+        for later in steps:
+            if made & set(_read_folders(later)):
+                stale.append(later)
+                made.add(output_dir(later))
+        before = dict(self._content["seconds"])
+        for one in stale:
+            self._content["seconds"].pop(one.name, None)
+        if self._content["seconds"] != before:
+            side_files.write_json(self._path, self._content)
+
     def add(self, step: Step, seconds: float) -> None:
         """Records that a step is finished, and the time that it took, in seconds."""
         self._content["seconds"][step.name] = seconds
@@ -81,7 +102,19 @@ def _data_text(data: Mapping[str, str]) -> str:
 
 def output_dir(step: Step) -> str:
     """Returns the folder that a step writes, relative to the working folder."""
-    return str(parse([f"--flagfile={step.flagfile}"], _OPTIONS[step.verb]).flags()["output_dir"])
+    return str(_flags(step)["output_dir"])
+
+
+def _flags(step: Step) -> Mapping[str, Any]:
+    return parse([f"--flagfile={step.flagfile}"], _OPTIONS[step.verb]).flags()
+
+
+def _read_folders(step: Step) -> Iterator[str]:
+    """Yields the models and files of others that a step reads, and the folders around them."""
+    flags = _flags(step)
+    for name in _READ[step.verb]:
+        for path in [flags[name]] if isinstance(flags[name], str) else flags[name]:
+            yield from (path, *map(str, Path(path).parents))
 
 
 def arguments(step: Step, options: ReproduceOptions) -> list[str]:
@@ -197,6 +230,7 @@ def reproduce(options: ReproduceOptions, run: Runner = _RUN) -> None:
             seconds = progress.seconds_left(steps)
             estimate = f"; about {duration_text(seconds)} left in all" if seconds is not None else ""
             console.say(f"\nstep {index} of {len(steps)}: {step.name}{estimate}")
+            progress.begin(step, steps)
             progress.add(step, run_step(step, options, run))
         _say_plan(steps, progress)
         paper_tables.report(ReportOptions(evaluations_dir=folder / suite.evaluations))

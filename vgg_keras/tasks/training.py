@@ -47,7 +47,8 @@ def open_data(options: TrainConfig, channel: Channel) -> ImageData:
         channel: the connection to the other workers; the chief alone draws.
 
     Raises:
-        UserError: the data set or one of its splits is missing or without labels, or there is one class alone.
+        UserError: the data set or one of its splits is missing or without labels, there is one class alone, or a
+            localizer has no box to learn from or to be tested on.
     """
     folder, name = options.data_source()
     if options.dataset == config.DRAWN_FLOWERS:
@@ -59,7 +60,7 @@ def open_data(options: TrainConfig, channel: Channel) -> ImageData:
         data.require_split(split)
         data.require_labels(split)
     if options.box_kind():
-        data.require_boxes()
+        data.require_boxes(options.train_split, options.validation_split)
     elif len(data.class_names) < 2:
         raise UserError(
             f"{data.builder.data_dir} has one class alone, {data.class_names[0]}; a net needs two classes or more to "

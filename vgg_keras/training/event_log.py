@@ -25,7 +25,7 @@ class EventLog:
 
     FOLDER/training holds the curves "loss", "top1_error" and "top5_error" over the epochs' last steps, "step_loss", and
     the pictures "augmented_images" and "first_filters"; FOLDER/validation the same first three, and further metrics.
-    Of five classes or fewer there is no "top5_error".
+    Of five classes or fewer there is no "top5_error"; of boxes there is "mean_iou" in its place.
 
     Args:
         folder: folder of the event files.

@@ -48,6 +48,9 @@ class Objective(Protocol):
             (4,) float64: sums of the losses and of two errors, and the number of images, as `Score.from_sums` takes it.
         """
 
+    def figures(self, score: Score) -> dict[str, float]:
+        """Returns what the history holds of a score, by name; errors in percent."""
+
     def text(self, score: Score) -> str:
         """Returns loss and errors as text for people."""
 
@@ -78,6 +81,10 @@ class Classification:
     def sums(self, outputs: tf.Tensor, batch: Mapping[str, tf.Tensor], weights: tf.Tensor) -> tf.Tensor:
         """Returns the sums of `score_sums`: cross-entropies, top-1 and top-5 errors, images."""
         return score_sums(outputs, batch["label"], weights)
+
+    def figures(self, score: Score) -> dict[str, float]:
+        """Returns the loss, the top-1 and top-5 error, and the number of images."""
+        return dataclasses.asdict(score)
 
     def text(self, score: Score) -> str:
         """Returns loss, top-1 and top-5 error as text for people."""
@@ -125,9 +132,14 @@ class BoxRegression:
         counted = tf.where((weights * _has_box(batch))[tf.newaxis] > 0, per_image, 0.0)
         return tf.reduce_sum(tf.cast(counted, tf.float64), axis=1)
 
+    def figures(self, score: Score) -> dict[str, float]:
+        """Returns the loss, the localization error as the top-1 error, the mean IoU, and the number of images."""
+        found = dataclasses.asdict(score)
+        return found | {"mean_iou": 1 - found.pop("top5_error") / 100}  # of which `sums` sums up what 1 lacks
+
     def text(self, score: Score) -> str:
         """Returns loss, localization error and mean IoU as text for people."""
-        overlap = 1 - score.top5_error / 100
+        overlap = self.figures(score)["mean_iou"]
         return f"loss {score.loss:.4f}, {self.error_name} {score.top1_error:.2f}%, mean IoU {overlap:.3f}"
 
     def guessing_loss(self) -> float:

@@ -23,7 +23,9 @@ from vgg_keras.training.schedules import Plateau, Schedule
 from vgg_keras.training.train_step import TrainStep
 from vgg_keras.utils import console, stopping
 from vgg_keras.utils.console import progress_bar
+from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.metrics import Score
+from vgg_keras.utils.words import counted
 
 # Number of augmented images that are kept as a picture at the start of a run.
 _SHOWN_IMAGES = 16
@@ -227,13 +229,15 @@ class Trainer:
             raise messages.diverged(self._progress, self._folder)
         if self._log:
             loss, _, _, images = sums - before
-            self._log.add_step_loss(self._progress.global_step, loss / images)
+            if images:  # of photos without a box nothing is learned
+                self._log.add_step_loss(self._progress.global_step, loss / images)
         bar.update(len(pending_sums))
         pending_sums.clear()
         self._progress = dataclasses.replace(self._progress, sums=tuple(sums.tolist()))
-        bar.set_postfix_str(
-            f"loss {sums[0] / sums[3]:.4f}, {self._train_step.objective.error_name} {100 * sums[1] / sums[3]:.1f}%"
-        )
+        if sums[3]:
+            bar.set_postfix_str(
+                f"loss {sums[0] / sums[3]:.4f}, {self._train_step.objective.error_name} {100 * sums[1] / sums[3]:.1f}%"
+            )
         if asked:
             raise _StopAsked
 
@@ -258,6 +262,11 @@ class Trainer:
         # The loss alone does not tell: a ReLU may take NaN for 0.
         if not all(np.isfinite(array).all() for array in best_weights):
             raise messages.diverged(self._progress, self._folder)
+        if not progress.sums[3]:  # an epoch that --max_steps cuts short
+            raise UserError(
+                f"no photo of the {counted(progress.step, 'step')} of this epoch has a box to learn from; give more "
+                "steps (--max_steps) or a larger --batch_size"
+            )
         training = Score.from_sums(progress.sums)
         entry = self._describe_epoch(training, validation, seconds, num_images, complete)
         if self._log:
@@ -294,6 +303,6 @@ class Trainer:
             "images_per_second": num_images / seconds,
         }
         for split, score in (("training", training), ("validation", validation)):
-            entry |= {f"{split}_{key}": value for key, value in dataclasses.asdict(score).items()}
+            entry |= {f"{split}_{key}": value for key, value in self._train_step.objective.figures(score).items()}
         entry |= {f"validation_{name}": value for name, value in self._train_step.metrics.results().items()}
         return entry
