@@ -119,9 +119,10 @@ def _read_list(path: Path) -> dict[Person, int | None]:
         if (words[0], number) in rows:
             raise UserError(f"{path}, line {line_number}: {visible(line.strip())!r} is there twice; remove one of them")
         if rows and (label is None) != (next(iter(rows.values())) is None):
+            has = "no label" if label is None else "a label"
             raise UserError(
-                f"{path}, line {line_number}: {visible(line.strip())!r} has {'no' if label is None else 'a'} label, unlike "
-                f"the lines before it; give the label in all of them ({YES}, {NO} or {UNCLEAR}) or in none"
+                f"{path}, line {line_number}: {visible(line.strip())!r} has {has}, unlike those before it; give the "
+                f"label in all of them ({YES}, {NO} or {UNCLEAR}) or in none"
             )
         rows[words[0], number] = label
     if not rows:

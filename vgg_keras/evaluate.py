@@ -6,6 +6,7 @@ python -m vgg_keras.evaluate --flagfile=configs/tables/table5_vgg16_256_512_both
 
 from functools import partial
 
+from vgg_keras.evaluation.layout import PAGE
 from vgg_keras.evaluation.tables import RECORD, REPORT
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.utils import cli, cluster, console
@@ -32,7 +33,7 @@ def main(options: EvaluateOptions) -> None:
     console.say(result.summary())
     if result.advice:
         console.say(result.advice)
-    console.say(f"numbers: {result.folder / RECORD}; report: {result.folder / REPORT}")
+    console.say(f"numbers: {result.folder / RECORD}; report: {result.folder / REPORT}; page: {result.folder / PAGE}")
 
 
 run = partial(cli.run, main, EvaluateOptions)

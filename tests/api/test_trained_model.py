@@ -107,7 +107,7 @@ def test_features(model):
         expected = expected_descriptors(model.keras_model, PHOTOS, (64, 96), "average", layer)
         assert rows == pytest.approx(expected, abs=2e-3)
     assert model.features(PHOTOS[0])["fc7"].ndim == 1
-    with pytest.raises(vgg.UserError, match=r"--layer=fc9 is not a layer with a map.*did you mean fc"):
+    with pytest.raises(vgg.UserError, match=r"--layer=fc9 is not a layer that can describe an image.*did you mean fc"):
         model.features(PHOTOS[0], layers=["fc9"])
 
 

@@ -154,7 +154,7 @@ FAULTS = {
     "four columns": (replace(f"{ACTION}/jumping_val.txt", b"b1 1 1 1\n"), r"line 1: 'b1 1 1 1' should be"),
     "a row without its label": (
         replace(f"{ACTION}/jumping_train.txt", b"a1 1 1\na1 3\na2 1 -1\n"),
-        r"jumping_train\.txt, line 2: 'a1 3' has no label, unlike the lines before it; give the label in all",
+        r"jumping_train\.txt, line 2: 'a1 3' has no label, unlike those before it; give the label in all",
     ),
     "twice": (replace(f"{ACTION}/jumping_val.txt", b"b1 1 1\nb1 1 -1\n"), r"line 2: 'b1 1 -1' is there twice"),
     "shared": (

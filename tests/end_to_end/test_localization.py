@@ -163,7 +163,9 @@ def test_a_split_of_difficult_objects_alone_is_told_before_the_work(tmp_path, sp
     flags = [f"--source_dir={root}", f"--output_dir={tmp_path / 'data'}", "--num_workers=1"]
     call_verb(voc.main, flags, VocOptions)
     flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={tmp_path / 'data'}", f"--output_dir={tmp_path / 'run'}"]
-    with pytest.raises(UserError, match=rf"no image of split '{split}' has a box that counts: of an object of its class"):
+    with pytest.raises(
+        UserError, match=rf"no image of split '{split}' has a box that counts: of an object of its class"
+    ):
         call_verb(train.main, [*flags, "--task=localization"], TrainConfig)
     assert not (tmp_path / "run" / "history.jsonl").exists()
 

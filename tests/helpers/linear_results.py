@@ -1,6 +1,5 @@
 """Makes results of linear SVMs on descriptors, as `features --classifier` writes them."""
 
-
 # As VOC2012's development kit lists them (VOCinit.m).
 VOC_OBJECTS = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
@@ -10,6 +9,7 @@ VOC_ACTIONS = (
     *("jumping", "phoning", "playinginstrument", "reading", "ridingbike", "ridinghorse", "running", "takingphoto"),
     *("usingcomputer", "walking"),
 )
+
 
 def linear_result(
     nets=("D",), num_classes=102, num_images=(8_230, 914), recall=91.0, std=0.75, per_class=(30, 50), **changed

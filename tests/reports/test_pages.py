@@ -113,6 +113,14 @@ def test_runs_side_by_side(run, other_run, capsys):
     ]  # fmt: skip
 
 
+def test_runs_of_different_tasks_are_not_compared(run, boxes):
+    with pytest.raises(
+        UserError, match=r"^--run names runs whose errors mean different things \(.*boxes of localization"
+    ):
+        call_verb(report.main, [f"--run={run}", f"--run={boxes[0]}"], ReportOptions)
+    assert "Here a box is right if it fits any object of its class." in (boxes[0] / "report.html").read_text()
+
+
 def test_runs_of_the_same_name_are_told_apart(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / run.name)
     output = tmp_path / "page.html"

@@ -94,6 +94,9 @@ def test_errors(place, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     with pytest.raises(UserError, match=r"--format=onnx needs more packages .*pip install 'vgg_keras\[onnx\]'"):
         run(place, f"--output_dir={tmp_path}", "--format=onnx")
+    for flag in ("--data_dir=x", "--calibration_images=3"):
+        with pytest.raises(UserError, match=r"is for --format=tflite, which alone is calibrated; leave it out"):
+            run(place, f"--output_dir={tmp_path}", "--format=onnx", flag)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").touch()

@@ -322,6 +322,11 @@ def test_two_evaluations_of_localisers_are_compared(place, tmp_path, capsys):
     difference = 100 * (wrong[1].mean() - wrong[0].mean())
     assert difference != 0
     assert f"{difference:+.2f} [" in printed
+    assert f"| {difference:+.2f} \\[" in (tmp_path / "b" / "comparison.md").read_text()
+    with pytest.raises(
+        UserError, match=r"^--compare=\S+ is a model, and localizers are compared by evaluations: test it"
+    ):
+        run(place, tmp_path / "d", "--method=center_crop", f"--compare={folder / 'a'}")
     assert "A SCR (FC)" in printed
     # The errors of classes are others, and so are those on fewer photos.
     call_verb(

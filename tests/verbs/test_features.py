@@ -168,7 +168,7 @@ def test_images_with_several_labels(place, tmp_path):
 
 
 def test_what_is_refused(place, tmp_path):
-    with pytest.raises(UserError, match=r"--layer=fc9 is not a layer with a map; .*fc7, fc8; did you mean fc8\?"):
+    with pytest.raises(UserError, match=r"--layer=fc9 is not a layer that can describe .*fc7, fc8; did you mean fc8\?"):
         run(place, tmp_path / "f.npz", "--layer=fc9")
     with pytest.raises(UserError, match=r"f\.csv must end in \.npz"):
         run(place, tmp_path / "f.csv")

@@ -54,6 +54,6 @@ def write(folder: Path, record: dict[str, Any], test: BoxTest, shown: BoxHighlig
         files,
         f"## Error by class{shown.note}\n",
         tables.markdown_table(shown.classes.columns, shown.classes.rows),
-        f"## Photos\n\n{box_figures.LEGEND}\n\n![boxes]({layout.BOXED_PHOTOS})\n",
+        f"## Photos\n\n{box_figures.FIRST} {box_figures.LEGEND}\n\n![boxes]({layout.BOXED_PHOTOS})\n",
     ]
     write_text(folder / tables.REPORT, "\n".join(text))

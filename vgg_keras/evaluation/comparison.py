@@ -7,6 +7,7 @@ from vgg_keras.evaluation.mistakes import FinishedResults, MarkedResult
 from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.utils.display import ShownTable, has_top5_error
 from vgg_keras.utils.errors import UserError
+from vgg_keras.utils.escaping import markdown
 
 _COLUMNS = ("evaluation", "net", "train S", "test Q", "method", tables.TOP1, "difference", tables.TOP5, "difference")
 
@@ -30,6 +31,11 @@ def difference_cells(result: MarkedResult, other: MarkedResult) -> tuple[str, st
     """Returns a result's top-1 and top-5 error minus those of another one, with 95% interval and p-value, as text."""
     differences = result.against(other)
     return (differences[0].text(), differences[1].text()) if differences else ("", "")
+
+
+def document(table: ShownTable) -> str:
+    """Returns the table of `compare` as a Markdown document."""
+    return f"# {markdown(table.title)}\n\n{tables.markdown_table(table.columns, table.rows)}"
 
 
 def compare(folder: Path, other: Path) -> tuple[ShownTable, str]:

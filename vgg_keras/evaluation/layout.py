@@ -10,6 +10,8 @@ PREDICTIONS = "predictions.csv"
 MISTAKES = "mistakes.npz"
 # The boxes that localizers predict, in the place of PREDICTIONS.
 BOXES = "boxes.csv"
+# The difference to what --compare named last.
+COMPARISON = "comparison.md"
 # The evaluations of the models that --compare named, each in a folder called by the begin of the model's SHA-256.
 COMPARED_MODEL = "compared"
 # What an unfinished evaluation holds: its settings, and the posteriors at each scale.
@@ -25,7 +27,7 @@ BOXED_PHOTOS = f"{PICTURES}/boxes.png"
 
 WRITTEN = FolderLayout(
     (
-        *(RECORD, REPORT, PAGE, PREDICTIONS, BOXES, MISTAKES),
+        *(RECORD, REPORT, PAGE, PREDICTIONS, BOXES, MISTAKES, COMPARISON),
         *(ERRORS_BY_CLASS, CONFUSION_MATRIX, RELIABILITY, MISTAKEN_PHOTOS, SCORE_MAPS, BOXED_PHOTOS),
     ),
     (PICTURES, PARTIAL, COMPARED_MODEL),

@@ -105,9 +105,7 @@ _OBJECTS = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep "
     "sofa train tvmonitor"
 )
-_ACTIONS = (
-    "jumping phoning playinginstrument reading ridingbike ridinghorse running takingphoto usingcomputer walking"
-)
+_ACTIONS = "jumping phoning playinginstrument reading ridingbike ridinghorse running takingphoto usingcomputer walking"
 # The same by the classes, the year, and whether the images are of persons and their actions.
 _VOC = {
     (frozenset(_OBJECTS.split()), 2007, False): VOC_2007,

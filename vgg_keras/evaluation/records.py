@@ -152,7 +152,9 @@ def require_same_images(path: Path, found: Mapping[str, Any], wanted: Mapping[st
 
 def _differing_content(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     only_boxes = found.get(SAME_IMAGES) == wanted.get(SAME_IMAGES)
-    return f"the {'boxes of the images' if only_boxes else 'photos, their labels or the classes'} (--data_dir) are others"
+    return (
+        f"the {'boxes of the images' if only_boxes else 'photos, their labels or the classes'} (--data_dir) are others"
+    )
 
 
 def _differing_files(flag: str, found: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -59,8 +59,8 @@ def _cut_after(map_net: keras.Model, layers: Sequence[str]) -> keras.Model:
     names = [one.name for one in map_net.layers if len(one.output.shape) == 4]
     for layer in layers:
         if layer not in names:
-            hint = did_you_mean(layer, names)
-            raise UserError(f"--layer={layer} is not a layer with a map; the model has {', '.join(names)}{hint}")
+            known = f"{', '.join(names)}{did_you_mean(layer, names)}"
+            raise UserError(f"--layer={layer} is not a layer that can describe an image; the model has {known}")
     maps = [map_net.get_layer(layer).output for layer in layers]
     if len(maps) == 1:
         return keras.Model(map_net.input, maps[0])

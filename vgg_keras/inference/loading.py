@@ -16,6 +16,8 @@ from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils import console, files, shell
 from vgg_keras.utils.errors import UserError
 
+_SAME_CLASSES = "name the data set that it was trained on, or a model that was trained on this one"
+
 
 @dataclasses.dataclass(frozen=True)
 class EvaluatedModel:
@@ -223,6 +225,8 @@ def require_classes(path: Path, num_classes: int, known: Sequence[str], class_na
     differing = [pair for pair in zip(known, class_names, strict=False) if pair[0] != pair[1]]
     if differing:
         ours, theirs = differing[0]
-        raise UserError(f"{path} knows other classes than the data set: {ours!r} where that has {theirs!r}")
+        raise UserError(
+            f"{path} knows other classes than the data set: {ours!r} where that has {theirs!r}; {_SAME_CLASSES}"
+        )
     if num_classes != len(class_names):
-        raise UserError(f"{path} knows {num_classes} classes, the data set has {len(class_names)}")
+        raise UserError(f"{path} knows {num_classes} classes, the data set has {len(class_names)}; {_SAME_CLASSES}")

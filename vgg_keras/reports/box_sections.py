@@ -26,23 +26,24 @@ def error_text(record: Mapping[str, Any]) -> str:
     return f"Localization error {record['top1_error']:.2f}%"
 
 
-def sections(shown: BoxHighlights) -> Iterator[Section]:
+def sections(shown: BoxHighlights, note: str = "") -> Iterator[Section]:
     """Yields the sections of a test of localizers.
 
     Args:
         shown: what is shown of it besides the results.
+        note: what readers have to know of the test first.
     """
     right = int((shown.overlaps > MIN_IOU).sum())
     description = f"Photos by intersection over union: {right:,} of {len(shown.overlaps):,} are above {MIN_IOU}"
     svg = pictures.inline_svg(lambda: box_figures.overlaps(shown.overlaps), "overlaps")
-    yield Section("How well the boxes fit", [Chart(svg, description, 420)])
+    yield Section("How well the boxes fit", [*([Prose(note)] if note else []), Chart(svg, description, 420)])
     yield Section(f"Error by class{shown.note}", [Table(shown.classes)])
     if shown.worst:
         text = f"The photos of which no box is right, the lowest IoU first. {box_figures.LEGEND}"
         yield Section("Worst boxes", _photos(shown.worst, text))
     else:
         yield Section("Worst boxes", [Prose("Each photo has a box that is right.")])
-    text = f"The first photos of the split, each with the box that fits best. {box_figures.LEGEND}"
+    text = f"{box_figures.FIRST} {box_figures.LEGEND}"
     yield Section("Boxes", _photos(shown.first, text))
 
 

@@ -164,6 +164,7 @@ def evaluate_model(options: EvaluateOptions) -> EvaluationResult:
         return dataclasses.replace(result, advice=advice(options) if options.task == CLASSIFICATION else "")
     with_what = compared.folder if is_model else Path(options.compare)
     table, difference = comparison.compare(result.folder, with_what)
+    files.write_text(result.folder / layout.COMPARISON, comparison.document(table))
     return dataclasses.replace(result, comparison=table, difference=difference)
 
 

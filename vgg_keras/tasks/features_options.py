@@ -60,7 +60,7 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
     )
     power: str = option(
         LINEAR,
-        "sqrt: take the square root of each value, by which a few large ones weigh less",
+        "sqrt: take the square root of each value, with its sign, by which a few large ones weigh less",
         group="features",
         choices=POWERS,
     )
@@ -142,7 +142,7 @@ class FeaturesOptions(DataOptions, ScaleOptions, ModelsOptions):
         Raises:
             UserError: a name is empty, or appears twice.
         """
-        names = self.layer.split(",")
+        names = [name.strip() for name in self.layer.split(",")]
         if not all(names) or len(set(names)) < len(names):
             raise UserError(f"--layer={self.layer} must be a layer, or different ones with commas between them")
         return names

@@ -21,23 +21,10 @@ from vgg_keras.tasks.class_choice import Classifiers, open_classifiers
 from vgg_keras.tasks.evaluation_folder import opened, written_record
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
+from vgg_keras.tasks.tested_models import compared_model
 from vgg_keras.utils import files, keras_compat, paths, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.teamwork import Team
-
-
-def _require_flags(options: EvaluateOptions) -> None:
-    """Refuses flags that a test of localizers would ignore."""
-    if options.method not in (DENSE, CENTER_CROP):
-        methods = f"{DENSE} or {CENTER_CROP}"
-        raise UserError(f"--method={options.method} is not for --task={LOCALIZATION}; it is {methods}")
-    if options.method == CENTER_CROP:
-        for flag in ("classifier", "average"):
-            if getattr(options, flag) != options.defaults()[flag]:
-                why = "the class is known, and the localizer alone is shown the centre crop"
-                raise UserError(f"--{flag} is not for --method={CENTER_CROP}: {why}; leave it out")
-    if options.strategy == "mirrored" or options.cpu_devices > 1:
-        raise UserError(f"--task={LOCALIZATION} shows photos one by one, on one device; leave out --strategy")
 
 
 def open_locator(path: Path, protocol: TestProtocol, class_names: Sequence[str]) -> Locator:
@@ -177,7 +164,6 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
         UserError: the data, a model or a folder cannot be used, or memory ran out.
     """
     options = dataclasses.replace(options, method=options.method or DENSE)
-    _require_flags(options)
     folder, protocol = Path(options.output_dir), TestProtocol(options.method, str(options.test_scales))
     data = datasets.open_data(options.data_dir, options.dataset)
     data.require_split(options.split)
@@ -188,6 +174,11 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
     paths.require_separate([("output_dir", path) for path in saved], options.input_files())
     split = BoxedSplit.read(data, options.split, options.max_images)
     if options.compare and team.chief:  # before the work begins
+        if compared_model(options):
+            raise UserError(
+                f"--compare={options.compare} is a model, and localizers are compared by evaluations: test it with "
+                "another --output_dir, and name that folder"
+            )
         comparison.load_marked(Path(options.compare)).require_comparable(LOCALIZATION, split.identity())
     _require_different(models)
     for model in models:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from vgg_keras.evaluation import layout
-from vgg_keras.inference.protocol import EXPLANATIONS, METHODS, OWN
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE, EXPLANATIONS, METHODS, OWN
 from vgg_keras.models import run_record
-from vgg_keras.models.architectures import ALIASES, CLASSIFICATION, NETS, TASKS
+from vgg_keras.models.architectures import ALIASES, CLASSIFICATION, LOCALIZATION, NETS, TASKS
 from vgg_keras.tasks.shared_options import DataOptions, ModelsOptions, ProtocolOptions
 from vgg_keras.tasks.suites import SUITES
 from vgg_keras.utils.errors import UserError
@@ -95,6 +95,24 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
         group="devices",
         lower=1.0,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.task == LOCALIZATION:
+            self._require_of_localizers()
+
+    def _require_of_localizers(self) -> None:
+        """Refuses flags that a test of localizers would ignore."""
+        if self.method not in (OWN, DENSE, CENTER_CROP):
+            methods = f"{DENSE} or {CENTER_CROP}"
+            raise UserError(f"--method={self.method} is not for --task={LOCALIZATION}; it is {methods}")
+        if self.method == CENTER_CROP:
+            for flag in ("classifier", "average"):
+                if getattr(self, flag) != self.defaults()[flag]:
+                    why = "the class is known, and the localizer alone is shown the centre crop"
+                    raise UserError(f"--{flag} is not for --method={CENTER_CROP}: {why}; leave it out")
+        if self.strategy == "mirrored" or self.cpu_devices > 1:
+            raise UserError(f"--task={LOCALIZATION} shows photos one by one, on one device; leave out --strategy")
 
     def classifier_paths(self) -> list[Path]:
         """Returns the paths of --classifier."""
@@ -282,6 +300,9 @@ class ExportOptions(ProtocolOptions):
         if isinstance(self.temperature, (int, float)):  # as in Python; of the flag it is a text
             object.__setattr__(self, "temperature", str(self.temperature))
         super().__post_init__()
+        for flag in ("data_dir", "dataset", "split", "calibration_images"):
+            if self.format != TFLITE and getattr(self, flag) != self.defaults()[flag]:
+                raise UserError(f"--{flag} is for --format={TFLITE}, which alone is calibrated; leave it out")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

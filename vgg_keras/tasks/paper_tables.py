@@ -85,9 +85,7 @@ def read_descriptor_results(folder: Path) -> tuple[list[dict[str, Any]], int]:
     return _read_all(folder, linear_records.FILE, linear_records.read, beside=linear_records.DATASET_INFO)
 
 
-def _read_all(
-    folder: Path, name: str, read: Callable[[Path], ResultT], beside: str = ""
-) -> tuple[list[ResultT], int]:
+def _read_all(folder: Path, name: str, read: Callable[[Path], ResultT], beside: str = "") -> tuple[list[ResultT], int]:
     """Reads all files of a name below a folder; returns what they hold, and the number of damaged ones.
 
     Args:

@@ -33,6 +33,10 @@ from vgg_keras.utils.errors import UserError
 
 # Number of augmented photos that are shown.
 _NUM_PHOTOS = 16
+_ANY_OBJECT = (
+    "Here a box is right if it fits any object of its class. The error above was measured in training, against the one "
+    "object of which the crop shows most, and may be higher where photos have several."
+)
 
 
 def report(options: ReportOptions) -> Path:
@@ -45,6 +49,10 @@ def report(options: ReportOptions) -> Path:
     beside = folders[0] if len(folders) == 1 else folders[0].parent
     path = Path(options.output or beside / run_record.REPORT)
     runs = [ShownRun.read(folder) for folder in folders]
+    kinds = {run.options.task: run.folder for run in runs}
+    if len(kinds) > 1:
+        told = ", ".join(f"{folder} of {task}" for task, folder in kinds.items())
+        raise UserError(f"--run names runs whose errors mean different things ({told}); compare those of one task")
     if len(runs) > 1:
         files.write_output(path, pages.of_runs(runs).render())
         return path
@@ -134,7 +142,7 @@ def _judged_classes(run: ShownRun, data: ImageData) -> tuple[keras.Model, list[S
 def _judged_boxes(run: ShownRun, data: ImageData) -> tuple[keras.Model, list[Section]]:
     """Returns the best model of a localizer's run, and what its test shows."""
     localizer, test = judge_boxes(run, data)
-    return localizer.net, list(box_sections.sections(BoxHighlights.of(test)))
+    return localizer.net, list(box_sections.sections(BoxHighlights.of(test), _ANY_OBJECT))
 
 
 def judge_boxes(run: ShownRun, data: ImageData) -> tuple[Localizer, BoxTest]:
