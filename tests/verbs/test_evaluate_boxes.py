@@ -322,7 +322,7 @@ def test_two_evaluations_of_localisers_are_compared(place, tmp_path, capsys):
     difference = 100 * (wrong[1].mean() - wrong[0].mean())
     assert difference != 0
     assert f"{difference:+.2f} [" in printed
-    assert f"| {difference:+.2f} \\[" in (tmp_path / "b" / "comparison.md").read_text()
+    assert f"| {difference:+.2f} [" in (tmp_path / "b" / "comparison.md").read_text()
     with pytest.raises(
         UserError, match=r"^--compare=\S+ is a model, and localizers are compared by evaluations: test it"
     ):
