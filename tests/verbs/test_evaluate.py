@@ -131,6 +131,10 @@ def test_what_differs_between_two_evaluations():
     other_images = {**found, "images": {**images, "sha256_of_classes_labels_images": "3"}}
     line = "the photos, their labels or the classes (--data_dir) are others"
     assert records.differences(found, other_images) == [line]
+    before = {key: value for key, value in images.items() if not key.startswith("sha256")}
+    earlier = {**found, "images": {**before, "sha256_of_classes_labels_sizes": "2"}}
+    line = "an earlier version made it, which did not tell photos of equal sizes apart"
+    assert records.differences(earlier, found) == [line]
 
 
 def test_the_first_images(place, tmp_path):

@@ -151,6 +151,8 @@ def require_same_images(path: Path, found: Mapping[str, Any], wanted: Mapping[st
 
 
 def _differing_content(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    if _SAME_SIZES in found:
+        return "an earlier version made it, which did not tell photos of equal sizes apart"
     only_boxes = found.get(SAME_IMAGES) == wanted.get(SAME_IMAGES)
     return (
         f"the {'boxes of the images' if only_boxes else 'photos, their labels or the classes'} (--data_dir) are others"
