@@ -10,7 +10,6 @@ import numpy as np
 from vgg_keras.data import shards
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.manifest import SplitManifest
-from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.words import counted
 
 
@@ -45,10 +44,7 @@ class BoxedSplit:
         examples = data.encoded(split, boxes=True).take(len(manifest)).map(lambda example: example["boxes"])
         boxed = cls(manifest, list(shards.read(data, examples.as_numpy_iterator())))
         if not boxed.has_box.any():
-            raise UserError(
-                f"{data.builder.data_dir}: none of {counted(len(manifest), 'image')} of split {split!r} has a box that "
-                "counts: of an object of its class that is not marked as difficult"
-            )
+            raise data.without_boxes(f"none of {counted(len(manifest), 'image')} of split {split!r}")
         return boxed
 
     @functools.cached_property

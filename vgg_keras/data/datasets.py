@@ -98,10 +98,18 @@ class ImageData(Shown, RecordFeatures):
         for split in splits:
             examples = shards.read(self, self.encoded(split, boxes=True).as_numpy_iterator())
             if not any(len(example["boxes"]) for example in examples):  # most often the first image has one
-                raise UserError(
-                    f"{self.builder.data_dir}: no image of split {split!r} has a box that counts: of an object of its "
-                    "class that is not marked as difficult"
-                )
+                raise self.without_boxes(f"no image of split {split!r}")
+
+    def without_boxes(self, images: str) -> UserError:
+        """Returns the error that images have no box that counts.
+
+        Args:
+            images: which they are, such as "no image of split 'train'".
+        """
+        return UserError(
+            f"{self.builder.data_dir}: {images} has a box that counts: of an object of its class that is not marked as "
+            "difficult"
+        )
 
     def num_images(self, split: str) -> int:
         """Returns the number of images in a split, such as "train" or "train[:90%]".

@@ -107,10 +107,10 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
             methods = f"{DENSE} or {CENTER_CROP}"
             raise UserError(f"--method={self.method} is not for --task={LOCALIZATION}; it is {methods}")
         if self.method == CENTER_CROP:
-            for flag in ("classifier", "average"):
-                if getattr(self, flag) != self.defaults()[flag]:
-                    why = "the class is known, and the localizer alone is shown the centre crop"
-                    raise UserError(f"--{flag} is not for --method={CENTER_CROP}: {why}; leave it out")
+            changed = self.changed(("classifier", "average"))
+            if changed:
+                why = "the class is known, and the localizer alone is shown the centre crop"
+                raise UserError(f"--{changed[0]} is not for --method={CENTER_CROP}: {why}; leave it out")
         if self.strategy == "mirrored" or self.cpu_devices > 1:
             raise UserError(f"--task={LOCALIZATION} shows photos one by one, on one device; leave out --strategy")
 
@@ -300,9 +300,9 @@ class ExportOptions(ProtocolOptions):
         if isinstance(self.temperature, (int, float)):  # as in Python; of the flag it is a text
             object.__setattr__(self, "temperature", str(self.temperature))
         super().__post_init__()
-        for flag in ("data_dir", "dataset", "split", "calibration_images"):
-            if self.format != TFLITE and getattr(self, flag) != self.defaults()[flag]:
-                raise UserError(f"--{flag} is for --format={TFLITE}, which alone is calibrated; leave it out")
+        calibration = self.changed(("data_dir", "dataset", "split", "calibration_images"))
+        if calibration and self.format != TFLITE:
+            raise UserError(f"--{calibration[0]} is for --format={TFLITE}, which alone is calibrated; leave it out")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

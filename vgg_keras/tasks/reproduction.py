@@ -72,15 +72,14 @@ class Progress:
             step: the step that is about to run.
             steps: all steps, each after those that it needs.
         """
-        stale, made = [step], {output_dir(step)}
+        stale, made = {step.name}, {output_dir(step)}
         for later in steps:
-            if made & set(_read_folders(later)):
-                stale.append(later)
+            if not made.isdisjoint(_read_folders(later)):
+                stale.add(later.name)
                 made.add(output_dir(later))
-        before = dict(self._content["seconds"])
-        for one in stale:
-            self._content["seconds"].pop(one.name, None)
-        if self._content["seconds"] != before:
+        kept = {name: seconds for name, seconds in self._content["seconds"].items() if name not in stale}
+        if kept != self._content["seconds"]:
+            self._content["seconds"] = kept
             side_files.write_json(self._path, self._content)
 
     def add(self, step: Step, seconds: float) -> None:

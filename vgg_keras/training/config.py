@@ -375,9 +375,9 @@ class TrainConfig(Options):
             UserError: a flag is for the other task only.
         """
         for task, flags in _FLAGS_OF_TASK.items():
-            for flag in flags:
-                if self.task != task and getattr(self, flag) != self.defaults()[flag]:
-                    raise UserError(f"--{flag} is for --task={task}; leave it out for {self.task}")
+            changed = self.changed(flags)
+            if changed and self.task != task:
+                raise UserError(f"--{changed[0]} is for --task={task}; leave it out for {self.task}")
 
     def _validate_cache(self) -> None:
         """Checks that the cached layers are frozen, and that the cached views are at least the crop and at most S.

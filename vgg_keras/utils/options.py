@@ -104,6 +104,11 @@ class Options:
         """Returns the defaults of all flags by name."""
         return {field.name: field.default for field in flag_fields(cls)}
 
+    def changed(self, names: Iterable[str]) -> list[str]:
+        """Returns those of some flags that have another value than their default, in the order that is given."""
+        defaults = self.defaults()
+        return [name for name in names if getattr(self, name) != defaults[name]]
+
     def check_outputs(self) -> None:
         """Checks that everything can be written where the flags say; for the begin of a verb's work.
 
