@@ -77,13 +77,16 @@ def apart(function: Callable[..., _Result], *arguments: Any) -> _Result:
 
 
 @contextlib.contextmanager
-def in_process(make: Callable[..., Mapping[str, Callable[[], Any]]], *arguments: Any) -> Iterator[dict[str, Any]]:
+def in_process(
+    make: Callable[..., Mapping[str, Callable[[], Any]]], *arguments: Any, tensorflow: bool = True
+) -> Iterator[dict[str, Any]]:
     """Starts a process that prepares some work and then does it as often as it is asked to.
 
     Args:
         make: function of a module that returns functions without arguments, such as sides, by their names; it is called
             in the new process.
         arguments: its arguments, which can be pickled.
+        tensorflow: whether the process imports TensorFlow, beside which PyTorch cannot always be imported.
 
     Yields:
         Functions of the same names, each of which calls its namesake there and returns its result.
@@ -91,14 +94,14 @@ def in_process(make: Callable[..., Mapping[str, Callable[[], Any]]], *arguments:
     Raises:
         UserError: the process was ended.
     """
-    with _process() as pool:
+    with _process(tensorflow) as pool:
         names = _result(pool.submit(_prepare, make, arguments))
         yield {name: _remote(pool, name) for name in names}
 
 
-def _process() -> concurrent.futures.ProcessPoolExecutor:
+def _process(tensorflow: bool = True) -> concurrent.futures.ProcessPoolExecutor:
     spawn = multiprocessing.get_context("spawn")
-    return concurrent.futures.ProcessPoolExecutor(1, spawn, initializer=_load_tensorflow)
+    return concurrent.futures.ProcessPoolExecutor(1, spawn, initializer=_load_tensorflow if tensorflow else None)
 
 
 def _load_tensorflow() -> None:

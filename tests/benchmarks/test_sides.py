@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sys
 
 import pytest
 
@@ -18,6 +19,7 @@ def make(first):
     return {
         "count": itertools.count(first).__next__,
         "process": os.getpid,
+        "has_tensorflow": lambda: "tensorflow" in sys.modules,
         "fail": fail,
         "die": lambda: os._exit(9),
     }
@@ -33,6 +35,7 @@ def test_work_in_a_process_of_its_own():
         with pytest.raises(UserError, match=f"^process {other} fails$"):
             made["fail"]()
         assert made["count"]() == 7
+        assert made["has_tensorflow"]()
         with pytest.raises(UserError, match="a process of the benchmark was ended by the system"):
             made["die"]()
 
@@ -44,3 +47,9 @@ def test_a_command_that_ends_with_another_status():
     assert sides.command("-c", "pass")() > 0
     with pytest.raises(UserError, match=r"ended with 1 instead of 0: no photo$"):
         sides.run(("-c", "import sys; sys.exit('one\\nno photo')"))
+
+
+@pytest.mark.multiprocess
+def test_a_process_without_tensorflow_beside_which_another_library_might_not_load():
+    with sides.in_process(make, 1, tensorflow=False) as made:
+        assert not made["has_tensorflow"]()
