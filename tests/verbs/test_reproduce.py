@@ -145,6 +145,10 @@ def test_missing_data_are_named_before_the_first_step(tmp_path, monkeypatch):
 def test_a_step_that_fails_ends_the_suite(tmp_path):
     with pytest.raises(UserError, match=r"train configs/quick/vgg16.cfg failed with exit status 1, as told above"):
         reproduce(tmp_path, Runner("quick/vgg16.cfg", 1))
+    # A test refuses to replace that of another model, and the suite runs it with no other folder.
+    tested = tmp_path / "evaluations" / "quick" / "vgg11"
+    with pytest.raises(UserError, match=rf"\(if its model has been trained anew, remove {tested} first\)"):
+        reproduce(tmp_path, Runner("quick/tables/vgg11.cfg", 1))
 
 
 def stop(number, line, seconds=0.0, **flags):

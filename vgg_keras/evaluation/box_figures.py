@@ -1,5 +1,7 @@
 """Draws photos with the boxes of their objects, and how well predicted boxes fit."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -28,10 +30,23 @@ def with_boxes(photo: np.ndarray, true_boxes: np.ndarray, predicted: np.ndarray,
     Returns:
         (H, W, 3) uint8.
     """
-    size = photo.shape[:2]
+    photo = with_objects(photo, true_boxes)
+    return photo_files.outlined(photo, to_pixels(predicted, *photo.shape[:2]), _RIGHT if right else _WRONG)
+
+
+def with_objects(photo: np.ndarray, true_boxes: Iterable[np.ndarray]) -> np.ndarray:
+    """Draws the boxes of a photo's objects in white.
+
+    Args:
+        photo: (H, W, 3) uint8.
+        true_boxes: of each object (4,) float, (ymin, xmin, ymax, xmax) relative to the photo.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
     for box in true_boxes:
-        photo = photo_files.outlined(photo, to_pixels(box, *size), _OBJECT)
-    return photo_files.outlined(photo, to_pixels(predicted, *size), _RIGHT if right else _WRONG)
+        photo = photo_files.outlined(photo, to_pixels(box, *photo.shape[:2]), _OBJECT)
+    return photo
 
 
 def overlaps(values: np.ndarray) -> Figure:

@@ -1,11 +1,12 @@
 """Shows a run as sections of a page: what it is, its curves, its training photos, its first filters, its settings."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from vgg_keras.evaluation.box_figures import with_objects
 from vgg_keras.models import run_record
 from vgg_keras.reports import pictures
 from vgg_keras.reports.page import Chart, Commands, Folded, Gallery, Picture, Prose, Section, Table
@@ -65,18 +66,23 @@ def _epoch_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return (str(entry["epoch"]), f"{entry['learning_rate']:g}", *losses, f"{speed:,.1f}" if speed else "")
 
 
-def training_photos(images: np.ndarray, names: Sequence[str]) -> Section:
+def training_photos(images: np.ndarray, names: Sequence[str], boxes: np.ndarray | None = None) -> Section:
     """Returns the section with augmented photos.
 
     Args:
         images: (N, S, S, 3) float32, RGB 0..255 plus the RGB shift.
         names: name of the class of each.
+        boxes: (N, 4) float32, (ymin, xmin, ymax, xmax) relative to each image, what a localizer had to tell; zeros for an
+            image that shows no object. None for a classifier.
     """
-    shown = [
-        Picture(pictures.jpeg(image), f"a {name}, augmented", [name])
-        for image, name in zip(rounded(images), names, strict=True)
-    ]
     text = "The first photos of the first epoch, cropped, mirrored and shifted in colour, as the net was shown them."
+    photos: Iterable[np.ndarray] = rounded(images)
+    if boxes is not None:
+        photos = [with_objects(photo, [box] if box.any() else []) for photo, box in zip(photos, boxes, strict=True)]
+        text += " White is the box that it was to tell: that of the object of which the crop shows most."
+    shown = [
+        Picture(pictures.jpeg(photo), f"a {name}, augmented", [name]) for photo, name in zip(photos, names, strict=True)
+    ]
     return Section("Training photos", [Prose(text), Gallery(shown, _PHOTO_SIDE)])
 
 
@@ -100,16 +106,15 @@ def filters(kernel: np.ndarray) -> Section:
 
 def settings(run: ShownRun) -> Section:
     """Returns the section with the settings: those that are not the defaults, and folded all."""
-    values, defaults = run.options.flags(), run.options.defaults()
-    other = [(name, str(value)) for name, value in values.items() if value != defaults[name]]
-    every = [(name, str(value)) for name, value in values.items()]
+    every = {name: str(value) for name, value in run.options.flags().items()}
+    other = [(name, every[name]) for name in run.options.changed(every)]
     flagfile = shell.command("vgg_keras.train", flagfile=run.folder / run_record.FLAGS)
     return Section(
         "Settings",
         [
             Prose("What differs from the defaults, which are the paper's:"),
             Table(ShownTable("", ("flag", "value"), other)),
-            Folded("All flags", [Table(ShownTable("", ("flag", "value"), every))]),
+            Folded("All flags", [Table(ShownTable("", ("flag", "value"), list(every.items())))]),
             Commands([("The same run again, into another folder", f"{flagfile} --output_dir=runs/again")]),
         ],
     )

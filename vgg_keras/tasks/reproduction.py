@@ -193,8 +193,11 @@ def run_step(step: Step, options: ReproduceOptions, run: Runner) -> float:
         raise UserError(f"{step.name} was ended by {name}{cause}; the same command goes on with it")
     if status:
         command = shlex.join(["python", "-m", f"vgg_keras.{step.verb}", *given])
+        # A test never overwrites that of another model.
+        tested = Path(options.output_dir, output_dir(step))
+        hint = f" (if its model has been trained anew, remove {tested} first)" if step.verb == EVALUATE else ""
         raise UserError(
-            f"{step.name} failed with exit status {status}, as told above; run in {options.output_dir}:  {command}"
+            f"{step.name} failed with exit status {status}, as told above; run in {options.output_dir}{hint}:  {command}"
         )
     return time.monotonic() - begun
 

@@ -127,10 +127,12 @@ def _training_photos(run: ShownRun, data: ImageData) -> Section:
         seed=run.options.seed,
         epoch=0,
         batch_size=min(_NUM_PHOTOS, data.num_images(run.options.train_split)),
+        with_boxes=run.options.box_kind() is not None,
     )
     (batch,) = map(device_augmentation.augment, batches.take(1))
     names = [data.label_names[label] for label in batch["label"].numpy()]
-    return run_sections.training_photos(batch["image"].numpy(), names)
+    boxes = batch["box"].numpy() if "box" in batch else None
+    return run_sections.training_photos(batch["image"].numpy(), names, boxes)
 
 
 def _judged_classes(run: ShownRun, data: ImageData) -> tuple[keras.Model, list[Section]]:

@@ -24,11 +24,11 @@ def require_defaults(options: Options, flags: Sequence[str]) -> None:
     Raises:
         UserError: one of the flags has another value than its default.
     """
-    for flag, value in options.flags().items():
-        if flag in flags and value != options.defaults()[flag]:
-            raise UserError(
-                f"--{flag}={value} is for models that predict classes; leave it out for one that predicts boxes"
-            )
+    for flag in options.changed(flags):
+        raise UserError(
+            f"--{flag}={getattr(options, flag)} is for models that predict classes; leave it out for one that predicts "
+            "boxes"
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
