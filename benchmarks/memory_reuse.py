@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from benchmarks.harness import sides
 from benchmarks.harness.definitions import Benchmark, Figure, Settings
 
-
 # The C library reads the variable only when a process starts.
 _LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 

@@ -72,8 +72,8 @@ def training_photos(images: np.ndarray, names: Sequence[str], boxes: np.ndarray 
     Args:
         images: (N, S, S, 3) float32, RGB 0..255 plus the RGB shift.
         names: name of the class of each.
-        boxes: (N, 4) float32, (ymin, xmin, ymax, xmax) relative to each image, what a localizer had to tell; zeros for an
-            image that shows no object. None for a classifier.
+        boxes: (N, 4) float32, (ymin, xmin, ymax, xmax) relative to each image, what a localizer had to tell; zeros for
+            an image that shows no object. None for a classifier.
     """
     text = "The first photos of the first epoch, cropped, mirrored and shifted in colour, as the net was shown them."
     photos: Iterable[np.ndarray] = rounded(images)

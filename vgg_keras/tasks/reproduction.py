@@ -196,9 +196,8 @@ def run_step(step: Step, options: ReproduceOptions, run: Runner) -> float:
         # A test never overwrites that of another model.
         tested = Path(options.output_dir, output_dir(step))
         hint = f" (if its model has been trained anew, remove {tested} first)" if step.verb == EVALUATE else ""
-        raise UserError(
-            f"{step.name} failed with exit status {status}, as told above; run in {options.output_dir}{hint}:  {command}"
-        )
+        where = f"{options.output_dir}{hint}"
+        raise UserError(f"{step.name} failed with exit status {status}, as told above; run in {where}:  {command}")
     return time.monotonic() - begun
 
 
