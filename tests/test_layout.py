@@ -42,8 +42,8 @@ LEVELS = (
     },
     {
         "vgg_keras.training": "all_reduce checkpoints config curves event_log feature_cache freezing inputs "
-        "keras_metrics messages objectives optimizers pictures progress resuming run_dir "
-        "run_log schedules sgd snapshots train_step trainer workers",
+        "keras_metrics messages objectives one_pass optimizers pictures progress resuming run_dir "
+        "run_log schedules snapshots train_step trainer workers",
         "vgg_keras.weights": "assembly formats inert_pickle keras_hdf5 keras_models safetensors torch_pickle "
         "torchvision transfer",
         "vgg_keras.inference": "batch_predict box_merging box_positions box_predictions descriptors explanations "
@@ -90,7 +90,7 @@ LEVELS = (
         "benchmarks": "__main__ all_reduce data_preparation dense_evaluation dense_inference epoch_resume "
         "fixed_cost "
         "harness harness.definitions harness.environment harness.links harness.load harness.materials harness.ratios "
-        "harness.report harness.runner harness.sides harness.suite input_pipeline memory_reuse "
+        "harness.report harness.runner harness.sides harness.suite input_pipeline memory_reuse optimizer_step "
         "serving_batches serving_precision training_step whole_commands",
     },
 )

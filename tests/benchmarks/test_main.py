@@ -24,6 +24,7 @@ NAMES = [
     "fixed_cost",
     "input_pipeline",
     "memory_reuse",
+    "optimizer_step",
     "serving_batches",
     "serving_precision",
     "training_step",

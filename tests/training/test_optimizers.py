@@ -48,6 +48,18 @@ def test_sgd_with_momentum(layers):
     np.testing.assert_allclose(received, [-(0.05 + 0.145), -(0.1 + 0.29)], rtol=1e-6)
 
 
+def weights_after(optimizer, start, gradients):
+    """Returns the weights that an optimizer makes of some by gradients of as many steps, inside a `tf.function`."""
+    layer = keras.layers.Dense(start.shape[1], use_bias=False)
+    layer.build((None, start.shape[0]))
+    layer.set_weights([start])
+    optimizer.build(layer.trainable_variables)
+    step = tf.function(lambda gradient: optimizer.apply_gradients([(gradient, layer.kernel)]))
+    for gradient in gradients:
+        step(tf.constant(gradient, tf.float32))
+    return layer.get_weights()[0]
+
+
 @pytest.mark.parametrize("arguments", [{}, {"nesterov": True}, {"clipnorm": 0.5, "weight_decay": 1e-3}])
 @pytest.mark.parametrize("momentum", [0.9, 0.0])
 def test_sgd_has_the_bits_of_keras(momentum, arguments):
@@ -57,18 +69,36 @@ def test_sgd_has_the_bits_of_keras(momentum, arguments):
     theirs = keras.optimizers.SGD(0.01, momentum=momentum, **arguments)
 
     def result(optimizer):
-        layer = keras.layers.Dense(40, use_bias=False)
-        layer.build((None, 50))
-        layer.set_weights([start])
-        optimizer.build(layer.trainable_variables)
-        step = tf.function(lambda gradient: optimizer.apply_gradients([(gradient, layer.kernel)]))
-        for gradient in gradients:
-            step(tf.constant(gradient, tf.float32))
+        weights = weights_after(optimizer, start, gradients)
         velocities = optimizer.momentums if momentum else []
-        return [layer.get_weights()[0], *(keras_compat.tf_variable(each).numpy() for each in velocities)]
+        return [weights, *(keras_compat.tf_variable(each).numpy() for each in velocities)]
 
     for found, expected in zip(result(ours), result(theirs), strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"clipnorm": 0.5, "weight_decay": 1e-3}, {"amsgrad": True}])
+def test_adam_is_that_of_keras(arguments):
+    rng = np.random.default_rng(0)
+    start, gradients = 0.01 * rng.normal(size=(50, 40)), rng.normal(size=(6, 50, 40))
+    found = weights_after(OptimizerConfig("adam", 0.01, arguments=arguments).make(), start, gradients)
+    expected = weights_after(keras.optimizers.Adam(0.01, **arguments), start, gradients)
+    # Six steps of about 0.01.
+    np.testing.assert_allclose(found, expected, atol=6e-7)
+
+
+def test_adam_by_numpy():
+    rng = np.random.default_rng(0)
+    start, gradients = 0.01 * rng.normal(size=(50, 40)), rng.normal(size=(6, 50, 40))
+    settings = {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-4}
+    found = weights_after(OptimizerConfig("adam", 0.01, arguments=settings).make(), start, gradients)
+    mean, square, expected = np.zeros_like(start), np.zeros_like(start), start.copy()
+    for number, gradient in enumerate(gradients, start=1):
+        mean = 0.8 * mean + 0.2 * gradient
+        square = 0.95 * square + 0.05 * gradient**2
+        rate = 0.01 * np.sqrt(1 - 0.95**number) / (1 - 0.8**number)
+        expected -= rate * mean / (np.sqrt(square) + 1e-4)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_a_multiplier_works_for_adam_too(layers):

@@ -6,9 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from vgg_keras.training.sgd import OnePassSGD
+from vgg_keras.training.one_pass import OnePassAdam, OnePassSGD
 from vgg_keras.utils import keras_compat
 from vgg_keras.utils.errors import UserError, did_you_mean
+
+# The same optimizers, which read and write the memory once in a step.
+_ONE_PASS = {keras.optimizers.SGD: OnePassSGD, keras.optimizers.Adam: OnePassAdam}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +66,7 @@ def _class_of(name: str) -> type:
         return registered
     try:
         found = type(keras.optimizers.get(name))
-        return OnePassSGD if found is keras.optimizers.SGD else found
+        return _ONE_PASS.get(found, found)
     except ValueError:
         hint = did_you_mean(name, _names())
         raise UserError(f"--optimizer={name} is not an optimizer of Keras, nor a registered one{hint}") from None

@@ -71,11 +71,17 @@ def build_optimizer(optimizer: keras.optimizers.Optimizer, variables: list) -> N
         optimizer._create_all_weights(variables)
 
 
-def momentum_of(optimizer: keras.optimizers.SGD, variable: tf.Variable) -> tf.Variable:
-    """Returns the momentum of a variable that an optimizer was built for."""
+def slot(optimizer: keras.optimizers.Optimizer, slots: Sequence, variable: tf.Variable) -> tf.Variable:
+    """Returns what an optimizer remembers of a variable that it was built for.
+
+    Args:
+        optimizer: the optimizer.
+        slots: variables of the optimizer of one kind, such as its momentums.
+        variable: the variable.
+    """
     if KERAS_3:
-        return optimizer.momentums[optimizer._get_variable_index(variable)].value
-    return optimizer.momentums[optimizer._index_dict[optimizer._var_key(variable)]]
+        return slots[optimizer._get_variable_index(variable)].value
+    return slots[optimizer._index_dict[optimizer._var_key(variable)]]
 
 
 @contextlib.contextmanager
