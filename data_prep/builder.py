@@ -66,7 +66,10 @@ def _check_classes(source: Source, images_by_class: Mapping[int, int]) -> None:
     """Refuses a training split in which a class is empty."""
     empty = [name for index, name in enumerate(source.class_names) if not images_by_class.get(index)]
     if empty:
-        raise UserError(f"train: no images of class {some_names(empty)}")
+        raise UserError(
+            f"train: no images of class {some_names(empty)}, which other splits have; add some to the training images, "
+            "or leave the class out"
+        )
 
 
 def _write_split(split: "SplitPlan", pool: PartPool, folder: Path) -> list[PartResult]:

@@ -1,6 +1,7 @@
 """Reads annotations in the XML of PASCAL VOC, which ImageNet uses too, from files that nobody has checked."""
 
 import math
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from typing import IO, NamedTuple
@@ -13,6 +14,8 @@ from vgg_keras.utils.escaping import shortened, visible
 _MAX_BYTES = 1_000_000
 # Names of the corners in the order of a `Box`.
 _CORNERS = ("ymin", "xmin", "ymax", "xmax")
+# Python's `float` takes more, such as "1_0" and digits of other scripts.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 class NamedObject(NamedTuple):
@@ -85,12 +88,14 @@ def _object(element: ElementTree.Element) -> NamedObject:
     name = _text(element, "name")
     if not name or visible(name) != name:
         raise ValueError(f"the name of an object is {name!r}, should be the text of a class's name")
+    if len(element.findall("bndbox")) > 1:
+        raise ValueError("an object of it has several bndbox, should be one")
     ymin, xmin, ymax, xmax = (_number(element, f"bndbox/{corner}") for corner in _CORNERS)
     # Many tools leave it out.
-    difficult = 0.0 if element.find("difficult") is None else _number(element, "difficult")
-    if difficult not in (0, 1):
-        raise ValueError(f"its object/difficult is {difficult:g}, should be 0 or 1")
-    return NamedObject(name, (ymin, xmin, ymax, xmax), difficult == 1, _actions(element.find("actions")))
+    difficult = "0" if element.find("difficult") is None else _text(element, "difficult")
+    if difficult not in ("0", "1"):
+        raise ValueError(f"its object/difficult is {shortened(difficult, 60)!r}, should be 0 or 1")
+    return NamedObject(name, (ymin, xmin, ymax, xmax), difficult == "1", _actions(element.find("actions")))
 
 
 def _actions(element: ElementTree.Element | None) -> Mapping[str, bool] | None:
@@ -115,10 +120,7 @@ def _text(element: ElementTree.Element, path: str) -> str:
 
 def _number(element: ElementTree.Element, path: str) -> float:
     text = _text(element, path)
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not abs(number) < 1e9:  # so that it is no NaN either
         raise ValueError(f"its {element.tag}/{path} is {shortened(text, 60)!r}, should be a number of pixels")
     return number

@@ -56,7 +56,11 @@ def test_a_file_without_a_size(size):
         (b"353", b"353.5", "its size/width is 353.5, should be a whole number"),
         (b"353", b"-1", "its size/width is -1, should be a whole number"),
         (b"<width>353</width>", b"", "it has no annotation/size/width"),
-        (b"<difficult>1", b"<difficult>2", "its object/difficult is 2, should be 0 or 1"),
+        (b"48", b"4_8", "its object/bndbox/xmin is '4_8', should be a number of pixels"),
+        (b"48", "٤٨".encode(), "its object/bndbox/xmin is '٤٨', should be a number of pixels"),
+        (b"</bndbox>", b"</bndbox><bndbox/>", "an object of it has several bndbox, should be one"),
+        (b"<difficult>1", b"<difficult>2", "its object/difficult is '2', should be 0 or 1"),
+        (b"<difficult>1", b"<difficult>true", "its object/difficult is 'true', should be 0 or 1"),
         (b"dog", b"d" * 1_000_001, "it has more than 1,000,000 bytes"),
     ],
 )

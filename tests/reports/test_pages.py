@@ -142,6 +142,20 @@ def test_a_run_whose_data_and_model_are_gone(run, tmp_path):
     assert "/nowhere/data" in text
 
 
+def test_a_damaged_training_photo_is_named(run, drawn_data, tmp_path):
+    folder, data = tmp_path / "run", tmp_path / "data"
+    shutil.copytree(run, folder)
+    shutil.copytree(drawn_data, data)
+    (shard,) = data.glob("*-train.tfrecord-*")
+    content = bytearray(shard.read_bytes())
+    content[500::200] = bytes(255 - byte for byte in content[500::200])
+    shard.write_bytes(content)
+    content = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(re.sub(r'"data_dir": "[^"]*"', f'"data_dir": "{data}"', content))
+    with pytest.raises(UserError, match=rf"^{data}: {shard.name}: record \d+ is damaged: .* data_prep\.verify"):
+        call_verb(report.main, [f"--run={folder}"], ReportOptions)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

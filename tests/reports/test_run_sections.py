@@ -23,6 +23,9 @@ def test_the_training_photos_of_a_localizer_have_the_boxes_that_it_was_to_tell()
     boxes = np.array([[0.25, 0.5, 0.75, 1.5], [0, 0, 0, 0]], np.float32)
     first, second = shown(run_sections.training_photos(grey, ["cat", "dog"], boxes))
     assert np.abs(second - 128).max() <= 3
+    # The object of which a crop shows most may lie beside it.
+    (beside,) = shown(run_sections.training_photos(grey[:1], ["cat"], np.array([[0.2, -0.5, 0.8, -0.1]], np.float32)))
+    assert np.abs(beside - 128).max() <= 3
     # A black line at the box, and a white one inside it; JPEG blurs them.
     for row, column in ((16, 50), (47, 50), (30, 32), (30, 63)):
         assert first[row, column] < 80, (row, column)

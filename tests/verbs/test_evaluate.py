@@ -101,6 +101,10 @@ def test_finished_and_foreign_folders(place, tmp_path, capsys):
     assert "holds this evaluation already" in capsys.readouterr().out
     with pytest.raises(UserError, match="holds this evaluation without its posteriors"):
         run(place, tmp_path / "e", "--method=center_crop", "--save_posteriors")
+    (tmp_path / "e" / "report.md").rename(tmp_path / "report.md")
+    with pytest.raises(UserError, match=r"holds this evaluation without report\.md; remove the folder to do it again"):
+        run(place, tmp_path / "e", "--method=center_crop")
+    (tmp_path / "report.md").rename(tmp_path / "e" / "report.md")
     for flags, models, differing in (
         (["--flip"], "a", "--flip was False, is True"),
         (["--max_images=5"], "a", r"the number of images \(--max_images\) was 24, is 5"),

@@ -379,6 +379,22 @@ def test_finished_and_foreign_folders(place, tmp_path, capsys):
     line = r"the number of classifiers \(--classifier\) was 0, is 1"
     with pytest.raises(UserError, match=line):
         run(place, tmp_path / "e", f"--classifier={folder / 'classes'}")
+    (tmp_path / "e" / "report.html").unlink()
+    (tmp_path / "e" / "mistakes.npz").write_bytes(b"")
+    line = r"e holds this evaluation without report\.html and mistakes\.npz; remove the folder to do it again"
+    with pytest.raises(UserError, match=line):
+        run(place, tmp_path / "e", "--method=center_crop")
+
+
+def test_a_localizer_of_other_classes(place):
+    folder, _ = place
+    classes = datasets.open_data(str(folder / "data")).class_names
+    protocol = TestProtocol("center_crop", "48")
+    assert Localizer.load(folder / "a", protocol, classes).class_names == classes
+    with pytest.raises(UserError, match="knows other classes than the data set: 'rose' where that has 'ant'"):
+        Localizer.load(folder / "a", protocol, ["ant" if name == "rose" else name for name in classes])
+    with pytest.raises(UserError, match="knows 5 classes, the data set has 6"):
+        Localizer.load(folder / "a", protocol, [*classes, "zebra"])
 
 
 @pytest.mark.parametrize(

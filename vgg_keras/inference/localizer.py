@@ -12,7 +12,7 @@ import tensorflow as tf
 from vgg_keras.data import boxes, transforms
 from vgg_keras.inference import box_positions
 from vgg_keras.inference.box_positions import PositionPredictor
-from vgg_keras.inference.loading import EvaluatedModel
+from vgg_keras.inference.loading import EvaluatedModel, require_classes
 from vgg_keras.inference.posteriors import average_score_map
 from vgg_keras.inference.protocol import DENSE, SCORES, TestProtocol, TrainedNet
 from vgg_keras.inference.views import ViewSpec, require_fits
@@ -47,21 +47,26 @@ class Localizer:
     label_names: Sequence[str]
 
     @classmethod
-    def load(cls, path: Path, protocol: TestProtocol) -> "Localizer":
+    def load(cls, path: Path, protocol: TestProtocol, class_names: Sequence[str] | None = None) -> "Localizer":
         """Loads a localizer.
 
         Args:
             path: a `.keras` file or a run's folder, whose best model is loaded.
             protocol: the way in which it is tested.
+            class_names: class names of the data set on which it is tested, in the order of their indices; None if it is
+                shown photos of no known class.
 
         Raises:
-            UserError: the model is missing or damaged, predicts classes, or cannot be tested in this way.
+            UserError: the model is missing or damaged, predicts classes, has other classes, or cannot be tested in this
+                way.
         """
         path = run_record.find_model_file(path)
         saving.require_model_file(path)
         described = metadata.read(path, None)
         if not described.box_regression:
             raise UserError(f"{path} predicts classes, not boxes; train one with --task=localization")
+        if class_names is not None:
+            require_classes(path, len(described.class_names), described.class_names, class_names)
         net = saving.load_model(path)
         if not np.isfinite(probe.run(net, str(path)).outputs).all():
             raise UserError(f"{path} gives boxes that are not numbers: its training diverged")

@@ -66,7 +66,9 @@ def _epoch_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return (str(entry["epoch"]), f"{entry['learning_rate']:g}", *losses, f"{speed:,.1f}" if speed else "")
 
 
-def training_photos(images: np.ndarray, names: Sequence[str], boxes: np.ndarray | None = None) -> Section:
+def training_photos(
+    images: np.ndarray, names: Sequence[str], boxes: np.ndarray | None = None, *, cached: bool = False
+) -> Section:
     """Returns the section with augmented photos.
 
     Args:
@@ -74,16 +76,28 @@ def training_photos(images: np.ndarray, names: Sequence[str], boxes: np.ndarray 
         names: name of the class of each.
         boxes: (N, 4) float32, (ymin, xmin, ymax, xmax) relative to each image, what a localizer had to tell; zeros for
             an image that shows no object. None for a classifier.
+        cached: whether the frozen layers were shown the images once, and the others learn from crops of their outputs.
     """
-    text = "The first photos of the first epoch, cropped, mirrored and shifted in colour, as the net was shown them."
+    shown_to = (
+        "frozen layers were shown them; the others learn crops of their outputs" if cached else "net was shown them"
+    )
+    text = f"The first photos of the first epoch, cropped, mirrored and shifted in colour, as the {shown_to}."
     photos: Iterable[np.ndarray] = rounded(images)
     if boxes is not None:
-        photos = [with_objects(photo, [box] if box.any() else []) for photo, box in zip(photos, boxes, strict=True)]
-        text += " White is the box that it was to tell: that of the object of which the crop shows most."
+        photos = [with_objects(photo, [box] if _is_seen(box) else []) for photo, box in zip(photos, boxes, strict=True)]
+        text += (
+            " White is the box that it was to tell: that of the object of which the crop shows most, if it shows any."
+        )
     shown = [
         Picture(pictures.jpeg(photo), f"a {name}, augmented", [name]) for photo, name in zip(photos, names, strict=True)
     ]
     return Section("Training photos", [Prose(text), Gallery(shown, _PHOTO_SIDE)])
+
+
+def _is_seen(box: np.ndarray) -> bool:
+    """Returns whether an image shows a part of a box, (4,) float32, relative to it."""
+    begin, end = np.clip(box.reshape(2, 2), 0, 1)
+    return bool((begin < end).all())
 
 
 def filters(kernel: np.ndarray) -> Section:

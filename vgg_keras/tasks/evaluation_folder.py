@@ -61,6 +61,7 @@ def opened(folder: Path, wanted: dict, team: Team, require_files: Callable[[], N
         finished = open_output_dir(folder, wanted) if team.chief else None
         if team.channel.agree("finished", "yes" if finished else ""):
             if team.chief:
+                _require_results(folder)
                 require_files()
                 _remove_partial(folder)  # what a killed process left
             team.channel.agree("the files of the finished evaluation", "complete")
@@ -93,6 +94,17 @@ def written_record(folder: Path, write: Callable[[], dict], team: Team) -> dict:
         return record
     shared_folder.appears(folder / tables.RECORD)
     return records.read_finished(folder / tables.RECORD)
+
+
+def _require_results(folder: Path) -> None:
+    """Checks that a finished evaluation still has what each of them has beside its record."""
+    names = (tables.REPORT, layout.PAGE, layout.MISTAKES)
+    gone = [name for name in names if not (folder / name).is_file() or not (folder / name).stat().st_size]
+    if gone:
+        raise UserError(
+            f"{folder} holds this evaluation without {' and '.join(gone)}; remove the folder to do it again, or choose "
+            "another --output_dir"
+        )
 
 
 def _remove_partial(folder: Path) -> None:

@@ -12,7 +12,6 @@ from vgg_keras.evaluation.box_evaluator import BoxEvaluator, Locator, require_sa
 from vgg_keras.evaluation.box_highlights import BoxHighlights, BoxTest
 from vgg_keras.evaluation.box_results import BoxResult, ChosenClasses
 from vgg_keras.evaluation.saved_boxes import SavedBoxes
-from vgg_keras.inference.loading import require_classes
 from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TestProtocol
 from vgg_keras.models.architectures import LOCALIZATION
@@ -42,10 +41,7 @@ def open_locator(path: Path, protocol: TestProtocol, class_names: Sequence[str])
         saved = SavedBoxes.load(path)
         saved.require_protocol(protocol)
         return saved
-    localizer = Localizer.load(path, protocol)
-    known = localizer.class_names
-    require_classes(localizer.path, len(known), known, class_names)
-    return localizer
+    return Localizer.load(path, protocol, class_names)
 
 
 def describe(options: EvaluateOptions, models: Sequence[Locator], classifiers: Classifiers, split: BoxedSplit) -> dict:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from vgg_keras.data import datasets, device_augmentation, input_pipeline
+from vgg_keras.data import datasets, device_augmentation, input_pipeline, shards
 from vgg_keras.data.boxed_split import BoxedSplit
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.manifest import SplitManifest
@@ -129,10 +129,10 @@ def _training_photos(run: ShownRun, data: ImageData) -> Section:
         batch_size=min(_NUM_PHOTOS, data.num_images(run.options.train_split)),
         with_boxes=run.options.box_kind() is not None,
     )
-    (batch,) = map(device_augmentation.augment, batches.take(1))
+    (batch,) = map(device_augmentation.augment, shards.read(data, batches.take(1)))
     names = [data.label_names[label] for label in batch["label"].numpy()]
     boxes = batch["box"].numpy() if "box" in batch else None
-    return run_sections.training_photos(batch["image"].numpy(), names, boxes)
+    return run_sections.training_photos(batch["image"].numpy(), names, boxes, cached=run.options.cache_views > 0)
 
 
 def _judged_classes(run: ShownRun, data: ImageData) -> tuple[keras.Model, list[Section]]:
@@ -153,7 +153,8 @@ def judge_boxes(run: ShownRun, data: ImageData) -> tuple[Localizer, BoxTest]:
     Raises:
         UserError: the model or a record of the data set cannot be used.
     """
-    localizer = Localizer.load(run.folder, TestProtocol(CENTER_CROP, str(run.options.test_scale())))
+    protocol = TestProtocol(CENTER_CROP, str(run.options.test_scale()))
+    localizer = Localizer.load(run.folder, protocol, data.class_names)
     split = BoxedSplit.read(data, run.options.validation_split)
     chosen = ChosenClasses.known(split.manifest.labels)
     with tempfile.TemporaryDirectory() as partial:
