@@ -5,7 +5,7 @@ in one with the C library's defaults; then alternately as before and with pages 
 them (`/sys/kernel/mm/transparent_hugepage/enabled` says "madvise").
 
 Predicted: 1.2 to 2 times as fast; the gain grows with the share of the FC layers, whose gradients are tensors of 0.4
-GB. It depends on the machine: on two cores with AVX2 it was 1.19, on two of a newer Xeon under Linux 6.18 there was none.
+GB. It depends on the machine: on two cores with AVX2 it was 1.19, on two of a newer Xeon with Linux 6.18 nothing.
 """
 
 import contextlib

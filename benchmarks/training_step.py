@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.harness import sides
 from benchmarks.harness.definitions import Benchmark, Figure, Settings, Side
+from vgg_keras.utils import console
 
 CLASSES = 1000
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 1e-3, 0.9, 5e-4
@@ -209,6 +210,8 @@ def prepare(settings: Settings) -> Iterator[Sequence[Figure]]:
         ours, *peers = [stack.enter_context(sides.in_process(make, work)) for make in (make_ours, make_keras)]
         if importlib.util.find_spec("torch"):
             peers.append(stack.enter_context(sides.in_process(make_torch, work, tensorflow=False)))
+        else:
+            console.say("training_step: PyTorch is not installed, and left out")
         yield [
             Figure(name=f"{work}, against {way}", ours=ours["ours"], peer=peer, details=ours["memory"])
             for library in peers

@@ -25,7 +25,8 @@ class Ratio:
     coverage: float
 
     def __str__(self) -> str:
-        return f"{self.median:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        interval = f" [{self.low:.2f}; {self.high:.2f}]" if self.coverage else ""  # one pair has none
+        return f"{self.median:.2f}{interval}"
 
 
 def median_ratio(ratios: Sequence[float]) -> Ratio:

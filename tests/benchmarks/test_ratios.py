@@ -31,4 +31,5 @@ def test_published_intervals(count, rank, expected):
 
 
 def test_the_text():
-    assert str(Ratio(1.625, 1.0, 3.004, 0.97)) == "1.62 [1.00, 3.00]"
+    assert str(Ratio(1.625, 1.0, 3.004, 0.97)) == "1.62 [1.00; 3.00]"
+    assert str(Ratio(1.5, 1.5, 1.5, 0.0)) == "1.50"

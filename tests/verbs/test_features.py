@@ -168,6 +168,8 @@ def test_images_with_several_labels(place, tmp_path):
 
 
 def test_what_is_refused(place, tmp_path):
+    with pytest.raises(UserError, match=r"--layer=images is not a layer .*; the model has block1_conv1, "):
+        run(place, tmp_path / "f.npz", "--layer=images")
     with pytest.raises(UserError, match=r"--layer=fc9 is not a layer that can describe .*fc7, fc8; did you mean fc8\?"):
         run(place, tmp_path / "f.npz", "--layer=fc9")
     with pytest.raises(UserError, match=r"f\.csv must end in \.npz"):

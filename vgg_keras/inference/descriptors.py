@@ -56,7 +56,10 @@ def descriptor_net(
 
 def _cut_after(map_net: keras.Model, layers: Sequence[str]) -> keras.Model:
     """Returns the net to the map of one layer, or to the means of the maps of several, side by side."""
-    names = [one.name for one in map_net.layers if len(one.output.shape) == 4]
+    maps_of = [one for one in map_net.layers if len(one.output.shape) == 4]
+    # What lies before the first convolution is the image itself.
+    first = next(index for index, one in enumerate(maps_of) if isinstance(one, keras.layers.Conv2D))
+    names = [one.name for one in maps_of[first:]]
     for layer in layers:
         if layer not in names:
             known = f"{', '.join(names)}{did_you_mean(layer, names)}"

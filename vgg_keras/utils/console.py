@@ -105,7 +105,7 @@ class _LogLines(tqdm.tqdm):
 
     def __init__(self, *, leave: bool = True, **arguments: Any):
         self._last_line, self._stays = time.monotonic(), leave
-        form = "{desc}: {n_fmt} of {total_fmt}{unit}, {elapsed}, {rate_fmt}{postfix}"
+        form = "{desc}: {n_fmt} of {total_fmt}{unit}, {elapsed}, {rate_noinv_fmt}{postfix}"
         super().__init__(bar_format=form, leave=False, **arguments)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
