@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.harness import sides
 from benchmarks.harness.definitions import Benchmark, Figure, Settings
 
-# Arguments of Keras's class, and of `OptimizerConfig`.
+# Names of the optimizers' classes, and the arguments with which Keras's do what the package's do by default.
 OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {"Adam": {}, "SGD": {"momentum": 0.9}}
 UPDATES = 4
 
