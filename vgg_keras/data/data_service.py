@@ -95,7 +95,12 @@ class DataService:
     def _read(self, epoch: TrainingEpoch, numbers: range, elements: tf.data.Dataset) -> Iterator[dict]:
         computed: list[int] = []
 
+        def warn(text: str) -> None:
+            self._context.copy().run(console.warn, f"{self._address.url} {text}")
+
         def compute(number: int) -> dict:
+            if not computed:
+                warn(f"is late with a part of epoch {epoch.epoch + 1}: what does not come is computed here")
             computed.append(number)
             (element,) = epoch.elements(range(number, number + 1))
             return element
@@ -114,10 +119,9 @@ class DataService:
                 yield element
             arrivals.close()
             if computed:
-                self._context.copy().run(
-                    console.warn,
-                    f"{self._address.url} left out {len(computed)} of {len(numbers)} parts of epoch {epoch.epoch + 1}, "
-                    "which were computed here: a worker of it was slow, or lost",
+                warn(
+                    f"left out {len(computed)} of {len(numbers)} parts of epoch {epoch.epoch + 1}, which were computed "
+                    "here: a worker of it, or its dispatcher, was slow, or lost"
                 )
             # Devices read ahead. Their iterators never end (`input_pipeline.distribute`), and what comes here is not
             # used.
