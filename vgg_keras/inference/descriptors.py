@@ -1,6 +1,7 @@
 """Computes image descriptors: a layer's outputs, averaged over the image (arXiv:1409.1556, appendix B)."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,10 +57,9 @@ def descriptor_net(
 
 def _cut_after(map_net: keras.Model, layers: Sequence[str]) -> keras.Model:
     """Returns the net to the map of one layer, or to the means of the maps of several, side by side."""
-    maps_of = [one for one in map_net.layers if len(one.output.shape) == 4]
     # What lies before the first convolution is the image itself.
-    first = next(index for index, one in enumerate(maps_of) if isinstance(one, keras.layers.Conv2D))
-    names = [one.name for one in maps_of[first:]]
+    describing = itertools.dropwhile(lambda one: not isinstance(one, keras.layers.Conv2D), map_net.layers)
+    names = [one.name for one in describing if len(one.output.shape) == 4]
     for layer in layers:
         if layer not in names:
             known = f"{', '.join(names)}{did_you_mean(layer, names)}"

@@ -50,8 +50,8 @@ def opened(folder: Path, wanted: dict, team: Team, require_files: Callable[[], N
         The record of the evaluation if the folder holds it finished, else None; the same on all workers.
 
     Raises:
-        UserError: the folder is in use, holds another evaluation, or is not shared, or a worker tests something else;
-            or what `require_files` raises.
+        UserError: the folder is in use, holds another evaluation or a finished one that lacks files, or is not shared,
+            or a worker tests something else; or what `require_files` raises.
     """
     advice = "the same command continues the evaluation" + (", on all workers" if team.channel.peers else "")
     lock = locks.locked(folder) if team.chief else contextlib.nullcontext()
