@@ -10,6 +10,7 @@ from vgg_keras.data import data_service, datasets, service_servers
 from vgg_keras.data.data_service import Arrivals, DataService, in_order
 from vgg_keras.data.input_pipeline import Augmentation
 from vgg_keras.data.rgb_statistics import RgbStatistics
+from vgg_keras.utils import console
 from vgg_keras.utils.errors import LostWorkerError, UserError
 from vgg_keras.utils.service_address import ServiceAddress
 
@@ -126,12 +127,17 @@ def test_a_thread_whose_items_nobody_wants_ends():
     assert not thread.is_alive()
 
 
-def read_first(service, data):
+def read(service, data):
+    """Returns the batches of an epoch, the last of which is repeated without end."""
     augmentation = Augmentation(32, (32, 48), RgbStatistics.load(data))
     batches = service.training_epoch(
         datasets.open_data(str(data)), "train", augmentation, seed=1, epoch=0, batch_size=8
     )
-    return next(iter(service.telling_failures(batches)))
+    return service.telling_failures(batches)
+
+
+def read_first(service, data):
+    return next(iter(read(service, data)))
 
 
 def test_a_dispatcher_without_workers_is_told_in_one_line(drawn_data):
@@ -180,6 +186,23 @@ def test_a_dispatcher_that_was_started_anew_is_a_lost_one(drawn_data, monkeypatc
         LostWorkerError, match=r"^the dispatcher of --data_service=grpc://localhost:5050 has been start"
     ):
         read_first(DataService(ServiceAddress("data_service", "localhost", 5050), 60), drawn_data)
+
+
+def test_a_part_that_does_not_come_is_told_when_it_is_computed_and_at_the_end(drawn_data, monkeypatch, capsys):
+    def without_the_second(*arguments, **named):
+        return lambda elements: elements.filter(lambda element: element["position"][0] != 8)  # the second batch
+
+    monkeypatch.setattr(data_service.tf.data.experimental.service, "distribute", without_the_second)
+    monkeypatch.setattr(ServiceAddress, "wait", lambda address, timeout: None)
+    with console.speaking(True):
+        service = DataService(ServiceAddress("data_service", "localhost", 5050), 60, late_after=60)
+        for _ in itertools.islice(read(service, drawn_data), 9):
+            pass
+    assert capsys.readouterr().err.splitlines() == [
+        "grpc://localhost:5050 is late with a part of epoch 1: what does not come is computed here",
+        "grpc://localhost:5050 left out 1 of 8 parts of epoch 1, which were computed here: a worker of "
+        "it, or its dispatcher, was slow, or lost",
+    ]
 
 
 def test_a_port_that_is_taken_is_told_in_one_line():

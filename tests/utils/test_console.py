@@ -16,6 +16,12 @@ def test_progress_in_a_log_file_is_made_of_lines(capsys, monkeypatch):
     assert written.splitlines()[-1].startswith("photos: 3 of 3 photos, 00:00, ")
 
 
+def test_a_rate_below_one_a_second_is_told_by_the_second(capsys):
+    with console.speaking(True), console.progress_bar("photos", 3, " photos") as bar:
+        bar.n, bar.start_t = 1, bar.start_t - 100
+    assert capsys.readouterr().err == "photos: 1 of 3 photos, 01:40,  0.01 photos/s\n"
+
+
 def test_a_short_job_writes_one_line(capsys):
     with console.speaking(True):
         with console.progress_bar("photos", 2, " photos") as bar:
