@@ -6,7 +6,7 @@ the same order as without a cache; later epochs reuse the views in another order
 A view may be larger than the net's input. Then each epoch draws random crops and mirror images of the view's map, which
 move by whole positions of the map (after block5_pool, 32 pixels). They differ slightly from the map of a crop, whose
 convolutions see zeros at its border, and from that of a mirror image, since filters are not symmetric; but they are
-much cheaper than another view.
+much cheaper than another view. Of several objects, these crops keep the one that was chosen for the whole view.
 """
 
 import dataclasses

@@ -105,6 +105,7 @@ class _LogLines(tqdm.tqdm):
 
     def __init__(self, *, leave: bool = True, **arguments: Any):
         self._last_line, self._stays = time.monotonic(), leave
+        self._written: tuple[float, str | None] | None = None
         form = "{desc}: {n_fmt} of {total_fmt}{unit}, {elapsed}, {rate_noinv_fmt}{postfix}"
         super().__init__(bar_format=form, leave=False, **arguments)
 
@@ -119,13 +120,16 @@ class _LogLines(tqdm.tqdm):
         """Does nothing: a line in a file cannot be cleared."""
 
     def close(self) -> None:
-        """Writes the last status, if the bar is one that stays."""
-        if not self.disable and self._stays:
+        """Writes the last status, if the bar is one that stays and the last line is not yet about it."""
+        if not self.disable and self._stays and self._written != self._status():
             self._write_line()
         super().close()
 
+    def _status(self) -> tuple[float, str | None]:
+        return self.n, self.postfix
+
     def _write_line(self) -> None:
-        self._last_line = time.monotonic()
+        self._last_line, self._written = time.monotonic(), self._status()
         with contextlib.suppress(OSError):  # nobody reads it
             self.fp.write(f"{self}\n")
             self.fp.flush()
