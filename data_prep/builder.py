@@ -67,8 +67,8 @@ def _check_classes(source: Source, images_by_class: Mapping[int, int]) -> None:
     empty = [name for index, name in enumerate(source.class_names) if not images_by_class.get(index)]
     if empty:
         raise UserError(
-            f"train: no images of class {some_names(empty)}, which other splits have; add some to the training images, "
-            "or leave the class out"
+            f"train: no image of class {some_names(empty)} is left to learn from; add some to the training images, or "
+            "leave the class out of the other splits, too"
         )
 
 

@@ -35,6 +35,10 @@ class NamedObject(NamedTuple):
     actions: Mapping[str, bool] | None = None
 
 
+class _HasDoctype(ValueError):
+    """Error that a document declares a type."""
+
+
 class _PlainTree(ElementTree.TreeBuilder):
     """Builds the tree of a document without declarations of its own.
 
@@ -46,9 +50,9 @@ class _PlainTree(ElementTree.TreeBuilder):
         """Refuses a document type.
 
         Raises:
-            ValueError: always.
+            _HasDoctype: always.
         """
-        raise ValueError("it has a DOCTYPE, which annotations do not need; remove it")
+        raise _HasDoctype("it has a DOCTYPE, which annotations do not need")
 
 
 def parse(file: IO[bytes]) -> tuple[tuple[int, int], list[NamedObject]]:
@@ -69,11 +73,15 @@ def parse(file: IO[bytes]) -> tuple[tuple[int, int], list[NamedObject]]:
         raise ValueError(f"it has more than {_MAX_BYTES:,} bytes, which no annotation has")
     try:
         root = ElementTree.fromstring(content, ElementTree.XMLParser(target=_PlainTree()))
-    except (ElementTree.ParseError, LookupError) as error:  # the latter about an encoding that is not known
+    except ElementTree.ParseError as error:
         raise ValueError(f"it is no XML: {reason(error)}") from error
+    except _HasDoctype:
+        raise
+    except (LookupError, ValueError) as error:  # about an encoding that Python or its XML parser does not know
+        raise ValueError(f"it is no XML: {reason(error)}; save it as UTF-8") from error
     if root.tag != "annotation":
         raise ValueError(f"it is a <{shortened(root.tag, 60)}>, should be an <annotation>")
-    size = (0, 0) if root.find("size") is None else (_side(root, "width"), _side(root, "height"))
+    size = (0, 0) if _only(root, "size") is None else (_side(root, "width"), _side(root, "height"))
     return ((0, 0) if 0 in size else size), [_object(element) for element in root.findall("object")]
 
 
@@ -88,14 +96,12 @@ def _object(element: ElementTree.Element) -> NamedObject:
     name = _text(element, "name")
     if not name or visible(name) != name:
         raise ValueError(f"the name of an object is {name!r}, should be the text of a class's name")
-    if len(element.findall("bndbox")) > 1:
-        raise ValueError("an object of it has several bndbox, should be one")
     ymin, xmin, ymax, xmax = (_number(element, f"bndbox/{corner}") for corner in _CORNERS)
     # Many tools leave it out.
-    difficult = "0" if element.find("difficult") is None else _text(element, "difficult")
+    difficult = "0" if _only(element, "difficult") is None else _text(element, "difficult")
     if difficult not in ("0", "1"):
         raise ValueError(f"its object/difficult is {shortened(difficult, 60)!r}, should be 0 or 1")
-    return NamedObject(name, (ymin, xmin, ymax, xmax), difficult == "1", _actions(element.find("actions")))
+    return NamedObject(name, (ymin, xmin, ymax, xmax), difficult == "1", _actions(_only(element, "actions")))
 
 
 def _actions(element: ElementTree.Element | None) -> Mapping[str, bool] | None:
@@ -107,15 +113,25 @@ def _actions(element: ElementTree.Element | None) -> Mapping[str, bool] | None:
             raise ValueError(
                 f"its actions/{shortened(one.tag, 60)} is {shortened(one.text or '', 60)!r}, should be 0 or 1"
             )
+        _only(element, one.tag)
         actions[one.tag] = (one.text or "").strip() == "1"
     return actions
 
 
+def _only(element: ElementTree.Element, path: str) -> ElementTree.Element | None:
+    """Returns what lies under a path, or None; of several elements nobody could tell which one is right."""
+    for length in range(1, path.count("/") + 2):
+        begin = "/".join(path.split("/")[:length])
+        if len(element.findall(begin)) > 1:
+            raise ValueError(f"it has several {element.tag}/{begin}, should be one")
+    return element.find(path)
+
+
 def _text(element: ElementTree.Element, path: str) -> str:
-    found = element.findtext(path)
+    found = _only(element, path)
     if found is None:
         raise ValueError(f"it has no {element.tag}/{path}")
-    return found.strip()
+    return (found.text or "").strip()
 
 
 def _number(element: ElementTree.Element, path: str) -> float:

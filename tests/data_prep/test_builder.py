@@ -117,11 +117,11 @@ def test_no_image_decodes(tmp_path):
 
 def test_an_empty_class(tmp_path):
     source = dataclasses.replace(make_source([("bad", b""), ("good", encode())]), class_names=["a", "b"])
-    with pytest.raises(UserError, match="train: no images of class b"):
+    with pytest.raises(UserError, match="train: no image of class b"):
         write(source, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []  # refused before an image was read
     splits = source.splits | {"train": make_split([("bad", b""), ("good", encode())], [1, 0])}
-    with pytest.raises(UserError, match="train: no images of class b"):
+    with pytest.raises(UserError, match="train: no image of class b"):
         write(dataclasses.replace(source, splits=splits), tmp_path / "out", skip_bad_images=True)
 
 

@@ -48,16 +48,21 @@ def test_what_was_measured_is_of_configurations():
     ("head", "measured", "time", "error"),
     [
         (
-            "Net A. Hours: not run. Expected (Table 3, dense, Q = 256): top-1 29.6%, top-5 10.4%.",
+            "Net A. Time: not run. Expected (Table 3, dense, Q = 256): top-1 29.6%, top-5 10.4%.",
             {},
             "",
             "top-1 29.6%, top-5 10.4%, *the paper's* (Table 3, dense, Q = 256)",
         ),
-        ("Net A. Hours: 1.8 on 2 cores. Expected: 7.9%. That was seen on x.", {}, "1.8 hours on 2 cores", "**7.9%**"),
-        ("Net A. Hours: not run. Expected on X test: mAP 9%.", {}, "", "mAP 9%, *the paper's* (X test)"),
-        ("Net A. Hours: not run. Expected: not known; with another 27.0%.", {}, "", ""),
-        ("Net A. Hours: @@. Expected: see docs/results.md.", {"time": "2 h", "error": "5%"}, "2 h", "**5%**"),
-        ("Net A. Hours: @@. Expected: see docs/results.md.", {}, "", ""),
+        (
+            "Net A. Time: 1.8 hours on 2 cores. Expected: 7.9%. That was seen on x.",
+            {},
+            "1.8 hours on 2 cores",
+            "**7.9%**",
+        ),
+        ("Net A. Time: not run. Expected on X test: mAP 9%.", {}, "", "mAP 9%, *the paper's* (X test)"),
+        ("Net A. Time: not run. Expected: not known; with another 27.0%.", {}, "", ""),
+        ("Net A. Time: @@. Expected: see docs/results.md.", {"time": "2 h", "error": "5%"}, "2 h", "**5%**"),
+        ("Net A. Time: @@. Expected: see docs/results.md.", {}, "", ""),
     ],
 )
 def test_whose_an_error_is(head, measured, time, error, monkeypatch):

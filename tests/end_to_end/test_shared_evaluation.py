@@ -116,7 +116,7 @@ def test_an_error_about_a_finished_evaluation_ends_all_workers(place, tmp_path):
     )
     assert [code for code, _, _ in results] == [1, 1], results
     for _, _, stderr in results:
-        assert "holds this evaluation without its posteriors; choose another --output_dir" in stderr.splitlines()[-1]
+        assert "holds this evaluation without posteriors.npz; remove the folder" in stderr.splitlines()[-1]
 
 
 def test_workers_that_compare_with_other_models_stop_before_the_work(place, tmp_path):

@@ -100,7 +100,7 @@ def test_every_flag_file_is_a_row_and_opens_with_its_command(name, tmp_path, mon
     row = find_published_boxes(box_key(PAPER_LADDER, nets, kinds, scales, (options.method or DENSE)))
     assert row.table == int(name[5])
     assert (
-        f"# Hours: not run. Expected on ILSVRC-2012 validation: {'top-5 ' * (row.table == 9)}localization error" in text
+        f"# Time: not run. Expected on ILSVRC-2012 validation: {'top-5 ' * (row.table == 9)}localization error" in text
     )
     assert f" {row.error}%." in text
     assert (options.task, options.output_dir) == ("localization", f"evaluations/{name}")

@@ -80,7 +80,7 @@ def test_each_image_is_drawn_as_often():
         ),
         (
             12,
-            r"class bee has 11 \(too few have 2 classes\); use --train_per_class=10 at most, or leave such classes out",
+            r"class bee has 11 \(2 classes have too few\); use --train_per_class=10 at most, or leave such classes out",
         ),
     ],
 )

@@ -38,7 +38,11 @@ SECTIONS = {
         "The nets of the paper [in miniature](reproduce.md#cifar-10-the-paper-in-miniature). The errors of runs are "
         "those of the centre crop at the training scale, on the 10,000 test photos.",
     ),
-    "configs/cifar10/tables": ("Tests on CIFAR-10", "The tables of the paper in miniature."),
+    "configs/cifar10/tables": (
+        "Tests on CIFAR-10",
+        "The tables of the paper in miniature. The error of a test is that of all its scales, methods and nets "
+        "together; [Results](results.md#the-papers-tables-in-miniature-cifar-10) has each row of the tables.",
+    ),
     "configs/quick": (
         "Runs of the quick suite",
         "Very narrow nets on drawn flowers, to see that the chain of runs and tests works. Their errors say nothing.",
@@ -80,10 +84,10 @@ The package also reads the published weights of keras.applications, torchvision,
 elsewhere](fine-tuning.md#weights-from-elsewhere).
 """
 _HEADER = "| NAME | what it is | data | time | error |\n|---|---|---|---|---|\n"
-_HEAD = re.compile(r"(?P<what>.*?)\s*Hours: (?P<hours>.*?)\. (?P<rest>(?:Expected|The paper publishes)\b.*)")
+_HEAD = re.compile(r"(?P<what>.*?)\s*Time: (?P<time>.*?)\. (?P<rest>(?:Expected|The paper publishes)\b.*)")
 _EXPECTED = re.compile(r"Expected(?: on (?P<split>[^:(]+))?(?: \((?P<test>[^)]*)\))?: (?P<error>.*)")
 # What a head says where it gives no figure.
-_NO_HOURS = ("not run", "@@")
+_NOT_TIMED = ("not run", "@@")
 _NO_ERROR = ("not known", "not published by itself", "any error", "see docs/results.md")
 
 
@@ -135,15 +139,15 @@ def entry(config: str, verb: str, head: str, measured: Mapping[str, Any]) -> Ent
     """
     options: Any = parse([f"--flagfile={config}"], VERBS[verb])
     found = _HEAD.match(head)
-    assert found, f"{config}: its head must say: Hours: .... Expected...: ...."
-    hours = "" if found["hours"] in _NO_HOURS else re.sub(r"^([\d.]+) on", r"\1 hours on", found["hours"])
+    assert found, f"{config}: its head must say: Time: .... Expected...: ...."
+    time = "" if found["time"] in _NOT_TIMED else found["time"]
     return Entry(
         config,
         verb,
         _first_sentence(found["what"]),
         getattr(options, "dataset", "") or options.data_dir,
-        measured.get("time", hours),
-        f"**{measured['error']}**" if "error" in measured else _error(found["rest"], measured=bool(hours)),
+        measured.get("time", time),
+        f"**{measured['error']}**" if "error" in measured else _error(found["rest"], measured=bool(time)),
     )
 
 

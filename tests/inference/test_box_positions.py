@@ -1,14 +1,20 @@
 """Tests boxes at the positions of images with numbers worked out by hand."""
 
+import logging
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.helpers.evaluation_data import save_net
 from vgg_keras.data.boxed_split import BoxedSplit
 from vgg_keras.data.manifest import SplitManifest
-from vgg_keras.inference.box_positions import PositionPredictor, mean_boxes, merge_boxes
+from vgg_keras.inference.box_positions import PositionPredictor, map_function, mean_boxes, merge_boxes
 from vgg_keras.inference.box_predictions import PositionBoxes, row_ends
+from vgg_keras.inference.posteriors import DistributedPredictor
+from vgg_keras.inference.score_maps import PosteriorMaps
 from vgg_keras.inference.views import ViewSpec
+from vgg_keras.models import fully_convolutional
 
 
 def test_the_best_box_of_each_class():
@@ -96,3 +102,18 @@ def test_rows_of_images():
     assert boxes.of_image(0).tolist() == [[[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]]
     assert boxes.of_image(1).shape == (0, 2, 5)
     assert boxes.of_image(2)[1, 0].tolist() == [20, 21, 22, 23, 24]
+
+
+def test_nets_that_are_called_once_each_are_no_function_that_is_traced_again_and_again(tmp_path, caplog):
+    logging.getLogger("tensorflow").addHandler(caplog.handler)
+    net = save_net("A", tmp_path / "x", 32, "48", 1, ["a", "b"])
+    converted, view = fully_convolutional.convert(net), tf.zeros((1, 64, 96, 3))
+    try:
+        for _ in range(6):
+            assert map_function(net)(view).shape == (1, 2, 3, 2)
+            maps = PosteriorMaps(converted, [64], 32, flip=False).maps(np.zeros((64, 96, 3), np.uint8))
+            assert maps[0].posteriors.shape == (2, 3, 2)
+            assert DistributedPredictor(converted, tf.distribute.get_strategy(), flip=False)(view).shape == (1, 2)
+    finally:
+        logging.getLogger("tensorflow").removeHandler(caplog.handler)
+    assert [record.message for record in caplog.records if "retracing" in record.message] == []

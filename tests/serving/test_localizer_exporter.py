@@ -76,7 +76,7 @@ def test_what_lies_beside_the_graph(runs, tmp_path):
     card = (extra / "model_card.md").read_text()
     for text in (
         "# flowers", "| trained on | f, train |",
-        "Localization error 12.50% (an IoU of at most 0.5 with the object of which the crop shows most), the true",
+        "Localization error 12.50% (an IoU of at most 0.5 with the object with the largest area inside the crop), the",
         "80 images", "The centre crop, at Q = 64", "3 million pixels", "`boxes` (B, 6, 4) float32",
         "a box for each class", "on 5 photos the sides of the boxes differ by",
     ):  # fmt: skip

@@ -30,7 +30,7 @@ def test_every_config_parses_from_any_folder_and_opens_with_its_command(name, tm
     options = parse([f"--flagfile=configs/{name}"], TrainConfig)
     text = (ROOT / "configs" / name).read_text()
     assert text.startswith(f"# python -m vgg_keras.train --flagfile=configs/{name}\n")
-    assert re.search(r"^# Hours: .*Expected", text, re.MULTILINE)
+    assert re.search(r"^# Time: .*Expected", text, re.MULTILINE)
     assert options.output_dir == f"runs/{name.removesuffix('.cfg')}"
     assert options.test_scale() >= options.input_size
 

@@ -141,6 +141,31 @@ def test_further_arguments(layers):
         OptimizerConfig("adam", 0.1, arguments={"nonsense": 1}).make()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"beta_1": "x"}, "beta_1='x' should be a number from 0 to below 1"),
+        ({"beta_1": 1.0}, "beta_1=1.0 should be a number from 0 to below 1"),
+        ({"beta_2": -0.1}, "beta_2=-0.1 should be a number from 0 to below 1"),
+        ({"epsilon": None}, "epsilon=None should be a number"),
+        ({"epsilon": True}, "epsilon=True should be a number"),
+        ({"amsgrad": 1}, "amsgrad=1 should be true or false"),
+    ],
+)
+def test_values_that_an_argument_cannot_have(arguments, problem):
+    with pytest.raises(ValueError, match=f"optimizer adam cannot be made with .*: {problem}$"):
+        OptimizerConfig("adam", 0.1, arguments=arguments).make()
+
+
+def test_arguments_for_one_device():
+    for arguments in ({"use_ema": True, "ema_overwrite_frequency": 3}, {"gradient_accumulation_steps": 2}):
+        config = OptimizerConfig("sgd", 0.1, arguments=arguments)
+        config.require_devices(1)
+        with pytest.raises(UserError, match=f"--optimizer_args has {next(iter(arguments))}, .* and there are 2: leave"):
+            config.require_devices(2)
+    OptimizerConfig("sgd", 0.1, arguments={"use_ema": False}).require_devices(2)
+
+
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_gradients_are_clipped_by_the_length_of_all_together(precision, layers):
     choice = OptimizerConfig("sgd", 1.0, 0.0, {"global_clipnorm": 1.0})

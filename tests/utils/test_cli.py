@@ -51,7 +51,9 @@ def test_the_help_of_train_is_grouped_and_gives_defaults():
 def test_a_verb_opens_without_notes_of_the_libraries(run_verb):
     code, stdout, stderr = run_verb("vgg_keras.predict", "--model=absent", "absent.jpg", anew=True)
     assert (code, stdout) == (1, "")
-    assert stderr == "error: absent.jpg: no such file, no folder of photos, and no glob that matches any\n"
+    assert (
+        stderr == "error: absent.jpg: no photo found; name a file, a folder of photos, or a pattern that matches some\n"
+    )
 
 
 @pytest.mark.multiprocess

@@ -99,7 +99,7 @@ def test_finished_and_foreign_folders(place, tmp_path, capsys):
     first = run(place, tmp_path / "e", "--method=center_crop")
     assert run(place, tmp_path / "e", "--method=center_crop", "--batch_size=3") == first
     assert "holds this evaluation already" in capsys.readouterr().out
-    with pytest.raises(UserError, match="holds this evaluation without its posteriors"):
+    with pytest.raises(UserError, match=r"holds this evaluation without posteriors\.npz; remove the folder"):
         run(place, tmp_path / "e", "--method=center_crop", "--save_posteriors")
     (tmp_path / "e" / "report.md").rename(tmp_path / "report.md")
     with pytest.raises(UserError, match=r"holds this evaluation without report\.md; remove the folder to do it again"):

@@ -364,7 +364,7 @@ def test_finished_and_foreign_folders(place, tmp_path, capsys):
     first = run(place, tmp_path / "e", "--method=center_crop")
     assert run(place, tmp_path / "e", "--method=center_crop") == first
     assert "holds this evaluation already" in capsys.readouterr().out
-    with pytest.raises(UserError, match="holds this evaluation without its boxes; choose another --output_dir"):
+    with pytest.raises(UserError, match=r"holds this evaluation without boxes\.npz; remove the folder"):
         run(place, tmp_path / "e", "--method=center_crop", "--save_posteriors")
     line = r"holds another evaluation \(.*evaluation\.json: --task was 'localization', is 'classification'"
     with pytest.raises(UserError, match=line):
@@ -381,7 +381,8 @@ def test_finished_and_foreign_folders(place, tmp_path, capsys):
         run(place, tmp_path / "e", f"--classifier={folder / 'classes'}")
     (tmp_path / "e" / "report.html").unlink()
     (tmp_path / "e" / "mistakes.npz").write_bytes(b"")
-    line = r"e holds this evaluation without report\.html and mistakes\.npz; remove the folder to do it again"
+    (tmp_path / "e" / "boxes.csv").unlink()
+    line = r"e holds this evaluation without report\.html, mistakes\.npz, boxes\.csv; remove the folder to do it again"
     with pytest.raises(UserError, match=line):
         run(place, tmp_path / "e", "--method=center_crop")
 

@@ -156,7 +156,9 @@ def test_a_photo_too_long_for_memory_is_reported_and_the_rest_goes_on(place, cap
 def test_bad_input(place):
     with pytest.raises(UserError, match="name photos: files, folders or globs, after the flags"):
         run(place)
-    with pytest.raises(UserError, match="nowhere: no such file, no folder of photos, and no glob that matches any"):
+    with pytest.raises(
+        UserError, match="nowhere: no photo found; name a file, a folder of photos, or a pattern that matches some"
+    ):
         run(place, "nowhere")
     with pytest.raises(UserError, match="--class_score_maps needs --output_dir"):
         run(place, "--class_score_maps", place / "photos")

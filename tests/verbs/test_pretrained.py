@@ -52,7 +52,7 @@ def test_what_is_refused(source, tmp_path):
     with pytest.raises(UserError, match="input_size must be a positive multiple of 32, received 100"):
         run(source, tmp_path / "a.keras", "--input_size=100")
     torch_save({k: v for k, v in torch_state("A", False).items() if "features" in k}, tmp_path / "trunk.pth")
-    with pytest.raises(UserError, match=r"trunk\.pth does not tell it: give --num_classes"):
+    with pytest.raises(UserError, match=r"trunk\.pth does not tell the number of classes: give --num_classes"):
         run(tmp_path / "trunk.pth", tmp_path / "a.keras")
     assert [path.name for path in tmp_path.glob("*.keras")] == []
 

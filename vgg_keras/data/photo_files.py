@@ -59,7 +59,9 @@ def find(patterns: Sequence[PathLike]) -> list[Path]:
             matches = [Path(match) for match in glob.glob(str(path), recursive=True)]
         files = sorted(match for match in matches if match.is_file() and not match.name.startswith("."))
         if not files:
-            raise UserError(f"{pattern}: no such file, no folder of photos, and no glob that matches any")
+            raise UserError(
+                f"{pattern}: no photo found; name a file, a folder of photos, or a pattern that matches some"
+            )
         found |= dict.fromkeys(files)
     return list(found)
 

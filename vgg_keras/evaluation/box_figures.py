@@ -13,7 +13,7 @@ from vgg_keras.training.objectives import MIN_IOU
 _WHITE, _BLACK, _GREEN, _RED = (255, 255, 255), (0, 0, 0), (50, 205, 50), (255, 0, 0)
 _OBJECT, _RIGHT, _WRONG = (_BLACK, _WHITE), (_GREEN, _GREEN, _BLACK), (_RED, _RED, _BLACK)
 # What the colours mean, for the text beside the pictures.
-LEGEND = "White: the objects; green: a predicted box that is right; red: one that is wrong."
+LEGEND = "White with a black rim: the objects; green: a predicted box that is right; red: one that is wrong."
 FIRST = "The first photos of the split, each with the box that fits best."
 _BARS = 20
 

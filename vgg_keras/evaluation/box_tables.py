@@ -63,7 +63,7 @@ def table_row(record: dict) -> list[str]:
         *_net_cells(nets, kinds, record["test_scales"]),
         method_name(record),
         f"{record['top1_error']:.2f}",
-        f"{record['top5_error']:.2f}",
+        f"{record['top5_error']:.2f}" if has_several_boxes(record) else "",
         f"{record['mean_iou']:.3f}",
         f"{papers.error:.1f}" if papers and papers.error is not None else "",
         f"{rate:.3g}" if rate else "",

@@ -52,7 +52,8 @@ class ImageSet:
             (self._add_located if task == LOCALIZATION else self._add)(result)
         rows = [self.results.get(row.key) for row in published.PUBLISHED]
         rows += [self.located.get(row.key) for row in PUBLISHED_BOXES if row.key]
-        in_rows = {id(result) for result in rows}
+        in_rows = {id(result) for result in rows if result}
+        self._shows_papers = self.ladder.exact or bool(in_rows)
         self.others = {
             task: [result for of_task, result in kept if of_task == task and id(result) not in in_rows]
             for task in self.tasks
@@ -73,7 +74,10 @@ class ImageSet:
             self.results[key] = result
 
     def notes(self) -> list[str]:
-        """Returns what readers of the tables have to know: other images, other scales, results that are left out."""
+        """Returns what readers of the tables have to know: other images, other scales, results that are left out.
+
+        What the paper's figures are of is told if there are any.
+        """
         roles = ", ".join(
             f"S = {tables.format_train_scale(ours)} stands for {tables.format_train_scale(papers)}"
             for ours, papers in self.ladder.roles.items()
@@ -83,7 +87,8 @@ class ImageSet:
             "Of several results of the same nets, scales and method the newest is shown; "
             f"left out: {self.num_older:,} older."
         )
-        return [note for note in (self.data_note, scales, left_out if self.num_older else "") if note]
+        papers = (self.data_note, scales) if self._shows_papers else ()
+        return [note for note in (*papers, left_out if self.num_older else "") if note]
 
 
 _Found = tuple[FinishedResults, MarkedResult]

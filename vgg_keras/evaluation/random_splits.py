@@ -103,7 +103,7 @@ def _require_enough(counts: np.ndarray, class_names: Sequence[str], train_per_cl
         return
     smallest = int(counts.argmin())
     most = int(counts[smallest]) - 1
-    others = f" (too few have {counted(too_few.size, 'class', 'classes')})" if too_few.size > 1 else ""
+    others = f" ({counted(too_few.size, 'class', 'classes')} have too few)" if too_few.size > 1 else ""
     lower = f"use --train_per_class={most} at most, or " if most > 1 else ""
     raise UserError(
         f"--train_per_class={train_per_class} needs {train_per_class + 1} images of each class, one of them to test; "

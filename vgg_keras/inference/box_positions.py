@@ -96,7 +96,9 @@ def map_function(net: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     converted = fully_convolutional.convert(net)
     # One trace serves images of all shapes.
     signature = [tf.TensorSpec((1, None, None, 3), tf.float32)]
-    return tf.function(lambda images: converted(images, training=False), signature, autograph=False)
+    function = tf.function(lambda images: converted(images, training=False), signature, autograph=False)
+    function.get_concrete_function()  # as in `DistributedPredictor`
+    return function
 
 
 def merge_boxes(predicted: np.ndarray, image_size: Sequence[int]) -> np.ndarray:

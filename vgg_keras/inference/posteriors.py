@@ -78,6 +78,9 @@ class DistributedPredictor:
         self._net, self._strategy = net, strategy
         self._average, self._flip = average, flip
         self._replicas = strategy.num_replicas_in_sync
+        # Traced here, and not when it is called first: TensorFlow would take the first calls of several predictors for
+        # those of one function that is traced again and again, and warn of it.
+        self._predict_parts.get_concrete_function()
 
     @property
     def gives_posteriors(self) -> bool:

@@ -43,6 +43,7 @@ class PosteriorMaps:
     def __init__(self, net: keras.Model, test_scales: Sequence[int], input_size: int, *, flip: bool):
         self.test_scales = tuple(test_scales)
         self._net, self._input_size, self._flip = net, input_size, flip
+        self._posteriors.get_concrete_function()  # as in `DistributedPredictor`
 
     def maps(self, photo: np.ndarray) -> list[PosteriorMap]:
         """Computes the posterior maps of a photo, (H, W, 3) with RGB 0..255, for each scale and mirror image."""

@@ -85,9 +85,7 @@ def training_photos(
     photos: Iterable[np.ndarray] = rounded(images)
     if boxes is not None:
         photos = [with_objects(photo, [box] if _is_seen(box) else []) for photo, box in zip(photos, boxes, strict=True)]
-        text += (
-            " White is the box that it was to tell: that of the object of which the crop shows most, if it shows any."
-        )
+        text += " White is the box that it was to tell: that of the object with the largest area inside the crop."
     shown = [
         Picture(pictures.jpeg(photo), f"a {name}, augmented", [name]) for photo, name in zip(photos, names, strict=True)
     ]
@@ -126,7 +124,7 @@ def settings(run: ShownRun) -> Section:
     return Section(
         "Settings",
         [
-            Prose("What differs from the defaults, which are the paper's:"),
+            Prose("What differs from the defaults, which are the paper's except for --initializer:"),
             Table(ShownTable("", ("flag", "value"), other)),
             Folded("All flags", [Table(ShownTable("", ("flag", "value"), list(every.items())))]),
             Commands([("The same run again, into another folder", f"{flagfile} --output_dir=runs/again")]),

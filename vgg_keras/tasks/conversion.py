@@ -33,7 +33,8 @@ def build(source: SourceWeights, options: PretrainedOptions) -> keras.Model:
             "layer, or name a classifier with --source"
         )
     if not net or not num_classes:
-        raise UserError(f"{source.name} does not tell it: give --{'num_classes' if net else 'net'}")
+        missing = ("the number of classes", "num_classes") if net else ("which net it is of", "net")
+        raise UserError(f"{source.name} does not tell {missing[0]}: give --{missing[1]}")
     try:
         return vgg.build(
             net,

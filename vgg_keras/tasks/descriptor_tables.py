@@ -17,12 +17,10 @@ from vgg_keras.utils.words import counted
 
 _TITLES = {11: "Table 11: descriptors on other data sets", 12: "Table 12: actions in photos"}
 _PAPERS_COLUMNS = ("data set", "net", "test Q", "measure", "result %", "paper's", "test images")
-_OTHER_COLUMNS = ("data set", "net", "train S", "test Q", "measure", "result %", "test images", "tested")
+_OTHER_COLUMNS = ("data set", "net", "train S", "test Q", "measure", "result %", "test images", "protocol")
 _DESCRIBED = {IMAGE: "", BOX: ", box", IMAGE_AND_BOX: ", image and box"}
-_NOTE = (
-    "After ± is the standard deviation over the random splits. The paper's figures of VOC-2012 are of the test images, "
-    "whose labels only the challenge's server has."
-)
+_DEVIATION_NOTE = "After ± is the standard deviation over the random splits."
+_VOC_NOTE = "The paper's figures of VOC-2012 are of the test images, whose labels only the challenge's server has."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +40,13 @@ class DescriptorResults:
     def notes(self) -> list[str]:
         """Returns what readers of the tables have to know."""
         older = f"Of several results of a row the newest is shown; left out: {self.num_older:,} older."
-        return [_NOTE, *([older] if self.num_older else [])]
+        papers = [_VOC_NOTE] if self.shows_papers else []
+        return [" ".join([_DEVIATION_NOTE, *papers]), *([older] if self.num_older else [])]
+
+    @property
+    def shows_papers(self) -> bool:
+        """Whether Tables 11 and 12 are shown: not if all results are others."""
+        return bool(self.papers or not self.others)
 
 
 def sort_results(records: Sequence[Mapping[str, Any]]) -> DescriptorResults:
@@ -74,7 +78,7 @@ def shown_tables(results: DescriptorResults) -> Iterator[ShownTable]:
             for row in published_descriptors.PUBLISHED
             if row.table == number
         ]
-        if results.papers or not results.others:
+        if results.shows_papers:
             yield ShownTable(title, _PAPERS_COLUMNS, rows)
     if results.others:
         yield ShownTable("Other linear SVMs on descriptors", _OTHER_COLUMNS, list(map(_other_row, results.others)))

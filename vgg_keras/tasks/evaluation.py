@@ -1,7 +1,6 @@
 """Tests trained models with the paper's protocol (arXiv:1409.1556, sect. 3.2 and 4)."""
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -120,17 +119,6 @@ def predictions_csv(posteriors: np.ndarray, manifest: SplitManifest) -> str:
     return csv_text(columns, rows)
 
 
-def require_same_files(folder: Path, models: Sequence[Evaluable], options: EvaluateOptions) -> None:
-    """Checks that a finished evaluation has the files that are asked for.
-
-    Raises:
-        UserError: --save_posteriors is given, and the evaluation in the folder was made without.
-    """
-    computed = any(not isinstance(model, SavedPosteriors) for model in models)
-    if options.save_posteriors and computed and not list(folder.glob("posteriors*.npz")):
-        raise UserError(f"{folder} holds this evaluation without its posteriors; choose another --output_dir")
-
-
 def write_results(folder: Path, evaluation: FinishedEvaluation, found: Sequence[Result]) -> None:
     """Writes predictions, mistakes, report and record into the evaluation's folder."""
     files.write_text(folder / layout.PREDICTIONS, predictions_csv(evaluation.posteriors, evaluation.manifest))
@@ -188,7 +176,7 @@ def evaluate_only(options: EvaluateOptions, team: Team, title: str = "") -> Eval
     data.require_split(options.split)
     with strategy.scope():
         models = [open_model(path, protocol, data.class_names) for path in options.model_paths()]
-    saved = filter(None, (saved_file(index, models, options) for index in range(len(models))))
+    saved = [path for index in range(len(models)) if (path := saved_file(index, models, options))]
     paths.require_separate([("output_dir", path) for path in saved], options.model_paths())
     manifest = SplitManifest.read(data, options.split, options.max_images)
     evaluator = Evaluator(manifest, protocol, folder / layout.PARTIAL, strategy, options.batch_size, team, title)
@@ -201,8 +189,8 @@ def evaluate_only(options: EvaluateOptions, team: Team, title: str = "") -> Eval
         else:
             comparison.load_marked(Path(options.compare)).require_comparable(CLASSIFICATION, manifest.identity())
     description = describe(models, manifest, protocol)
-    require_files = functools.partial(require_same_files, folder, models, options)
-    with opened(folder, description, team, require_files) as finished:
+    names = [layout.PREDICTIONS, *(path.name for path in saved)]
+    with opened(folder, description, team, names) as finished:
         if finished:
             return EvaluationResult(folder, finished, resumed=True, chief=team.chief)
         found, posteriors = run_models(evaluator, models, options, saves=team.chief)

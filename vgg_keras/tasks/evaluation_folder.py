@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from vgg_keras.evaluation import layout, records, tables
@@ -36,22 +36,22 @@ def joined_team(options: EvaluateOptions) -> Iterator[Team]:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, wanted: dict, team: Team, require_files: Callable[[], None]) -> Iterator[dict | None]:
+def opened(folder: Path, wanted: dict, team: Team, names: Sequence[str]) -> Iterator[dict | None]:
     """Holds the evaluation's folder, which all workers share, and finds out whether the evaluation is finished.
 
     Args:
         folder: the evaluation's folder.
         wanted: description of the evaluation, as `open_output_dir` takes it.
         team: the workers.
-        require_files: function that checks whether a finished evaluation has the files that are asked for; the chief
-            calls it, and its error ends all workers.
+        names: names of the files that a finished evaluation must have, besides those that each has. If one is missing,
+            all workers end.
 
     Yields:
         The record of the evaluation if the folder holds it finished, else None; the same on all workers.
 
     Raises:
         UserError: the folder is in use, holds another evaluation or a finished one that lacks files, or is not shared,
-            or a worker tests something else; or what `require_files` raises.
+            or a worker tests something else.
     """
     advice = "the same command continues the evaluation" + (", on all workers" if team.channel.peers else "")
     lock = locks.locked(folder) if team.chief else contextlib.nullcontext()
@@ -61,8 +61,7 @@ def opened(folder: Path, wanted: dict, team: Team, require_files: Callable[[], N
         finished = open_output_dir(folder, wanted) if team.chief else None
         if team.channel.agree("finished", "yes" if finished else ""):
             if team.chief:
-                _require_results(folder)
-                require_files()
+                _require_files(folder, [tables.REPORT, layout.PAGE, layout.MISTAKES, *names])
                 _remove_partial(folder)  # what a killed process left
             team.channel.agree("the files of the finished evaluation", "complete")
             yield finished or records.read_finished(folder / tables.RECORD)
@@ -96,13 +95,12 @@ def written_record(folder: Path, write: Callable[[], dict], team: Team) -> dict:
     return records.read_finished(folder / tables.RECORD)
 
 
-def _require_results(folder: Path) -> None:
-    """Checks that a finished evaluation still has what each of them has beside its record."""
-    names = (tables.REPORT, layout.PAGE, layout.MISTAKES)
+def _require_files(folder: Path, names: Sequence[str]) -> None:
+    """Checks that a finished evaluation has files beside its record that are not empty."""
     gone = [name for name in names if not (folder / name).is_file() or not (folder / name).stat().st_size]
     if gone:
         raise UserError(
-            f"{folder} holds this evaluation without {' and '.join(gone)}; remove the folder to do it again, or choose "
+            f"{folder} holds this evaluation without {', '.join(gone)}; remove the folder to do it again, or choose "
             "another --output_dir"
         )
 

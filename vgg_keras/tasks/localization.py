@@ -142,13 +142,6 @@ def run_models(
     return [*found, *([evaluator.fuse(parts)] if len(models) > 1 else [])]
 
 
-def _require_saved(folder: Path, models: Sequence[Locator], options: EvaluateOptions) -> None:
-    """Checks that a finished evaluation has the files that are asked for."""
-    wanted = [saved_file(index, models, options) for index in range(len(models))]
-    if not all(path.exists() for path in wanted if path):
-        raise UserError(f"{folder} holds this evaluation without its boxes; choose another --output_dir")
-
-
 def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResult:
     """Opens the data and the models, tests the localizers, and writes the results; goes on with what was stopped.
 
@@ -166,7 +159,7 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
     data.require_boxes()
     models = [open_locator(path, protocol, data.class_names) for path in options.model_paths()]
     classifiers = open_classifiers(options, models, data.class_names)
-    saved = filter(None, (saved_file(index, models, options) for index in range(len(models))))
+    saved = [path for index in range(len(models)) if (path := saved_file(index, models, options))]
     paths.require_separate([("output_dir", path) for path in saved], options.input_files())
     split = BoxedSplit.read(data, options.split, options.max_images)
     if options.compare and team.chief:  # before the work begins
@@ -185,8 +178,8 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
     at_hand = _classes_at_hand(options.method, models, classifiers, split)
     if at_hand:
         _require_same_classes(models, at_hand)
-    require_files = functools.partial(_require_saved, folder, models, options)
-    with opened(folder, description, team, require_files) as finished:
+    names = [layout.BOXES, layout.BOXED_PHOTOS, *(path.name for path in saved)]
+    with opened(folder, description, team, names) as finished:
         if finished:
             return EvaluationResult(folder, finished, resumed=True, chief=team.chief)
         partial = folder / layout.PARTIAL

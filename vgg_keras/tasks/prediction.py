@@ -206,7 +206,7 @@ def to_json(found: Sequence[Prediction]) -> str:
 def table(found: Sequence[Prediction]) -> ShownTable:
     """Returns a table with a row for each photo, and the box of its best label if it has one."""
     boxes = [_box(one.best) for one in found]
-    columns = ("photo", "labels and posteriors", *([", ".join(PixelBox._fields)] if any(boxes) else []))
+    columns = ("photo", "labels and posteriors", *([f"best box: {', '.join(PixelBox._fields)}"] if any(boxes) else []))
     rows = [
         (one.file, ", ".join(one.lines()), *([", ".join(map(str, box))] if box else []))
         for one, box in zip(found, boxes, strict=True)
@@ -235,5 +235,8 @@ def predict(options: PredictOptions) -> None:
         if path:
             files.write_output(Path(path), text)
     console.say_table(table(found))
+    written = [str(path) for path in (options.output_dir, options.csv, options.json) if path]
+    if written:
+        console.say(f"written: {', '.join(written)}")
     if len(found) < len(paths):
         raise UserError(f"{len(paths) - len(found)} of {len(paths)} photos cannot be used (listed above)")

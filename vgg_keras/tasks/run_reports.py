@@ -34,8 +34,9 @@ from vgg_keras.utils.errors import UserError
 # Number of augmented photos that are shown.
 _NUM_PHOTOS = 16
 _ANY_OBJECT = (
-    "Here a box is right if it fits any object of its class. The error above was measured in training, against the one "
-    "object of which the crop shows most, and may be higher where photos have several."
+    "The boxes are of the true class, at the centre crop. Here a box is right if it fits any object of its class. "
+    "The error above was measured in training, against the one object with the largest area inside the crop, and may "
+    "be higher where photos have several."
 )
 
 

@@ -94,15 +94,17 @@ def build_train_step(
         in_cluster=in_cluster,
         all_reduce=options.all_reduce,
     )
+    optimizer = OptimizerConfig(
+        options.optimizer, options.learning_rate, options.momentum, options.optimizer_arguments()
+    )
+    optimizer.require_devices(strategy.num_replicas_in_sync)
     try:
         with strategy.scope():
             model, pretrained = build_model(options, num_classes, mean_rgb)
             as_map = options.view_side() > options.input_size
             freezing.require_freezable(model, options.freeze_up_to, pretrained, as_map=as_map)
             optimizers = make_optimizers(
-                OptimizerConfig(
-                    options.optimizer, options.learning_rate, options.momentum, options.optimizer_arguments()
-                ),
+                optimizer,
                 freezing.trained_layers(model, options.freeze_up_to),
                 pretrained=pretrained,
                 pretrained_rate=options.pretrained_rate,

@@ -1,6 +1,7 @@
 """Makes the optimizers of a run; pre-trained layers may have a learning rate of their own."""
 
 import dataclasses
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 import keras
@@ -10,6 +11,10 @@ from vgg_keras.training.one_pass import OnePassAdam, OnePassSGD
 from vgg_keras.utils import keras_compat
 from vgg_keras.utils.errors import UserError, did_you_mean
 
+# Arguments that Keras 3 handles with operations of one replica.
+_ONE_DEVICE = ("use_ema", "gradient_accumulation_steps")
+# Arguments by which the past of a mean decays: from 1 on, it would grow, or never begin.
+_DECAYS = {"beta_1", "beta_2", "rho", "ema_momentum"}
 # The same optimizers, which read and write the memory once in a step.
 _ONE_PASS = {keras.optimizers.SGD: OnePassSGD, keras.optimizers.Adam: OnePassAdam}
 
@@ -54,9 +59,49 @@ class OptimizerConfig:
         arguments = {"learning_rate": self.learning_rate * multiplier, **momentum, **self.arguments}
         made = _class_of(self.name)
         try:
-            return made(**arguments)
+            optimizer = made(**arguments)
+            _check_values(self.arguments, made(learning_rate=self.learning_rate).get_config())
         except (TypeError, ValueError) as error:
             raise ValueError(f"optimizer {self.name} cannot be made with {arguments}: {error}") from error
+        return optimizer
+
+    def require_devices(self, num_devices: int) -> None:
+        """Checks that the optimizer works on several devices.
+
+        Raises:
+            UserError: it has an argument that Keras supports on one device alone.
+        """
+        alone = [name for name in _ONE_DEVICE if self.arguments.get(name)]
+        if alone and num_devices > 1:
+            raise UserError(
+                f"--optimizer_args has {alone[0]}, which Keras supports on one device alone, and there are "
+                f"{num_devices}: leave it out, or give --strategy=one_device"
+            )
+
+
+def _check_values(arguments: Mapping[str, object], defaults: Mapping[str, object]) -> None:
+    """Checks the values of an optimizer's arguments, of which Keras would compute nonsense or fail in the first step.
+
+    Args:
+        arguments: the arguments.
+        defaults: all arguments with their default values.
+
+    Raises:
+        ValueError: a value is of another kind than the default, or out of its range.
+    """
+    for name, value in arguments.items():
+        default = defaults.get(name)
+        if isinstance(default, bool):
+            fits, kind = isinstance(value, bool), "true or false"
+        elif isinstance(default, (int, float)):
+            number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+            decays = name in _DECAYS
+            fits = 0 <= number < 1 if decays else math.isfinite(number)
+            kind = "a number from 0 to below 1" if decays else "a number"
+        else:
+            continue
+        if not fits:
+            raise ValueError(f"{name}={value!r} should be {kind}")
 
 
 def _class_of(name: str) -> type:
