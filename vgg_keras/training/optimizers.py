@@ -1,6 +1,7 @@
 """Makes the optimizers of a run; pre-trained layers may have a learning rate of their own."""
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Collection, Mapping, Sequence
 
@@ -60,7 +61,7 @@ class OptimizerConfig:
         made = _class_of(self.name)
         try:
             optimizer = made(**arguments)
-            _check_values(self.arguments, made(learning_rate=self.learning_rate).get_config())
+            _check_values(self.arguments, inspect.signature(made).parameters)
         except (TypeError, ValueError) as error:
             raise ValueError(f"optimizer {self.name} cannot be made with {arguments}: {error}") from error
         return optimizer
@@ -79,18 +80,18 @@ class OptimizerConfig:
             )
 
 
-def _check_values(arguments: Mapping[str, object], defaults: Mapping[str, object]) -> None:
+def _check_values(arguments: Mapping[str, object], parameters: Mapping[str, inspect.Parameter]) -> None:
     """Checks the values of an optimizer's arguments, of which Keras would compute nonsense or fail in the first step.
 
     Args:
         arguments: the arguments.
-        defaults: all arguments with their default values.
+        parameters: what the optimizer's class takes.
 
     Raises:
         ValueError: a value is of another kind than the default, or out of its range.
     """
     for name, value in arguments.items():
-        default = defaults.get(name)
+        default = parameters[name].default if name in parameters else None
         if isinstance(default, bool):
             fits, kind = isinstance(value, bool), "true or false"
         elif isinstance(default, (int, float)):
