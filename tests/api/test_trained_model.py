@@ -157,7 +157,7 @@ def test_images_of_every_kind(place, model):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        ("absent.jpg", r"absent\.jpg: no such file"),
+        ("absent.jpg", r"absent\.jpg: no photo found; name a file"),
         (b"no image", "an image: not an image in a format that Pillow reads"),
         (np.zeros((5, 5, 3)) + 0.5, "which look like levels on the scale 0..1: multiply them by 255"),
         (np.zeros((5, 5, 3)) - 1, "must hold levels 0..255; received -1 to -1"),
