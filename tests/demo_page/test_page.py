@@ -101,6 +101,14 @@ def test_the_map_follows_the_class_and_the_scale(page, place, model):
     assert len(set(pictures)) == 3
 
 
+def test_what_is_chosen_while_a_view_is_drawn_is_shown_afterwards(page, place):
+    page.upload(place / "photo.jpg")
+    page.shows("#map", " at Q = 128: 3×4 positions")
+    page.check("#scales", "64")
+    page.check("#scales", "128")
+    page.shows("#map", " at Q = 64: 1×1 positions")
+
+
 def test_both_protocols(page, place, model):
     page.upload(place / "photo.jpg")
     page.tab("Photo or crops")

@@ -213,9 +213,11 @@ def _tabs(
         tab.select(
             lambda *given, draw=draw, name=view.name: (draw(*given), name), inputs, [output, current], **_PRIVATE
         )
-        triggers = [opened.then, *(controls[name].input for name in view.controls)]
-        for trigger in triggers:
-            trigger(_if_open(draw, view.name), [current, *inputs], output, **_PRIVATE)
+        redraw = _if_open(draw, view.name)
+        opened.then(redraw, [current, *inputs], output, **_PRIVATE)
+        # One event of all controls: what is chosen while a view is drawn is drawn after it, and is not passed over.
+        choices = [controls[name].input for name in view.controls]
+        gr.on(choices, redraw, [current, *inputs], output, trigger_mode="always_last", **_PRIVATE)
 
 
 def _drawer(answers: Answers, view: View) -> Callable[..., str]:
