@@ -102,6 +102,7 @@ def test_the_map_follows_the_class_and_the_scale(page, place, model):
 
 
 def test_what_is_chosen_while_a_view_is_drawn_is_shown_afterwards(page, place):
+    page.open()
     page.upload(place / "photo.jpg")
     page.shows("#map", " at Q = 128: 3×4 positions")
     page.check("#scales", "64")
