@@ -113,18 +113,23 @@ def _actions(element: ElementTree.Element | None) -> Mapping[str, bool] | None:
             raise ValueError(
                 f"its actions/{shortened(one.tag, 60)} is {shortened(one.text or '', 60)!r}, should be 0 or 1"
             )
-        _only(element, one.tag)
+        if one.tag in actions:
+            raise ValueError(f"it has several actions/{shortened(one.tag, 60)}, should be one")
         actions[one.tag] = (one.text or "").strip() == "1"
     return actions
 
 
 def _only(element: ElementTree.Element, path: str) -> ElementTree.Element | None:
     """Returns what lies under a path, or None; of several elements nobody could tell which one is right."""
-    for length in range(1, path.count("/") + 2):
-        begin = "/".join(path.split("/")[:length])
-        if len(element.findall(begin)) > 1:
-            raise ValueError(f"it has several {element.tag}/{begin}, should be one")
-    return element.find(path)
+    found, passed = element, element.tag
+    for name in path.split("/"):
+        passed, several = f"{passed}/{name}", found.findall(name)
+        if len(several) > 1:
+            raise ValueError(f"it has several {passed}, should be one")
+        if not several:
+            return None
+        (found,) = several
+    return found
 
 
 def _text(element: ElementTree.Element, path: str) -> str:

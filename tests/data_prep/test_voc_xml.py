@@ -63,6 +63,7 @@ def test_a_file_without_a_size(size):
         (b"<object>", b"<object><name>cat</name>", "it has several object/name, should be one"),
         (b"<object>", b"<object><difficult>0</difficult><difficult>1</difficult>", "it has several object/difficult"),
         (b"<object>", b"<size/><size/><object>", "it has several annotation/size, should be one"),
+        (b"<pose>Left</pose>", b"<actions><a>1</a><a>0</a></actions>", "it has several actions/a, should be one"),
         (b"<annotation>", b'<?xml version="1.0" encoding="gbk"?><annotation>', "it is no XML: multi-byte encodings"),
         (b"<difficult>1", b"<difficult>2", "its object/difficult is '2', should be 0 or 1"),
         (b"<difficult>1", b"<difficult>true", "its object/difficult is 'true', should be 0 or 1"),
