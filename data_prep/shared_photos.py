@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vgg_keras.data.untuned import untuned
 from vgg_keras.utils import console
 from vgg_keras.utils.words import counted
 
@@ -43,7 +44,7 @@ def _digests(data: Any, split: str, bar: Any) -> np.ndarray:
     """Returns a hash of each photo of a split: (N,) uint64."""
 
     def hashed() -> Iterator[int]:
-        for example in data.encoded(split).as_numpy_iterator():
+        for example in untuned(data.encoded(split)).as_numpy_iterator():
             bar.update()
             yield int.from_bytes(hashlib.blake2b(example["image_bytes"], digest_size=8).digest(), "little")
 

@@ -29,7 +29,7 @@ LEVELS = (
         "decoding_memory device_augmentation imagenet input_pipeline jpeg_segments labels manifest "
         "object_names odd_formats photo_decoding photo_files pixel_boxes record_features "
         "record_index resampling resized_crops rgb_statistics service_servers shards "
-        "tfrecord_frames tracing transforms"
+        "tfrecord_frames tracing transforms untuned"
     },
     {
         "data_prep": "__main__ archives beam_job beam_options beam_pool builder croissant flowers folder_checks "
@@ -87,7 +87,7 @@ LEVELS = (
         **{f"vgg_keras.{verb}": () for verb in verb_list.VERBS["vgg_keras"]},
     },
     {
-        "benchmarks": "__main__ all_reduce data_preparation dense_evaluation dense_inference epoch_resume "
+        "benchmarks": "__main__ all_reduce data_preparation dense_evaluation dense_inference epoch_end epoch_resume "
         "fixed_cost "
         "harness harness.definitions harness.environment harness.links harness.load harness.materials harness.ratios "
         "harness.report harness.runner harness.sides harness.suite input_pipeline memory_reuse optimizer_step "

@@ -20,6 +20,7 @@ NAMES = [
     "data_preparation",
     "dense_evaluation",
     "dense_inference",
+    "epoch_end",
     "epoch_resume",
     "fixed_cost",
     "input_pipeline",

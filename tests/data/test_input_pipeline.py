@@ -1,7 +1,11 @@
 """Tests the content and the order of batches, which depend only on the seed and the epoch."""
 
 import dataclasses
+import gc
 import io
+import itertools
+import queue
+import threading
 
 import numpy as np
 import pytest
@@ -115,6 +119,42 @@ def test_validation_on_squashed_photos(data):
         iter(input_pipeline.evaluation_batches(data, "validation", smallest_side=None, crop_size=32, batch_size=1))
     )
     np.testing.assert_allclose(batch["image"][0], expected, atol=2.1)
+
+
+def test_boxes_of_squashed_photos_are_those_of_the_photos(drawn_data):
+    data = datasets.open_data(str(drawn_data))
+    examples = list(data.encoded("validation", boxes=True).as_numpy_iterator())
+    arguments = {"smallest_side": None, "crop_size": 32, "batch_size": 7, "with_boxes": True}
+    batches = list(input_pipeline.evaluation_batches(data, "validation", **arguments).as_numpy_iterator())
+    found = np.concatenate([batch["box"] for batch in batches])
+    for example, box in zip(examples, found, strict=True):
+        areas = [(ymax - ymin) * (xmax - xmin) for ymin, xmin, ymax, xmax in example["boxes"]]
+        np.testing.assert_array_equal(box, example["boxes"][np.argmax(areas)])
+
+
+def test_no_pipeline_is_tuned(data, augmentation):
+    batches = [
+        input_pipeline.training_epoch(data, "train", augmentation, seed=1, epoch=0, batch_size=8),
+        input_pipeline.evaluation_batches(data, "validation", smallest_side=40, crop_size=32, batch_size=8),
+    ]
+    assert [one.options().autotune.enabled for one in batches] == [False, False]
+
+
+def test_an_iterator_over_several_devices_is_deleted_by_another_thread():
+    class Batches:
+        def __next__(self):
+            return "batch"
+
+        def __del__(self):
+            deleted_by.put(threading.current_thread())
+
+    deleted_by = queue.SimpleQueue()
+    for taken in (3, 1):
+        batches = input_pipeline._batches([Batches()], 3)
+        assert list(itertools.islice(batches, taken)) == ["batch"] * taken
+        del batches
+        gc.collect()
+        assert deleted_by.get(timeout=60) is not threading.current_thread()
 
 
 @pytest.mark.parametrize("batch_size", [1, 8, 35, 50])

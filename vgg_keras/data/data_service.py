@@ -21,6 +21,7 @@ import tensorflow as tf
 from vgg_keras.data import shards
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.input_pipeline import Augmentation, TrainingEpoch
+from vgg_keras.data.untuned import untuned
 from vgg_keras.utils import console
 from vgg_keras.utils.errors import LostWorkerError, UserError, reason
 from vgg_keras.utils.service_address import ServiceAddress
@@ -75,7 +76,7 @@ class DataService:
         elements = epoch.elements(numbers, with_positions=True)
         signature = {name: spec for name, spec in elements.element_spec.items() if name != _NUMBER}
         read = functools.partial(self._read, epoch, numbers, elements)
-        return tf.data.Dataset.from_generator(read, output_signature=signature).prefetch(1)
+        return untuned(tf.data.Dataset.from_generator(read, output_signature=signature).prefetch(1))
 
     def telling_failures(self, batches: Iterable[T]) -> Iterator[T]:
         """Yields batches of `training_epoch`; what has gone wrong with the service is raised as it was.
@@ -142,8 +143,8 @@ class DataService:
         policy = tf.data.experimental.service.ShardingPolicy.DYNAMIC  # each number goes to one worker
         try:
             # Photos gain nothing by being compressed a second time.
-            yield from elements.apply(
-                tf.data.experimental.service.distribute(policy, self._address.url, compression=None)
+            yield from untuned(
+                elements.apply(tf.data.experimental.service.distribute(policy, self._address.url, compression=None))
             )
         except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
             if self._context.copy().run(shards.first_problem, data):

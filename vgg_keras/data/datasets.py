@@ -23,6 +23,7 @@ from vgg_keras.data.record_features import (
 )
 from vgg_keras.data.record_index import RecordIndex
 from vgg_keras.data.rgb_statistics import FILE_NAME, RgbMoments, RgbStatistics
+from vgg_keras.data.untuned import in_parallel, untuned
 from vgg_keras.utils import cli, side_files
 from vgg_keras.utils.display import Shown, ShownTable
 from vgg_keras.utils.errors import UserError, did_you_mean
@@ -308,7 +309,7 @@ def load_rgb_statistics(data: ImageData, split: str) -> RgbStatistics:
     if (folder / FILE_NAME).exists():
         return RgbStatistics.load(folder)
     moments = RgbMoments()
-    images = data.encoded(split).map(lambda example: transforms.decode(example["image_bytes"]), tf.data.AUTOTUNE)
-    for image in images.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+    images = in_parallel(data.encoded(split), lambda example: transforms.decode(example["image_bytes"]))
+    for image in untuned(images).as_numpy_iterator():
         moments += RgbMoments.measure(image)
     return RgbStatistics.from_moments(moments)

@@ -5,8 +5,9 @@ the epoch, each image's scale, crop, flip and RGB shift. The batches are therefo
 devices or several machines, and an epoch can be resumed at any step.
 """
 
+import contextlib
 import dataclasses
-import itertools
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from vgg_keras.data import boxes, device_augmentation, resized_crops, transforms
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
 from vgg_keras.data.tracing import as_written
+from vgg_keras.data.untuned import ahead, in_parallel
 from vgg_keras.utils.arithmetic import ceil_divide
 
 
@@ -167,9 +169,8 @@ class TrainingEpoch:
             }
 
         dataset = tf.data.Dataset.range(numbers.start, numbers.stop).flat_map(positions)
-        dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        dataset = dataset.batch(length, drop_remainder=True)
-        return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
+        dataset = in_parallel(dataset, load).batch(length, drop_remainder=True)
+        return ahead(dataset).with_options(_options())
 
 
 def training_epoch(
@@ -241,7 +242,7 @@ def evaluation_batches(
         data: the data set.
         split: name of the split.
         smallest_side: test scale Q in pixels, at least `crop_size`; None: whole images, squashed to the size of the
-            crop, and no boxes.
+            crop.
         crop_size: side of the crop in pixels.
         batch_size: number of images in the batch of all replicas together.
         per_replica_batch: number of images in an element of the result; None: this worker's share of a batch.
@@ -250,7 +251,8 @@ def evaluation_batches(
 
     Returns:
         A data set of {"image": (B, crop, crop, 3) float32, RGB 0..255, "label": (B,) int32, "weight": (B,) float32, 1
-        for an image, 0 for padding}; `with_boxes` also "box": (B, 4) float32, of each image the most visible one.
+        for an image, 0 for padding}; `with_boxes` also "box": (B, 4) float32, of each image the most visible one,
+        relative to what is shown.
 
     Raises:
         UserError: the split is missing or empty.
@@ -261,26 +263,25 @@ def evaluation_batches(
     @as_written
     def load(record: tf.Tensor) -> dict:
         example = read(record)
-        if smallest_side is None:
-            image = resized_crops.squash(transforms.decode(example["image_bytes"]), crop_size)
+        image_bytes, shown = example["image_bytes"], example.get("boxes")
+        if smallest_side is None:  # no relative box moves
+            image = resized_crops.squash(transforms.decode(image_bytes), crop_size)
         else:
-            image = transforms.decode_center(example["image_bytes"], smallest_side, crop_size)
+            image = transforms.decode_center(image_bytes, smallest_side, crop_size)
+            if with_boxes:
+                size = transforms.rescaled_size(transforms.encoded_size(image_bytes), smallest_side)
+                shown = boxes.to_crop(shown, size, transforms.center_offset(size, crop_size), crop_size)
         found = {"image": image, "label": example["label"], "weight": tf.ones(())}
-        if with_boxes:
-            size = transforms.rescaled_size(transforms.encoded_size(example["image_bytes"]), smallest_side)
-            offset = transforms.center_offset(size, crop_size)
-            found["box"] = boxes.most_visible(boxes.to_crop(example["boxes"], size, offset, crop_size))
-        return found
+        return {**found, "box": boxes.most_visible(shown)} if with_boxes else found
 
     per_replica_batch = per_replica_batch or batch_size // share.count
     nothing = {"image": tf.zeros((crop_size, crop_size, 3)), "label": tf.zeros((), tf.int32), "weight": tf.zeros(())}
     padding = tf.data.Dataset.from_tensors({**nothing, **({"box": tf.zeros(boxes.SIZE)} if with_boxes else {})})
     per_worker = steps_per_epoch(data, split, batch_size) * batch_size // share.count
     dataset = tf.data.Dataset.range(share.index, data.num_images(split), share.count)
-    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.concatenate(padding.repeat()).take(per_worker)
+    dataset = in_parallel(dataset, load).concatenate(padding.repeat()).take(per_worker)
     dataset = dataset.batch(per_replica_batch, drop_remainder=True)
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
+    return ahead(dataset).with_options(_options())
 
 
 def _options() -> tf.data.Options:
@@ -307,6 +308,9 @@ def distribute(strategy: tf.distribute.Strategy, batch_size: int, num_batches: i
     Raises:
         ValueError: the batch does not divide by the number of replicas.
     """
+    if tuple(map(_kind_of_device, strategy.extended.worker_devices)) == ("CPU",) and strategy.num_replicas_in_sync == 1:
+        # Nothing has to be moved to another device, or shared out.
+        return iter(make_dataset(batch_size=batch_size, per_replica_batch=batch_size, share=Share()).take(num_batches))
 
     def worker_dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         share = Share(context.input_pipeline_id, context.num_input_pipelines)
@@ -314,4 +318,21 @@ def distribute(strategy: tf.distribute.Strategy, batch_size: int, num_batches: i
         # Of batches that might end, all workers ask each other in every step whether one has no more of them.
         return make_dataset(batch_size=batch_size, per_replica_batch=per_replica, share=share).repeat()
 
-    return itertools.islice(iter(strategy.distribute_datasets_from_function(worker_dataset)), num_batches)
+    return _batches([iter(strategy.distribute_datasets_from_function(worker_dataset))], num_batches)
+
+
+def _kind_of_device(device: str) -> str:
+    return tf.DeviceSpec.from_string(device).device_type
+
+
+def _batches(held: list[Iterator], num_batches: int) -> Iterator:
+    """Yields the first batches of the iterator that a list holds, and deletes it in a thread.
+
+    For each device TensorFlow makes an iterator with a tuner, whose end the deletion may wait for (see `untuned`).
+    """
+    try:
+        for _ in range(num_batches):
+            yield next(held[0])
+    finally:
+        with contextlib.suppress(RuntimeError):  # no thread can be started any more, since the program ends
+            threading.Thread(target=held.clear).start()

@@ -11,6 +11,7 @@ from vgg_keras.data import transforms
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.shards import broken_records
 from vgg_keras.data.tracing import as_written
+from vgg_keras.data.untuned import in_parallel, untuned
 from vgg_keras.utils.console import progress_bar
 from vgg_keras.utils.errors import UserError
 
@@ -67,10 +68,10 @@ class SplitManifest:
             fingerprint = tf.strings.to_hash_bucket_fast(image, _NUM_FINGERPRINTS)
             return example["label"], transforms.encoded_size(image), example["name"], fingerprint, *box
 
-        images = data.encoded(split).take(count).map(describe, tf.data.AUTOTUNE)
+        images = in_parallel(data.encoded(split).take(count), describe)
         batches = []
         with broken_records(data), progress_bar("labels and sizes", count, " images", leave=False) as bar:
-            for batch in images.batch(_READ_BATCH).as_numpy_iterator():
+            for batch in untuned(images.batch(_READ_BATCH)).as_numpy_iterator():
                 batches.append(batch)
                 bar.update(len(batch[0]))
         labels, sizes, names, fingerprints, *boxes = (np.concatenate(parts) for parts in zip(*batches, strict=True))

@@ -11,6 +11,7 @@ from vgg_keras.data import resized_crops, shards, transforms
 from vgg_keras.data.manifest import SplitManifest
 from vgg_keras.data.photo_decoding import BadImage
 from vgg_keras.data.tracing import as_written
+from vgg_keras.data.untuned import ahead, in_parallel
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, MULTI_CROP
 from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.errors import UserError
@@ -54,6 +55,21 @@ class ViewSpec:
         """Returns the number of images of a size that have as many pixels as a batch of crops; () int64, at least 1."""
         pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
         return tf.maximum(self.batch_size * self.crop_size**2 // pixels, tf.constant(1, tf.int64))
+
+    def place(self, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns where the only view of an image lies in the image, once that is resized.
+
+        Args:
+            size: (2,) int, height and width of the image in pixels.
+
+        Returns:
+            (2,) int32, height and width of the resized image; and (2,) int32, (top, left) of the view in it.
+        """
+        if self.method == SQUASH:
+            return tf.fill([2], self.crop_size), tf.zeros(2, tf.int32)
+        rescaled = transforms.rescaled_size(size, self.smallest_side)
+        is_crop = self.method == CENTER_CROP
+        return rescaled, transforms.center_offset(rescaled, self.crop_size) if is_crop else tf.zeros(2, tf.int32)
 
     def extract(self, image: tf.Tensor) -> tf.Tensor:
         """Cuts the views out of one decoded image: (H, W, 3), 0..255 -> (views, h, w, 3) float32, 0..255."""
@@ -172,7 +188,7 @@ def view_batches(manifest: SplitManifest, wanted: np.ndarray, spec: ViewSpec) ->
     indexed = manifest.data.encoded(manifest.split).take(len(manifest)).enumerate()
     indexed = indexed.filter(lambda index, _: tf.gather(tf.constant(wanted), index))
     dataset = _KINDS.get(spec.method, _crops)(indexed, manifest, spec)
-    yield from shards.read(manifest.data, dataset.prefetch(2))
+    yield from shards.read(manifest.data, ahead(dataset))
 
 
 def _meant_part(image_bytes: tf.Tensor, index: tf.Tensor, manifest: SplitManifest) -> tf.Tensor:
@@ -197,7 +213,7 @@ def _whole_images(indexed: tf.data.Dataset, manifest: SplitManifest, spec: ViewS
         return {"image": spec.extract(_meant_part(example["image_bytes"], index, manifest))[0], "index": index}
 
     def batched(key: tf.Tensor, window: tf.data.Dataset) -> tf.data.Dataset:
-        return window.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(images_per_batch(key))
+        return in_parallel(window, load).batch(images_per_batch(key))
 
     return indexed.group_by_window(shape_key, batched, window_size_func=images_per_batch)
 
@@ -211,8 +227,7 @@ def _crops(indexed: tf.data.Dataset, manifest: SplitManifest, spec: ViewSpec) ->
             crops = spec.extract(_meant_part(example["image_bytes"], index, manifest))
         return {"image": crops, "index": tf.repeat(index, spec.num_views)}
 
-    views = indexed.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).unbatch()
-    return views.batch(spec.batch_size)
+    return in_parallel(indexed, load).unbatch().batch(spec.batch_size)
 
 
 def _encoded(indexed: tf.data.Dataset, manifest: SplitManifest, spec: ViewSpec) -> tf.data.Dataset:

@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from vgg_keras.data import boxes, input_pipeline, transforms
+from vgg_keras.data.untuned import ahead, in_parallel
 from vgg_keras.training.train_step import TrainStep
 from vgg_keras.utils.arithmetic import ceil_divide
 from vgg_keras.utils.console import progress_bar
@@ -188,8 +189,8 @@ class FeatureCache:
         def make(*, batch_size: int, per_replica_batch: int, share: input_pipeline.Share) -> tf.data.Dataset:
             del share  # a single worker has all of it
             indices = tf.data.Dataset.from_tensor_slices((order, np.arange(source.num_rows)))
-            examples = indices.skip(first_step * batch_size).map(example, tf.data.AUTOTUNE, deterministic=True)
-            return examples.batch(per_replica_batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+            examples = in_parallel(indices.skip(first_step * batch_size), example)
+            return ahead(examples.batch(per_replica_batch, drop_remainder=True))
 
         num_steps = source.num_steps - first_step
         return input_pipeline.distribute(self._train_step.strategy, source.batch_size, num_steps, make)

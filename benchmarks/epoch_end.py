@@ -1,0 +1,105 @@
+"""Measures how long an epoch takes beyond its steps: whether its end is held up by the tuner of tf.data.
+
+Goes through epochs of small crops in steps of a fixed length, in which the CPU is idle, as it is beside a GPU. The peer
+is the same pipeline as most programs have it: tuned by `tf.data`, and distributed over the devices by TensorFlow, which
+deletes the iterator where it is used.
+
+Predicted, after the cause was found (`vgg_keras.data.untuned`), and before any measurement: the tuner sleeps for up to
+as long as the epoch has lasted, and every second time it is not woken up. Its sleep ends somewhere in the middle on
+average, so that half of the epochs take up to 1.5 times as long: a median ratio from 1.1 to 1.3, with an interval that
+reaches from 1 to 1.5.
+"""
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import tensorflow as tf
+
+from benchmarks.harness import materials, sides
+from benchmarks.harness.definitions import Benchmark, Figure, Settings, Side
+from data_prep import builder
+from vgg_keras.data import datasets, input_pipeline
+from vgg_keras.data.input_pipeline import Augmentation
+from vgg_keras.utils import cli
+
+_SPLIT = "train"
+_BATCH, _CROP, _SCALES = 32, 32, (32, 40)
+# Drawn photos of about 125x93 pixels, each of which is stored several times.
+_DIVISOR, _PHOTOS = 4, 8
+_STEPS, _QUICK_STEPS = 16, 2
+_SECONDS, _QUICK_SECONDS = 0.5, 0.01
+
+
+def tuned(strategy: tf.distribute.Strategy, batch_size: int, num_batches: int, make_dataset: Callable) -> Iterator:
+    """Returns what `input_pipeline.distribute` returns, of a pipeline that is tuned and deleted by TensorFlow."""
+    options = tf.data.Options()
+    options.autotune.enabled = True
+
+    def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        per_replica = context.get_per_replica_batch_size(batch_size)
+        return make_dataset(batch_size=batch_size, per_replica_batch=per_replica).with_options(options)
+
+    batches = iter(strategy.distribute_datasets_from_function(dataset))
+    for _ in range(num_batches):
+        yield next(batches)
+
+
+def make_sides(data_dir: str, num_devices: int, steps: int, seconds: float) -> Mapping[str, Side]:
+    """Returns both sides by their names: the time of an epoch.
+
+    Args:
+        data_dir: the data set.
+        num_devices: number of devices that the CPU is split into.
+        steps: number of steps of the epoch.
+        seconds: length of a step.
+    """
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * num_devices)
+    devices = [f"/cpu:{index}" for index in range(num_devices)]
+    with cli.quiet_logs():
+        one = num_devices == 1
+        strategy = tf.distribute.OneDeviceStrategy(devices[0]) if one else tf.distribute.MirroredStrategy(devices)
+        data = datasets.open_data(data_dir)
+        augmentation = Augmentation(_CROP, _SCALES, datasets.load_rgb_statistics(data, _SPLIT))
+    make = functools.partial(input_pipeline.training_epoch, data, _SPLIT, augmentation, seed=0, epoch=0)
+
+    def epoch(distribute: Callable[..., Iterator]) -> Side:
+        @cli.quiet_logs()
+        def work() -> None:
+            for _ in distribute(strategy, _BATCH, steps, make):
+                time.sleep(seconds)
+
+        return sides.timed(work)
+
+    return {"ours": epoch(input_pipeline.distribute), "peer": epoch(tuned)}
+
+
+def write_records(settings: Settings, copies: int) -> str:
+    """Writes drawn photos, each several times, as a training split; returns the folder."""
+    photos = [materials.draw_photo(index, _DIVISOR) for index in range(_PHOTOS)]
+    archive, folder = materials.pack(photos, settings.scratch / "photos.tar"), settings.scratch / "data"
+    source = materials.training_source(archive, copies)
+    builder.write_dataset(source, builder.PrepareOptions(output_dir=str(folder), num_workers=0))
+    return str(folder)
+
+
+@contextlib.contextmanager
+def prepare(settings: Settings) -> Iterator[Sequence[Figure]]:
+    """Yields a figure for one device, whose batches are moved nowhere, and one for two."""
+    steps, seconds = (_QUICK_STEPS, _QUICK_SECONDS) if settings.quick else (_STEPS, _SECONDS)
+    data_dir = settings.data_dir or sides.apart(write_records, settings, steps * _BATCH // _PHOTOS)
+    with contextlib.ExitStack() as processes:
+        figures = []
+        for num_devices, named in ((1, "one device"), (2, "two devices")):
+            made = processes.enter_context(sides.in_process(make_sides, data_dir, num_devices, steps, seconds))
+            figures.append(Figure(name=f"{named}, {steps} steps of {seconds:g} s", **made))
+        yield figures
+
+
+BENCHMARK = Benchmark(
+    ours="input_pipeline.distribute, without tf.data's tuner",
+    peer="the same pipeline, tuned by tf.data, in strategy.distribute_datasets_from_function",
+    prepare=prepare,
+)
