@@ -94,7 +94,10 @@ def _summarise(
         boxes=sum((result.boxes for result in results), Counter()),
         num_shards=len(split.shards),
         seconds=seconds,
-        num_kept=sum(len(section) for section in split.sections if section in kept),
+        # Not the images that were left out as bad, which no split has.
+        num_kept=sum(
+            result.num_images for section, result in zip(split.sections, results, strict=True) if section in kept
+        ),
     )
 
 

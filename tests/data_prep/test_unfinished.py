@@ -84,6 +84,17 @@ def test_nothing_finished_leaves_nothing(tmp_path, monkeypatch, capsys):
     )
 
 
+def test_bad_images_of_the_run_that_was_ended_are_no_images_that_are_kept(tmp_path, monkeypatch):
+    source = make_source([("0.jpg", b"no image"), *IMAGES[1:]])
+    options = builder.PrepareOptions(output_dir=str(tmp_path / "out"), num_workers=1, skip_bad_images=True)
+    with monkeypatch.context() as patch:
+        interrupted_after(3, patch)
+        with pytest.raises(KeyboardInterrupt):
+            builder.write_dataset(source, options)
+    split = builder.write_dataset(source, options).splits["train"]
+    assert (split.num_kept, split.num_images) == (155, 259)  # three fifths of 260, and all, without the bad one
+
+
 def interrupted(folder, monkeypatch, count=3, **options):
     with monkeypatch.context() as patch:
         interrupted_after(count, patch)
