@@ -50,7 +50,17 @@ def write_photos(images, folder, label=None, classes=CLASSES):
     return datasets.open_data(str(folder))
 
 
-def save_net(net, folder, input_size=64, train_scale="64", seed=1, classes=CLASSES, box_regression="", frozen_up_to=""):
+def save_net(
+    net,
+    folder,
+    input_size=64,
+    train_scale="64",
+    seed=1,
+    classes=CLASSES,
+    box_regression="",
+    frozen_up_to="",
+    validation_resize="",
+):
     """Saves a narrow net, whose scores or boxes differ clearly between images, as a run's best model; returns it."""
     model = build(
         net,
@@ -73,7 +83,7 @@ def save_net(net, folder, input_size=64, train_scale="64", seed=1, classes=CLASS
     scale = deviation / scores.std(axis=0)
     last.set_weights([kernel * scale, mean - scores.mean(axis=0) * scale])
     folder.mkdir(parents=True)
-    metadata = ModelMetadata(net, train_scale, classes, classes, frozen_up_to, box_regression)
+    metadata = ModelMetadata(net, train_scale, classes, classes, frozen_up_to, box_regression, validation_resize)
     saving.save_model(model, folder / "best.keras", *([metadata] if box_regression else []))
     (folder / "run.json").write_text(f'{{"flags": {{"train_scale": "{train_scale}"}}}}')
     (folder / "class_indices.json").write_text(str({name: i for i, name in enumerate(classes)}).replace("'", '"'))

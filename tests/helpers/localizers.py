@@ -15,7 +15,7 @@ INPUT_SIZE = 64
 LABELS = [f"kind {name}" for name in CLASSES]
 
 
-def save_localizer(path: Path, kind: str, boxes=None):
+def save_localizer(path: Path, kind: str, boxes=None, *, squashes=False):
     """Saves a narrow localizer of the classes CLASSES, trained at S = 64, to a `.keras` file; returns the model.
 
     Args:
@@ -23,6 +23,7 @@ def save_localizer(path: Path, kind: str, boxes=None):
         kind: "scr" or "pcr".
         boxes: list of (centre x, centre y, width, height), relative to the input, that it predicts for every input;
             None: boxes that depend on the input.
+        squashes: whether it was validated on squashed photos.
     """
     model = build(
         "A",
@@ -44,7 +45,8 @@ def save_localizer(path: Path, kind: str, boxes=None):
     else:
         layer.set_weights([0 * kernel, np.ravel(boxes).astype(np.float32)])
     path.parent.mkdir(parents=True, exist_ok=True)
-    saving.save_model(model, path, ModelMetadata("A", "64", CLASSES, LABELS, "", kind))
+    resize = "squash" if squashes else ""
+    saving.save_model(model, path, ModelMetadata("A", "64", CLASSES, LABELS, "", kind, resize))
     return model
 
 
@@ -71,3 +73,13 @@ def center_boxes(model, encoded, side, flip=False):
     columns = [INPUT_SIZE * x + left + sign * INPUT_SIZE * width / 2 for sign in (-1, 1)]
     (above, below), (before, behind) = rows, columns
     return np.stack([above, before, below, behind], axis=1) / np.tile(whole.shape[:2], 2)
+
+
+def squashed_boxes(model, encoded, flip=False):
+    """Computes the boxes of the squashed photo, relative to the photo, without the package: (n, 4)."""
+    view = numpy_net.squashed(encoded, INPUT_SIZE)
+    x, y, width, height = _outputs(model, view)
+    if flip:
+        mirrored_x, *others = _outputs(model, view[:, ::-1])
+        x, y, width, height = np.mean([[x, y, width, height], [1 - mirrored_x, *others]], axis=0)
+    return np.stack([y - height / 2, x - width / 2, y + height / 2, x + width / 2], axis=1)

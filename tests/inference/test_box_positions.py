@@ -38,6 +38,13 @@ def test_the_mean_of_boxes():
     np.testing.assert_allclose(mean_boxes(predicted, (10, 10)), [[0.25, 0, 1, 0.75]])
 
 
+def test_boxes_are_cut_at_the_border_of_the_photo():
+    # The mean of two boxes that reach past it above and to the right is cut, and not the mean of what is left of them.
+    predicted = np.array([[[-0.4, 0.5, 0.5, 1.1, 1]], [[0.2, 0.5, 0.5, 1.3, 1]]])
+    np.testing.assert_allclose(mean_boxes(predicted, (10, 10)), [[0, 0.5, 0.5, 1]])
+    np.testing.assert_allclose(merge_boxes(predicted[:1], (10, 20)), [[0, 0.5, 0.5, 1]])
+
+
 @pytest.mark.parametrize("kind", ["scr", "pcr"])
 def test_positions_of_a_net_whose_boxes_are_known(tmp_path, kind):
     net = save_net("A", tmp_path / "x", 32, "48", 1, ["a", "b", "c"], kind)

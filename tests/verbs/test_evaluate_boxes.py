@@ -17,7 +17,7 @@ from vgg_keras import evaluate, report
 from vgg_keras.data import datasets, transforms
 from vgg_keras.evaluation import comparison
 from vgg_keras.inference.loading import load_for_inference
-from vgg_keras.inference.localizer import CenterPredictor, DensePredictor, Localizer
+from vgg_keras.inference.localizer import KnownClassPredictor, LikelyClassesPredictor, Localizer
 from vgg_keras.inference.protocol import TestProtocol
 from vgg_keras.tasks.localization import evaluate_localizers
 from vgg_keras.tasks.options import EvaluateOptions, ReportOptions
@@ -109,7 +109,7 @@ def merged_boxes(predicted, image_bytes):
     height, width, _ = numpy_net.rescaled(image_bytes, 100).shape
     unit = np.array([height, width, height, width]) / 100
     return [
-        np.array(plain_merge([one[:4] * unit for one in of_class], [one[4] for one in of_class], 0.5)[0][0]) / unit
+        np.clip(plain_merge([one[:4] * unit for one in of_class], [one[4] for one in of_class], 0.5)[0][0] / unit, 0, 1)
         for of_class in np.moveaxis(np.array(predicted), 1, 0)
     ]
 
@@ -401,7 +401,7 @@ def test_a_localizer_of_other_classes(place):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--method=multi_crop"], "--method=multi_crop is not for --task=localization; it is dense or center_crop"),
+        (["--method=multi_crop"], "--method=multi_crop is not for --task=localization; it is dense, center_crop or"),
         (
             ["--method=center_crop", "--classifier=x"],
             "--classifier is not for --method=center_crop: the class is known",
@@ -446,9 +446,9 @@ def test_boxes_of_centre_crops_are_averaged_with_those_of_their_mirror_images(pl
             for side in (48, 96)
             for mirrored in (False, True)
         ]
-        np.testing.assert_allclose(found[name][names[label]], np.mean(parts, axis=0), atol=2e-3)
+        np.testing.assert_allclose(found[name][names[label]], np.mean(parts, axis=0).clip(0, 1), atol=2e-3)
         image = transforms.decode(example["image_bytes"]).numpy()
-        box = CenterPredictor(localizer)(image, label, flip=True)
+        box = KnownClassPredictor(localizer)(image, label, flip=True)
         np.testing.assert_allclose(box, found[name][names[label]], atol=2e-4)
     # Of saved boxes, their file tells it.
     saved = run(place, tmp_path / "s", "--method=center_crop", "--max_images=3", models=[tmp_path / "e" / "boxes.npz"])
@@ -470,8 +470,8 @@ def test_single_photos_get_the_boxes_of_an_evaluation(place, tmp_path):
     run(place, tmp_path / "crop", "--method=center_crop", "--test_scales=48,96", "--max_images=3")
     protocol = TestProtocol("dense", "48,96")
     localizer = Localizer.load(folder / "a", protocol)
-    center = CenterPredictor(localizer)
-    dense = DensePredictor(localizer, load_for_inference(folder / "classes", protocol))
+    center = KnownClassPredictor(localizer)
+    dense = LikelyClassesPredictor(localizer, load_for_inference(folder / "classes", protocol))
     names, photos = examples(folder, 3)
     of_crops, of_photos = read_boxes(tmp_path / "crop"), read_boxes(tmp_path / "dense")
     for example in photos:

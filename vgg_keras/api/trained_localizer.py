@@ -8,10 +8,10 @@ import numpy as np
 from vgg_keras.data.pixel_boxes import PixelBox, to_pixels
 from vgg_keras.inference import image_inputs
 from vgg_keras.inference.image_inputs import ImageInput, ImageInputs
-from vgg_keras.inference.localizer import CenterPredictor, Localizer
+from vgg_keras.inference.localizer import KnownClassPredictor, Localizer
 from vgg_keras.inference.object_finder import ObjectFinder
 from vgg_keras.inference.predictions import Localization, label_index
-from vgg_keras.inference.protocol import DENSE, TestProtocol
+from vgg_keras.inference.protocol import OWN, TestProtocol
 from vgg_keras.models.architectures import PCR
 from vgg_keras.utils.errors import UserError
 
@@ -27,6 +27,7 @@ class TrainedLocalizer:
     Attributes:
         path: the `.keras` file.
         labels: label names in the order of the class indices.
+        squashes: whether it is shown whole photos, squashed to its input's size, as it was validated.
 
     Raises:
         UserError: a model is missing, damaged or of the wrong kind, or the two do not fit together.
@@ -34,11 +35,13 @@ class TrainedLocalizer:
 
     path: Path
     labels: list[str]
+    squashes: bool
 
     def __init__(self, path: Path, classifier: Path | None, test_scales: str):
-        self._localizer = Localizer.load(path, TestProtocol(DENSE, test_scales))
+        self._localizer = Localizer.load(path, TestProtocol(OWN, test_scales))
         self.path, self.labels = self._localizer.path, list(self._localizer.label_names)
-        self._predict_center = CenterPredictor(self._localizer)
+        self.squashes = self._localizer.squashes
+        self._predict_box = KnownClassPredictor(self._localizer)
         self._finder = ObjectFinder(self._localizer, classifier) if classifier else None
 
     @property
@@ -84,6 +87,8 @@ class TrainedLocalizer:
     def box(self, image: ImageInput, label: str | int | None = None, *, flip: bool = False) -> PixelBox:
         """Predicts the box of an object whose class is known from the photo's centre (app. A.2, the first protocol).
 
+        A localizer that was validated on squashed photos is shown the whole photo, squashed.
+
         >>> import vgg_keras as vgg
         >>> vgg.load_localizer("runs/drawn_boxes").box("runs/drawn/samples/0.jpg", "daisy").ymin >= 0
         True
@@ -104,7 +109,7 @@ class TrainedLocalizer:
 
         def predict(photo: np.ndarray) -> PixelBox:
             self._localizer.require_fits(photo)
-            return to_pixels(self._predict_center(photo, index, flip=flip), *photo.shape[:2])
+            return to_pixels(self._predict_box(photo, index, flip=flip), *photo.shape[:2])
 
         return image_inputs.of_named(image_inputs.single(image), predict)
 

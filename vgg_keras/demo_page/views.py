@@ -166,7 +166,7 @@ def _boxes(subject: Subject, photo: np.ndarray, choices: Choices) -> str:
     how = (
         f"{visible(label.name)}, posterior {label.posterior:.3f}, by the whole photo"
         if found
-        else f"{visible(label.name)}, by the centre of the photo"
+        else f"{visible(label.name)}, by the {'whole' if subject.localizer.squashes else 'centre of the'} photo"
     )
     outlined = figures.thumbnail(photo_files.outlined(photo, box), _SIDE)
     return fragments.picture(outlined, f"Box of {visible(label.name)} on the photo", f"{how}: {_sides(box)}")

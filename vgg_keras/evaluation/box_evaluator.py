@@ -10,11 +10,11 @@ from vgg_keras.evaluation.box_results import BoxResult, ChosenClasses, overlaps_
 from vgg_keras.evaluation.records import require_same_images
 from vgg_keras.evaluation.saved_boxes import SavedBoxes
 from vgg_keras.inference import views
-from vgg_keras.inference.box_positions import mean_boxes, merge_boxes
+from vgg_keras.inference.box_positions import JOIN
 from vgg_keras.inference.box_predictions import PositionBoxes, predict_boxes
 from vgg_keras.inference.loading import EvaluatedModel
 from vgg_keras.inference.localizer import Localizer
-from vgg_keras.inference.protocol import CENTER_CROP, DENSE
+from vgg_keras.inference.protocol import DENSE
 from vgg_keras.inference.views import ViewSpec
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.resumable_array import ResumableArray
@@ -23,8 +23,6 @@ from vgg_keras.utils.work_items import Items
 
 # What an evaluation tests: a localizer, or the boxes that an earlier evaluation saved.
 Locator = Localizer | SavedBoxes
-# How the boxes at all positions, scales and of all localizers become one box of each class.
-_JOIN = {DENSE: merge_boxes, CENTER_CROP: mean_boxes}
 
 
 class BoxEvaluator:
@@ -32,7 +30,7 @@ class BoxEvaluator:
 
     Args:
         split: the images and the boxes of their objects.
-        method: DENSE or CENTER_CROP.
+        method: DENSE, CENTER_CROP or SQUASH.
         chosen: the classes on each image.
         scorer: the classifier that scores boxes, or None.
         folder: folder in which the predictions are kept during the evaluation.
@@ -122,7 +120,7 @@ class BoxEvaluator:
         def compute(outputs: ResumableArray, wanted: np.ndarray, advance: Callable[[], None]) -> None:
             for index in np.flatnonzero(wanted).tolist():
                 predicted = np.concatenate([part.of_image(index) for part in parts])
-                joined = _JOIN[self._method](predicted, manifest.sizes[index])
+                joined = JOIN[self._method](predicted, manifest.sizes[index])
                 outputs.store(index, joined.astype(np.float32).reshape(-1))
                 advance()
 
@@ -138,7 +136,7 @@ def require_testable(
     Args:
         model: a localizer, or its saved boxes.
         split: the images.
-        method: DENSE or CENTER_CROP.
+        method: DENSE, CENTER_CROP or SQUASH.
         scorer: the classifier that scores boxes, or None.
         batch_size: number of crops whose pixels an image may have at most, if that is more than usual.
 
@@ -151,7 +149,7 @@ def require_testable(
         return
     if scorer:
         model.require_scorer(scorer)
-    if method != CENTER_CROP:
+    if method == DENSE:
         views.require_images_fit(split.manifest, ViewSpec(DENSE, max(model.test_scales), model.input_size, batch_size))
 
 

@@ -14,11 +14,13 @@ from vgg_keras.evaluation.published_boxes import (
     box_key,
     find_published_boxes,
 )
-from vgg_keras.inference.protocol import DENSE, TrainedNet
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TrainedNet
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.words import counted
 
-_KNOWN_CLASS, _BEST_CLASSES = "true class, centre crop", "the {}best classes, dense"
+_KNOWN_CLASS, _BEST_CLASSES = "true class", "the {}best classes"
+_VIEWS = {DENSE: "dense", CENTER_CROP: "centre crop", SQUASH: "squashed"}
 TITLES = {
     8: "Table 8: localization, the true class on one centre crop",
     9: "Table 9: localization, five classes densely",
@@ -43,14 +45,15 @@ def _net_cells(nets: Sequence[TrainedNet], kinds: Sequence[str], test_scales: Se
 
 def has_several_boxes(record: Mapping[str, Any]) -> bool:
     """Returns whether a result has boxes of several classes on an image: if not, its top-5 error is the top-1 error."""
-    return record["method"] == DENSE
+    return record["method"] == DENSE or record.get("classes_per_image", 1) > 1
 
 
 def method_name(record: Mapping[str, Any]) -> str:
     """Returns how a result was tested; earlier versions did not record how many classes are chosen on an image."""
     name = _BEST_CLASSES if has_several_boxes(record) else _KNOWN_CLASS
     count = record.get("classes_per_image")
-    return name.format(f"{count} " if count else "") + ", with its mirror image" * bool(record["flip"])
+    view = f"{_VIEWS[record['method']]}{', with its mirror image' * bool(record['flip'])}"
+    return f"{name.format(f'{count} ' if count else '')}, {view}"
 
 
 def table_row(record: dict) -> list[str]:

@@ -14,9 +14,10 @@ import numpy as np
 from vgg_keras.evaluation.box_results import ChosenClasses
 from vgg_keras.inference.box_positions import NUM_VALUES
 from vgg_keras.inference.box_predictions import PositionBoxes
-from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TestProtocol, TrainedNet
+from vgg_keras.inference.protocol import DENSE, LOCALIZERS_METHODS, TestProtocol, TrainedNet
 from vgg_keras.models import run_record
 from vgg_keras.models.architectures import BOX_REGRESSIONS
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils import array_files, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
@@ -35,7 +36,7 @@ _INFO = {
     "classifiers": [MapOf(ANYTHING)],
     "images": {"num_images": whole(1), "num_classes": whole(1), "sha256_of_boxes": TEXT},
     "settings": MapOf(ANYTHING),
-    "method": one_of(DENSE, CENTER_CROP),
+    "method": one_of(*LOCALIZERS_METHODS),
     "seconds": [number(0)],
 }
 _WAY_OUT = "compute them again with evaluate --task=localization --save_posteriors"
@@ -72,6 +73,10 @@ class SavedBoxes:
     def test_scales(self) -> tuple[int, ...]:
         """Test scales Q in pixels."""
         return tuple(self.by_scale)
+
+    def own_method(self) -> str:
+        """Returns SQUASH if the boxes are of squashed images, else DENSE, the method of which boxes are asked for."""
+        return SQUASH if self.info["method"] == SQUASH else DENSE
 
     def identity(self) -> dict:
         """Returns a JSON-ready description of the localizer."""

@@ -8,8 +8,10 @@ import tensorflow as tf
 
 from vgg_keras.data import boxes
 from vgg_keras.inference import box_merging
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE
 from vgg_keras.models import fully_convolutional
 from vgg_keras.models.architectures import PCR, TOTAL_STRIDE
+from vgg_keras.models.preparation import SQUASH
 
 # Values that describe a prediction: a box, and its score.
 NUM_VALUES = boxes.SIZE + 1
@@ -44,10 +46,10 @@ class PositionPredictor:
         """Predicts the boxes of objects of some classes.
 
         Args:
-            view: (1, h, w, 3) float32, RGB 0..255: a rescaled image, or a crop of it.
+            view: (1, h, w, 3) float32, RGB 0..255: a resized image, or a crop of it.
             labels: (k,) int, the classes.
-            image_size: (2,) int32, height and width of the rescaled image in pixels.
-            offset: (2,) int32, (top, left) of the view in it in pixels.
+            image_size: (2,) int32, height and width of the resized image in pixels.
+            offset: (2,) int32, (top, left) of the view in it in pixels, as `ViewSpec.place` gives both.
             flip: whether the boxes at the positions of the mirrored view follow, moved back to the image.
 
         Returns:
@@ -109,7 +111,7 @@ def merge_boxes(predicted: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
         image_size: height and width of the image in pixels.
 
     Returns:
-        (k, 4) float64, (ymin, xmin, ymax, xmax) relative to the image.
+        (k, 4) float64, (ymin, xmin, ymax, xmax) relative to the image, at whose border boxes are cut.
     """
     height, width = image_size
     # Isotropic units, in which the distances of OverFeat's measure are the same along both axes.
@@ -118,9 +120,13 @@ def merge_boxes(predicted: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
     best = [
         box_merging.merge(one[:, : boxes.SIZE] * unit, one[:, boxes.SIZE] + _LEAST_SCORE)[0][0] for one in of_classes
     ]
-    return np.stack(best) / unit
+    return np.clip(np.stack(best) / unit, 0.0, 1.0)
 
 
 def mean_boxes(predicted: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
     """Averages the boxes of all scales and localizers, one position each; arguments and result as `merge_boxes`."""
-    return predicted[..., : boxes.SIZE].astype(np.float64).mean(axis=0)
+    return np.clip(predicted[..., : boxes.SIZE].astype(np.float64).mean(axis=0), 0.0, 1.0)
+
+
+# How the boxes at all positions, scales and of all localizers become one box of each class, by the method of a test.
+JOIN = {DENSE: merge_boxes, CENTER_CROP: mean_boxes, SQUASH: mean_boxes}

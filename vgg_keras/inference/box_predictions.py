@@ -12,7 +12,7 @@ from vgg_keras.data import transforms
 from vgg_keras.data.boxed_split import BoxedSplit
 from vgg_keras.inference import views
 from vgg_keras.inference.box_positions import NUM_VALUES, PositionPredictor
-from vgg_keras.inference.protocol import CENTER_CROP
+from vgg_keras.inference.protocol import DENSE
 from vgg_keras.inference.views import ViewSpec
 from vgg_keras.models.architectures import TOTAL_STRIDE
 from vgg_keras.utils.errors import UserError
@@ -57,7 +57,7 @@ def row_ends(split: BoxedSplit, spec: ViewSpec, *, flip: bool = False) -> np.nda
         flip: whether each view is followed by its mirror image.
     """
     positions = np.ones(len(split.manifest), np.int64)
-    if spec.method != CENTER_CROP:
+    if spec.method == DENSE:
         sizes = transforms.rescaled_size(split.manifest.sizes, spec.smallest_side).numpy()
         positions = np.prod(sizes // TOTAL_STRIDE - spec.crop_size // TOTAL_STRIDE + 1, axis=1, dtype=np.int64)
     return np.cumsum(np.where(split.has_box, positions * (1 + flip), 0))
@@ -119,11 +119,8 @@ def _predict_image(
     index: int,
     model_name: str,
 ) -> np.ndarray:
-    size = transforms.rescaled_size(split.manifest.sizes[index], spec.smallest_side)
-    is_crop = spec.method == CENTER_CROP
-    offset = transforms.center_offset(size, spec.crop_size) if is_crop else tf.zeros(2, tf.int32)
     try:
-        predicted = predict(view, labels[index], size, offset)
+        predicted = predict(view, labels[index], *spec.place(split.manifest.sizes[index]))
     except tf.errors.ResourceExhaustedError as error:
         image = f"image {index} {split.manifest.names[index]} at Q = {spec.smallest_side}"
         raise UserError(f"{model_name}: out of memory on {image}; give smaller --test_scales") from error

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from vgg_keras.data import boxes, transforms
+from vgg_keras.data import boxes
 from vgg_keras.inference import box_positions
 from vgg_keras.inference.box_positions import PositionPredictor
-from vgg_keras.inference.loading import EvaluatedModel, require_classes
+from vgg_keras.inference.loading import EvaluatedModel, own_method, require_classes
 from vgg_keras.inference.posteriors import average_score_map
-from vgg_keras.inference.protocol import DENSE, SCORES, TestProtocol, TrainedNet
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE, SCORES, TestProtocol, TrainedNet
 from vgg_keras.inference.views import ViewSpec, require_fits
 from vgg_keras.models import metadata, probe, run_record, saving, vgg
 from vgg_keras.models.architectures import PCR
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils import files
 from vgg_keras.utils.errors import UserError
 
@@ -31,7 +31,8 @@ class Localizer:
         net: the model, from square crops (B, S, S, 3), RGB 0..255, to boxes, as `vgg.build` describes them.
         kind: SCR or PCR.
         trained: its net and training scale.
-        test_scales: test scales Q in pixels.
+        squashes: whether it is shown whole images, squashed to its input's size, and not images that keep their shape.
+        test_scales: test scales Q in pixels; of squashed images the size of its input.
         input_size: side of its crops in pixels.
         class_names: unique names of its classes in the order of their indices.
         label_names: human-readable names in the same order.
@@ -41,6 +42,7 @@ class Localizer:
     net: keras.Model
     kind: str
     trained: TrainedNet
+    squashes: bool
     test_scales: tuple[int, ...]
     input_size: int
     class_names: Sequence[str]
@@ -67,6 +69,7 @@ class Localizer:
             raise UserError(f"{path} predicts classes, not boxes; train one with --task=localization")
         if class_names is not None:
             require_classes(path, len(described.class_names), described.class_names, class_names)
+        protocol = protocol.of_models({path: own_method(path)})
         net = saving.load_model(path)
         if not np.isfinite(probe.run(net, str(path)).outputs).all():
             raise UserError(f"{path} gives boxes that are not numbers: its training diverged")
@@ -76,7 +79,18 @@ class Localizer:
         if min(test_scales) < input_size:
             raise UserError(f"--test_scales: {path} looks at {input_size}x{input_size} pixels; Q must not be smaller")
         names = described.class_names, described.known_label_names(len(described.class_names))
-        return cls(path, net, described.box_regression, trained, test_scales, input_size, *names)
+        squashes = protocol.method == SQUASH
+        return cls(path, net, described.box_regression, trained, squashes, test_scales, input_size, *names)
+
+    def specs(self, method: str, batch_size: int = 1) -> list[ViewSpec]:
+        """Returns what the localizer is shown of an image at each test scale.
+
+        Args:
+            method: DENSE or CENTER_CROP, for a localizer that is shown images that keep their shape.
+            batch_size: number of crops in a batch.
+        """
+        method = SQUASH if self.squashes else method
+        return [ViewSpec(method, side, self.input_size, batch_size) for side in self.test_scales]
 
     def require_fits(self, photo: np.ndarray, batch_size: int = 32) -> None:
         """Checks that a photo, (H, W, 3), is not so long and thin that, rescaled, it would not fit into memory.
@@ -88,8 +102,8 @@ class Localizer:
         Raises:
             BadImage: it is.
         """
-        for side in self.test_scales:
-            require_fits(photo, ViewSpec(DENSE, side, self.input_size, batch_size))
+        for spec in self.specs(DENSE, batch_size):
+            require_fits(photo, spec)
 
     def identity(self) -> dict:
         """Returns a JSON-ready description of everything in the model that a result depends on."""
@@ -107,10 +121,12 @@ class Localizer:
     def require_scorer(self, classifier: EvaluatedModel) -> None:
         """Checks that a classifier can score the boxes: that it has the same classes and the same input size.
 
+        Of a localizer that is shown squashed images, a classifier chooses the classes alone, with an input of any size.
+
         Raises:
             UserError: it has others.
         """
-        if classifier.input_size != self.input_size:
+        if classifier.input_size != self.input_size and not self.squashes:
             sizes = f"{classifier.input_size}x{classifier.input_size} pixels, {self.path} at {self.input_size}x"
             raise UserError(
                 f"--classifier={classifier.path} looks at {sizes}{self.input_size}, so that its scores are of other "
@@ -147,7 +163,7 @@ class Found:
     Attributes:
         label: its class.
         posterior: posterior of the class for the whole image, 0..1.
-        box: (4,) float64, (ymin, xmin, ymax, xmax) relative to the image.
+        box: (4,) float64, (ymin, xmin, ymax, xmax) relative to the image, at whose border it is cut.
     """
 
     label: int
@@ -155,10 +171,10 @@ class Found:
     box: np.ndarray
 
 
-class CenterPredictor:
+class KnownClassPredictor:
     """Predicts one box for an object of a known class from the centre crop (app. A.2, the first protocol).
 
-    Of several test scales the boxes are averaged.
+    Of several test scales the boxes are averaged. A localizer of squashed images is shown the whole image.
 
     Args:
         localizer: the localizer.
@@ -176,7 +192,7 @@ class CenterPredictor:
             flip: whether the box is averaged with that of the mirrored crop.
 
         Returns:
-            (4,) float64, (ymin, xmin, ymax, xmax) relative to the image.
+            (4,) float64, (ymin, xmin, ymax, xmax) relative to the image, at whose border it is cut.
         """
         return self.boxes(image, flip=flip)[label if self._localizer.kind == PCR else 0]
 
@@ -188,35 +204,38 @@ class CenterPredictor:
             flip: whether the boxes are averaged with those of the mirrored crop.
 
         Returns:
-            (n, 4) float64, (ymin, xmin, ymax, xmax) relative to the image: a box for each class, or for SCR one.
+            (n, 4) float64, (ymin, xmin, ymax, xmax) relative to the image, at whose border boxes are cut: a box for
+            each class, or for SCR one.
         """
-        crop_size, predicted = self._localizer.input_size, []
-        labels = np.arange(self._localizer.net.output_shape[-1] // boxes.SIZE)
-        for side in self._localizer.test_scales:
-            whole = transforms.rescale(image, side)
-            size, view = tf.shape(whole)[:2], transforms.center_crop(whole, crop_size)[tf.newaxis]
-            offset = transforms.center_offset(size, crop_size)
-            predicted.append(self._predict(view, labels, size, offset, flip=flip))
-        return box_positions.mean_boxes(np.concatenate(predicted), image.shape[:2])
+        labels, size = np.arange(self._localizer.net.output_shape[-1] // boxes.SIZE), image.shape[:2]
+        predicted = [
+            self._predict(spec.extract(image), labels, *spec.place(size), flip=flip)
+            for spec in self._localizer.specs(CENTER_CROP)
+        ]
+        return box_positions.mean_boxes(np.concatenate(predicted), size)
 
 
-class DensePredictor:
+class LikelyClassesPredictor:
     """Finds the objects of the likeliest classes on single images (app. A.2, the second protocol).
 
-    The classes are those of the highest posteriors, averaged over the localizer's test scales.
+    The classes are those of the highest posteriors, averaged over the classifier's test scales. The localizer is shown
+    whole images too, or squashed ones if it is one of these.
 
     Args:
         localizer: the localizer.
-        classifier: the classifier, of the same classes and the same input size.
+        classifier: the classifier, of the same classes and the same input size, and the same test scales if images keep
+            their shape.
 
     Raises:
         UserError: the classifier has other classes, or another input size.
     """
 
     def __init__(self, localizer: Localizer, classifier: EvaluatedModel):
-        self._test_scales = localizer.test_scales
-        self._predict = localizer.position_predictor(classifier)
+        localizer.require_scorer(classifier)
+        self._predict = localizer.position_predictor(None if localizer.squashes else classifier)
         self._scores = box_positions.map_function(classifier.net)
+        self._located = localizer.specs(DENSE)
+        self._classified = [ViewSpec(DENSE, side, classifier.input_size, 1) for side in classifier.test_scales]
 
     def __call__(self, image: np.ndarray, top: int = 5) -> list[Found]:
         """Finds the objects on an image.
@@ -228,9 +247,10 @@ class DensePredictor:
         Returns:
             An object of each of the likeliest classes, the likeliest first.
         """
-        views = [transforms.rescale(image, side)[tf.newaxis] for side in self._test_scales]
-        posteriors = np.mean([average_score_map(self._scores(view), SCORES)[0] for view in views], axis=0)
+        views = {spec: spec.extract(image) for spec in {*self._classified, *self._located}}
+        maps = [average_score_map(self._scores(views[spec]), SCORES)[0] for spec in self._classified]
+        posteriors, size = np.mean(maps, axis=0), image.shape[:2]
         labels = np.argsort(-posteriors, kind="stable")[:top]
-        predicted = [self._predict(view, labels, tf.shape(view)[1:3], tf.zeros(2, tf.int32)) for view in views]
-        merged = box_positions.merge_boxes(np.concatenate(predicted), image.shape[:2])
-        return [Found(int(label), float(posteriors[label]), box) for label, box in zip(labels, merged, strict=True)]
+        predicted = [self._predict(views[spec], labels, *spec.place(size)) for spec in self._located]
+        joined = box_positions.JOIN[self._located[0].method](np.concatenate(predicted), size)
+        return [Found(int(label), float(posteriors[label]), box) for label, box in zip(labels, joined, strict=True)]

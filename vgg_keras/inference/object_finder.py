@@ -6,13 +6,14 @@ import numpy as np
 
 from vgg_keras.data.pixel_boxes import to_pixels
 from vgg_keras.inference.loading import load_for_inference
-from vgg_keras.inference.localizer import DensePredictor, Localizer
+from vgg_keras.inference.localizer import LikelyClassesPredictor, Localizer
 from vgg_keras.inference.predictions import LocatedLabel
 from vgg_keras.inference.protocol import DENSE, TestProtocol
+from vgg_keras.inference.views import ViewSpec, require_fits
 
 
 class ObjectFinder:
-    """Finds the objects of the likeliest classes on photos of any size, by the dense test of app. A.2.
+    """Finds the objects of the likeliest classes on photos of any size, by the second protocol of app. A.2.
 
     Args:
         localizer: the localizer.
@@ -27,9 +28,10 @@ class ObjectFinder:
         model = load_for_inference(classifier, TestProtocol(DENSE), scores_boxes=True)
         # Before the localizer's scales are compared with the classifier's input size.
         localizer.require_scorer(model)
-        model = model.at_scales(TestProtocol(DENSE, ",".join(map(str, localizer.test_scales))))
-        self._find, self._label_names = DensePredictor(localizer, model), model.label_names
-        self._localizer, self._batch_size = localizer, batch_size
+        if not localizer.squashes:
+            model = model.at_scales(TestProtocol(DENSE, ",".join(map(str, localizer.test_scales))))
+        self._find, self._label_names = LikelyClassesPredictor(localizer, model), model.label_names
+        self._specs = [ViewSpec(DENSE, side, model.input_size, batch_size) for side in model.test_scales]
 
     def __call__(self, photo: np.ndarray, top: int = 5) -> list[LocatedLabel]:
         """Finds the objects on a photo.
@@ -44,7 +46,8 @@ class ObjectFinder:
         Raises:
             BadImage: the photo is so long and thin that, rescaled, it would not fit into memory.
         """
-        self._localizer.require_fits(photo, self._batch_size)
+        for spec in self._specs:
+            require_fits(photo, spec)
         height, width = photo.shape[:2]
         return [
             LocatedLabel(self._label_names[one.label], one.label, one.posterior, to_pixels(one.box, height, width))

@@ -13,6 +13,8 @@ from vgg_keras.utils.errors import UserError
 # resized to the net's input whatever its shape, is not in the paper.
 DENSE, MULTI_CROP, BOTH, CENTER_CROP = "dense", "multi_crop", "both", "center_crop"
 METHODS = (DENSE, MULTI_CROP, BOTH, CENTER_CROP, SQUASH)
+# Those that a localizer can be tested with.
+LOCALIZERS_METHODS = (DENSE, CENTER_CROP, SQUASH)
 # No choice of the user: the way in which the model was validated decides, see `TestProtocol.of_models`.
 OWN = ""
 # What is averaged over a class-score map.

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg_keras.inference.localizer import CenterPredictor, Localizer
+from vgg_keras.inference.loading import own_method
+from vgg_keras.inference.localizer import KnownClassPredictor, Localizer
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TestProtocol
 from vgg_keras.models.architectures import LOCALIZATION
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.serving import export_steps, versions, warmup
 from vgg_keras.serving.agreement import TOLERANCES, BoxAgreement
 from vgg_keras.serving.export_record import MAIN_FILE
@@ -40,8 +42,8 @@ def export(
         model_path: a `.keras` file.
         output_dir: folder of the model's versions.
         photos: encoded photos on which the exported model is compared with its source.
-        config: settings of the export, of which the test scales, whether mirror images are averaged in, the precision
-            and the largest size count; None: the defaults.
+        config: settings of the export, of which the method (CENTER_CROP, SQUASH, or the model's own), the test scales,
+            whether mirror images are averaged in, the precision and the largest size count; None: the defaults.
         flag: name of the flag that names the folder, for messages.
 
     Returns:
@@ -51,7 +53,8 @@ def export(
         UserError: the model is no localizer, or the exported model does not agree with it.
     """
     config = config or ExportConfig()
-    config = dataclasses.replace(config, protocol=dataclasses.replace(config.protocol, method=CENTER_CROP))
+    method = config.protocol.method or (SQUASH if own_method(model_path) == SQUASH else CENTER_CROP)
+    config = dataclasses.replace(config, protocol=dataclasses.replace(config.protocol, method=method))
     localizer = Localizer.load(model_path, config.protocol)
     with versions.new_version(output_dir, MAIN_FILE, flag) as folder:
         (folder / versions.EXTRA).mkdir()
@@ -75,7 +78,7 @@ def source_boxes(localizer: Localizer, protocol: TestProtocol) -> Callable[[np.n
 
     It raises a BadImage if the photo is so long and thin that, rescaled, it would not fit into memory.
     """
-    predictor = CenterPredictor(localizer)
+    predictor = KnownClassPredictor(localizer)
 
     def boxes(photo: np.ndarray) -> np.ndarray:
         localizer.require_fits(photo)
@@ -93,8 +96,10 @@ def make_servable(localizer: Localizer, config: ExportConfig, labels: Path) -> S
         labels: text file with a label name in each line.
     """
     pixels = round(config.max_megapixels * 1e6)
-    # Whole images: to tell where in a photo the crop is, the graph needs the photo's size.
-    preprocessor = RequestPreprocessor(DENSE, localizer.test_scales, localizer.input_size, pixels)
+    # Whole images: to tell where in a photo the crop is, the graph needs the photo's size. A squashed photo is its own
+    # crop.
+    method = SQUASH if localizer.squashes else DENSE
+    preprocessor = RequestPreprocessor(method, localizer.test_scales, localizer.input_size, pixels)
     return ServedLocalizer(localizer.net, preprocessor, labels, config.precision, flip=config.protocol.flips())
 
 
@@ -147,7 +152,7 @@ def describe(localizer: Localizer, config: ExportConfig, agreement: BoxAgreement
         "num_classes": len(localizer.class_names),
         "num_parameters": localizer.net.count_params(),
         "input_size": localizer.input_size,
-        "method": CENTER_CROP,
+        "method": config.protocol.method,
         "test_scales": list(localizer.test_scales),
         "flip": config.protocol.flips(),
         "precision": config.precision,

@@ -131,7 +131,7 @@ def _errors(best: Mapping | None, flags: Mapping, num_classes: int, *, localizes
     if localizes:
         errors = (
             f"Localization error {best['validation_top1_error']:.2f}% (an IoU of at most 0.5 with the object with "
-            "the largest area inside the crop), the true class known"
+            "the largest area inside the view), the true class known"
         )
     else:
         errors = errors_text(best["validation_top1_error"], best["validation_top5_error"], num_classes).capitalize()

@@ -21,7 +21,8 @@ class ServedLocalizer(tf.Module):
 
     Args:
         source: the trained localizer, from square crops (B, S, S, 3) to boxes.
-        preprocessor: the preprocessing that turns the images of a request into whole images at each test scale (DENSE).
+        preprocessor: the preprocessing that turns the images of a request into whole images at each test scale (DENSE),
+            or into squashed ones (SQUASH), which are their own centre crops.
         label_names: text file with a label name in each line, saved as an asset; the boxes of a localizer that has one
             for each class are in their order.
         dtype: dtype of the net's weights and outputs, "float32" or "bfloat16".
@@ -49,14 +50,14 @@ class ServedLocalizer(tf.Module):
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def boxes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Predicts the boxes of the objects on encoded images from their centre crops, averaged over all views.
+        """Predicts the boxes on encoded images from centre crops, or the squashed images, averaged over all views.
 
         Args:
             image_bytes: (B,) string, JPEG, PNG, GIF or BMP of any sizes.
 
         Returns:
-            boxes: (B, n, 4) float32, (ymin, xmin, ymax, xmax) relative to the image, past whose border they may reach:
-            a box for each class (PCR), or one (SCR).
+            boxes: (B, n, 4) float32, (ymin, xmin, ymax, xmax) relative to the image, at whose border they are cut: a
+            box for each class (PCR), or one (SCR).
 
         Raises:
             tf.errors.InvalidArgumentError: images do not decode, or are too large; the message names their indices.
@@ -68,7 +69,7 @@ class ServedLocalizer(tf.Module):
             for scale in scales
             for mirrored in self._ways
         ]
-        return {"boxes": tf.reduce_mean(tf.stack(found), axis=0)}
+        return {"boxes": tf.clip_by_value(tf.reduce_mean(tf.stack(found), axis=0), 0.0, 1.0)}
 
     def _boxes_at_scale(self, serialized: tf.Tensor, sizes: tf.Tensor, *, mirrored: bool) -> tf.Tensor:
         """Returns the boxes of the images, (B, n, 4), given them at one scale, (B,) string, and their (B, 2) sizes."""

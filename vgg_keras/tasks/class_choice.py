@@ -16,6 +16,7 @@ from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
 from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
 from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.protocol import DENSE, TestProtocol
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.utils.display import TOP_K
 from vgg_keras.utils.errors import UserError
@@ -91,21 +92,26 @@ def open_classifiers(options: EvaluateOptions, models: Sequence[Locator], class_
     Raises:
         UserError: one is missing or damaged, no net is named, or more than one, or none is needed.
     """
-    protocol = TestProtocol(DENSE, "", options.flip, options.average)
+    # With squashed images, --flip is for the boxes, as at the centre crop.
+    flip = None if options.method == SQUASH else options.flip
+    protocol = TestProtocol(DENSE, "", flip, options.average)
     nets, saved = [], []
     for path in options.classifier_paths():
         if saved_posteriors.is_saved(path):
             saved.append(SavedPosteriors.load(path))
         else:
             nets.append(load_for_inference(path, protocol, class_names, scores_boxes=True))
-    needed = options.method == DENSE and any(isinstance(model, Localizer) for model in models)
-    if needed and not options.classifier:
+    computed = any(isinstance(model, Localizer) for model in models)
+    scored = options.method == DENSE and computed
+    if scored and not options.classifier:
         raise UserError(f"--method={DENSE} takes the classes from a classifier; name one with --classifier")
-    if needed and len(nets) != 1:
+    if len(nets) > 1 or (scored and not nets):
         raise UserError(
             f"--classifier names {len(nets)} nets; one net scores the boxes, and saved posteriors beside it (.npz) may "
             "choose the classes"
         )
-    if options.classifier and not needed:
+    if options.classifier and not computed:
         raise UserError("--classifier is not needed: saved boxes hold their classes and scores; leave it out")
+    if options.method == SQUASH and not options.classifier and options.changed(("average",)):
+        raise UserError("--average is for the choice of the classes by --classifier, and none is given; leave it out")
     return Classifiers(nets[0] if nets else None, saved, protocol)

@@ -1,7 +1,7 @@
 """Tests trained models with the paper's protocol (arXiv:1409.1556, sect. 3.2 and 4)."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from vgg_keras.inference.protocol import TestProtocol
 from vgg_keras.models.architectures import CLASSIFICATION, LOCALIZATION
 from vgg_keras.reports import pages
 from vgg_keras.tasks import localization
-from vgg_keras.tasks.evaluation_folder import joined_team, opened, written_record
+from vgg_keras.tasks.evaluation_folder import joined_team, opened, saved_files, written_record
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
 from vgg_keras.tasks.tested_models import (
@@ -58,29 +58,15 @@ def _settings(protocol: TestProtocol) -> dict:
     return {"method": protocol.method, "flip": protocol.flips(), "average": protocol.average}
 
 
-def saved_file(index: int, models: Sequence[Evaluable], options: EvaluateOptions) -> Path | None:
-    """Returns the file in which the posteriors of a model are to be kept, or None if they are not.
-
-    Args:
-        index: index of the model.
-        models: the models.
-        options: flags of the verb.
-    """
-    if not options.save_posteriors or isinstance(models[index], SavedPosteriors):
-        return None
-    return Path(options.output_dir) / ("posteriors.npz" if len(models) == 1 else f"posteriors_{index + 1}.npz")
-
-
 def run_models(
-    evaluator: Evaluator, models: Sequence[Evaluable], options: EvaluateOptions, *, saves: bool = True
+    evaluator: Evaluator, models: Sequence[Evaluable], saved: Mapping[int, Path]
 ) -> tuple[list[Result], np.ndarray]:
     """Tests each model and then the fusion of all.
 
     Args:
         evaluator: evaluator of the images.
         models: the models.
-        options: flags of the verb.
-        saves: whether this process writes the files of posteriors that are asked for.
+        saved: the files in which the posteriors of models are to be kept, by the models' indices.
 
     Returns:
         The results, and the (N, classes) posteriors of the fusion, or of the model if there is only one.
@@ -93,9 +79,8 @@ def run_models(
     for index, model in enumerate(models):
         model_results, timed_by_method = evaluator.test(model, index)
         found += model_results
-        path = saved_file(index, models, options)
-        if saves and path and not isinstance(model, SavedPosteriors):
-            evaluator.posteriors_to_save(model, timed_by_method, path).save()
+        if index in saved and not isinstance(model, SavedPosteriors):
+            evaluator.posteriors_to_save(model, timed_by_method, saved[index]).save()
         for method, timed in timed_by_method.items():
             by_method.setdefault(method, []).append(timed)
     fused = {method: TimedPosteriors.mean(parts) for method, parts in by_method.items()}
@@ -176,8 +161,8 @@ def evaluate_only(options: EvaluateOptions, team: Team, title: str = "") -> Eval
     data.require_split(options.split)
     with strategy.scope():
         models = [open_model(path, protocol, data.class_names) for path in options.model_paths()]
-    saved = [path for index in range(len(models)) if (path := saved_file(index, models, options))]
-    paths.require_separate([("output_dir", path) for path in saved], options.model_paths())
+    saved = saved_files(options, "posteriors", [isinstance(model, SavedPosteriors) for model in models])
+    paths.require_separate([("output_dir", path) for path in saved.values()], options.model_paths())
     manifest = SplitManifest.read(data, options.split, options.max_images)
     evaluator = Evaluator(manifest, protocol, folder / layout.PARTIAL, strategy, options.batch_size, team, title)
     for model in models:
@@ -189,11 +174,11 @@ def evaluate_only(options: EvaluateOptions, team: Team, title: str = "") -> Eval
         else:
             comparison.load_marked(Path(options.compare)).require_comparable(CLASSIFICATION, manifest.identity())
     description = describe(models, manifest, protocol)
-    names = [layout.PREDICTIONS, *(path.name for path in saved)]
+    names = [layout.PREDICTIONS, *(path.name for path in saved.values())]
     with opened(folder, description, team, names) as finished:
         if finished:
             return EvaluationResult(folder, finished, resumed=True, chief=team.chief)
-        found, posteriors = run_models(evaluator, models, options, saves=team.chief)
+        found, posteriors = run_models(evaluator, models, saved if team.chief else {})
 
         def write() -> dict:
             devices_text = f"{type(strategy).__name__} ({strategy_reason}){team.described()}"

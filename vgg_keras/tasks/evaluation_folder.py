@@ -35,6 +35,21 @@ def joined_team(options: EvaluateOptions) -> Iterator[Team]:
         yield Team(channel)
 
 
+def saved_files(options: EvaluateOptions, name: str, saved: Sequence[bool]) -> dict[int, Path]:
+    """Returns the files that --save_posteriors asks for, by the index of the model whose results they are to hold.
+
+    Args:
+        options: flags of the verb.
+        name: what they hold, the beginning of their names.
+        saved: which of the models are such files already.
+    """
+    if not options.save_posteriors:
+        return {}
+    endings = [""] if len(saved) == 1 else [f"_{index + 1}" for index in range(len(saved))]
+    folder = Path(options.output_dir)
+    return {index: folder / f"{name}{ending}.npz" for index, ending in enumerate(endings) if not saved[index]}
+
+
 @contextlib.contextmanager
 def opened(folder: Path, wanted: dict, team: Team, names: Sequence[str]) -> Iterator[dict | None]:
     """Holds the evaluation's folder, which all workers share, and finds out whether the evaluation is finished.

@@ -7,6 +7,7 @@ from pathlib import Path
 from vgg_keras.data import datasets
 from vgg_keras.inference.protocol import CENTER_CROP
 from vgg_keras.models import metadata, run_record, saving
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.serving import (
     agreement,
     export_record,
@@ -104,7 +105,7 @@ def export_model(options: ExportOptions) -> ExportResult:
     saving.require_model_file(model)
     boxes = bool(metadata.read(model, None).box_regression)
     if boxes:
-        method = () if options.method == CENTER_CROP else ("method",)
+        method = () if options.method in (CENTER_CROP, SQUASH) else ("method",)
         require_defaults(options, (*_CLASSIFIER_FLAGS, *method))
     with stopping.advising("nothing was exported; start the same command again"):
         result = (export_saved_model if options.format == SAVED_MODEL else export_runtime)(options, model)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vgg_keras.data import datasets
@@ -13,14 +13,15 @@ from vgg_keras.evaluation.box_highlights import BoxHighlights, BoxTest
 from vgg_keras.evaluation.box_results import BoxResult, ChosenClasses
 from vgg_keras.evaluation.saved_boxes import SavedBoxes
 from vgg_keras.inference.localizer import Localizer
-from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TestProtocol
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE, OWN, TestProtocol
 from vgg_keras.models.architectures import LOCALIZATION
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.reports import pages
 from vgg_keras.tasks.class_choice import Classifiers, open_classifiers
-from vgg_keras.tasks.evaluation_folder import opened, written_record
+from vgg_keras.tasks.evaluation_folder import opened, saved_files, written_record
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
-from vgg_keras.tasks.tested_models import compared_model
+from vgg_keras.tasks.tested_models import compared_model, own_methods
 from vgg_keras.utils import files, keras_compat, paths, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.teamwork import Team
@@ -42,6 +43,17 @@ def open_locator(path: Path, protocol: TestProtocol, class_names: Sequence[str])
         saved.require_protocol(protocol)
         return saved
     return Localizer.load(path, protocol, class_names)
+
+
+def choose_method(options: EvaluateOptions) -> str:
+    """Returns the method of the flags, or that of the localizers: SQUASH if they were validated so, else DENSE.
+
+    Raises:
+        UserError: a model is missing or damaged, or the localizers' own methods differ.
+    """
+    if options.method != OWN:
+        return options.method
+    return TestProtocol(OWN).of_models(own_methods(options.model_paths(), SavedBoxes)).method
 
 
 def describe(options: EvaluateOptions, models: Sequence[Locator], classifiers: Classifiers, split: BoxedSplit) -> dict:
@@ -100,21 +112,12 @@ def _require_different(models: Sequence[Locator]) -> None:
         seen[identity] = model.path
 
 
-def saved_file(index: int, models: Sequence[Locator], options: EvaluateOptions) -> Path | None:
-    """Returns the file in which the boxes of a localizer are to be kept, or None if they are not."""
-    if not options.save_posteriors or not isinstance(models[index], Localizer):
-        return None
-    return Path(options.output_dir) / ("boxes.npz" if len(models) == 1 else f"boxes_{index + 1}.npz")
-
-
 def run_models(
     evaluator: BoxEvaluator,
     models: Sequence[Locator],
     chosen: ChosenClasses,
     description: dict,
-    options: EvaluateOptions,
-    *,
-    saves: bool,
+    saved: Mapping[int, Path],
 ) -> list[BoxResult]:
     """Tests each localizer, and then the boxes of all together.
 
@@ -123,8 +126,7 @@ def run_models(
         models: the localizers.
         chosen: the classes on each image.
         description: what `describe` returned.
-        options: flags of the verb.
-        saves: whether this process writes the files of boxes that are asked for.
+        saved: the files in which the boxes of localizers are to be kept, by the localizers' indices.
 
     Raises:
         UserError: a record or a localizer cannot be used, or memory ran out.
@@ -134,11 +136,10 @@ def run_models(
         results, by_scale = evaluator.test(model, index)
         found += results
         parts.append((model, by_scale))
-        path = saved_file(index, models, options)
-        if path and saves:
+        if index in saved:
             info = {key: description[key] for key in ("settings", "images", "classifiers")}
-            info |= {"model": model.identity(), "method": options.method}
-            SavedBoxes(path, chosen, by_scale, info).save()
+            info |= {"model": model.identity(), "method": description["settings"]["method"]}
+            SavedBoxes(saved[index], chosen, by_scale, info).save()
     return [*found, *([evaluator.fuse(parts)] if len(models) > 1 else [])]
 
 
@@ -152,15 +153,15 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
     Raises:
         UserError: the data, a model or a folder cannot be used, or memory ran out.
     """
-    options = dataclasses.replace(options, method=options.method or DENSE)
+    options = dataclasses.replace(options, method=choose_method(options))
     folder, protocol = Path(options.output_dir), TestProtocol(options.method, str(options.test_scales))
     data = datasets.open_data(options.data_dir, options.dataset)
     data.require_split(options.split)
     data.require_boxes()
     models = [open_locator(path, protocol, data.class_names) for path in options.model_paths()]
     classifiers = open_classifiers(options, models, data.class_names)
-    saved = [path for index in range(len(models)) if (path := saved_file(index, models, options))]
-    paths.require_separate([("output_dir", path) for path in saved], options.input_files())
+    saved = saved_files(options, "boxes", [isinstance(model, SavedBoxes) for model in models])
+    paths.require_separate([("output_dir", path) for path in saved.values()], options.input_files())
     split = BoxedSplit.read(data, options.split, options.max_images)
     if options.compare and team.chief:  # before the work begins
         if compared_model(options):
@@ -170,15 +171,16 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
             )
         comparison.load_marked(Path(options.compare)).require_comparable(LOCALIZATION, split.identity())
     _require_different(models)
+    scorer = classifiers.net if options.method == DENSE else None
     for model in models:
-        require_testable(model, split, options.method, classifiers.net, options.batch_size)
+        require_testable(model, split, options.method, scorer, options.batch_size)
     classifiers.check(split)
     description = describe(options, models, classifiers, split)
     _require_same_classifiers(models, description)
     at_hand = _classes_at_hand(options.method, models, classifiers, split)
     if at_hand:
         _require_same_classes(models, at_hand)
-    names = [layout.BOXES, layout.BOXED_PHOTOS, *(path.name for path in saved)]
+    names = [layout.BOXES, layout.BOXED_PHOTOS, *(path.name for path in saved.values())]
     with opened(folder, description, team, names) as finished:
         if finished:
             return EvaluationResult(folder, finished, resumed=True, chief=team.chief)
@@ -186,9 +188,9 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
         chosen = at_hand or classifiers.choose_by_net(split, partial / "classes", team)
         assert chosen  # `open_classifiers` saw to it that there is a net if the classes are not at hand
         _require_same_classes(models, chosen)
-        flip = options.method == CENTER_CROP and description["settings"]["flip"]
-        evaluator = BoxEvaluator(split, options.method, chosen, classifiers.net, partial, flip=flip, team=team)
-        found = run_models(evaluator, models, chosen, description, options, saves=team.chief)
+        flip = options.method != DENSE and description["settings"]["flip"]
+        evaluator = BoxEvaluator(split, options.method, chosen, scorer, partial, flip=flip, team=team)
+        found = run_models(evaluator, models, chosen, description, saved if team.chief else {})
         write = functools.partial(_write_results, folder, description, found, chosen, split)
         return EvaluationResult(folder, written_record(folder, write, team), chief=team.chief, shares=team.summary())
 
@@ -213,11 +215,11 @@ def _classes_at_hand(
     method: str, models: Sequence[Locator], classifiers: Classifiers, split: BoxedSplit
 ) -> ChosenClasses | None:
     """Returns the classes on each image if no net has to choose them: the known one, or those that a file tells."""
-    if method == CENTER_CROP:
-        return ChosenClasses.known(split.manifest.labels)
     first = models[0]
-    if isinstance(first, SavedBoxes) and not classifiers.net:
+    if method != CENTER_CROP and isinstance(first, SavedBoxes) and not classifiers.net:
         return first.chosen
+    if method == CENTER_CROP or (method == SQUASH and not classifiers.identities()):
+        return ChosenClasses.known(split.manifest.labels)
     return classifiers.choose_by_saved()
 
 

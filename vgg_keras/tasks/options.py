@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vgg_keras.evaluation import layout
-from vgg_keras.inference.protocol import CENTER_CROP, DENSE, EXPLANATIONS, METHODS, OWN
+from vgg_keras.inference.protocol import CENTER_CROP, EXPLANATIONS, LOCALIZERS_METHODS, METHODS, OWN
 from vgg_keras.models import run_record
 from vgg_keras.models.architectures import ALIASES, CLASSIFICATION, LOCALIZATION, NETS, TASKS
 from vgg_keras.tasks.shared_options import DataOptions, ModelsOptions, ProtocolOptions
@@ -103,8 +103,8 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
 
     def _require_of_localizers(self) -> None:
         """Refuses flags that a test of localizers would ignore."""
-        if self.method not in (OWN, DENSE, CENTER_CROP):
-            methods = f"{DENSE} or {CENTER_CROP}"
+        if self.method not in (OWN, *LOCALIZERS_METHODS):
+            methods = f"{', '.join(LOCALIZERS_METHODS[:-1])} or {LOCALIZERS_METHODS[-1]}"
             raise UserError(f"--method={self.method} is not for --task={LOCALIZATION}; it is {methods}")
         if self.method == CENTER_CROP:
             changed = self.changed(("classifier", "average"))

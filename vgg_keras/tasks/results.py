@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.evaluation import box_tables, error_interval, tables
+from vgg_keras.inference.protocol import CENTER_CROP
 from vgg_keras.models import run_record
 from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.serving import model_card, versions
@@ -26,13 +27,15 @@ class TrainingResult(Shown):
         folder: the run's folder.
         data_dir: folder of the data set.
         validation_split: split on which the errors were measured.
-        best_error: validation top-1 error of the best model in percent, centre crop.
+        best_error: validation top-1 error of the best model in percent, as the run validates: at centre crops, or on
+            squashed photos.
         history: an entry for each epoch: losses, errors in percent, learning rate, seconds.
         exported: folder of the exported version, if the run was asked to export its best model.
         agreement: agreement of the exported model with the trained one, as text.
         chief: whether this process is the chief, which writes the files.
         gone_beyond: whether the run had more steps than the options ask for, and was left as it was.
         localizes: whether the net predicts boxes; its error is then that of app. A: an IoU of at most 0.5.
+        squashes: whether the net was shown squashed photos then, and not centre crops.
     """
 
     folder: Path
@@ -45,6 +48,7 @@ class TrainingResult(Shown):
     chief: bool = True
     gone_beyond: bool = False
     localizes: bool = False
+    squashes: bool = False
 
     @property
     def error_text(self) -> str:
@@ -84,7 +88,9 @@ class TrainingResult(Shown):
         """Returns the commands that test, use and export the best model, and where to look; "" if there is none."""
         if not math.isfinite(self.best_error):
             return ""
-        steps = next_commands(self.folder, self.data_dir, self.validation_split, localizes=self.localizes)
+        steps = next_commands(
+            self.folder, self.data_dir, self.validation_split, localizes=self.localizes, squashes=self.squashes
+        )
         if self.exported:
             del steps["export it"]
         page = self.folder / run_record.REPORT
@@ -98,7 +104,9 @@ class TrainingResult(Shown):
         return "\n".join(f"{step + ':':<11} {what}" for step, what in steps.items())
 
 
-def next_commands(folder: Path, data_dir: Path, validation_split: str, *, localizes: bool) -> dict[str, str]:
+def next_commands(
+    folder: Path, data_dir: Path, validation_split: str, *, localizes: bool, squashes: bool
+) -> dict[str, str]:
     """Returns the commands that test, use and export the best model of a run, by what they are for.
 
     Args:
@@ -106,8 +114,10 @@ def next_commands(folder: Path, data_dir: Path, validation_split: str, *, locali
         data_dir: folder of the data set.
         validation_split: split on which the errors were measured.
         localizes: whether the net predicts boxes.
+        squashes: whether the net was validated on squashed photos, as it is then tested too.
     """
-    test = {"task": LOCALIZATION, "method": "center_crop"} if localizes else {}
+    method = {} if squashes else {"method": CENTER_CROP}  # the dense test needs a classifier
+    test = {"task": LOCALIZATION, **method} if localizes else {}
     classifier = {"classifier": "CLASSIFIER"} if localizes else {}
     predict = shell.command("vgg_keras.predict", model=folder, **classifier, output_dir="predicted")
     return {

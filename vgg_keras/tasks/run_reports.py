@@ -28,15 +28,16 @@ from vgg_keras.tasks.evaluation import describe
 from vgg_keras.tasks.options import EvaluateOptions, ReportOptions
 from vgg_keras.tasks.results import next_commands
 from vgg_keras.training import inputs
+from vgg_keras.training.config import TrainConfig
 from vgg_keras.utils import devices, files
 from vgg_keras.utils.errors import UserError
 
 # Number of augmented photos that are shown.
 _NUM_PHOTOS = 16
 _ANY_OBJECT = (
-    "The boxes are of the true class, at the centre crop. Here a box is right if it fits any object of its class. "
-    "The error above was measured in training, against the one object with the largest area inside the crop, and may "
-    "be higher where photos have several."
+    "The boxes are of the true class, {shown}. Here a box is right if it fits any object of its class. The error above "
+    "was measured in training, against the one object of which the net is shown the largest area, and may be higher "
+    "where photos have several."
 )
 
 
@@ -95,7 +96,8 @@ def _sections(run: ShownRun) -> Iterator[Section]:
     yield run_sections.settings(run)
     if net and data:
         folder, split = Path(data.builder.data_dir), run.options.validation_split
-        commands = next_commands(run.folder, folder, split, localizes=localizes)
+        squashes = run.options.validation_resize == SQUASH
+        commands = next_commands(run.folder, folder, split, localizes=localizes, squashes=squashes)
         yield Section("Next", [Commands([(what.capitalize(), command) for what, command in commands.items()])])
 
 
@@ -145,23 +147,31 @@ def _judged_classes(run: ShownRun, data: ImageData) -> tuple[keras.Model, list[S
 def _judged_boxes(run: ShownRun, data: ImageData) -> tuple[keras.Model, list[Section]]:
     """Returns the best model of a localizer's run, and what its test shows."""
     localizer, test = judge_boxes(run, data)
-    return localizer.net, list(box_sections.sections(BoxHighlights.of(test), _ANY_OBJECT))
+    note = _ANY_OBJECT.format(shown="on squashed photos" if localizer.squashes else "at the centre crop")
+    return localizer.net, list(box_sections.sections(BoxHighlights.of(test), note))
 
 
 def judge_boxes(run: ShownRun, data: ImageData) -> tuple[Localizer, BoxTest]:
-    """Tests the best localizer of a run on its validation split as the run itself did: the true class, at centre crops.
+    """Tests the best localizer of a run on its validation split as the run itself did, given the true class.
 
     Raises:
         UserError: the model or a record of the data set cannot be used.
     """
-    protocol = TestProtocol(CENTER_CROP, str(run.options.test_scale()))
+    protocol = _validation_protocol(run.options)
     localizer = Localizer.load(run.folder, protocol, data.class_names)
     split = BoxedSplit.read(data, run.options.validation_split)
     chosen = ChosenClasses.known(split.manifest.labels)
     with tempfile.TemporaryDirectory() as partial:
-        evaluator = BoxEvaluator(split, CENTER_CROP, chosen, None, Path(partial), flip=False)
+        evaluator = BoxEvaluator(split, protocol.method, chosen, None, Path(partial), flip=False)
         (*_, result), _ = evaluator.test(localizer, 0)
     return localizer, BoxTest(result, chosen, split)
+
+
+def _validation_protocol(options: TrainConfig) -> TestProtocol:
+    """Returns what a run shows its model of a photo when it validates it."""
+    if options.validation_resize == SQUASH:
+        return TestProtocol(SQUASH)
+    return TestProtocol(CENTER_CROP, str(options.test_scale()))
 
 
 def judge(run: ShownRun, data: ImageData) -> tuple[EvaluatedModel, FinishedEvaluation]:
@@ -170,9 +180,7 @@ def judge(run: ShownRun, data: ImageData) -> tuple[EvaluatedModel, FinishedEvalu
     Raises:
         UserError: the model or a record of the data set cannot be used.
     """
-    options = run.options
-    squashes = options.validation_resize == SQUASH
-    protocol = TestProtocol(SQUASH if squashes else CENTER_CROP, "" if squashes else str(options.test_scale()))
+    options, protocol = run.options, _validation_protocol(run.options)
     strategy, reason = devices.make_strategy(options.strategy)
     with strategy.scope():
         model = load_for_inference(run.folder, protocol, data.class_names)

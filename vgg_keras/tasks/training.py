@@ -13,6 +13,7 @@ from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.rgb_statistics import RgbStatistics
 from vgg_keras.models import run_record
 from vgg_keras.models.metadata import ModelMetadata
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.reports.shown_run import ShownRun
 from vgg_keras.serving import export_record, exporter, localizer_exporter, versions
 from vgg_keras.serving.check_photos import read_check_photos
@@ -272,6 +273,7 @@ def train_in_cluster(options: TrainConfig, channel: Channel) -> TrainingResult:
         chief=channel.chief,
         gone_beyond=gone_beyond,
         localizes=options.box_kind() is not None,
+        squashes=options.validation_resize == SQUASH,
     )
 
 

@@ -51,7 +51,7 @@ MAY_CHANGE = (
 )
 # Flags that mean something for one task alone.
 _FLAGS_OF_TASK = {
-    CLASSIFICATION: ("metrics", "num_outputs", "validation_resize"),
+    CLASSIFICATION: ("metrics", "num_outputs"),
     LOCALIZATION: ("box_regression",),
 }
 # Settings that may differ between the workers of a cluster; their data and folder are compared, not the paths to them.

@@ -1,0 +1,215 @@
+"""Tests localizers that are shown squashed photos, with boxes worked out in NumPy and Pillow."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import vgg_keras as vgg
+from tests.helpers import numpy_net
+from tests.helpers.evaluation_data import MEAN_RGB, expected_posteriors, photo, save_net
+from tests.helpers.localizers import save_localizer, squashed_boxes
+from tests.helpers.verbs import call_verb
+from vgg_keras import evaluate, export, predict, serve_check
+from vgg_keras.data import datasets
+from vgg_keras.models import saving
+from vgg_keras.tasks.options import EvaluateOptions, ExportOptions, PredictOptions, ServeCheckOptions
+from vgg_keras.utils.errors import UserError
+
+SIDE = 32
+PHOTOS = [photo(index, size) for index, size in enumerate([(90, 70), (64, 100), (64, 64), (200, 90)])]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, drawn_data):
+    """Makes a folder with data/, a classifier in classes/, and localizers of squashed photos in scr/ and pcr/."""
+    folder = tmp_path_factory.mktemp("squashed")
+    (folder / "data").symlink_to(drawn_data)
+    classes = datasets.open_data(str(drawn_data)).class_names
+    save_net("A", folder / "classes", SIDE, "48", 1, classes)
+    # Another size, which is no obstacle: a classifier of squashed photos' boxes only chooses the classes.
+    save_net("A", folder / "larger", 64, "64", 4, classes)
+    for kind, seed in (("scr", 2), ("pcr", 3)):
+        save_net("A", folder / kind, SIDE, "", seed, classes, kind, validation_resize="squash")
+    save_net("A", folder / "crops", SIDE, "48", 5, classes, "scr")
+    return folder
+
+
+def run(place, output_dir, *flags, models=("pcr",)):
+    named = [*(f"--model={place / model}" for model in models), f"--data_dir={place / 'data'}"]
+    arguments = ["--task=localization", *named, f"--output_dir={output_dir}", "--max_images=6", *flags]
+    call_verb(evaluate.main, arguments, EvaluateOptions)
+    return json.loads((output_dir / "evaluation.json").read_text())
+
+
+def read_boxes(output_dir):
+    """Returns the boxes of each file by its predicted class: {file: {class: box}}."""
+    found = {}
+    for row in csv.DictReader((output_dir / "boxes.csv").open()):
+        box = [float(row[key]) for key in ("ymin", "xmin", "ymax", "xmax")]
+        found.setdefault(row["file"], {})[row["predicted"]] = box
+    return found
+
+
+def examples(place):
+    data = datasets.open_data(str(place / "data"))
+    return data.label_names, list(data.encoded("validation", boxes=True).take(6).as_numpy_iterator())
+
+
+def expected_boxes(place, kind, encoded, *, flip=False):
+    """Computes the boxes of all classes on a photo in NumPy: (classes, 4)."""
+    net = saving.load_model(place / kind / "best.keras")
+    weights = {("fc8" if name == "fc8_boxes" else name): arrays for name, arrays in numpy_net.of_layers(net).items()}
+    view = numpy_net.squashed(encoded, SIDE)
+    parts = []
+    for mirrored in (False, True)[: 1 + flip]:
+        outputs = numpy_net.score_map(weights, MEAN_RGB, view[:, ::-1] if mirrored else view).reshape(-1, 4)
+        x, y, width, height = outputs.T
+        x = 1 - x if mirrored else x
+        parts.append(np.stack([y - height / 2, x - width / 2, y + height / 2, x + width / 2], axis=1))
+    return np.broadcast_to(np.mean(parts, axis=0), (5, 4))
+
+
+def iou(first, second):
+    height = min(first[2], second[2]) - max(first[0], second[0])
+    width = min(first[3], second[3]) - max(first[1], second[1])
+    common = max(height, 0) * max(width, 0)
+    return common / (sum((one[2] - one[0]) * (one[3] - one[1]) for one in (first, second)) - common)
+
+
+@pytest.mark.parametrize(("kind", "flip"), [("scr", False), ("pcr", False), ("pcr", True)])
+def test_the_true_class_without_being_asked(place, tmp_path, capsys, kind, flip):
+    record = run(place, tmp_path / "e", *(["--flip"] if flip else []), models=(kind,))
+    printed = capsys.readouterr().out
+    assert "was validated on photos squashed to its input size, and is tested on such photos" in printed
+    assert f"true class, squashed{', with its mirror image' if flip else ''}" in printed
+    assert (record["settings"]["method"], record["models"][0]["test_scales"]) == ("squash", [SIDE])
+    names, photos = examples(place)
+    found, overlaps = read_boxes(tmp_path / "e"), []
+    for example in photos:
+        label = int(example["label"])
+        box = expected_boxes(place, kind, example["image_bytes"], flip=flip)[label].clip(0, 1)
+        ((name, seen),) = found[example["name"].decode()].items()
+        assert name == names[label]
+        np.testing.assert_allclose(seen, box, atol=2e-3)
+        overlaps.append(max(iou(box, true) for true in example["boxes"].tolist()))
+    assert record["results"][-1]["mean_iou"] == pytest.approx(np.mean(overlaps), abs=2e-3)
+    assert record["results"][-1]["top1_error"] == pytest.approx(100 * np.mean(np.array(overlaps) <= 0.5))
+
+
+@pytest.mark.parametrize("classifier", ["classes", "larger"])
+def test_classes_that_a_classifier_chooses(place, tmp_path, capsys, classifier):
+    run(place, tmp_path / "e", f"--classifier={place / classifier}")
+    assert "the 5 best classes, squashed" in capsys.readouterr().out
+    assert "top-5" in (tmp_path / "e" / "report.md").read_text()
+    names, photos = examples(place)
+    found = read_boxes(tmp_path / "e")
+    chooser = saving.load_model(place / classifier / "best.keras")
+    side, scale = (SIDE, 48) if classifier == "classes" else (64, 64)
+    encoded = [example["image_bytes"] for example in photos]
+    posteriors = expected_posteriors(chooser, encoded, "dense", (scale,), crop=side)
+    for example, row in zip(photos, posteriors, strict=True):
+        seen = found[example["name"].decode()]
+        assert list(seen) == [names[label] for label in np.argsort(-row)]
+        boxes = expected_boxes(place, "pcr", example["image_bytes"]).clip(0, 1)
+        np.testing.assert_allclose([seen[name] for name in names], boxes, atol=2e-3)
+
+
+def test_two_localizers_are_averaged_and_so_are_their_saved_boxes(place, tmp_path):
+    record = run(place, tmp_path / "e", "--save_posteriors", models=("scr", "pcr"))
+    names, photos = examples(place)
+    found = read_boxes(tmp_path / "e")
+    for example in photos:
+        label = int(example["label"])
+        parts = [expected_boxes(place, kind, example["image_bytes"])[label] for kind in ("scr", "pcr")]
+        np.testing.assert_allclose(
+            found[example["name"].decode()][names[label]], np.mean(parts, axis=0).clip(0, 1), atol=2e-3
+        )
+    saved = [tmp_path / "e" / f"boxes_{index}.npz" for index in (1, 2)]
+    again = run(place, tmp_path / "s", models=saved)
+    assert [row["mean_iou"] for row in again["results"]] == [row["mean_iou"] for row in record["results"]]
+    with pytest.raises(UserError, match=r"boxes_1\.npz holds squash, not dense; choose --method so"):
+        run(place, tmp_path / "x", "--method=dense", f"--classifier={place / 'classes'}", models=saved[:1])
+
+
+def test_what_does_not_go_together(place, tmp_path):
+    with pytest.raises(UserError, match=r"pcr was validated on squashed photos, .*crops was not: choose what both"):
+        run(place, tmp_path / "e", models=("pcr", "crops"))
+    with pytest.raises(UserError, match="--average is for the choice of the classes by --classifier, and none is"):
+        run(place, tmp_path / "e", "--average=posteriors")
+    with pytest.raises(UserError, match="--test_scales=48 is not for --method=squash"):
+        run(place, tmp_path / "e", "--test_scales=48")
+    assert not (tmp_path / "e").exists()
+
+
+def test_another_method_can_be_chosen(place, tmp_path):
+    record = run(place, tmp_path / "e", "--method=center_crop", "--test_scales=48")
+    assert record["settings"]["method"] == "center_crop"
+    record = run(place, tmp_path / "s", "--method=squash", models=("crops",))
+    (box, *_) = [next(iter(boxes.values())) for boxes in read_boxes(tmp_path / "s").values()]
+    _, (example, *_) = examples(place)
+    np.testing.assert_allclose(box, expected_boxes(place, "crops", example["image_bytes"])[0].clip(0, 1), atol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Makes a folder with a classifier in classes/, and localizers of squashed photos as scr.keras and pcr.keras."""
+    folder = tmp_path_factory.mktemp("files")
+    save_net("A", folder / "classes")
+    (folder / "samples").mkdir()
+    for index, encoded in enumerate(PHOTOS):
+        (folder / "samples" / f"{index}.jpg").write_bytes(encoded)
+    save_localizer(folder / "scr.keras", "scr", squashes=True)
+    save_localizer(folder / "pcr.keras", "pcr", squashes=True)
+    return folder
+
+
+def pixels(box, encoded):
+    """Returns a box in pixels of a photo, cut at its border."""
+    width, height = Image.open(tf.io.gfile.GFile(encoded, "rb")).size
+    return np.clip(box * [height, width, height, width], 0, [height, width, height, width])
+
+
+@pytest.mark.parametrize("kind", ["scr", "pcr"])
+def test_found_on_photos_and_in_python(files, tmp_path, kind):
+    flags = [f"--model={files / f'{kind}.keras'}", f"--classifier={files / 'classes'}", "--top=6"]
+    call_verb(predict.main, [*flags, f"--json={tmp_path / 'a.json'}", str(files / "samples")], PredictOptions)
+    loaded = vgg.load_localizer(files / f"{kind}.keras", classifier=files / "classes")
+    assert loaded.squashes
+    posteriors = expected_posteriors(
+        saving.load_model(files / "classes" / "best.keras"), PHOTOS, "dense", (64,), flip=False
+    )
+    for index, found in enumerate(json.loads((tmp_path / "a.json").read_text())):
+        path = files / "samples" / f"{index}.jpg"
+        boxes = squashed_boxes(loaded.keras_model, PHOTOS[index])
+        assert [label["index"] for label in found["labels"]] == np.argsort(-posteriors[index]).tolist()
+        assert [label.box for label in loaded.find(path, top=6).labels] == [
+            tuple(label["box"].values()) for label in found["labels"]
+        ]
+        for label in found["labels"]:
+            expected = pixels(boxes[label["index"] if kind == "pcr" else 0], str(path))
+            assert np.abs(np.array(list(label["box"].values())) - expected).max() <= 0.6
+    flipped = loaded.box(path, 3, flip=True)
+    expected = pixels(
+        squashed_boxes(loaded.keras_model, PHOTOS[index], flip=True)[3 if kind == "pcr" else 0], str(path)
+    )
+    assert np.abs(np.array(flipped) - expected).max() <= 0.6
+
+
+@pytest.mark.parametrize(("kind", "flip"), [("scr", True), ("pcr", False)])
+def test_served(files, tmp_path, kind, flip, capsys):
+    flags = [f"--model={files / f'{kind}.keras'}", f"--check_images={files / 'samples'}", f"--output_dir={tmp_path}"]
+    call_verb(export.main, [*flags, *(["--flip"] if flip else [])], ExportOptions)
+    model = saving.load_model(files / f"{kind}.keras")
+    expected = [squashed_boxes(model, encoded, flip).clip(0, 1) for encoded in PHOTOS]
+    served = tf.saved_model.load(str(tmp_path / "1")).signatures["boxes"](image_bytes=tf.constant(PHOTOS))
+    np.testing.assert_allclose(served["boxes"].numpy(), expected, atol=2e-3)
+    record = json.loads((tmp_path / "1" / "assets.extra" / "export.json").read_text())
+    assert (record["method"], record["test_scales"]) == ("squash", [64])
+    card = (tmp_path / "1" / "assets.extra" / "model_card.md").read_text()
+    assert "The whole photo, squashed to 64x64 pixels whatever its shape" in card
+    call_verb(serve_check.main, [f"--model={tmp_path}", f"--photos={files / 'samples'}"], ServeCheckOptions)
+    assert "4 photos" in capsys.readouterr().out
