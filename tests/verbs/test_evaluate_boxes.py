@@ -202,7 +202,7 @@ def test_the_classes_are_those_of_the_classifier_or_of_saved_posteriors(place, t
     rows = list(csv.DictReader((tmp_path / "f" / "boxes.csv").open()))
     given = np.array([float(row["posterior"]) for row in rows]).reshape(6, 5)
     np.testing.assert_allclose(given, -np.sort(-other, axis=1), atol=1e-4)
-    with pytest.raises(UserError, match="--classifier names 0 nets; one net scores the boxes, and saved posteriors"):
+    with pytest.raises(UserError, match="--classifier names 0 nets; one net chooses the classes and, in the dense"):
         run(place, tmp_path / "x", saved, "--max_images=6")
     with pytest.raises(UserError, match=r"posteriors\.npz is of other images than these"):
         run(place, tmp_path / "x", classes, saved, "--max_images=5")
@@ -296,10 +296,10 @@ def test_killed_while_it_classifies_predicts_and_merges_it_ends_with_the_same_by
         counts.append(sorted(path.relative_to(partial).as_posix() for path in partial.rglob("*.npy")))
     merge = "vgg_keras.inference.box_merging.merge"
     run_killed_at(merge, "vgg_keras.evaluate", *flags_of("killed"), cwd=tmp_path, call=8)
-    counts.append(sorted(path.name for path in partial.glob("*_joined*.npy")))
+    counts.append(sorted(path.name for path in partial.glob("*_merged*.npy")))
     assert counts[0] == ["classes/0_dense_48.npy"]
     assert counts[1] == ["0_boxes_48.npy", "0_boxes_80.npy", "classes/0_dense_48.npy"]
-    assert counts[2] == ["0_joined_48.npy"]
+    assert counts[2] == ["0_merged_48.npy"]
     process = start_verb("vgg_keras.evaluate", *flags_of("killed"), cwd=tmp_path)
     assert process.wait(timeout=600) == 0, process.communicate()[1]
     assert without_seconds(tmp_path / "killed") == without_seconds(tmp_path / "whole")

@@ -128,8 +128,9 @@ def test_what_does_not_fit_together(place, tmp_path):
         call_verb(predict.main, [f"--model={place / 'scr.keras'}", str(tmp_path / "a.png")], PredictOptions)
     with pytest.raises(UserError, match=r"best\.keras predicts classes, not boxes; train one with --task=localization"):
         run(place, "scr", f"--model={place / 'classes'}", *arguments)
+    with pytest.raises(UserError, match=r"--method=center_crop is not for .*, which predicts boxes; it is dense"):
+        run(place, "scr", "--method=center_crop", *arguments)
     for flag in (
-        "--method=center_crop",
         "--average=posteriors",
         "--noflip",
         "--class_score_maps",

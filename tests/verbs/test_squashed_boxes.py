@@ -133,6 +133,16 @@ def test_two_localizers_are_averaged_and_so_are_their_saved_boxes(place, tmp_pat
     assert [row["mean_iou"] for row in again["results"]] == [row["mean_iou"] for row in record["results"]]
     with pytest.raises(UserError, match=r"boxes_1\.npz holds squash, not dense; choose --method so"):
         run(place, tmp_path / "x", "--method=dense", f"--classifier={place / 'classes'}", models=saved[:1])
+    run(place, tmp_path / "crops", "--method=center_crop", "--save_posteriors", models=("crops",))
+    files = [saved[0], tmp_path / "crops" / "boxes.npz"]
+    with pytest.raises(UserError, match=r"boxes_1\.npz \(squash\) and .*boxes\.npz \(center_crop\) hold boxes of diff"):
+        run(place, tmp_path / "x", models=files)
+    # Flags that ask for other boxes than those of a file, whichever model is named first.
+    for models in (saved[:1], [saved[0], "pcr"]):
+        with pytest.raises(UserError, match=r"--flip=True is not how the boxes in .*boxes_1\.npz were computed"):
+            run(place, tmp_path / "x", "--flip", models=models)
+    with pytest.raises(UserError, match=r"--average=posteriors is not how the boxes in .*boxes_1\.npz were computed"):
+        run(place, tmp_path / "x", "--average=posteriors", models=saved[:1])
 
 
 def test_what_does_not_go_together(place, tmp_path):

@@ -8,10 +8,11 @@ import numpy as np
 from vgg_keras.data.pixel_boxes import PixelBox, to_pixels
 from vgg_keras.inference import image_inputs
 from vgg_keras.inference.image_inputs import ImageInput, ImageInputs
+from vgg_keras.inference.loading import own_method
 from vgg_keras.inference.localizer import KnownClassPredictor, Localizer
 from vgg_keras.inference.object_finder import ObjectFinder
 from vgg_keras.inference.predictions import Localization, label_index
-from vgg_keras.inference.protocol import OWN, TestProtocol
+from vgg_keras.inference.protocol import TestProtocol
 from vgg_keras.models.architectures import PCR
 from vgg_keras.utils.errors import UserError
 
@@ -38,7 +39,7 @@ class TrainedLocalizer:
     squashes: bool
 
     def __init__(self, path: Path, classifier: Path | None, test_scales: str):
-        self._localizer = Localizer.load(path, TestProtocol(OWN, test_scales))
+        self._localizer = Localizer.load(path, TestProtocol(own_method(path), test_scales))
         self.path, self.labels = self._localizer.path, list(self._localizer.label_names)
         self.squashes = self._localizer.squashes
         self._predict_box = KnownClassPredictor(self._localizer)

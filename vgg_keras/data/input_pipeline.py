@@ -5,7 +5,6 @@ the epoch, each image's scale, crop, flip and RGB shift. The batches are therefo
 devices or several machines, and an epoch can be resumed at any step.
 """
 
-import contextlib
 import dataclasses
 import threading
 from collections.abc import Iterator
@@ -334,5 +333,8 @@ def _batches(held: list[Iterator], num_batches: int) -> Iterator:
         for _ in range(num_batches):
             yield next(held[0])
     finally:
-        with contextlib.suppress(RuntimeError):  # no thread can be started any more, since the program ends
+        # As the program ends, no thread can be started any more, and `contextlib` may be emptied as `threading` is.
+        try:  # noqa: SIM105
             threading.Thread(target=held.clear).start()
+        except (AttributeError, RuntimeError):
+            pass

@@ -69,8 +69,8 @@ class BoxEvaluator:
         """
         by_scale = model.by_scale if isinstance(model, SavedBoxes) else self._predict(model, index)
         single = list(by_scale.items()) if len(by_scale) > 1 else []
-        results = [self._result([(model, {side: part})], f"{index}_joined_{side}") for side, part in single]
-        return [*results, self._result([(model, by_scale)], f"{index}_joined")], dict(by_scale)
+        results = [self._result([(model, {side: part})], f"{index}_merged_{side}") for side, part in single]
+        return [*results, self._result([(model, by_scale)], f"{index}_merged")], dict(by_scale)
 
     def fuse(self, parts: Sequence[tuple[Locator, Mapping[int, PositionBoxes]]]) -> BoxResult:
         """Returns the result of several localizers, whose boxes at all their scales are merged together (app. A.2).
@@ -78,7 +78,7 @@ class BoxEvaluator:
         Args:
             parts: each localizer and its boxes at each test scale, as `test` returns them.
         """
-        return self._result(parts, "joined")
+        return self._result(parts, "merged")
 
     def _predict(self, model: Localizer, index: int) -> dict[int, PositionBoxes]:
         predictor = model.position_predictor(self._scorer)

@@ -14,10 +14,9 @@ import numpy as np
 from vgg_keras.evaluation.box_results import ChosenClasses
 from vgg_keras.inference.box_positions import NUM_VALUES
 from vgg_keras.inference.box_predictions import PositionBoxes
-from vgg_keras.inference.protocol import DENSE, LOCALIZERS_METHODS, TestProtocol, TrainedNet
+from vgg_keras.inference.protocol import LOCALIZERS_METHODS, TestProtocol, TrainedNet
 from vgg_keras.models import run_record
 from vgg_keras.models.architectures import BOX_REGRESSIONS
-from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils import array_files, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
@@ -73,10 +72,6 @@ class SavedBoxes:
     def test_scales(self) -> tuple[int, ...]:
         """Test scales Q in pixels."""
         return tuple(self.by_scale)
-
-    def own_method(self) -> str:
-        """Returns SQUASH if the boxes are of squashed images, else DENSE, the method of which boxes are asked for."""
-        return SQUASH if self.info["method"] == SQUASH else DENSE
 
     def identity(self) -> dict:
         """Returns a JSON-ready description of the localizer."""

@@ -11,7 +11,7 @@ import numpy as np
 from vgg_keras.data import boxes
 from vgg_keras.inference import box_positions
 from vgg_keras.inference.box_positions import PositionPredictor
-from vgg_keras.inference.loading import EvaluatedModel, own_method, require_classes
+from vgg_keras.inference.loading import EvaluatedModel, require_classes
 from vgg_keras.inference.posteriors import average_score_map
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, SCORES, TestProtocol, TrainedNet
 from vgg_keras.inference.views import ViewSpec, require_fits
@@ -54,7 +54,7 @@ class Localizer:
 
         Args:
             path: a `.keras` file or a run's folder, whose best model is loaded.
-            protocol: the way in which it is tested.
+            protocol: the way in which it is tested, whose method is DENSE, CENTER_CROP or SQUASH.
             class_names: class names of the data set on which it is tested, in the order of their indices; None if it is
                 shown photos of no known class.
 
@@ -69,7 +69,6 @@ class Localizer:
             raise UserError(f"{path} predicts classes, not boxes; train one with --task=localization")
         if class_names is not None:
             require_classes(path, len(described.class_names), described.class_names, class_names)
-        protocol = protocol.of_models({path: own_method(path)})
         net = saving.load_model(path)
         if not np.isfinite(probe.run(net, str(path)).outputs).all():
             raise UserError(f"{path} gives boxes that are not numbers: its training diverged")

@@ -30,7 +30,7 @@ class ObjectFinder:
         localizer.require_scorer(model)
         if not localizer.squashes:
             model = model.at_scales(TestProtocol(DENSE, ",".join(map(str, localizer.test_scales))))
-        self._find, self._label_names = LikelyClassesPredictor(localizer, model), model.label_names
+        self._find, self._label_names = LikelyClassesPredictor(localizer, model), localizer.label_names
         self._specs = [ViewSpec(DENSE, side, model.input_size, batch_size) for side in model.test_scales]
 
     def __call__(self, photo: np.ndarray, top: int = 5) -> list[LocatedLabel]:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from vgg_keras.inference import protocol
 from vgg_keras.models import run_record
 from vgg_keras.models.architectures import LOCALIZATION, PCR
-from vgg_keras.models.preparation import SQUASH
+from vgg_keras.models.preparation import RANDOM_RESIZED, SQUASH
 from vgg_keras.serving import card_metadata
 from vgg_keras.utils.display import errors_text
 from vgg_keras.utils.escaping import markdown, visible
@@ -31,6 +31,7 @@ METHOD_DESCRIPTIONS = {
 _SCALES = ", at Q = {} (the smallest side in pixels)"
 # Number of classes whose names the card lists; all are in assets/label_names.txt.
 _MOST_CLASSES = 20
+_WINDOWS = "none: it has learned from windows of random size"
 _NOT_KNOWN = "unknown: the source was not in the folder of a run"
 
 
@@ -52,7 +53,7 @@ def text(record: Mapping, run: Path) -> str:
         "source": markdown(PurePath(record["source"]).name),  # others have no use for its folder
         "trained_on": markdown(f"{data}, {flags.get('train_split')}") if data else _NOT_KNOWN,
         "training_data": _training_data(training) if data else f"The data are {_NOT_KNOWN}.",
-        "train_scale": record["train_scale"] or _NOT_KNOWN,
+        "train_scale": record["train_scale"] or (_WINDOWS if flags.get("crop") == RANDOM_RESIZED else _NOT_KNOWN),
         "training_versions": _listed(training.get("versions", {})),
         "export_versions": _listed(record["versions"]),
         "errors": _errors(best, flags, record["num_classes"], localizes=localizes),

@@ -107,11 +107,11 @@ def open_classifiers(options: EvaluateOptions, models: Sequence[Locator], class_
         raise UserError(f"--method={DENSE} takes the classes from a classifier; name one with --classifier")
     if len(nets) > 1 or (scored and not nets):
         raise UserError(
-            f"--classifier names {len(nets)} nets; one net scores the boxes, and saved posteriors beside it (.npz) may "
-            "choose the classes"
+            f"--classifier names {len(nets)} nets; one net chooses the classes and, in the dense test, scores the "
+            "boxes; saved posteriors beside it (.npz) may choose the classes"
         )
     if options.classifier and not computed:
         raise UserError("--classifier is not needed: saved boxes hold their classes and scores; leave it out")
-    if options.method == SQUASH and not options.classifier and options.changed(("average",)):
+    if options.method == SQUASH and computed and not options.classifier and options.changed(("average",)):
         raise UserError("--average is for the choice of the classes by --classifier, and none is given; leave it out")
     return Classifiers(nets[0] if nets else None, saved, protocol)

@@ -12,6 +12,7 @@ from vgg_keras.evaluation.box_evaluator import BoxEvaluator, Locator, require_sa
 from vgg_keras.evaluation.box_highlights import BoxHighlights, BoxTest
 from vgg_keras.evaluation.box_results import BoxResult, ChosenClasses
 from vgg_keras.evaluation.saved_boxes import SavedBoxes
+from vgg_keras.inference.loading import own_method
 from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.protocol import CENTER_CROP, DENSE, OWN, TestProtocol
 from vgg_keras.models.architectures import LOCALIZATION
@@ -21,7 +22,7 @@ from vgg_keras.tasks.class_choice import Classifiers, open_classifiers
 from vgg_keras.tasks.evaluation_folder import opened, saved_files, written_record
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.tasks.results import EvaluationResult
-from vgg_keras.tasks.tested_models import compared_model, own_methods
+from vgg_keras.tasks.tested_models import compared_model
 from vgg_keras.utils import files, keras_compat, paths, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.teamwork import Team
@@ -46,14 +47,23 @@ def open_locator(path: Path, protocol: TestProtocol, class_names: Sequence[str])
 
 
 def choose_method(options: EvaluateOptions) -> str:
-    """Returns the method of the flags, or that of the localizers: SQUASH if they were validated so, else DENSE.
+    """Returns the method of the flags, or the localizers' own: SQUASH if they were validated so, else DENSE.
+
+    Saved boxes alone tell the method by which they were computed.
 
     Raises:
-        UserError: a model is missing or damaged, or the localizers' own methods differ.
+        UserError: a model is missing or damaged, or the methods differ.
     """
     if options.method != OWN:
         return options.method
-    return TestProtocol(OWN).of_models(own_methods(options.model_paths(), SavedBoxes)).method
+    nets = {path: own_method(path) for path in options.model_paths() if not saved_posteriors.is_saved(path)}
+    if nets:
+        return TestProtocol(OWN).of_models(nets).method
+    by_method = {SavedBoxes.load(path).info["method"]: path for path in options.model_paths()}
+    if len(by_method) > 1:
+        held = " and ".join(f"{path} ({method})" for method, path in by_method.items())
+        raise UserError(f"{held} hold boxes of different methods, which are not merged; compute them with one --method")
+    return next(iter(by_method))
 
 
 def describe(options: EvaluateOptions, models: Sequence[Locator], classifiers: Classifiers, split: BoxedSplit) -> dict:
@@ -65,6 +75,7 @@ def describe(options: EvaluateOptions, models: Sequence[Locator], classifiers: C
     identities = classifiers.identities()
     first = models[0]
     if isinstance(first, SavedBoxes) and not identities:
+        _require_settings_of(first, options)
         settings, identities = dict(first.info["settings"]), list(first.info["classifiers"])
     return {
         "settings": settings,
@@ -72,6 +83,20 @@ def describe(options: EvaluateOptions, models: Sequence[Locator], classifiers: C
         "models": [{"path": str(model.path), **model.identity()} for model in models],
         "classifiers": identities,
     }
+
+
+def _require_settings_of(saved: SavedBoxes, options: EvaluateOptions) -> None:
+    """Checks that no flag asks for other boxes than those that a file holds.
+
+    Raises:
+        UserError: --flip or --average does.
+    """
+    asked = {"flip": options.flip, **({"average": options.average} if options.changed(("average",)) else {})}
+    for name, value in asked.items():
+        if value is not None and value != saved.info["settings"].get(name):
+            raise UserError(
+                f"--{name}={value} is not how the boxes in {saved.path} were computed; leave it out, or compute them so"
+            )
 
 
 def _require_same_classifiers(models: Sequence[Locator], description: dict) -> None:

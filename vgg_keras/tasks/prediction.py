@@ -18,6 +18,8 @@ from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.object_finder import ObjectFinder
 from vgg_keras.inference.predictions import Label, LocatedLabel, Prediction, best_labels
 from vgg_keras.inference.predictor import Predictor
+from vgg_keras.inference.protocol import DENSE, OWN
+from vgg_keras.models.preparation import SQUASH
 from vgg_keras.tasks.options import PredictOptions
 from vgg_keras.tasks.shared_options import require_defaults
 from vgg_keras.utils import console, files
@@ -30,7 +32,7 @@ from vgg_keras.utils.paths import require_separate
 _DRAWN_LABELS = 2
 _SCORE_MAP = "_class_score_map.png"
 # Flags that have no meaning for a localizer, which is shown whole photos, without mirror images.
-_CLASSIFIER_FLAGS = ("method", "average", "flip", "class_score_maps", "explain")
+_CLASSIFIER_FLAGS = ("average", "flip", "class_score_maps", "explain")
 _COLUMNS = ("file", "rank", "label", "index", "posterior")
 # Length in bytes to which a photo's name is cut for the names of its pictures, which are longer than the photo's.
 _MAX_STEM = 150
@@ -109,7 +111,12 @@ def make_finder(options: PredictOptions) -> Labeller:
         UserError: a model cannot be used, or a flag is for classifiers alone.
     """
     require_defaults(options, _CLASSIFIER_FLAGS)
-    localizer = Localizer.load(Path(options.model), options.protocol())
+    model = Path(options.model)
+    if options.method not in (OWN, DENSE, SQUASH):
+        raise UserError(
+            f"--method={options.method} is not for {model}, which predicts boxes; it is {DENSE} or {SQUASH}"
+        )
+    localizer = Localizer.load(model, options.protocol().of_models({model: own_method(model)}))
     finder = ObjectFinder(localizer, Path(options.classifier), options.batch_size)
     return lambda photo: finder(photo, options.top)
 

@@ -35,9 +35,9 @@ from vgg_keras.utils.errors import UserError
 # Number of augmented photos that are shown.
 _NUM_PHOTOS = 16
 _ANY_OBJECT = (
-    "The boxes are of the true class, {shown}. Here a box is right if it fits any object of its class. The error above "
-    "was measured in training, against the one object of which the net is shown the largest area, and may be higher "
-    "where photos have several."
+    "The boxes are of the true class, {shown}, and cut at the photo's border. Here a box is right if it fits any "
+    "object of its class. The error above was measured in training, before boxes are cut, and against the one object "
+    "of which the net is shown the largest area, so that it may be higher."
 )
 
 

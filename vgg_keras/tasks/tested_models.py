@@ -7,7 +7,6 @@ from typing import Any
 
 from vgg_keras.evaluation import layout, saved_posteriors, tables
 from vgg_keras.evaluation.evaluator import Evaluable
-from vgg_keras.evaluation.saved_boxes import SavedBoxes
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
 from vgg_keras.inference.loading import load_for_inference, own_method
 from vgg_keras.inference.protocol import OWN, TestProtocol
@@ -67,22 +66,12 @@ def choose_protocol(options: EvaluateOptions) -> TestProtocol:
             protocol = exported.settled(protocol)
     if protocol.method != OWN:
         return protocol
-    return protocol.of_models(own_methods(options.model_paths(), SavedPosteriors))
-
-
-def own_methods(models: Sequence[Path], saved: type[SavedPosteriors | SavedBoxes]) -> dict[Path, str]:
-    """Returns the own method of each model, as `TestProtocol.of_models` takes it.
-
-    Args:
-        models: `.keras` files, runs' folders, or `.npz` files of results.
-        saved: what such files hold.
-
-    Raises:
-        UserError: a model is missing or damaged.
-    """
-    return {
-        path: saved.load(path).own_method() if saved_posteriors.is_saved(path) else own_method(path) for path in models
-    }
+    return protocol.of_models(
+        {
+            path: SavedPosteriors.load(path).own_method() if saved_posteriors.is_saved(path) else own_method(path)
+            for path in options.model_paths()
+        }
+    )
 
 
 def compared_model(options: EvaluateOptions) -> Path | None:
