@@ -73,6 +73,17 @@ def expected_boxes(place, kind, encoded, *, flip=False):
     return np.broadcast_to(np.mean(parts, axis=0), (5, 4))
 
 
+def center_box(place, encoded):
+    """Computes the box of the localizer in crops/ from the centre crop at Q = 48 in NumPy: (4,)."""
+    weights = numpy_net.of_layers(saving.load_model(place / "crops" / "best.keras"))
+    whole = numpy_net.rescaled(encoded, 48)
+    top, left = (np.array(whole.shape[:2]) - SIDE) // 2
+    crop = whole[top : top + SIDE, left : left + SIDE]
+    x, y, width, height = numpy_net.score_map(weights, MEAN_RGB, crop, last="fc8_boxes").reshape(4)
+    corners = SIDE * np.array([y - height / 2, x - width / 2, y + height / 2, x + width / 2])
+    return (corners + np.tile([top, left], 2)) / np.tile(whole.shape[:2], 2)
+
+
 def iou(first, second):
     height = min(first[2], second[2]) - max(first[0], second[0])
     width = min(first[3], second[3]) - max(first[1], second[1])
@@ -133,16 +144,35 @@ def test_two_localizers_are_averaged_and_so_are_their_saved_boxes(place, tmp_pat
     assert [row["mean_iou"] for row in again["results"]] == [row["mean_iou"] for row in record["results"]]
     with pytest.raises(UserError, match=r"boxes_1\.npz holds squash, not dense; choose --method so"):
         run(place, tmp_path / "x", "--method=dense", f"--classifier={place / 'classes'}", models=saved[:1])
-    run(place, tmp_path / "crops", "--method=center_crop", "--save_posteriors", models=("crops",))
-    files = [saved[0], tmp_path / "crops" / "boxes.npz"]
-    with pytest.raises(UserError, match=r"boxes_1\.npz \(squash\) and .*boxes\.npz \(center_crop\) hold boxes of diff"):
-        run(place, tmp_path / "x", models=files)
     # Flags that ask for other boxes than those of a file, whichever model is named first.
     for models in (saved[:1], [saved[0], "pcr"]):
         with pytest.raises(UserError, match=r"--flip=True is not how the boxes in .*boxes_1\.npz were computed"):
             run(place, tmp_path / "x", "--flip", models=models)
     with pytest.raises(UserError, match=r"--average=posteriors is not how the boxes in .*boxes_1\.npz were computed"):
         run(place, tmp_path / "x", "--average=posteriors", models=saved[:1])
+
+
+def test_boxes_of_crops_and_of_squashed_photos_are_averaged_from_files(place, tmp_path, capsys):
+    flags = {"scr": [], "crops": ["--method=center_crop", "--test_scales=48"]}
+    for name, chosen in flags.items():
+        run(place, tmp_path / name, *chosen, "--save_posteriors", models=(name,))
+    files = [tmp_path / name / "boxes.npz" for name in flags]
+    record = run(place, tmp_path / "both", models=files)
+    assert "true class, centre crop and squashed" in capsys.readouterr().out
+    assert [row["method"] for row in record["results"]] == ["squash", "center_crop", "center_crop+squash"]
+    found = read_boxes(tmp_path / "both")
+    for example in examples(place)[1]:
+        parts = expected_boxes(place, "scr", example["image_bytes"])[0], center_box(place, example["image_bytes"])
+        (box,) = found[example["name"].decode()].values()
+        np.testing.assert_allclose(box, np.mean(parts, axis=0).clip(0, 1), atol=2e-3)
+    # One localizer by both methods is not counted twice.
+    run(place, tmp_path / "crops_squashed", "--method=squash", "--save_posteriors", models=("crops",))
+    run(place, tmp_path / "alone", models=[files[1], tmp_path / "crops_squashed" / "boxes.npz"])
+    with pytest.raises(UserError, match=r"is the localizer of --model=.*at the same test scales; its boxes would be"):
+        run(place, tmp_path / "x", models=[files[1], files[1]])
+    run(place, tmp_path / "dense", "--method=dense", f"--classifier={place / 'classes'}", "--save_posteriors")
+    with pytest.raises(UserError, match=r"\(dense\) hold boxes of different methods, which are not merged"):
+        run(place, tmp_path / "x", models=[*files, tmp_path / "dense" / "boxes.npz"])
 
 
 def test_what_does_not_go_together(place, tmp_path):

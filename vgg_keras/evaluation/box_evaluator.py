@@ -30,7 +30,7 @@ class BoxEvaluator:
 
     Args:
         split: the images and the boxes of their objects.
-        method: DENSE, CENTER_CROP or SQUASH.
+        method: DENSE, CENTER_CROP or SQUASH; CROP_AND_SQUASH, if all localizers are saved boxes.
         chosen: the classes on each image.
         scorer: the classifier that scores boxes, or None.
         folder: folder in which the predictions are kept during the evaluation.
@@ -100,27 +100,29 @@ class BoxEvaluator:
     def _result(self, parts: Sequence[tuple[Locator, Mapping[int, PositionBoxes]]], name: str) -> BoxResult:
         """Joins the boxes of localizers and scales, and finds out which are right; a file of a name keeps the boxes."""
         boxes = [part for _, by_scale in parts for part in by_scale.values()]
-        joined = self._join(boxes, name)
+        methods = {model.info["method"] if isinstance(model, SavedBoxes) else self._method for model, _ in parts}
+        method = self._method if len(methods) > 1 else methods.pop()
+        joined = self._join(boxes, name, method)
         found = joined.values()[self._split.has_box].reshape(-1, self._chosen.labels.shape[1], 4)
         return BoxResult(
             nets=tuple(model.trained for model, _ in parts),
             kinds=tuple(model.kind for model, _ in parts),
             test_scales=tuple(tuple(by_scale) for _, by_scale in parts),
-            method=self._method,
+            method=method,
             flip=self._flip,
             found=found,
             overlaps=overlaps_of_split(found, self._chosen, self._split),
             seconds=joined.seconds + sum(part.seconds for part in boxes),
         )
 
-    def _join(self, parts: Sequence[PositionBoxes], name: str) -> ResumableArray:
+    def _join(self, parts: Sequence[PositionBoxes], name: str, method: str) -> ResumableArray:
         """Returns one box of each class on each image with boxes, (N, k * 4) as rows."""
         manifest, has_box = self._split.manifest, self._split.has_box
 
         def compute(outputs: ResumableArray, wanted: np.ndarray, advance: Callable[[], None]) -> None:
             for index in np.flatnonzero(wanted).tolist():
                 predicted = np.concatenate([part.of_image(index) for part in parts])
-                joined = JOIN[self._method](predicted, manifest.sizes[index])
+                joined = JOIN[method](predicted, manifest.sizes[index])
                 outputs.store(index, joined.astype(np.float32).reshape(-1))
                 advance()
 

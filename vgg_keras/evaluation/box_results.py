@@ -56,7 +56,7 @@ class BoxResult:
         nets: net and training scale of each localizer.
         kinds: SCR or PCR of each localizer.
         test_scales: test scales Q of each localizer in pixels.
-        method: DENSE, of the best classes; CENTER_CROP, of the known class; or SQUASH, of either.
+        method: DENSE, of the best classes; CENTER_CROP, of the known class; SQUASH, of either; or CROP_AND_SQUASH.
         flip: whether the boxes of mirror images were averaged in.
         found: (M, k, 4) float32, the box of each class on each of the M images with boxes.
         overlaps: (M, k) float32, the largest intersection over union (IoU) of each box with an object of its class; 0

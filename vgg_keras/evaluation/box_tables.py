@@ -14,13 +14,14 @@ from vgg_keras.evaluation.published_boxes import (
     box_key,
     find_published_boxes,
 )
-from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TrainedNet
+from vgg_keras.inference.protocol import CENTER_CROP, CROP_AND_SQUASH, DENSE, TrainedNet
 from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.display import ShownTable
 from vgg_keras.utils.words import counted
 
 _KNOWN_CLASS, _BEST_CLASSES = "true class", "the {}best classes"
 _VIEWS = {DENSE: "dense", CENTER_CROP: "centre crop", SQUASH: "squashed"}
+_VIEWS[CROP_AND_SQUASH] = f"{_VIEWS[CENTER_CROP]} and {_VIEWS[SQUASH]}"
 TITLES = {
     8: "Table 8: localization, the true class on one centre crop",
     9: "Table 9: localization, five classes densely",

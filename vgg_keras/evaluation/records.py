@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.evaluation import calibration
-from vgg_keras.inference.protocol import AVERAGES, METHODS, SCORES
+from vgg_keras.inference.protocol import AVERAGES, CROP_AND_SQUASH, METHODS, SCORES
 from vgg_keras.models import run_record
 from vgg_keras.models.architectures import BOX_REGRESSIONS, CLASSIFICATION, LOCALIZATION, TASKS
 from vgg_keras.utils import side_files
@@ -51,7 +51,7 @@ _RESULT = {
     "forms": Maybe([TEXT]),
     "test_scales": [[whole(1)]],
     "num_images": Maybe(whole(1)),
-    "method": one_of(*METHODS),
+    "method": one_of(*METHODS, CROP_AND_SQUASH),
     "flip": TRUTH,
     "average": Maybe(one_of(*AVERAGES)),
     "top1_error": _PERCENT,

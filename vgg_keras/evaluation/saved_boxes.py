@@ -118,7 +118,7 @@ class SavedBoxes:
         Raises:
             UserError: the method or the test scales differ.
         """
-        if self.info["method"] != protocol.method:
+        if self.info["method"] not in protocol.method.split("+"):
             raise UserError(f"{self.path} holds {self.info['method']}, not {protocol.method}; choose --method so")
         if protocol.test_scales:
             asked = protocol.scales_for(self.trained, self.path, self.info["model"]["input_size"])

@@ -15,6 +15,8 @@ DENSE, MULTI_CROP, BOTH, CENTER_CROP = "dense", "multi_crop", "both", "center_cr
 METHODS = (DENSE, MULTI_CROP, BOTH, CENTER_CROP, SQUASH)
 # Those that a localizer can be tested with.
 LOCALIZERS_METHODS = (DENSE, CENTER_CROP, SQUASH)
+# Saved boxes of both, of localizers that are merged; no method of one localizer.
+CROP_AND_SQUASH = f"{CENTER_CROP}+{SQUASH}"
 # No choice of the user: the way in which the model was validated decides, see `TestProtocol.of_models`.
 OWN = ""
 # What is averaged over a class-score map.

@@ -14,7 +14,7 @@ from vgg_keras.evaluation.box_results import BoxResult, ChosenClasses
 from vgg_keras.evaluation.saved_boxes import SavedBoxes
 from vgg_keras.inference.loading import own_method
 from vgg_keras.inference.localizer import Localizer
-from vgg_keras.inference.protocol import CENTER_CROP, DENSE, OWN, TestProtocol
+from vgg_keras.inference.protocol import CENTER_CROP, CROP_AND_SQUASH, DENSE, OWN, TestProtocol
 from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.models.preparation import SQUASH
 from vgg_keras.reports import pages
@@ -49,7 +49,7 @@ def open_locator(path: Path, protocol: TestProtocol, class_names: Sequence[str])
 def choose_method(options: EvaluateOptions) -> str:
     """Returns the method of the flags, or the localizers' own: SQUASH if they were validated so, else DENSE.
 
-    Saved boxes alone tell the method by which they were computed.
+    Saved boxes alone tell the method by which they were computed, which is CROP_AND_SQUASH if some are of either.
 
     Raises:
         UserError: a model is missing or damaged, or the methods differ.
@@ -60,23 +60,27 @@ def choose_method(options: EvaluateOptions) -> str:
     if nets:
         return TestProtocol(OWN).of_models(nets).method
     by_method = {SavedBoxes.load(path).info["method"]: path for path in options.model_paths()}
+    if set(by_method) == {CENTER_CROP, SQUASH}:
+        return CROP_AND_SQUASH
     if len(by_method) > 1:
         held = " and ".join(f"{path} ({method})" for method, path in by_method.items())
         raise UserError(f"{held} hold boxes of different methods, which are not merged; compute them with one --method")
     return next(iter(by_method))
 
 
-def describe(options: EvaluateOptions, models: Sequence[Locator], classifiers: Classifiers, split: BoxedSplit) -> dict:
-    """Returns a JSON-ready description of an evaluation: everything that its results depend on."""
+def describe(
+    options: EvaluateOptions, method: str, models: Sequence[Locator], classifiers: Classifiers, split: BoxedSplit
+) -> dict:
+    """Returns a JSON-ready description of an evaluation by a method: everything that its results depend on."""
     protocol = classifiers.protocol
     # In the dense test, mirror images help to choose the classes, and the boxes are those of the image as it is.
-    flip = protocol.flips() if options.method == DENSE else bool(options.flip)
-    settings = {"task": LOCALIZATION, "method": options.method, "flip": flip, "average": protocol.average}
+    flip = protocol.flips() if method == DENSE else bool(options.flip)
+    settings = {"task": LOCALIZATION, "method": method, "flip": flip, "average": protocol.average}
     identities = classifiers.identities()
     first = models[0]
     if isinstance(first, SavedBoxes) and not identities:
         _require_settings_of(first, options)
-        settings, identities = dict(first.info["settings"]), list(first.info["classifiers"])
+        settings, identities = {**first.info["settings"], "method": method}, list(first.info["classifiers"])
     return {
         "settings": settings,
         "images": split.identity(),
@@ -112,7 +116,7 @@ def _require_same_classifiers(models: Sequence[Locator], description: dict) -> N
     for model in models:
         if isinstance(model, SavedBoxes) and (
             hashes(model.info["classifiers"]) != hashes(description["classifiers"])
-            or model.info["settings"] != description["settings"]
+            or {**model.info["settings"], "method": ""} != {**description["settings"], "method": ""}
         ):
             raise UserError(
                 f"{model.path} holds boxes whose classes were chosen and scored otherwise than those of the other "
@@ -120,15 +124,20 @@ def _require_same_classifiers(models: Sequence[Locator], description: dict) -> N
             )
 
 
-def _require_different(models: Sequence[Locator]) -> None:
+def _require_different(models: Sequence[Locator], method: str) -> None:
     """Checks that no localizer is merged with itself, which would count its boxes twice.
 
+    Args:
+        models: the localizers, and saved boxes of some.
+        method: how the localizers are tested.
+
     Raises:
-        UserError: a file of boxes is given twice, or a localizer at the same test scales.
+        UserError: a file of boxes is given twice, or a localizer by the same method at the same test scales.
     """
     seen: dict[tuple, Path] = {}
     for model in models:
-        identity = (model.identity()["sha256"], model.test_scales)
+        shown = model.info["method"] if isinstance(model, SavedBoxes) else method
+        identity = (model.identity()["sha256"], model.test_scales, shown)
         if identity in seen:
             raise UserError(
                 f"--model={model.path} is the localizer of --model={seen[identity]}, at the same test scales; its "
@@ -178,8 +187,10 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
     Raises:
         UserError: the data, a model or a folder cannot be used, or memory ran out.
     """
-    options = dataclasses.replace(options, method=choose_method(options))
-    folder, protocol = Path(options.output_dir), TestProtocol(options.method, str(options.test_scales))
+    method = choose_method(options)
+    # Of saved boxes of two methods, the flag names neither.
+    options = dataclasses.replace(options, method=OWN if method == CROP_AND_SQUASH else method)
+    folder, protocol = Path(options.output_dir), TestProtocol(method, str(options.test_scales))
     data = datasets.open_data(options.data_dir, options.dataset)
     data.require_split(options.split)
     data.require_boxes()
@@ -195,14 +206,14 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
                 "another --output_dir, and name that folder"
             )
         comparison.load_marked(Path(options.compare)).require_comparable(LOCALIZATION, split.identity())
-    _require_different(models)
-    scorer = classifiers.net if options.method == DENSE else None
+    _require_different(models, method)
+    scorer = classifiers.net if method == DENSE else None
     for model in models:
-        require_testable(model, split, options.method, scorer, options.batch_size)
+        require_testable(model, split, method, scorer, options.batch_size)
     classifiers.check(split)
-    description = describe(options, models, classifiers, split)
+    description = describe(options, method, models, classifiers, split)
     _require_same_classifiers(models, description)
-    at_hand = _classes_at_hand(options.method, models, classifiers, split)
+    at_hand = _classes_at_hand(method, models, classifiers, split)
     if at_hand:
         _require_same_classes(models, at_hand)
     names = [layout.BOXES, layout.BOXED_PHOTOS, *(path.name for path in saved.values())]
@@ -213,8 +224,8 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
         chosen = at_hand or classifiers.choose_by_net(split, partial / "classes", team)
         assert chosen  # `open_classifiers` saw to it that there is a net if the classes are not at hand
         _require_same_classes(models, chosen)
-        flip = options.method != DENSE and description["settings"]["flip"]
-        evaluator = BoxEvaluator(split, options.method, chosen, scorer, partial, flip=flip, team=team)
+        flip = method != DENSE and description["settings"]["flip"]
+        evaluator = BoxEvaluator(split, method, chosen, scorer, partial, flip=flip, team=team)
         found = run_models(evaluator, models, chosen, description, saved if team.chief else {})
         write = functools.partial(_write_results, folder, description, found, chosen, split)
         return EvaluationResult(folder, written_record(folder, write, team), chief=team.chief, shares=team.summary())
