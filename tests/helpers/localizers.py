@@ -1,5 +1,6 @@
 """Makes small localizers, and computes their boxes in NumPy and Pillow."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +84,12 @@ def squashed_boxes(model, encoded, flip=False):
         mirrored_x, *others = _outputs(model, view[:, ::-1])
         x, y, width, height = np.mean([[x, y, width, height], [1 - mirrored_x, *others]], axis=0)
     return np.stack([y - height / 2, x - width / 2, y + height / 2, x + width / 2], axis=1)
+
+
+def read_boxes(output_dir):
+    """Reads the boxes of an evaluation: those of each file by its predicted class, {file: {class: box}}."""
+    found = {}
+    for row in csv.DictReader((output_dir / "boxes.csv").open()):
+        box = [float(row[key]) for key in ("ymin", "xmin", "ymax", "xmax")]
+        found.setdefault(row["file"], {})[row["predicted"]] = box
+    return found

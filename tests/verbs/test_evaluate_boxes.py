@@ -9,6 +9,7 @@ import pytest
 
 from tests.helpers import numpy_net
 from tests.helpers.evaluation_data import MEAN_RGB, expected_posteriors, save_net
+from tests.helpers.localizers import read_boxes
 from tests.helpers.merging import plain_merge
 from tests.helpers.processes import run_killed_at, start_verb
 from tests.helpers.verbs import call_verb
@@ -51,15 +52,6 @@ def run(place, output_dir, *flags, models=("a",)):
     """Runs the verb in this process; returns the record of the evaluation."""
     call_verb(evaluate.main, arguments(place[0], output_dir, *flags, models=models), EvaluateOptions)
     return json.loads((output_dir / "evaluation.json").read_text())
-
-
-def read_boxes(output_dir):
-    """Returns the boxes of each file by its predicted class: {file: {class: box}}."""
-    found = {}
-    for row in csv.DictReader((output_dir / "boxes.csv").open()):
-        box = [float(row[key]) for key in ("ymin", "xmin", "ymax", "xmax")]
-        found.setdefault(row["file"], {})[row["predicted"]] = box
-    return found
 
 
 def examples(folder, count):

@@ -1,6 +1,5 @@
 """Tests localizers that are shown squashed photos, with boxes worked out in NumPy and Pillow."""
 
-import csv
 import json
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image
 import vgg_keras as vgg
 from tests.helpers import numpy_net
 from tests.helpers.evaluation_data import MEAN_RGB, expected_posteriors, photo, save_net
-from tests.helpers.localizers import save_localizer, squashed_boxes
+from tests.helpers.localizers import read_boxes, save_localizer, squashed_boxes
 from tests.helpers.verbs import call_verb
 from vgg_keras import evaluate, export, predict, serve_check
 from vgg_keras.data import datasets
@@ -43,15 +42,6 @@ def run(place, output_dir, *flags, models=("pcr",)):
     arguments = ["--task=localization", *named, f"--output_dir={output_dir}", "--max_images=6", *flags]
     call_verb(evaluate.main, arguments, EvaluateOptions)
     return json.loads((output_dir / "evaluation.json").read_text())
-
-
-def read_boxes(output_dir):
-    """Returns the boxes of each file by its predicted class: {file: {class: box}}."""
-    found = {}
-    for row in csv.DictReader((output_dir / "boxes.csv").open()):
-        box = [float(row[key]) for key in ("ymin", "xmin", "ymax", "xmax")]
-        found.setdefault(row["file"], {})[row["predicted"]] = box
-    return found
 
 
 def examples(place):
