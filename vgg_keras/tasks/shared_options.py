@@ -56,7 +56,7 @@ class ScaleOptions(Options):
     )
     flip: bool | None = option(
         None,
-        "average each view with its mirror image; default: yes, but not for the centre crop and squashed photos",
+        "average each view with its mirror image; default: yes, but not for the centre crop or squashed photos",
         group="test protocol",
     )
 
