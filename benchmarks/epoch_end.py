@@ -19,7 +19,6 @@ import tensorflow as tf
 
 from benchmarks.harness import materials, sides
 from benchmarks.harness.definitions import Benchmark, Figure, Settings, Side
-from data_prep import builder
 from vgg_keras.data import datasets, input_pipeline
 from vgg_keras.data.input_pipeline import Augmentation
 from vgg_keras.utils import cli
@@ -76,12 +75,13 @@ def make_sides(data_dir: str, num_devices: int, steps: int, seconds: float) -> M
     return {"ours": epoch(input_pipeline.distribute), "peer": epoch(tuned)}
 
 
-def write_records(settings: Settings, copies: int) -> str:
-    """Writes drawn photos, each several times, as a training split; returns the folder."""
+def _data_set(settings: Settings, copies: int) -> str:
+    """Returns the folder of the data set that was given, or else writes drawn photos, each several times."""
+    if settings.data_dir:
+        return settings.data_dir
     photos = [materials.draw_photo(index, _DIVISOR) for index in range(_PHOTOS)]
     archive, folder = materials.pack(photos, settings.scratch / "photos.tar"), settings.scratch / "data"
-    source = materials.training_source(archive, copies)
-    builder.write_dataset(source, builder.PrepareOptions(output_dir=str(folder), num_workers=0))
+    sides.apart(materials.write_records, archive, copies, folder)
     return str(folder)
 
 
@@ -89,7 +89,7 @@ def write_records(settings: Settings, copies: int) -> str:
 def prepare(settings: Settings) -> Iterator[Sequence[Figure]]:
     """Yields a figure for one device, whose batches are moved nowhere, and one for two."""
     steps, seconds = (_QUICK_STEPS, _QUICK_SECONDS) if settings.quick else (_STEPS, _SECONDS)
-    data_dir = settings.data_dir or sides.apart(write_records, settings, steps * _BATCH // _PHOTOS)
+    data_dir = _data_set(settings, steps * _BATCH // _PHOTOS)
     with contextlib.ExitStack() as processes:
         figures = []
         for num_devices, named in ((1, "one device"), (2, "two devices")):

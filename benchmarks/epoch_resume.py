@@ -20,14 +20,12 @@ for ours. No figure is given yet: there was no quiet machine to measure it on.
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from benchmarks.harness import materials, sides
 from benchmarks.harness.definitions import Benchmark, Figure, Settings, Side
-from data_prep import builder
 from vgg_keras.data import datasets, input_pipeline
 from vgg_keras.data.datasets import ImageData
 from vgg_keras.data.input_pipeline import Augmentation
@@ -106,13 +104,6 @@ def make_sides(data_dir: str, batch_size: int, first_step: int) -> Mapping[str, 
     return {name: first_batch(make) for name, make in made.items()}
 
 
-def write_records(archive: Path, copies: int, folder: Path) -> None:
-    """Writes the photos of a tar, each several times, as a training split into a missing folder."""
-    builder.write_dataset(
-        materials.training_source(archive, copies), builder.PrepareOptions(output_dir=str(folder), num_workers=0)
-    )
-
-
 def count_images(data_dir: str) -> int:
     """Returns the number of images of a training split."""
     with cli.quiet_logs():
@@ -126,7 +117,7 @@ def _data_set(settings: Settings) -> str:
     photos = [materials.draw_photo(index, _DIVISOR) for index in range(_PHOTOS)]
     archive, folder = materials.pack(photos, settings.scratch / "photos.tar"), settings.scratch / "data"
     records = _QUICK_RECORDS if settings.quick else _RECORDS
-    sides.apart(write_records, archive, records // _PHOTOS, folder)
+    sides.apart(materials.write_records, archive, records // _PHOTOS, folder)
     return str(folder)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks.harness import sides
 from benchmarks.harness.definitions import Settings
-from data_prep import archives
+from data_prep import archives, builder
 from data_prep.pieces import Piece, Pieces
 from data_prep.sources import Source, Split
 from vgg_keras.utils import cli
@@ -162,3 +162,10 @@ def _save_net(path: Path, net: str, arguments: dict) -> None:
     model = vgg.build(net, **arguments)
     names = list(CLASSES) if len(CLASSES) == arguments["num_classes"] else []
     saving.save_model(model, path, ModelMetadata(net, "256", names, names))
+
+
+def write_records(archive: Path, copies: int, folder: Path) -> None:
+    """Writes the photos of a tar, each several times, as a training split into a missing folder."""
+    builder.write_dataset(
+        training_source(archive, copies), builder.PrepareOptions(output_dir=str(folder), num_workers=0)
+    )

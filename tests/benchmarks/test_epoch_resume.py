@@ -13,7 +13,7 @@ def data(tmp_path_factory):
     """Makes a data set of 24 records: four drawn photos, six times each."""
     folder = tmp_path_factory.mktemp("epoch_resume")
     photos = [materials.draw_photo(index, divisor=8) for index in range(4)]
-    epoch_resume.write_records(materials.pack(photos, folder / "photos.tar"), 6, folder / "data")
+    materials.write_records(materials.pack(photos, folder / "photos.tar"), 6, folder / "data")
     return datasets.open_data(folder / "data")
 
 
