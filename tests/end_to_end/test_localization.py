@@ -10,6 +10,7 @@ import pytest
 
 from data_prep import voc
 from data_prep.voc import VocOptions
+from tests.helpers import numpy_net
 from tests.helpers.annotations import write_voc
 from tests.helpers.paths import TINY_CONFIG
 from tests.helpers.verbs import call_verb
@@ -104,6 +105,25 @@ def test_a_run_that_learns_boxes_says_so(runs):
     history = [json.loads(line) for line in (runs / "pcr" / "history.jsonl").read_text().splitlines()]
     assert 0 <= history[0]["validation_top1_error"] <= 100
     assert (runs / "pcr" / "curves.png").exists()
+
+
+def test_a_localiser_is_validated_on_squashed_photos(tmp_path, runs, drawn_data):
+    flags = [f"--flagfile={TINY_CONFIG}", f"--data_dir={drawn_data}", "--task=localization", "--epochs=1"]
+    flags += [f"--init_from={runs / 'classes'}", "--validation_resize=squash", "--precision=float32"]
+    call_verb(train.main, [*flags, f"--output_dir={tmp_path / 'run'}"], TrainConfig)
+    examples = list(datasets.open_data(str(drawn_data)).encoded("validation", boxes=True).as_numpy_iterator())
+    photos = np.stack([numpy_net.squashed(example["image_bytes"], 32) for example in examples])
+    outputs = saving.load_model(tmp_path / "run" / "best.keras")(photos).numpy().reshape(len(photos), 5, 4)
+    losses, overlaps = [], []
+    for example, boxes in zip(examples, outputs, strict=True):
+        ymin, xmin, ymax, xmax = true = max(example["boxes"].tolist(), key=lambda box: overlap(box, [0, 0, 1, 1]))
+        x, y, width, height = boxes[example["label"]]
+        difference = np.array([x - (xmin + xmax) / 2, y - (ymin + ymax) / 2, width - xmax + xmin, height - ymax + ymin])
+        losses.append((difference**2).sum() / 2)
+        overlaps.append(overlap([y - height / 2, x - width / 2, y + height / 2, x + width / 2], true))
+    history = json.loads((tmp_path / "run" / "history.jsonl").read_text())
+    assert history["validation_loss"] == pytest.approx(np.mean(losses), rel=1e-3)
+    assert history["validation_mean_iou"] == pytest.approx(np.mean(overlaps), abs=1e-3)
 
 
 def test_a_localiser_is_exported_after_its_training(tmp_path, runs, drawn_data):

@@ -19,6 +19,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from tests.helpers.paths import ROOT
 
@@ -48,6 +49,8 @@ class Forked:
         number = self._status.readline()
         assert number, "the server of processes has ended; its stderr says why"
         self.pid, self.returncode = int(number), None
+        self._texts = ["", ""]
+        self._readers: list[threading.Thread] = []
         self._ended = threading.Event()
         threading.Thread(target=self._wait_for_end, daemon=True).start()
 
@@ -68,20 +71,19 @@ class Forked:
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """Waits until the process has ended and its pipes are closed, and returns what it wrote."""
-        texts = ["", ""]
-
-        def read(place: int, stream) -> None:
-            with stream:
-                texts[place] = stream.read()
-
-        streams = enumerate((self.stdout, self.stderr))
-        readers = [threading.Thread(target=read, args=pair, daemon=True) for pair in streams]
-        for reader in readers:
-            reader.start()
-        for reader in readers:
+        if not self._readers:  # a second call waits for those of the first, as that of a Popen does
+            streams = enumerate((self.stdout, self.stderr))
+            self._readers = [threading.Thread(target=self._read, args=pair, daemon=True) for pair in streams]
+            for reader in self._readers:
+                reader.start()
+        for reader in self._readers:
             reader.join(timeout)
         self.wait(timeout)
-        return texts[0], texts[1]
+        return self._texts[0], self._texts[1]
+
+    def _read(self, place: int, stream: TextIO) -> None:
+        with stream:
+            self._texts[place] = stream.read()
 
     def send_signal(self, number: int) -> None:
         """Sends a signal, if the process has not ended."""

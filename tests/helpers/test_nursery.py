@@ -19,3 +19,8 @@ def test_an_end_is_told_while_others_run(tmp_path):
     assert sleeping.poll() is None
     sleeping.terminate()
     assert sleeping.wait(timeout=60) == -15
+
+
+def test_what_was_written_is_told_again(tmp_path):
+    process = Forked("import sys; print(1); print(2, file=sys.stderr)", [], tmp_path, os.environ)
+    assert process.communicate(timeout=60) == process.communicate(timeout=60) == ("1\n", "2\n")
