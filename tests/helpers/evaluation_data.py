@@ -84,8 +84,9 @@ def save_net(
     last.set_weights([kernel * scale, mean - scores.mean(axis=0) * scale])
     folder.mkdir(parents=True)
     metadata = ModelMetadata(net, train_scale, classes, classes, frozen_up_to, box_regression, validation_resize)
-    saving.save_model(model, folder / "best.keras", *([metadata] if box_regression else []))
-    (folder / "run.json").write_text(f'{{"flags": {{"train_scale": "{train_scale}"}}}}')
+    saving.save_model(model, folder / "best.keras", *([metadata] if box_regression or validation_resize else []))
+    # A net of windows of random size has no S, though its run has the flag.
+    (folder / "run.json").write_text(f'{{"flags": {{"train_scale": "{train_scale or input_size}"}}}}')
     (folder / "class_indices.json").write_text(str({name: i for i, name in enumerate(classes)}).replace("'", '"'))
     return model
 

@@ -19,6 +19,7 @@ from vgg_keras.data import datasets, transforms
 from vgg_keras.evaluation import comparison
 from vgg_keras.inference.loading import load_for_inference
 from vgg_keras.inference.localizer import KnownClassPredictor, LikelyClassesPredictor, Localizer
+from vgg_keras.inference.predictor import Predictor
 from vgg_keras.inference.protocol import TestProtocol
 from vgg_keras.tasks.localization import evaluate_localizers
 from vgg_keras.tasks.options import EvaluateOptions, ReportOptions
@@ -460,10 +461,11 @@ def test_single_photos_get_the_boxes_of_an_evaluation(place, tmp_path):
     classes = f"--classifier={folder / 'classes'}"
     run(place, tmp_path / "dense", classes, "--test_scales=48,96", "--max_images=3")
     run(place, tmp_path / "crop", "--method=center_crop", "--test_scales=48,96", "--max_images=3")
-    protocol = TestProtocol("dense", "48,96")
+    protocol = TestProtocol("dense", "48,96", flip=False)
     localizer = Localizer.load(folder / "a", protocol)
     center = KnownClassPredictor(localizer)
-    dense = LikelyClassesPredictor(localizer, load_for_inference(folder / "classes", protocol))
+    classifier = Predictor(load_for_inference(folder / "classes", protocol), protocol)
+    dense = LikelyClassesPredictor(localizer, classifier)
     names, photos = examples(folder, 3)
     of_crops, of_photos = read_boxes(tmp_path / "crop"), read_boxes(tmp_path / "dense")
     for example in photos:

@@ -31,6 +31,7 @@ def place(tmp_path_factory, drawn_data):
     save_net("A", folder / "classes", SIDE, "48", 1, classes)
     # Another size, which is no obstacle: a classifier of squashed photos' boxes only chooses the classes.
     save_net("A", folder / "larger", 64, "64", 4, classes)
+    save_net("A", folder / "whole", 64, "", 6, classes, validation_resize="squash")
     for kind, seed in (("scr", 2), ("pcr", 3)):
         save_net("A", folder / kind, SIDE, "", seed, classes, kind, validation_resize="squash")
     save_net("A", folder / "crops", SIDE, "48", 5, classes, "scr")
@@ -101,17 +102,23 @@ def test_the_true_class_without_being_asked(place, tmp_path, capsys, kind, flip)
     assert record["results"][-1]["top1_error"] == pytest.approx(100 * np.mean(np.array(overlaps) <= 0.5))
 
 
-@pytest.mark.parametrize("classifier", ["classes", "larger"])
-def test_classes_that_a_classifier_chooses(place, tmp_path, capsys, classifier):
-    run(place, tmp_path / "e", f"--classifier={place / classifier}")
-    assert "the 5 best classes, squashed" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("classifier", "method", "side", "scale"),
+    [("classes", "dense", SIDE, 48), ("larger", "dense", 64, 64), ("whole", "squash", 64, 64)],
+)
+def test_classes_that_a_classifier_chooses(place, tmp_path, capsys, classifier, method, side, scale):
+    record = run(place, tmp_path / "e", f"--classifier={place / classifier}")
+    printed = capsys.readouterr().out
+    assert "the 5 best classes, squashed" in printed
+    assert ("and chooses the classes by such" in printed) == (method == "squash")
+    assert record["classifiers"][0]["test_scales"] == [scale]
     assert "top-5" in (tmp_path / "e" / "report.md").read_text()
     names, photos = examples(place)
     found = read_boxes(tmp_path / "e")
     chooser = saving.load_model(place / classifier / "best.keras")
-    side, scale = (SIDE, 48) if classifier == "classes" else (64, 64)
     encoded = [example["image_bytes"] for example in photos]
-    posteriors = expected_posteriors(chooser, encoded, "dense", (scale,), crop=side)
+    # Squashed photos are averaged with no mirror image.
+    posteriors = expected_posteriors(chooser, encoded, method, (scale,), crop=side, flip=method == "dense")
     for example, row in zip(photos, posteriors, strict=True):
         seen = found[example["name"].decode()]
         assert list(seen) == [names[label] for label in np.argsort(-row)]
@@ -189,6 +196,7 @@ def files(tmp_path_factory):
     """Makes a folder with a classifier in classes/, and localizers of squashed photos as scr.keras and pcr.keras."""
     folder = tmp_path_factory.mktemp("files")
     save_net("A", folder / "classes")
+    save_net("A", folder / "whole", train_scale="", seed=5, validation_resize="squash")
     (folder / "samples").mkdir()
     for index, encoded in enumerate(PHOTOS):
         (folder / "samples" / f"{index}.jpg").write_bytes(encoded)
@@ -203,19 +211,21 @@ def pixels(box, encoded):
     return np.clip(box * [height, width, height, width], 0, [height, width, height, width])
 
 
-@pytest.mark.parametrize("kind", ["scr", "pcr"])
-def test_found_on_photos_and_in_python(files, tmp_path, kind):
-    flags = [f"--model={files / f'{kind}.keras'}", f"--classifier={files / 'classes'}", "--top=6"]
+@pytest.mark.parametrize(("kind", "classifier", "method"), [("scr", "classes", "dense"), ("pcr", "whole", "squash")])
+def test_found_on_photos_and_in_python(files, tmp_path, kind, classifier, method):
+    flags = [f"--model={files / f'{kind}.keras'}", f"--classifier={files / classifier}", "--top=6"]
     call_verb(predict.main, [*flags, f"--json={tmp_path / 'a.json'}", str(files / "samples")], PredictOptions)
-    loaded = vgg.load_localizer(files / f"{kind}.keras", classifier=files / "classes")
+    loaded = vgg.load_localizer(files / f"{kind}.keras", classifier=files / classifier)
     assert loaded.squashes
     posteriors = expected_posteriors(
-        saving.load_model(files / "classes" / "best.keras"), PHOTOS, "dense", (64,), flip=False
+        saving.load_model(files / classifier / "best.keras"), PHOTOS, method, (64,), flip=False
     )
     for index, found in enumerate(json.loads((tmp_path / "a.json").read_text())):
         path = files / "samples" / f"{index}.jpg"
         boxes = squashed_boxes(loaded.keras_model, PHOTOS[index])
         assert [label["index"] for label in found["labels"]] == np.argsort(-posteriors[index]).tolist()
+        shown = [label["posterior"] for label in found["labels"]]
+        np.testing.assert_allclose(shown, np.sort(posteriors[index])[::-1], atol=2e-3)
         assert [label.box for label in loaded.find(path, top=6).labels] == [
             tuple(label["box"].values()) for label in found["labels"]
         ]

@@ -12,8 +12,8 @@ from vgg_keras.data import boxes
 from vgg_keras.inference import box_positions
 from vgg_keras.inference.box_positions import PositionPredictor
 from vgg_keras.inference.loading import EvaluatedModel, require_classes
-from vgg_keras.inference.posteriors import average_score_map
-from vgg_keras.inference.protocol import CENTER_CROP, DENSE, SCORES, TestProtocol, TrainedNet
+from vgg_keras.inference.predictor import Predictor
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TestProtocol, TrainedNet
 from vgg_keras.inference.views import ViewSpec, require_fits
 from vgg_keras.models import metadata, probe, run_record, saving, vgg
 from vgg_keras.models.architectures import PCR
@@ -217,24 +217,23 @@ class KnownClassPredictor:
 class LikelyClassesPredictor:
     """Finds the objects of the likeliest classes on single images (app. A.2, the second protocol).
 
-    The classes are those of the highest posteriors, averaged over the classifier's test scales. The localizer is shown
-    whole images too, or squashed ones if it is one of these.
+    The classes are those of the highest posteriors. The localizer is shown whole images, or squashed ones if it is one
+    of these.
 
     Args:
         localizer: the localizer.
-        classifier: the classifier, of the same classes and the same input size, and the same test scales if images keep
-            their shape.
+        chooser: computes the posteriors, with a classifier of the same classes, and of the same input size and test
+            scales if images keep their shape.
 
     Raises:
         UserError: the classifier has other classes, or another input size.
     """
 
-    def __init__(self, localizer: Localizer, classifier: EvaluatedModel):
-        localizer.require_scorer(classifier)
-        self._predict = localizer.position_predictor(None if localizer.squashes else classifier)
-        self._scores = box_positions.map_function(classifier.net)
-        self._located = localizer.specs(DENSE)
-        self._classified = [ViewSpec(DENSE, side, classifier.input_size, 1) for side in classifier.test_scales]
+    def __init__(self, localizer: Localizer, chooser: Predictor):
+        localizer.require_scorer(chooser.model)
+        self._choose = chooser.posteriors
+        self._predict = localizer.position_predictor(None if localizer.squashes else chooser.model)
+        self._specs = localizer.specs(DENSE)
 
     def __call__(self, image: np.ndarray, top: int = 5) -> list[Found]:
         """Finds the objects on an image.
@@ -245,11 +244,12 @@ class LikelyClassesPredictor:
 
         Returns:
             An object of each of the likeliest classes, the likeliest first.
+
+        Raises:
+            BadImage: the image is so long and thin that, rescaled, it would not fit into memory.
         """
-        views = {spec: spec.extract(image) for spec in {*self._classified, *self._located}}
-        maps = [average_score_map(self._scores(views[spec]), SCORES)[0] for spec in self._classified]
-        posteriors, size = np.mean(maps, axis=0), image.shape[:2]
+        posteriors, size = self._choose(image), image.shape[:2]
         labels = np.argsort(-posteriors, kind="stable")[:top]
-        predicted = [self._predict(views[spec], labels, *spec.place(size)) for spec in self._located]
-        joined = box_positions.JOIN[self._located[0].method](np.concatenate(predicted), size)
+        predicted = [self._predict(spec.extract(image), labels, *spec.place(size)) for spec in self._specs]
+        joined = box_positions.JOIN[self._specs[0].method](np.concatenate(predicted), size)
         return [Found(int(label), float(posteriors[label]), box) for label, box in zip(labels, joined, strict=True)]

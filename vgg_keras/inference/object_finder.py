@@ -5,15 +5,17 @@ from pathlib import Path
 import numpy as np
 
 from vgg_keras.data.pixel_boxes import to_pixels
-from vgg_keras.inference.loading import load_for_inference
+from vgg_keras.inference.loading import load_for_inference, own_method
 from vgg_keras.inference.localizer import LikelyClassesPredictor, Localizer
 from vgg_keras.inference.predictions import LocatedLabel
+from vgg_keras.inference.predictor import Predictor
 from vgg_keras.inference.protocol import DENSE, TestProtocol
-from vgg_keras.inference.views import ViewSpec, require_fits
 
 
 class ObjectFinder:
     """Finds the objects of the likeliest classes on photos of any size, by the second protocol of app. A.2.
+
+    Beside a localizer of squashed photos, the classifier is shown what it was validated on.
 
     Args:
         localizer: the localizer.
@@ -25,13 +27,14 @@ class ObjectFinder:
     """
 
     def __init__(self, localizer: Localizer, classifier: Path, batch_size: int = 32):
-        model = load_for_inference(classifier, TestProtocol(DENSE), scores_boxes=True)
+        protocol = TestProtocol(own_method(classifier) if localizer.squashes else DENSE, flip=False)
+        model = load_for_inference(classifier, protocol, scores_boxes=True)
         # Before the localizer's scales are compared with the classifier's input size.
         localizer.require_scorer(model)
         if not localizer.squashes:
             model = model.at_scales(TestProtocol(DENSE, ",".join(map(str, localizer.test_scales))))
-        self._find, self._label_names = LikelyClassesPredictor(localizer, model), localizer.label_names
-        self._specs = [ViewSpec(DENSE, side, model.input_size, batch_size) for side in model.test_scales]
+        self._find = LikelyClassesPredictor(localizer, Predictor(model, protocol, batch_size))
+        self._label_names = localizer.label_names
 
     def __call__(self, photo: np.ndarray, top: int = 5) -> list[LocatedLabel]:
         """Finds the objects on a photo.
@@ -46,8 +49,6 @@ class ObjectFinder:
         Raises:
             BadImage: the photo is so long and thin that, rescaled, it would not fit into memory.
         """
-        for spec in self._specs:
-            require_fits(photo, spec)
         height, width = photo.shape[:2]
         return [
             LocatedLabel(self._label_names[one.label], one.label, one.posterior, to_pixels(one.box, height, width))

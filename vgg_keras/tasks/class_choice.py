@@ -13,11 +13,12 @@ from vgg_keras.evaluation.box_evaluator import Locator
 from vgg_keras.evaluation.box_results import ChosenClasses
 from vgg_keras.evaluation.evaluator import Evaluator, TimedPosteriors
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
-from vgg_keras.inference.loading import EvaluatedModel, load_for_inference
+from vgg_keras.inference.loading import EvaluatedModel, load_for_inference, own_method
 from vgg_keras.inference.localizer import Localizer
 from vgg_keras.inference.protocol import DENSE, TestProtocol
 from vgg_keras.models.preparation import SQUASH
 from vgg_keras.tasks.options import EvaluateOptions
+from vgg_keras.utils import console
 from vgg_keras.utils.display import TOP_K
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.teamwork import Team
@@ -86,15 +87,31 @@ def _likeliest(parts: Sequence[np.ndarray]) -> ChosenClasses | None:
     return ChosenClasses.best(posteriors, min(TOP_K, posteriors.shape[1]))
 
 
+def _protocol(options: EvaluateOptions) -> TestProtocol:
+    """Returns how a net is tested that chooses the classes.
+
+    Beside a localizer that is shown squashed images, it is tested as it was validated, since it scores no boxes.
+
+    Raises:
+        UserError: the net is missing or damaged.
+    """
+    if options.method != SQUASH:
+        return TestProtocol(DENSE, "", options.flip, options.average)
+    # --flip is for the boxes, as at the centre crop.
+    nets = [path for path in options.classifier_paths() if not saved_posteriors.is_saved(path)]
+    method = own_method(nets[0]) if nets else DENSE
+    if method == SQUASH:
+        console.say(f"{nets[0]} was validated on photos squashed to its input size, and chooses the classes by such")
+    return TestProtocol(method, "", None, options.average)
+
+
 def open_classifiers(options: EvaluateOptions, models: Sequence[Locator], class_names: Sequence[str]) -> Classifiers:
     """Loads the classifiers of --classifier: one net, and any number of saved posteriors.
 
     Raises:
         UserError: one is missing or damaged, no net is named, or more than one, or none is needed.
     """
-    # With squashed images, --flip is for the boxes, as at the centre crop.
-    flip = None if options.method == SQUASH else options.flip
-    protocol = TestProtocol(DENSE, "", flip, options.average)
+    protocol = _protocol(options)
     nets, saved = [], []
     for path in options.classifier_paths():
         if saved_posteriors.is_saved(path):

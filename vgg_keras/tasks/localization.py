@@ -28,38 +28,24 @@ from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.teamwork import Team
 
 
-def open_locator(path: Path, protocol: TestProtocol, class_names: Sequence[str]) -> Locator:
-    """Loads a localizer or its saved boxes, and checks that it can be tested with a protocol.
-
-    Args:
-        path: a `.keras` file, a run's folder, or a `.npz` file of saved boxes.
-        protocol: the way in which it is to be tested.
-        class_names: class names of the data set in the order of their indices.
-
-    Raises:
-        UserError: the file is missing or damaged, has other classes, or does not fit the protocol.
-    """
-    if saved_posteriors.is_saved(path):
-        saved = SavedBoxes.load(path)
-        saved.require_protocol(protocol)
-        return saved
-    return Localizer.load(path, protocol, class_names)
-
-
-def choose_method(options: EvaluateOptions) -> str:
+def choose_method(options: EvaluateOptions, saved: Mapping[Path, SavedBoxes]) -> str:
     """Returns the method of the flags, or the localizers' own: SQUASH if they were validated so, else DENSE.
 
     Saved boxes alone tell the method by which they were computed, which is CROP_AND_SQUASH if some are of either.
+
+    Args:
+        options: flags of the verb.
+        saved: the files of saved boxes among the models.
 
     Raises:
         UserError: a model is missing or damaged, or the methods differ.
     """
     if options.method != OWN:
         return options.method
-    nets = {path: own_method(path) for path in options.model_paths() if not saved_posteriors.is_saved(path)}
+    nets = {path: own_method(path) for path in options.model_paths() if path not in saved}
     if nets:
         return TestProtocol(OWN).of_models(nets).method
-    by_method = {SavedBoxes.load(path).info["method"]: path for path in options.model_paths()}
+    by_method = {boxes.info["method"]: path for path, boxes in saved.items()}
     if set(by_method) == {CENTER_CROP, SQUASH}:
         return CROP_AND_SQUASH
     if len(by_method) > 1:
@@ -187,14 +173,20 @@ def evaluate_localizers(options: EvaluateOptions, team: Team) -> EvaluationResul
     Raises:
         UserError: the data, a model or a folder cannot be used, or memory ran out.
     """
-    method = choose_method(options)
+    of_files = {path: SavedBoxes.load(path) for path in options.model_paths() if saved_posteriors.is_saved(path)}
+    method = choose_method(options, of_files)
     # Of saved boxes of two methods, the flag names neither.
     options = dataclasses.replace(options, method=OWN if method == CROP_AND_SQUASH else method)
     folder, protocol = Path(options.output_dir), TestProtocol(method, str(options.test_scales))
     data = datasets.open_data(options.data_dir, options.dataset)
     data.require_split(options.split)
     data.require_boxes()
-    models = [open_locator(path, protocol, data.class_names) for path in options.model_paths()]
+    for boxes in of_files.values():
+        boxes.require_protocol(protocol)
+    models: list[Locator] = [
+        of_files[path] if path in of_files else Localizer.load(path, protocol, data.class_names)
+        for path in options.model_paths()
+    ]
     classifiers = open_classifiers(options, models, data.class_names)
     saved = saved_files(options, "boxes", [isinstance(model, SavedBoxes) for model in models])
     paths.require_separate([("output_dir", path) for path in saved.values()], options.input_files())
