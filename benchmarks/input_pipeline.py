@@ -21,6 +21,7 @@ from benchmarks.harness import materials, sides
 from benchmarks.harness.definitions import Benchmark, Figure, Settings, Side
 from data_prep import image_preparation
 from vgg_keras.data import transforms
+from vgg_keras.data.untuned import ahead, in_parallel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +127,8 @@ def _passes(photos: Sequence[bytes], crop: Crop, case: Case) -> Callable[[], Non
         return crop(image_bytes, transforms.random_scale(case.scale_range, seed), case.crop, seed)
 
     encoded = tf.data.Dataset.from_tensor_slices(list(photos)).repeat(case.passes).enumerate()
-    batches = encoded.map(augment, tf.data.AUTOTUNE).batch(_BATCH).prefetch(2)
+    # Without the tuner, which would hold up the end of some passes, whatever is cropped.
+    batches = ahead(in_parallel(encoded, augment).batch(_BATCH))
 
     def read_all() -> None:
         for _ in batches:

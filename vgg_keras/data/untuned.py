@@ -2,9 +2,9 @@
 
 The tuner sleeps between its measurements, longer each time, up to a minute. An iterator that is deleted wakes it up and
 waits for its end. But TensorFlow (2.21) wakes it up first, and only then notes that it is called off. If a core is
-idle, the tuner is often quick enough to find nothing noted, and sleeps on: every second epoch, validation or test ended
-with up to a minute in which nothing happened. There is little to tune: a pipeline has one map, which decodes and crops,
-and as many threads as cores.
+idle, the tuner is often quick enough to find nothing noted, and sleeps on: one in six epochs, validations or tests, and
+at times every second one, ended with up to a minute in which nothing happened. There is little to tune: a pipeline has
+one map, which decodes and crops, and as many threads as cores.
 """
 
 from collections.abc import Callable
