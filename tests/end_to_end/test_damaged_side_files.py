@@ -190,7 +190,7 @@ def folder(tmp_path_factory, drawn_data):
         "model": {**model, "box_regression": "pcr"},
         "classifiers": [],
         "images": {**IMAGES, "sha256_of_boxes": "0" * 64},
-        "settings": {"task": "localization"},
+        "settings": {"task": "localization", "method": "dense", "flip": True, "average": "scores"},
         "method": "dense",
     }
     chosen = ChosenClasses(np.array([[0, 1], [4, 2], [1, 3]], np.int32), np.full((3, 2), 0.25, np.float32))

@@ -165,7 +165,7 @@ def test_boxes_of_crops_and_of_squashed_photos_are_averaged_from_files(place, tm
     # One localizer by both methods is not counted twice.
     run(place, tmp_path / "crops_squashed", "--method=squash", "--save_posteriors", models=("crops",))
     run(place, tmp_path / "alone", models=[files[1], tmp_path / "crops_squashed" / "boxes.npz"])
-    with pytest.raises(UserError, match=r"is the localizer of --model=.*at the same test scales; its boxes would be"):
+    with pytest.raises(UserError, match=r"is the localizer of --model=.*and both have boxes at Q = 48, which would be"):
         run(place, tmp_path / "x", models=[files[1], files[1]])
     run(place, tmp_path / "dense", "--method=dense", f"--classifier={place / 'classes'}", "--save_posteriors")
     with pytest.raises(UserError, match=r"\(dense\) hold boxes of different methods, which are not merged"):
@@ -175,11 +175,113 @@ def test_boxes_of_crops_and_of_squashed_photos_are_averaged_from_files(place, tm
 def test_what_does_not_go_together(place, tmp_path):
     with pytest.raises(UserError, match=r"pcr was validated on squashed photos, .*crops was not: choose what both"):
         run(place, tmp_path / "e", models=("pcr", "crops"))
-    with pytest.raises(UserError, match="--average is for the choice of the classes by --classifier, and none is"):
-        run(place, tmp_path / "e", "--average=posteriors")
+    not_so = "is for the choice of the classes by a net that is shown whole photos, and here none chooses them so"
+    for classifier in ([], [f"--classifier={place / 'whole'}"]):
+        with pytest.raises(UserError, match=f"--average {not_so}; leave it out"):
+            run(place, tmp_path / "e", "--average=posteriors", *classifier)
     with pytest.raises(UserError, match="--test_scales=48 is not for --method=squash"):
         run(place, tmp_path / "e", "--test_scales=48")
     assert not (tmp_path / "e").exists()
+
+
+@pytest.fixture(scope="module")
+def chosen(place, tmp_path_factory):
+    """Makes a folder with the posteriors of one classifier, in squash.npz and in dense.npz."""
+    folder = tmp_path_factory.mktemp("chosen")
+    for method in ("squash", "dense"):
+        flags = [f"--model={place / 'whole'}", f"--data_dir={place / 'data'}", f"--output_dir={folder / method}"]
+        flags += [f"--method={method}", "--max_images=6", "--save_posteriors"]
+        call_verb(evaluate.main, flags, EvaluateOptions)
+        (folder / f"{method}.npz").symlink_to(folder / method / "posteriors.npz")
+    return folder
+
+
+def test_saved_posteriors_of_one_net_by_two_methods_are_two_classifiers(place, chosen, tmp_path):
+    squash, dense = (f"--classifier={chosen / method}.npz" for method in ("squash", "dense"))
+    run(place, tmp_path / "e", squash, "--save_posteriors")
+    with pytest.raises(UserError, match=r"holds another evaluation .*--classifier was '.*squash.npz', is '.*dense.npz"):
+        run(place, tmp_path / "e", dense, "--save_posteriors")
+    run(place, tmp_path / "d", dense, "--save_posteriors", models=("scr",))
+    with pytest.raises(UserError, match=r"boxes\.npz holds boxes of classes that .*dense\.npz chose, the other local"):
+        run(place, tmp_path / "x", models=[tmp_path / name / "boxes.npz" for name in "ed"])
+    with pytest.raises(UserError, match=r"squash\.npz is given twice, and would be counted twice"):
+        run(place, tmp_path / "x", squash, squash)
+
+
+def test_flags_that_change_no_choice_of_saved_posteriors(place, chosen, tmp_path):
+    saved = f"--classifier={chosen / 'dense.npz'}"
+    with pytest.raises(UserError, match=r"whole.* has nothing to do: the saved posteriors choose the classes"):
+        run(place, tmp_path / "x", saved, f"--classifier={place / 'whole'}")
+    with pytest.raises(UserError, match="--average is for the choice of the classes by a net that is shown whole"):
+        run(place, tmp_path / "x", saved, "--average=posteriors")
+    dense = ["--method=dense", f"--classifier={place / 'classes'}", saved]
+    with pytest.raises(UserError, match="--flip is for the choice of the classes by a net that is shown whole"):
+        run(place, tmp_path / "x", *dense, "--noflip", models=("crops",))
+    run(place, tmp_path / "e", *dense, models=("crops",))
+
+
+def test_which_files_are_merged_and_how(place, tmp_path):
+    """Files of crops and of squashed photos: other files are another evaluation, and hints can be followed."""
+    crops = ["--method=center_crop", "--test_scales=48", "--save_posteriors"]
+    for name, method in (("scr", crops), ("crops", crops), ("pcr", ["--save_posteriors"])):
+        run(place, tmp_path / name, *method, models=(name,))
+    run(place, tmp_path / "squashed", "--method=squash", "--save_posteriors", models=("scr",))
+    run(place, tmp_path / "both", "--method=squash", "--save_posteriors", models=("crops",))
+    scr, crop, pcr, squashed, both = (
+        tmp_path / name / "boxes.npz" for name in ("scr", "crops", "pcr", "squashed", "both")
+    )
+    run(place, tmp_path / "e", models=[squashed, crop])
+    with pytest.raises(UserError, match="holds another evaluation"):
+        run(place, tmp_path / "e", models=[scr, both])
+    for method in ("squash", "center_crop"):
+        with pytest.raises(UserError, match=rf"different methods, which are merged without --method={method}; leave"):
+            run(place, tmp_path / "x", f"--method={method}", models=[pcr, crop])
+    with pytest.raises(UserError, match=r"merged from files alone; test --model=.*scr for itself with --save_post"):
+        run(place, tmp_path / "x", models=[pcr, crop, "scr"])
+    run(place, tmp_path / "single", "--test_scales=single", models=[pcr, crop])
+    with pytest.raises(UserError, match=r"computed at Q = \(48,\), --test_scales asks for \(32,\); leave it out, or"):
+        run(place, tmp_path / "x", "--test_scales=32", models=[pcr, crop])
+    run(place, tmp_path / "chosen", f"--classifier={place / 'classes'}", "--save_posteriors", models=("pcr",))
+    with pytest.raises(UserError, match=r"holds boxes of classes that .*classes.* chose, .* of the true class"):
+        run(place, tmp_path / "x", models=[crop, tmp_path / "chosen" / "boxes.npz"])
+    for name, scales in (("up", "48,64"), ("down", "64,48")):
+        flags = ["--method=center_crop", f"--test_scales={scales}", "--save_posteriors"]
+        run(place, tmp_path / name, *flags, models=("crops",))
+    for name in ("crops", "down"):
+        with pytest.raises(UserError, match=r"and both have boxes at Q = (48|64), which would be counted twice"):
+            run(place, tmp_path / "x", models=[tmp_path / "up" / "boxes.npz", tmp_path / name / "boxes.npz"])
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda arrays, info: info["settings"].pop("flip"), "settings has no flip"),
+        (
+            lambda arrays, info: info["settings"].update(flip="yes"),
+            r"settings\.flip is \"yes\", should be true or",
+        ),
+        (lambda arrays, info: info["settings"].update(task="classification"), 'settings.task is "classification"'),
+        (lambda arrays, info: info.update(classifiers=[{}]), r"classifiers\[0\] has no path"),
+        (lambda arrays, info: info.update(classifiers=[{"path": 1, "sha256": ""}]), r"classifiers\[0\]\.path is 1"),
+        (lambda arrays, info: arrays["boxes_0"].fill(np.nan), "boxes_0 holds values that are no finite numbers"),
+        (
+            lambda arrays, info: arrays.update(boxes_0=np.repeat(arrays["boxes_0"], 2, 0), ends_0=2 * arrays["ends_0"]),
+            "ends_0 does not give 1 positions of each image",
+        ),
+    ],
+)
+def test_damaged_files_of_boxes(place, tmp_path, change, problem):
+    run(place, tmp_path / "e", "--save_posteriors")
+    path = tmp_path / "e" / "boxes.npz"
+    arrays = dict(np.load(path))
+    info = json.loads(str(arrays["info"]))
+    change(arrays, info)
+    arrays["info"] = np.array(json.dumps(info))
+    np.savez(path, **arrays)
+    with pytest.raises(UserError, match=f"boxes.npz.* is damaged: .*{problem}.*compute them again with evaluate"):
+        run(place, tmp_path / "x", models=[path])
+    assert not (tmp_path / "x").exists()
 
 
 def test_another_method_can_be_chosen(place, tmp_path):
@@ -237,6 +339,18 @@ def test_found_on_photos_and_in_python(files, tmp_path, kind, classifier, method
         squashed_boxes(loaded.keras_model, PHOTOS[index], flip=True)[3 if kind == "pcr" else 0], str(path)
     )
     assert np.abs(np.array(flipped) - expected).max() <= 0.6
+
+
+def test_a_classifier_beside_a_localizer_of_whole_photos_is_shown_its_scales(place, files, tmp_path, capsys):
+    classes = datasets.open_data(str(place / "data")).class_names
+    save_net("A", tmp_path / "whole", SIDE, "", 7, classes, validation_resize="squash")
+    flags = [f"--model={place / 'crops'}", f"--classifier={tmp_path / 'whole'}", f"--json={tmp_path / 'a.json'}"]
+    call_verb(predict.main, [*flags, str(files / "samples" / "0.jpg")], PredictOptions)
+    assert "does not tell the scale that it was trained at" not in capsys.readouterr().out
+    (found,) = json.loads((tmp_path / "a.json").read_text())
+    net = saving.load_model(tmp_path / "whole" / "best.keras")
+    (posteriors,) = expected_posteriors(net, PHOTOS[:1], "dense", (48,), crop=SIDE, flip=False)
+    assert [label["index"] for label in found["labels"]] == np.argsort(-posteriors).tolist()
 
 
 @pytest.mark.parametrize(("kind", "flip"), [("scr", True), ("pcr", False)])

@@ -53,7 +53,7 @@ class FinishedResults:
         task: one of `architectures.TASKS`: what was tested.
         images: its images, as `SplitManifest.identity` or `BoxedSplit.identity` describes them.
         results: its results in their order.
-        classifiers: SHA-256 of the classifiers that chose the classes for localizers, sorted.
+        classifiers: what tells the classifiers that chose the classes for localizers from others, sorted.
     """
 
     folder: Path

@@ -3,6 +3,7 @@
 Needs no TensorFlow.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -177,13 +178,13 @@ def _without(content: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Reads the task, the images, the results and the hashes of the classifiers of a finished evaluation.
+    """Reads the task, the images, the results and what tells the classifiers of a finished evaluation from others.
 
     Raises:
         UserError: the file is missing or damaged.
     """
     record = _read_results(path, _RESULTS)
-    classifiers = sorted(str(one.get("sha256")) for one in record.get("classifiers", []))
+    classifiers = sorted(json.dumps(_without(one, "path"), sort_keys=True) for one in record.get("classifiers", []))
     return {"task": _task(record), "classifiers": classifiers, **{key: record[key] for key in ("images", "results")}}
 
 

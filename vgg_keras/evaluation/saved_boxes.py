@@ -14,13 +14,13 @@ import numpy as np
 from vgg_keras.evaluation.box_results import ChosenClasses
 from vgg_keras.inference.box_positions import NUM_VALUES
 from vgg_keras.inference.box_predictions import PositionBoxes
-from vgg_keras.inference.protocol import LOCALIZERS_METHODS, TestProtocol, TrainedNet
+from vgg_keras.inference.protocol import AVERAGES, DENSE, LOCALIZERS_METHODS, TestProtocol, TrainedNet
 from vgg_keras.models import run_record
-from vgg_keras.models.architectures import BOX_REGRESSIONS
+from vgg_keras.models.architectures import BOX_REGRESSIONS, LOCALIZATION
 from vgg_keras.utils import array_files, side_files
 from vgg_keras.utils.errors import UserError
 from vgg_keras.utils.files import write_atomically
-from vgg_keras.utils.structures import ANYTHING, TEXT, MapOf, Maybe, either, number, one_of, whole
+from vgg_keras.utils.structures import TEXT, TRUTH, Maybe, either, number, one_of, whole
 
 _INFO = {
     "model": {
@@ -32,9 +32,14 @@ _INFO = {
         "input_size": whole(1),
         "sha256": TEXT,
     },
-    "classifiers": [MapOf(ANYTHING)],
+    "classifiers": [{"path": TEXT, "sha256": TEXT}],
     "images": {"num_images": whole(1), "num_classes": whole(1), "sha256_of_boxes": TEXT},
-    "settings": MapOf(ANYTHING),
+    "settings": {
+        "task": one_of(LOCALIZATION),
+        "method": one_of(*LOCALIZERS_METHODS),
+        "flip": TRUTH,
+        "average": one_of(*AVERAGES),
+    },
     "method": one_of(*LOCALIZERS_METHODS),
     "seconds": [number(0)],
 }
@@ -118,12 +123,17 @@ class SavedBoxes:
         Raises:
             UserError: the method or the test scales differ.
         """
-        if self.info["method"] not in protocol.method.split("+"):
-            raise UserError(f"{self.path} holds {self.info['method']}, not {protocol.method}; choose --method so")
+        method = self.info["method"]
+        if method not in protocol.method.split("+"):
+            raise UserError(f"{self.path} holds {method}, not {protocol.method}; choose --method so")
         if protocol.test_scales:
-            asked = protocol.scales_for(self.trained, self.path, self.info["model"]["input_size"])
+            own = dataclasses.replace(protocol, method=method)
+            asked = own.scales_for(self.trained, self.path, self.info["model"]["input_size"])
             if asked != self.test_scales:
-                raise UserError(f"{self.path} was computed at Q = {self.test_scales}, --test_scales asks for {asked}")
+                raise UserError(
+                    f"{self.path} was computed at Q = {self.test_scales}, --test_scales asks for {asked}; leave it "
+                    "out, or compute the boxes so"
+                )
 
 
 def _find_problem(content: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> str:
@@ -137,11 +147,18 @@ def _find_problem(content: Mapping[str, np.ndarray], info: Mapping[str, Any]) ->
         return "its posteriors are not numbers from 0 to 1"
     if not scales or len(set(scales)) < len(scales) or len(info["seconds"]) != len(scales):
         return f"it holds the scales {scales}"
+    if (np.diff(np.sort(labels, axis=1)) == 0).any():
+        return "it holds a class of an image twice"
+    views = 1 + info["settings"]["flip"]
     for index in range(len(scales)):
         values, ends = (content.get(f"{name}_{index}", np.zeros(0)) for name in ("boxes", "ends"))
         width = labels.shape[1] * NUM_VALUES
         if ends.shape != labels.shape[:1] or ends.dtype.kind != "i" or (np.diff(ends, prepend=0) < 0).any():
             return f"ends_{index} does not give the positions of {len(labels)} images"
-        if values.shape != (ends[-1], width) or values.dtype != np.float32 or not np.isfinite(values).all():
+        if info["method"] != DENSE and not np.isin(np.diff(ends, prepend=0), (0, views)).all():
+            return f"ends_{index} does not give {views} positions of each image that has boxes"
+        if values.shape != (ends[-1], width) or values.dtype != np.float32:
             return f"boxes_{index} is {values.shape} {values.dtype}, should be {(int(ends[-1]), width)} float32"
+        if not np.isfinite(values).all():
+            return f"boxes_{index} holds values that are no finite numbers"
     return ""

@@ -5,7 +5,7 @@ An evaluation that was killed resumes from other files, those of `utils.resumabl
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,15 @@ class SavedPosteriors:
     def identity(self) -> dict:
         """Returns a JSON-ready description of the model."""
         return self.info["model"]
+
+    def settings(self) -> dict:
+        """Returns a JSON-ready description of how the posteriors were computed."""
+        return {"methods": sorted(self.by_method), "flip": self.info["flip"], "average": self.info["average"]}
+
+    def same_as(self, others: Iterable["SavedPosteriors"]) -> bool:
+        """Returns whether one of some others holds the posteriors of the same model, computed in the same way."""
+        own = (self.identity(), self.settings())
+        return any((other.identity(), other.settings()) == own for other in others)
 
     def save(self) -> None:
         """Writes the file, complete or not at all."""

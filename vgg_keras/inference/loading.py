@@ -114,6 +114,19 @@ def load_for_inference(
         UserError: the model is missing, has other classes, takes other input than RGB 0..255, gives no posteriors, or
             cannot be tested in this way.
     """
+    loaded = load_unscaled(path, protocol, class_names, posteriors=posteriors, scores_boxes=scores_boxes)
+    return loaded.at_scales(protocol)
+
+
+def load_unscaled(
+    path: Path,
+    protocol: TestProtocol,
+    class_names: Sequence[str] | None = None,
+    *,
+    posteriors: bool = True,
+    scores_boxes: bool = False,
+) -> EvaluatedModel:
+    """Loads a model that has no test scales yet; all else is as in `load_for_inference`."""
     path = run_record.find_model_file(path)
     net = saved = saving.load_model(path)
     if metadata.read(path, None).box_regression:
@@ -139,9 +152,7 @@ def load_for_inference(
     if class_names is not None:
         require_classes(path, num_classes, described.class_names, class_names)
     trained = TrainedNet(vgg.net_name(net) or net.name, described.train_scale, described.frozen_up_to)
-    test_scales = protocol.scales_for(trained, path, input_size)
-    _check_scales(path, test_scales, input_size)
-    return EvaluatedModel(path, net, trained, test_scales, input_size, described)
+    return EvaluatedModel(path, net, trained, (), input_size, described)
 
 
 def _check_scales(path: Path, test_scales: Sequence[int], input_size: int) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from vgg_keras.data.pixel_boxes import to_pixels
-from vgg_keras.inference.loading import load_for_inference, own_method
+from vgg_keras.inference.loading import load_unscaled, own_method
 from vgg_keras.inference.localizer import LikelyClassesPredictor, Localizer
 from vgg_keras.inference.predictions import LocatedLabel
 from vgg_keras.inference.predictor import Predictor
@@ -27,13 +27,13 @@ class ObjectFinder:
     """
 
     def __init__(self, localizer: Localizer, classifier: Path, batch_size: int = 32):
-        protocol = TestProtocol(own_method(classifier) if localizer.squashes else DENSE, flip=False)
-        model = load_for_inference(classifier, protocol, scores_boxes=True)
+        squashes = localizer.squashes
+        method, scales = (own_method(classifier), ()) if squashes else (DENSE, localizer.test_scales)
+        protocol = TestProtocol(method, ",".join(map(str, scales)), flip=False)
+        model = load_unscaled(classifier, protocol, scores_boxes=True)
         # Before the localizer's scales are compared with the classifier's input size.
         localizer.require_scorer(model)
-        if not localizer.squashes:
-            model = model.at_scales(TestProtocol(DENSE, ",".join(map(str, localizer.test_scales))))
-        self._find = LikelyClassesPredictor(localizer, Predictor(model, protocol, batch_size))
+        self._find = LikelyClassesPredictor(localizer, Predictor(model.at_scales(protocol), protocol, batch_size))
         self._label_names = localizer.label_names
 
     def __call__(self, photo: np.ndarray, top: int = 5) -> list[LocatedLabel]:

@@ -40,9 +40,13 @@ class Classifiers:
     protocol: TestProtocol
 
     def identities(self) -> list[dict]:
-        """Returns a JSON-ready description of each."""
-        named: list[EvaluatedModel | SavedPosteriors] = [*([self.net] if self.net else []), *self.saved]
-        return [{"path": str(model.path), **model.identity()} for model in named]
+        """Returns a JSON-ready description of each, with how it was tested."""
+        described = [{"path": str(model.path), **model.identity(), **model.settings()} for model in self.saved]
+        if self.net:
+            # Earlier versions knew the dense test alone, and named none.
+            method = {} if self.protocol.method == DENSE else {"method": self.protocol.method}
+            described.insert(0, {"path": str(self.net.path), **self.net.identity(), **method})
+        return described
 
     def check(self, split: BoxedSplit) -> None:
         """Checks, before anything is written, what would otherwise fail in the middle of the choice.
@@ -99,10 +103,7 @@ def _protocol(options: EvaluateOptions) -> TestProtocol:
         return TestProtocol(DENSE, "", options.flip, options.average)
     # --flip is for the boxes, as at the centre crop.
     nets = [path for path in options.classifier_paths() if not saved_posteriors.is_saved(path)]
-    method = own_method(nets[0]) if nets else DENSE
-    if method == SQUASH:
-        console.say(f"{nets[0]} was validated on photos squashed to its input size, and chooses the classes by such")
-    return TestProtocol(method, "", None, options.average)
+    return TestProtocol(own_method(nets[0]) if nets else DENSE, "", None, options.average)
 
 
 def open_classifiers(options: EvaluateOptions, models: Sequence[Locator], class_names: Sequence[str]) -> Classifiers:
@@ -129,6 +130,33 @@ def open_classifiers(options: EvaluateOptions, models: Sequence[Locator], class_
         )
     if options.classifier and not computed:
         raise UserError("--classifier is not needed: saved boxes hold their classes and scores; leave it out")
-    if options.method == SQUASH and computed and not options.classifier and options.changed(("average",)):
-        raise UserError("--average is for the choice of the classes by --classifier, and none is given; leave it out")
+    if options.method == SQUASH and nets and saved:
+        raise UserError(
+            f"--classifier={nets[0].path} has nothing to do: the saved posteriors choose the classes, and boxes of "
+            "squashed photos are not scored; leave it out"
+        )
+    for index, one in enumerate(saved):
+        if one.same_as(saved[:index]):
+            raise UserError(f"--classifier={one.path} is given twice, and would be counted twice; leave it out once")
+    _require_used(options, protocol, chosen_by_net=bool(nets) and not saved, computed=computed)
+    if nets and protocol.method == SQUASH:
+        path = nets[0].path
+        console.say(f"{path} was validated on photos squashed to its input size, and chooses the classes by such")
     return Classifiers(nets[0] if nets else None, saved, protocol)
+
+
+def _require_used(options: EvaluateOptions, protocol: TestProtocol, *, chosen_by_net: bool, computed: bool) -> None:
+    """Checks that no flag asks for another choice of the classes where no net chooses them by whole images.
+
+    Raises:
+        UserError: --average or --flip does.
+    """
+    if not computed or (chosen_by_net and protocol.method == DENSE):
+        return
+    flags = {"average": options.changed(("average",)), "flip": options.method == DENSE and options.flip is not None}
+    for flag, is_set in flags.items():
+        if is_set:
+            raise UserError(
+                f"--{flag} is for the choice of the classes by a net that is shown whole photos, and here none chooses "
+                "them so; leave it out"
+            )

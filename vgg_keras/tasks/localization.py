@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -40,17 +41,25 @@ def choose_method(options: EvaluateOptions, saved: Mapping[Path, SavedBoxes]) ->
     Raises:
         UserError: a model is missing or damaged, or the methods differ.
     """
-    if options.method != OWN:
-        return options.method
-    nets = {path: own_method(path) for path in options.model_paths() if path not in saved}
-    if nets:
-        return TestProtocol(OWN).of_models(nets).method
+    nets = [path for path in options.model_paths() if path not in saved]
     by_method = {boxes.info["method"]: path for path, boxes in saved.items()}
-    if set(by_method) == {CENTER_CROP, SQUASH}:
-        return CROP_AND_SQUASH
     if len(by_method) > 1:
         held = " and ".join(f"{path} ({method})" for method, path in by_method.items())
-        raise UserError(f"{held} hold boxes of different methods, which are not merged; compute them with one --method")
+        held += " hold boxes of different methods, which are"
+        if set(by_method) != {CENTER_CROP, SQUASH}:
+            raise UserError(f"{held} not merged; compute them with one --method")
+        if nets:
+            raise UserError(
+                f"{held} merged from files alone; test --model={nets[0]} for itself with --save_posteriors, and name "
+                "its file in its place"
+            )
+        if options.method != OWN:
+            raise UserError(f"{held} merged without --method={options.method}; leave it out")
+        return CROP_AND_SQUASH
+    if options.method != OWN:
+        return options.method
+    if nets:
+        return TestProtocol(OWN).of_models({path: own_method(path) for path in nets}).method
     return next(iter(by_method))
 
 
@@ -67,12 +76,12 @@ def describe(
     if isinstance(first, SavedBoxes) and not identities:
         _require_settings_of(first, options)
         settings, identities = {**first.info["settings"], "method": method}, list(first.info["classifiers"])
-    return {
-        "settings": settings,
-        "images": split.identity(),
-        "models": [{"path": str(model.path), **model.identity()} for model in models],
-        "classifiers": identities,
-    }
+    described = [{"path": str(model.path), **model.identity()} for model in models]
+    if method == CROP_AND_SQUASH:  # else the settings tell it
+        for one, model in zip(described, models, strict=True):
+            assert isinstance(model, SavedBoxes)
+            one["method"] = model.info["method"]
+    return {"settings": settings, "images": split.identity(), "models": described, "classifiers": identities}
 
 
 def _require_settings_of(saved: SavedBoxes, options: EvaluateOptions) -> None:
@@ -96,18 +105,32 @@ def _require_same_classifiers(models: Sequence[Locator], description: dict) -> N
         UserError: saved boxes are of others.
     """
 
-    def hashes(classifiers: Sequence[dict]) -> list[str]:
-        return sorted(str(one.get("sha256")) for one in classifiers)
+    def known(classifiers: Sequence[dict]) -> list[str]:
+        without_paths = ({key: value for key, value in one.items() if key != "path"} for one in classifiers)
+        return sorted(json.dumps(one, sort_keys=True) for one in without_paths)
 
+    wanted = description["settings"]
     for model in models:
-        if isinstance(model, SavedBoxes) and (
-            hashes(model.info["classifiers"]) != hashes(description["classifiers"])
-            or {**model.info["settings"], "method": ""} != {**description["settings"], "method": ""}
-        ):
+        if not isinstance(model, SavedBoxes):
+            continue
+        found = model.info["settings"]
+        for name in ("flip", "average"):
+            if found[name] != wanted[name]:
+                raise UserError(
+                    f"{model.path} was computed with {name} = {found[name]}, the boxes of the other localizers with "
+                    f"{wanted[name]}; compute them alike"
+                )
+        if known(model.info["classifiers"]) != known(description["classifiers"]):
             raise UserError(
-                f"{model.path} holds boxes whose classes were chosen and scored otherwise than those of the other "
-                "localizers; give the same --classifier, --flip and --average for all"
+                f"{model.path} holds boxes of {_choice(model.info['classifiers'])}, the other localizers' are of "
+                f"{_choice(description['classifiers'])}; compute them with the same --classifier, or all without"
             )
+
+
+def _choice(classifiers: Sequence[dict]) -> str:
+    """Returns in words whose classes boxes are of."""
+    named = " and ".join(str(one["path"]) for one in classifiers)
+    return f"classes that {named} chose" if named else "the true class"
 
 
 def _require_different(models: Sequence[Locator], method: str) -> None:
@@ -118,18 +141,19 @@ def _require_different(models: Sequence[Locator], method: str) -> None:
         method: how the localizers are tested.
 
     Raises:
-        UserError: a file of boxes is given twice, or a localizer by the same method at the same test scales.
+        UserError: a file of boxes is given twice, or a localizer by the same method at the same test scale.
     """
     seen: dict[tuple, Path] = {}
     for model in models:
         shown = model.info["method"] if isinstance(model, SavedBoxes) else method
-        identity = (model.identity()["sha256"], model.test_scales, shown)
-        if identity in seen:
-            raise UserError(
-                f"--model={model.path} is the localizer of --model={seen[identity]}, at the same test scales; its "
-                "boxes would be counted twice: leave one out"
-            )
-        seen[identity] = model.path
+        identities = [(model.identity()["sha256"], side, shown) for side in model.test_scales]
+        for identity in identities:
+            if identity in seen:
+                raise UserError(
+                    f"--model={model.path} is the localizer of --model={seen[identity]}, and both have boxes at "
+                    f"Q = {identity[1]}, which would be counted twice: leave one out"
+                )
+        seen |= dict.fromkeys(identities, model.path)
 
 
 def run_models(
