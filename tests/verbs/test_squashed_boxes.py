@@ -106,8 +106,13 @@ def test_the_true_class_without_being_asked(place, tmp_path, capsys, kind, flip)
     ("classifier", "method", "side", "scale"),
     [("classes", "dense", SIDE, 48), ("larger", "dense", 64, 64), ("whole", "squash", 64, 64)],
 )
-def test_classes_that_a_classifier_chooses(place, tmp_path, capsys, classifier, method, side, scale):
-    record = run(place, tmp_path / "e", f"--classifier={place / classifier}")
+@pytest.mark.parametrize("flags", [[], ["--noflip"]])
+def test_classes_that_a_classifier_chooses(place, tmp_path, capsys, classifier, method, side, scale, flags):
+    record = run(place, tmp_path / "e", f"--classifier={place / classifier}", *flags)
+    flip = method == "dense" and not flags
+    shown = f"`{place / classifier / 'best.keras'}` ({method}{', with mirror images' if flip else ''}; SHA-256 "
+    assert shown in (tmp_path / "e" / "report.md").read_text()
+    assert (record["classifiers"][0]["method"], record["classifiers"][0]["flip"]) == (method, flip)
     printed = capsys.readouterr().out
     assert "the 5 best classes, squashed" in printed
     assert ("and chooses the classes by such" in printed) == (method == "squash")
@@ -117,8 +122,7 @@ def test_classes_that_a_classifier_chooses(place, tmp_path, capsys, classifier, 
     found = read_boxes(tmp_path / "e")
     chooser = saving.load_model(place / classifier / "best.keras")
     encoded = [example["image_bytes"] for example in photos]
-    # Squashed photos are averaged with no mirror image.
-    posteriors = expected_posteriors(chooser, encoded, method, (scale,), crop=side, flip=method == "dense")
+    posteriors = expected_posteriors(chooser, encoded, method, (scale,), crop=side, flip=flip)
     for example, row in zip(photos, posteriors, strict=True):
         seen = found[example["name"].decode()]
         assert list(seen) == [names[label] for label in np.argsort(-row)]

@@ -1,5 +1,6 @@
 """Writes what a test of localizers found: every box as CSV, a Markdown report, and photos with their boxes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ def boxes_csv(test: BoxTest) -> str:
     return csv_text(_CSV_COLUMNS, rows)
 
 
+def _shown(model: Mapping[str, Any]) -> str:
+    """Returns how a model was tested, if the settings of the evaluation do not tell it."""
+    methods = " and ".join(model.get("methods") or filter(None, [model.get("method")]))
+    return f"{methods}{', with mirror images' if model.get('flip') else ''}; " if methods else ""
+
+
 def write(folder: Path, record: dict[str, Any], test: BoxTest, shown: BoxHighlights) -> None:
     """Writes the boxes, the report and its picture into an evaluation's folder.
 
@@ -42,7 +49,7 @@ def write(folder: Path, record: dict[str, Any], test: BoxTest, shown: BoxHighlig
     settings = ", ".join(f"{name} {value}" for name, value in record["settings"].items())
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     files = "".join(
-        f"- {kind}: {markdown_code(model['path'])} (SHA-256 {model.get('sha256', '')[:16]}…)\n"
+        f"- {kind}: {markdown_code(model['path'])} ({_shown(model)}SHA-256 {model.get('sha256', '')[:16]}…)\n"
         for kind, models in (("localizer", record["models"]), ("classifier", record["classifiers"]))
         for model in models
     )

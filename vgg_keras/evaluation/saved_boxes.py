@@ -125,7 +125,10 @@ class SavedBoxes:
         """
         method = self.info["method"]
         if method not in protocol.method.split("+"):
-            raise UserError(f"{self.path} holds {method}, not {protocol.method}; choose --method so")
+            raise UserError(
+                f"{self.path} holds {method}, not {protocol.method}; choose --method so, or save the boxes of all "
+                "localizers with --save_posteriors, and merge their files"
+            )
         if protocol.test_scales:
             own = dataclasses.replace(protocol, method=method)
             asked = own.scales_for(self.trained, self.path, self.info["model"]["input_size"])

@@ -1,8 +1,9 @@
 """Opens the classifiers of a test of localizers, and chooses the classes on each image (arXiv:1409.1556, app. A.2)."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +16,7 @@ from vgg_keras.evaluation.evaluator import Evaluator, TimedPosteriors
 from vgg_keras.evaluation.saved_posteriors import SavedPosteriors
 from vgg_keras.inference.loading import EvaluatedModel, load_for_inference, own_method
 from vgg_keras.inference.localizer import Localizer
-from vgg_keras.inference.protocol import DENSE, TestProtocol
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE, TestProtocol
 from vgg_keras.models.preparation import SQUASH
 from vgg_keras.tasks.options import EvaluateOptions
 from vgg_keras.utils import console
@@ -33,19 +34,19 @@ class Classifiers:
             scored already, or the classes are known.
         saved: saved posteriors of other evaluations, the mean of which chooses the classes.
         protocol: how the net is tested for the choice.
+        settings: JSON-ready description of the protocol, where the settings of the evaluation are those of the boxes.
     """
 
     net: EvaluatedModel | None
     saved: Sequence[SavedPosteriors]
     protocol: TestProtocol
+    settings: Mapping[str, Any]
 
     def identities(self) -> list[dict]:
         """Returns a JSON-ready description of each, with how it was tested."""
         described = [{"path": str(model.path), **model.identity(), **model.settings()} for model in self.saved]
         if self.net:
-            # Earlier versions knew the dense test alone, and named none.
-            method = {} if self.protocol.method == DENSE else {"method": self.protocol.method}
-            described.insert(0, {"path": str(self.net.path), **self.net.identity(), **method})
+            described.insert(0, {"path": str(self.net.path), **self.net.identity(), **self.settings})
         return described
 
     def check(self, split: BoxedSplit) -> None:
@@ -101,9 +102,10 @@ def _protocol(options: EvaluateOptions) -> TestProtocol:
     """
     if options.method != SQUASH:
         return TestProtocol(DENSE, "", options.flip, options.average)
-    # --flip is for the boxes, as at the centre crop.
     nets = [path for path in options.classifier_paths() if not saved_posteriors.is_saved(path)]
-    return TestProtocol(own_method(nets[0]) if nets else DENSE, "", None, options.average)
+    # --flip is for the boxes, as at the centre crop; --noflip is for both.
+    flip = False if options.flip is False else None
+    return TestProtocol(own_method(nets[0]) if nets else DENSE, "", flip, options.average)
 
 
 def open_classifiers(options: EvaluateOptions, models: Sequence[Locator], class_names: Sequence[str]) -> Classifiers:
@@ -122,7 +124,10 @@ def open_classifiers(options: EvaluateOptions, models: Sequence[Locator], class_
     computed = any(isinstance(model, Localizer) for model in models)
     scored = options.method == DENSE and computed
     if scored and not options.classifier:
-        raise UserError(f"--method={DENSE} takes the classes from a classifier; name one with --classifier")
+        raise UserError(
+            f"--method={DENSE} takes the classes from a classifier; name one with --classifier, or choose "
+            f"--method={CENTER_CROP}, for which the class is known"
+        )
     if len(nets) > 1 or (scored and not nets):
         raise UserError(
             f"--classifier names {len(nets)} nets; one net chooses the classes and, in the dense test, scores the "
@@ -142,7 +147,8 @@ def open_classifiers(options: EvaluateOptions, models: Sequence[Locator], class_
     if nets and protocol.method == SQUASH:
         path = nets[0].path
         console.say(f"{path} was validated on photos squashed to its input size, and chooses the classes by such")
-    return Classifiers(nets[0] if nets else None, saved, protocol)
+    settings = {"method": protocol.method, "flip": protocol.flips()} if options.method == SQUASH else {}
+    return Classifiers(nets[0] if nets else None, saved, protocol, settings)
 
 
 def _require_used(options: EvaluateOptions, protocol: TestProtocol, *, chosen_by_net: bool, computed: bool) -> None:

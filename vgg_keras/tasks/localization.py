@@ -47,7 +47,9 @@ def choose_method(options: EvaluateOptions, saved: Mapping[Path, SavedBoxes]) ->
         held = " and ".join(f"{path} ({method})" for method, path in by_method.items())
         held += " hold boxes of different methods, which are"
         if set(by_method) != {CENTER_CROP, SQUASH}:
-            raise UserError(f"{held} not merged; compute them with one --method")
+            raise UserError(
+                f"{held} not merged, unless they are {CENTER_CROP} and {SQUASH}; compute them with one --method"
+            )
         if nets:
             raise UserError(
                 f"{held} merged from files alone; test --model={nets[0]} for itself with --save_posteriors, and name "

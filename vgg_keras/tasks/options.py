@@ -35,7 +35,7 @@ class EvaluateOptions(DataOptions, ProtocolOptions, ModelsOptions):
     classifier: PathLike | Sequence[PathLike] = option(
         (),
         "for --task=localization, not at the centre crop: the .keras file or run of the net that chooses the classes "
-        "and scores the boxes; saved posteriors (.npz) beside it choose the classes in its place",
+        "and, but for squashed photos, scores the boxes; saved posteriors (.npz) choose the classes in its place",
         group="input",
         path=True,
         layout=run_record.LAYOUT,
