@@ -172,7 +172,7 @@ def _read_image_sets(root: Path, note: Callable[[str], None]) -> tuple[dict[str,
         if split not in names:
             there = [path.name for several in found.values() for path in several] + [path.name for path in others]
             raise UserError(
-                f"{root / IMAGE_SETS} has no image set {usual}.txt; it has {some_names(there) or 'none'}"
+                f"{root / IMAGE_SETS} has no image set {usual}.txt; it has {some_names(there) or 'no other'}"
                 f"{did_you_mean(f'{usual}.txt', [path.name for path in others])}; "
                 "list the names of its images there, without their suffix, one a line"
             )

@@ -149,10 +149,11 @@ class FeatureCache:
         position = first_step * source.batch_size
         with progress_bar(f"frozen layers, {source.name}", source.num_rows, " images", initial=position) as bar:
             for batch in batches:
-                for row in self._rows_of(batch):
+                computed = self._rows_of(batch)
+                for row in computed:
                     rows.store(position, row)
                     position += 1
-                    bar.update()
+                bar.update(len(computed))  # at once, or the rate of the only batch would be that of its first row
         rows.flush()
 
     def _rows_of(self, batch: Mapping) -> np.ndarray:
