@@ -81,22 +81,12 @@ def make_sides(data_dir: str, num_devices: int, epochs: int, steps: int, seconds
     return {"ours": all_epochs(input_pipeline.distribute), "peer": all_epochs(tuned)}
 
 
-def _data_set(settings: Settings, copies: int) -> str:
-    """Returns the folder of the data set that was given, or else writes drawn photos, each several times."""
-    if settings.data_dir:
-        return settings.data_dir
-    photos = [materials.draw_photo(index, _DIVISOR) for index in range(_PHOTOS)]
-    archive, folder = materials.pack(photos, settings.scratch / "photos.tar"), settings.scratch / "data"
-    sides.apart(materials.write_records, archive, copies, folder)
-    return str(folder)
-
-
 @contextlib.contextmanager
 def prepare(settings: Settings) -> Iterator[Sequence[Figure]]:
     """Yields a figure for one device, whose batches are moved nowhere, and one for two."""
     length = (_QUICK_EPOCHS, _QUICK_STEPS, _QUICK_SECONDS) if settings.quick else (_EPOCHS, _STEPS, _SECONDS)
     epochs, steps, seconds = length
-    data_dir = _data_set(settings, steps * _BATCH // _PHOTOS)
+    data_dir = materials.repeated_photos(settings, _PHOTOS, _DIVISOR, steps * _BATCH // _PHOTOS)
     with contextlib.ExitStack() as processes:
         figures = []
         for num_devices, named in ((1, "one device"), (2, "two devices")):

@@ -110,21 +110,11 @@ def count_images(data_dir: str) -> int:
         return datasets.open_data(data_dir).num_images(_SPLIT)
 
 
-def _data_set(settings: Settings) -> str:
-    """Returns the folder of the data set that was given, or else writes one of many small records."""
-    if settings.data_dir:
-        return settings.data_dir
-    photos = [materials.draw_photo(index, _DIVISOR) for index in range(_PHOTOS)]
-    archive, folder = materials.pack(photos, settings.scratch / "photos.tar"), settings.scratch / "data"
-    records = _QUICK_RECORDS if settings.quick else _RECORDS
-    sides.apart(materials.write_records, archive, records // _PHOTOS, folder)
-    return str(folder)
-
-
 @contextlib.contextmanager
 def prepare(settings: Settings) -> Iterator[Sequence[Figure]]:
     """Yields a figure for the first step of the epoch, one for the middle, and one for a late step."""
-    data_dir = _data_set(settings)
+    records = _QUICK_RECORDS if settings.quick else _RECORDS
+    data_dir = materials.repeated_photos(settings, _PHOTOS, _DIVISOR, records // _PHOTOS)
     batch_size = _QUICK_BATCH if settings.quick else _BATCH
     count = sides.apart(count_images, data_dir)
     steps = count // batch_size

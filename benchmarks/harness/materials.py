@@ -164,6 +164,23 @@ def _save_net(path: Path, net: str, arguments: dict) -> None:
     saving.save_model(model, path, ModelMetadata(net, "256", names, names))
 
 
+def repeated_photos(settings: Settings, num_photos: int, divisor: int, copies: int) -> str:
+    """Returns the folder of the data set that was given, or else writes drawn photos, each several times.
+
+    Args:
+        settings: settings of the benchmark.
+        num_photos: number of photos.
+        divisor: number by which the sides of ImageNet's photos are divided.
+        copies: number of records of each photo.
+    """
+    if settings.data_dir:
+        return settings.data_dir
+    photos = [draw_photo(index, divisor) for index in range(num_photos)]
+    archive, folder = pack(photos, settings.scratch / "photos.tar"), settings.scratch / "data"
+    sides.apart(write_records, archive, copies, folder)
+    return str(folder)
+
+
 def write_records(archive: Path, copies: int, folder: Path) -> None:
     """Writes the photos of a tar, each several times, as a training split into a missing folder."""
     builder.write_dataset(

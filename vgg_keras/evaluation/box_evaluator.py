@@ -25,6 +25,11 @@ from vgg_keras.utils.work_items import Items
 Locator = Localizer | SavedBoxes
 
 
+def method_of(model: Locator, method: str) -> str:
+    """Returns the method by which a model's boxes are or were computed: that of the evaluation, or of their file."""
+    return model.info["method"] if isinstance(model, SavedBoxes) else method
+
+
 class BoxEvaluator:
     """Tests localizers on one split, one at a time, and resumes where a killed process stopped.
 
@@ -100,7 +105,7 @@ class BoxEvaluator:
     def _result(self, parts: Sequence[tuple[Locator, Mapping[int, PositionBoxes]]], name: str) -> BoxResult:
         """Joins the boxes of localizers and scales, and finds out which are right; a file of a name keeps the boxes."""
         boxes = [part for _, by_scale in parts for part in by_scale.values()]
-        methods = {model.info["method"] if isinstance(model, SavedBoxes) else self._method for model, _ in parts}
+        methods = {method_of(model, self._method) for model, _ in parts}
         method = self._method if len(methods) > 1 else methods.pop()
         joined = self._join(boxes, name, method)
         found = joined.values()[self._split.has_box].reshape(-1, self._chosen.labels.shape[1], 4)

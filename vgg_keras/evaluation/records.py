@@ -184,8 +184,17 @@ def read_results(path: Path) -> dict[str, Any]:
         UserError: the file is missing or damaged.
     """
     record = _read_results(path, _RESULTS)
-    classifiers = sorted(json.dumps(_without(one, "path"), sort_keys=True) for one in record.get("classifiers", []))
-    return {"task": _task(record), "classifiers": classifiers, **{key: record[key] for key in ("images", "results")}}
+    known = known_classifiers(record.get("classifiers", []))
+    return {"task": _task(record), "classifiers": known, **{key: record[key] for key in ("images", "results")}}
+
+
+def known_classifiers(described: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns what tells described classifiers from others, wherever their files are and in whatever order they come.
+
+    Args:
+        described: descriptions of classifiers, JSON-ready, as a record of an evaluation has them.
+    """
+    return sorted(json.dumps(_without(one, "path"), sort_keys=True) for one in described)
 
 
 def _task(record: Mapping[str, Any]) -> str:

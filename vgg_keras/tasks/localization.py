@@ -2,16 +2,16 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vgg_keras.data import datasets
 from vgg_keras.data.boxed_split import BoxedSplit
 from vgg_keras.evaluation import box_report, comparison, layout, mistakes, saved_posteriors, tables
-from vgg_keras.evaluation.box_evaluator import BoxEvaluator, Locator, require_same_classes, require_testable
+from vgg_keras.evaluation.box_evaluator import BoxEvaluator, Locator, method_of, require_same_classes, require_testable
 from vgg_keras.evaluation.box_highlights import BoxHighlights, BoxTest
 from vgg_keras.evaluation.box_results import BoxResult, ChosenClasses
+from vgg_keras.evaluation.records import known_classifiers
 from vgg_keras.evaluation.saved_boxes import SavedBoxes
 from vgg_keras.inference.loading import own_method
 from vgg_keras.inference.localizer import Localizer
@@ -81,8 +81,7 @@ def describe(
     described = [{"path": str(model.path), **model.identity()} for model in models]
     if method == CROP_AND_SQUASH:  # else the settings tell it
         for one, model in zip(described, models, strict=True):
-            assert isinstance(model, SavedBoxes)
-            one["method"] = model.info["method"]
+            one["method"] = method_of(model, method)
     return {"settings": settings, "images": split.identity(), "models": described, "classifiers": identities}
 
 
@@ -106,11 +105,6 @@ def _require_same_classifiers(models: Sequence[Locator], description: dict) -> N
     Raises:
         UserError: saved boxes are of others.
     """
-
-    def known(classifiers: Sequence[dict]) -> list[str]:
-        without_paths = ({key: value for key, value in one.items() if key != "path"} for one in classifiers)
-        return sorted(json.dumps(one, sort_keys=True) for one in without_paths)
-
     wanted = description["settings"]
     for model in models:
         if not isinstance(model, SavedBoxes):
@@ -122,7 +116,7 @@ def _require_same_classifiers(models: Sequence[Locator], description: dict) -> N
                     f"{model.path} was computed with {name} = {found[name]}, the boxes of the other localizers with "
                     f"{wanted[name]}; compute them alike"
                 )
-        if known(model.info["classifiers"]) != known(description["classifiers"]):
+        if known_classifiers(model.info["classifiers"]) != known_classifiers(description["classifiers"]):
             raise UserError(
                 f"{model.path} holds boxes of {_choice(model.info['classifiers'])}, the other localizers' are of "
                 f"{_choice(description['classifiers'])}; compute them with the same --classifier, or all without"
@@ -147,8 +141,7 @@ def _require_different(models: Sequence[Locator], method: str) -> None:
     """
     seen: dict[tuple, Path] = {}
     for model in models:
-        shown = model.info["method"] if isinstance(model, SavedBoxes) else method
-        identities = [(model.identity()["sha256"], side, shown) for side in model.test_scales]
+        identities = [(model.identity()["sha256"], side, method_of(model, method)) for side in model.test_scales]
         for identity in identities:
             if identity in seen:
                 raise UserError(
