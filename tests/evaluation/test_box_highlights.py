@@ -45,7 +45,7 @@ def found(split, overlaps, labels):
     chosen = ChosenClasses(np.array(labels, np.int32), np.full(np.shape(labels), 0.5, np.float32))
     boxes = np.tile(np.array([0.25, 0.25, 0.75, 0.75], np.float32), (*overlaps.shape, 1))
     named = (TrainedNet("A", "48", ""),), ("scr",), ((48,),)
-    return BoxTest(BoxResult(*named, "dense", False, boxes, overlaps, 1.0), chosen, split)
+    return BoxTest(BoxResult(*named, ("dense",), False, boxes, overlaps, 1.0), chosen, split)
 
 
 def test_one_box_an_image(split):

@@ -40,7 +40,7 @@ def test_errors_and_record():
         (TrainedNet("D", "384", "block5_pool"),),
         ("pcr",),
         ((352, 384),),
-        "dense",
+        ("dense",),
         False,
         np.zeros((4, 3, 4)),
         overlaps,

@@ -64,17 +64,69 @@ def test_the_scales_of_a_miniature_play_the_papers_parts():
     assert ladder.row_key([TrainedNet("D", "64")], "dense", [(64,)]) is None  # plays no part
 
 
+OF_BOXES = {"box_regressions": ["scr"], "mean_iou": 0.5}
+
+
+def write_localization(folder, record, classifiers=(), boxes="1"):
+    """Writes an evaluation of localizers that are wrong on the first 300 images."""
+    write_evaluation(folder, ({**OF_BOXES, **record}, 300))
+    path = folder / "evaluation.json"
+    written = json.loads(path.read_text())
+    written["images"]["sha256_of_boxes"] = boxes
+    written |= {"settings": {"task": "localization"}, "classifiers": list(classifiers)}
+    path.write_text(json.dumps(written))
+
+
 def test_localizers_of_other_boxes_or_classifiers_do_not_replace_each_other(tmp_path):
-    of_boxes = {"box_regressions": ["scr"], "mean_iou": 0.5}
     for name, boxes, classifier in (("a", "1", "x"), ("b", "2", "x"), ("c", "1", "y"), ("d", "1", "y")):
-        write_evaluation(tmp_path / name, ({**result("D", "32", [32], 300), **of_boxes}, 300))
-        path = tmp_path / name / "evaluation.json"
-        record = json.loads(path.read_text())
-        record["images"]["sha256_of_boxes"] = boxes
-        record |= {"settings": {"task": "localization"}, "classifiers": [{"sha256": classifier}]}
-        path.write_text(json.dumps(record))
+        write_localization(tmp_path / name, result("D", "32", [32], 300), [{"sha256": classifier}], boxes)
     found = image_sets.group([mistakes.load(tmp_path / name) for name in "abcd"])
     assert [(len(one.others["localization"]), one.num_older) for one in found] == [(2, 1), (1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("classifiers", "expected"),
+    [
+        (  # told apart by their paths
+            [{"path": "runs/one", "sha256": "x"}, {"path": "runs/two", "sha256": "y"}],
+            ["runs/one", "runs/two"],
+        ),
+        (  # trained again in its folder
+            [{"path": "runs/one", "sha256": "1234567890"}, {"path": "runs/one", "sha256": "abcdef0123"}],
+            ["runs/one [12345678]", "runs/one [abcdef01]"],
+        ),
+        (  # tested in another way
+            [{"path": "net", "sha256": "x", "method": how, "flip": how == "dense"} for how in ("squash", "dense")],
+            ["net (squash)", "net (dense, with mirror images)"],
+        ),
+        ([{"path": "runs/one", "sha256": "x"}] * 2, None),
+    ],
+)
+def test_rows_that_differ_in_the_classifier_name_it(tmp_path, capsys, classifiers, expected):
+    for name, classifier in zip("ab", classifiers, strict=True):
+        write_localization(tmp_path / name, result("D", "32", [48], 300), [classifier])
+    call_verb(report.main, [f"--evaluations_dir={tmp_path}"], ReportOptions)
+    text = (tmp_path / "tables.md").read_text().partition("### Other results of localizers\n")[2]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    assert ("classifier" in rows[0]) == (expected is not None)
+    if expected:
+        column = rows[0].index("classifier")
+        assert [row[column].replace("\\", "") for row in rows[2:]] == expected
+    else:
+        assert len(rows) == 3
+
+
+def test_merges_of_the_same_nets_by_swapped_methods_are_two_results(tmp_path, capsys):
+    merged = {"nets": ["A", "D"], "train_scales": ["32"] * 2, "frozen_up_to": [""] * 2, "test_scales": [[32]] * 2}
+    merged |= {"method": "center_crop+squash", "flip": False, "box_regressions": ["scr"] * 2}
+    ways = {"a": ["center_crop", "squash"], "b": ["squash", "center_crop"], "c": None}  # earlier versions told none
+    for name, methods in ways.items():
+        told = {"methods": methods} if methods else {}
+        write_localization(tmp_path / name, {**result("A", "32", [32], 300), **merged, **told})
+    call_verb(report.main, [f"--evaluations_dir={tmp_path}"], ReportOptions)
+    text = (tmp_path / "tables.md").read_text()
+    for views in ("centre crop + squashed", "squashed + centre crop", "centre crop and squashed"):
+        assert f"| A SCR + D SCR | 32 | 32 | true class, {views} | 30.00 |" in text
 
 
 def test_the_papers_own_scales_are_taken_as_they_are():

@@ -105,15 +105,14 @@ class BoxEvaluator:
     def _result(self, parts: Sequence[tuple[Locator, Mapping[int, PositionBoxes]]], name: str) -> BoxResult:
         """Joins the boxes of localizers and scales, and finds out which are right; a file of a name keeps the boxes."""
         boxes = [part for _, by_scale in parts for part in by_scale.values()]
-        methods = {method_of(model, self._method) for model, _ in parts}
-        method = self._method if len(methods) > 1 else methods.pop()
-        joined = self._join(boxes, name, method)
+        methods = tuple(method_of(model, self._method) for model, _ in parts)
+        joined = self._join(boxes, name, methods[0])  # methods that are merged are joined in the same way
         found = joined.values()[self._split.has_box].reshape(-1, self._chosen.labels.shape[1], 4)
         return BoxResult(
             nets=tuple(model.trained for model, _ in parts),
             kinds=tuple(model.kind for model, _ in parts),
             test_scales=tuple(tuple(by_scale) for _, by_scale in parts),
-            method=method,
+            methods=methods,
             flip=self._flip,
             found=found,
             overlaps=overlaps_of_split(found, self._chosen, self._split),

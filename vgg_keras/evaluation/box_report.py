@@ -28,9 +28,8 @@ def boxes_csv(test: BoxTest) -> str:
 
 
 def _shown(model: Mapping[str, Any]) -> str:
-    """Returns how a model was tested, if the settings of the evaluation do not tell it."""
-    methods = " and ".join(model.get("methods") or filter(None, [model.get("method")]))
-    return f"{methods}{', with mirror images' if model.get('flip') else ''}; " if methods else ""
+    how = box_tables.how_tested(model)
+    return f"{how}; " if how else ""
 
 
 def write(folder: Path, record: dict[str, Any], test: BoxTest, shown: BoxHighlights) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from vgg_keras.data import boxes
 from vgg_keras.data.boxed_split import BoxedSplit
-from vgg_keras.inference.protocol import TrainedNet
+from vgg_keras.inference.protocol import CROP_AND_SQUASH, TrainedNet
 from vgg_keras.training.objectives import MIN_IOU
 
 
@@ -56,7 +56,7 @@ class BoxResult:
         nets: net and training scale of each localizer.
         kinds: SCR or PCR of each localizer.
         test_scales: test scales Q of each localizer in pixels.
-        method: DENSE, of the best classes; CENTER_CROP, of the known class; SQUASH, of either; or CROP_AND_SQUASH.
+        methods: of each localizer DENSE, of the best classes; CENTER_CROP, of the known class; or SQUASH, of either.
         flip: whether the boxes of mirror images were averaged in.
         found: (M, k, 4) float32, the box of each class on each of the M images with boxes.
         overlaps: (M, k) float32, the largest intersection over union (IoU) of each box with an object of its class; 0
@@ -67,11 +67,16 @@ class BoxResult:
     nets: tuple[TrainedNet, ...]
     kinds: tuple[str, ...]
     test_scales: tuple[tuple[int, ...], ...]
-    method: str
+    methods: tuple[str, ...]
     flip: bool
     found: np.ndarray
     overlaps: np.ndarray
     seconds: float
+
+    @property
+    def method(self) -> str:
+        """The method of all localizers; CROP_AND_SQUASH if some have one, some the other."""
+        return self.methods[0] if len(set(self.methods)) == 1 else CROP_AND_SQUASH
 
     @property
     def wrong(self) -> np.ndarray:
@@ -89,6 +94,7 @@ class BoxResult:
             "box_regressions": list(self.kinds),
             "test_scales": [list(scales) for scales in self.test_scales],
             "method": self.method,
+            "methods": list(self.methods),
             "flip": self.flip,
             "num_images": num_images,
             "classes_per_image": self.found.shape[1],

@@ -1,6 +1,7 @@
 """Turns the results of localizers into tables like the paper's (arXiv:1409.1556, app. A, Tables 8 to 10)."""
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from vgg_keras.evaluation.published_boxes import (
     box_key,
     find_published_boxes,
 )
+from vgg_keras.evaluation.records import known_classifiers
 from vgg_keras.inference.protocol import CENTER_CROP, CROP_AND_SQUASH, DENSE, TrainedNet
 from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.display import ShownTable
@@ -27,8 +29,9 @@ TITLES = {
     9: "Table 9: localization, five classes densely",
     10: "Table 10: localization, against others",
 }
+_METHOD, _CLASSIFIER = "method", "classifier"
 _COLUMNS = (
-    *("net", "train S", "test Q", "method", tables.TOP1, tables.TOP5),
+    *("net", "train S", "test Q", _METHOD, tables.TOP1, tables.TOP5),
     *("mean IoU", tables.PAPER, tables.RATE),
 )
 _PAPERS_TEST = "paper's on the test set"
@@ -53,8 +56,31 @@ def method_name(record: Mapping[str, Any]) -> str:
     """Returns how a result was tested; earlier versions did not record how many classes are chosen on an image."""
     name = _BEST_CLASSES if has_several_boxes(record) else _KNOWN_CLASS
     count = record.get("classes_per_image")
-    view = f"{_VIEWS[record['method']]}{', with its mirror image' * bool(record['flip'])}"
-    return f"{name.format(f'{count} ' if count else '')}, {view}"
+    # Earlier versions did not record the method of each localizer.
+    views = tables.join_different(_VIEWS[method] for method in record.get("methods") or [record["method"]])
+    return f"{name.format(f'{count} ' if count else '')}, {views}{', with its mirror image' * bool(record['flip'])}"
+
+
+def how_tested(model: Mapping[str, Any]) -> str:
+    """Returns how a localizer or a classifier was tested, if the settings of the evaluation do not tell it."""
+    methods = " and ".join(model.get("methods") or filter(None, [model.get("method")]))
+    return f"{methods}{', with mirror images' if model.get('flip') else ''}" if methods else ""
+
+
+def _classifier_cells(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns what chose the classes of each result: paths, and the content of files that lay at the same path."""
+    choosers = [record.get("classifiers", []) for record in records]
+    named = [" + ".join(_named(one) for one in classifiers) for classifiers in choosers]
+    if len(set(named)) == len(set(map(json.dumps, map(known_classifiers, choosers)))):
+        return named
+    return [
+        " + ".join(f"{_named(one)} [{one.get('sha256', '?')[:8]}]" for one in classifiers) for classifiers in choosers
+    ]
+
+
+def _named(classifier: Mapping[str, Any]) -> str:
+    how = how_tested(classifier)
+    return f"{classifier.get('path', '?')}{f' ({how})' if how else ''}"
 
 
 def table_row(record: dict) -> list[str]:
@@ -75,9 +101,18 @@ def table_row(record: dict) -> list[str]:
 
 
 def columns_and_rows(records: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
-    """Returns the columns and the rows of some results; without the top-5 error if none has several boxes an image."""
-    several = any(map(has_several_boxes, records))
-    return tables.without_column(_COLUMNS, map(table_row, records), "" if several else tables.TOP5)
+    """Returns the columns and the rows of some results.
+
+    The top-5 error is left out if none has several boxes an image; the classifiers are named if they differ.
+    """
+    several, classifiers = any(map(has_several_boxes, records)), _classifier_cells(records)
+    columns, rows = tables.without_column(_COLUMNS, map(table_row, records), "" if several else tables.TOP5)
+    if len(set(classifiers)) > 1:
+        place = columns.index(_METHOD) + 1
+        columns.insert(place, _CLASSIFIER)
+        for row, classifier in zip(rows, classifiers, strict=True):
+            row.insert(place, classifier)
+    return columns, rows
 
 
 def results_table(record: dict) -> ShownTable:

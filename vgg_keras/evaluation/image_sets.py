@@ -11,7 +11,7 @@ from vgg_keras.evaluation import published, tables
 from vgg_keras.evaluation.mistakes import FinishedResults, MarkedResult
 from vgg_keras.evaluation.published import RowKey, ScaleLadder
 from vgg_keras.evaluation.published_boxes import PUBLISHED_BOXES, BoxKey, box_key
-from vgg_keras.evaluation.records import SAME_BOXES, SAME_IMAGES
+from vgg_keras.evaluation.records import SAME_BOXES, SAME_IMAGES, known_classifiers
 from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.utils.words import counted
 
@@ -42,9 +42,9 @@ class ImageSet:
         self.title = f"{images['data_set']}, {images['split']}: {counted(images['num_images'], 'image')}"
         self.data_note, self.num_classes = tables.data_note(dict(images)), images["num_classes"]
         self.tasks = {evaluation.task for evaluation in evaluations}
-        found = [(evaluation, result) for evaluation in evaluations for result in evaluation.results]
+        found = [(evaluation.task, result) for evaluation in evaluations for result in evaluation.results]
         self.ladder = ScaleLadder.of(scale for _, result in found for scale in result.record["train_scales"])
-        kept = [(evaluation.task, result) for evaluation, result in _newest(found)]
+        kept = _newest(found)
         self.num_older = len(found) - len(kept)
         self.results: dict[RowKey, MarkedResult] = {}
         self.located: dict[BoxKey, MarkedResult] = {}
@@ -91,20 +91,17 @@ class ImageSet:
         return [note for note in (*papers, left_out if self.num_older else "") if note]
 
 
-_Found = tuple[FinishedResults, MarkedResult]
-
-
-def _newest(found: Iterable[_Found]) -> list[_Found]:
+def _newest(found: Iterable[tuple[str, MarkedResult]]) -> list[tuple[str, MarkedResult]]:
     """Returns the last of several results of the same nets, scales and way of testing, in the order of what is kept.
 
     Args:
-        found: results, each with the evaluation that it is of, the oldest first.
+        found: tasks and results, the oldest first.
     """
-    kept: dict[Any, _Found] = {}
-    for evaluation, result in found:
-        tested = (evaluation.task, *evaluation.classifiers, *_tested(result.record))
+    kept: dict[Any, tuple[str, MarkedResult]] = {}
+    for task, result in found:
+        tested = (task, *_tested(result.record))
         kept.pop(tested, None)  # so that the newer one takes its own place in the order
-        kept[tested] = (evaluation, result)
+        kept[tested] = (task, result)
     return list(kept.values())
 
 
@@ -112,9 +109,10 @@ def _tested(record: Mapping[str, Any]) -> tuple:
     """Returns what a result is of, and how it was tested, whatever the order of the nets and of the scales."""
     nets = tables.trained_nets(dict(record))
     kinds = record.get("box_regressions") or [""] * len(nets)
-    of_nets = zip(map(dataclasses.astuple, nets), kinds, map(sorted, record["test_scales"]), strict=True)
-    key = tuple(sorted((net, kind, tuple(scales)) for net, kind, scales in of_nets))
-    return key, record["method"], record["flip"], record["average"]
+    methods = record.get("methods") or [record["method"]] * len(nets)
+    of_nets = zip(map(dataclasses.astuple, nets), kinds, methods, map(sorted, record["test_scales"]), strict=True)
+    key = tuple(sorted((*described, tuple(scales)) for *described, scales in of_nets))
+    return key, record["method"], record["flip"], record["average"], *known_classifiers(record["classifiers"])
 
 
 def group(evaluations: Iterable[FinishedResults]) -> list[ImageSet]:

@@ -25,7 +25,7 @@ class MarkedResult:
     """A result of an evaluation, and the images that it got wrong.
 
     Attributes:
-        record: the result as `evaluation.json` holds it.
+        record: the result as `records.read_results` has it.
         wrong: (2, N) bool: whether each image is a top-1 error, and a top-5 error; None if an evaluation of an earlier
             version did not keep it.
     """
@@ -53,14 +53,12 @@ class FinishedResults:
         task: one of `architectures.TASKS`: what was tested.
         images: its images, as `SplitManifest.identity` or `BoxedSplit.identity` describes them.
         results: its results in their order.
-        classifiers: what tells the classifiers that chose the classes for localizers from others, sorted.
     """
 
     folder: Path
     task: str
     images: Mapping[str, Any]
     results: Sequence[MarkedResult]
-    classifiers: Sequence[str] = ()
 
     def require_comparable(self, task: str, images: Mapping[str, Any]) -> None:
         """Checks that the evaluation is of a task and of some images, described as its own are.
@@ -108,8 +106,7 @@ def load(folder: Path) -> FinishedResults:
     wrong: Sequence[np.ndarray | None] = [None] * len(results)
     if os.path.lexists(folder / MISTAKES):
         wrong = list(_read_wrong(folder, results, num_images))
-    marked = list(map(MarkedResult, results, wrong))
-    return FinishedResults(folder, record["task"], record["images"], marked, record["classifiers"])
+    return FinishedResults(folder, record["task"], record["images"], list(map(MarkedResult, results, wrong)))
 
 
 def _read_wrong(folder: Path, results: Sequence[Mapping[str, Any]], num_images: int) -> np.ndarray:

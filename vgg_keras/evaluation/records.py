@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.evaluation import calibration
-from vgg_keras.inference.protocol import AVERAGES, CROP_AND_SQUASH, METHODS, SCORES
+from vgg_keras.inference.protocol import AVERAGES, CROP_AND_SQUASH, LOCALIZERS_METHODS, METHODS, SCORES
 from vgg_keras.models import run_record
 from vgg_keras.models.architectures import BOX_REGRESSIONS, CLASSIFICATION, LOCALIZATION, TASKS
 from vgg_keras.utils import side_files
@@ -35,7 +35,7 @@ SAME_BOXES = "sha256_of_boxes"
 # In the place of the former in earlier versions, in which photos of the same sizes counted as the same.
 _SAME_SIZES = "sha256_of_classes_labels_sizes"
 _PERCENT = number(0, 100)
-_OF_EACH_NET = ("nets", "train_scales", "test_scales", "frozen_up_to", "forms", "box_regressions")
+_OF_EACH_NET = ("nets", "train_scales", "test_scales", "frozen_up_to", "forms", "box_regressions", "methods")
 _IMAGES = {
     "data_set": TEXT,
     "split": TEXT,
@@ -61,6 +61,7 @@ _RESULT = {
     "paper": Maybe(Nullable({"top1_error": _PERCENT, "top5_error": _PERCENT})),
     # Of localizers alone.
     "box_regressions": Maybe([one_of(*BOX_REGRESSIONS)]),
+    "methods": Maybe([one_of(*LOCALIZERS_METHODS)]),
     "mean_iou": Maybe(number(0, 1)),
     "classes_per_image": Maybe(whole(1)),
 }
@@ -178,14 +179,16 @@ def _without(content: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Reads the task, the images, the results and what tells the classifiers of a finished evaluation from others.
+    """Reads the task, the images and the results of a finished evaluation.
+
+    Each result also has "classifiers", the descriptions of those that chose the classes for localizers.
 
     Raises:
         UserError: the file is missing or damaged.
     """
     record = _read_results(path, _RESULTS)
-    known = known_classifiers(record.get("classifiers", []))
-    return {"task": _task(record), "classifiers": known, **{key: record[key] for key in ("images", "results")}}
+    results = [{**result, "classifiers": record.get("classifiers", [])} for result in record["results"]]
+    return {"task": _task(record), "images": record["images"], "results": results}
 
 
 def known_classifiers(described: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -50,7 +50,7 @@ def format_errors(top1: float, top5: float) -> str:
     return f"{top1:.1f}/{top5:.1f}"
 
 
-def _join_different(parts: Iterable[str]) -> str:
+def join_different(parts: Iterable[str]) -> str:
     """Joins the cells of fused models with " + ", or returns a single cell if they are all the same."""
     parts = list(parts)
     return parts[0] if len(set(parts)) == 1 else " + ".join(parts)
@@ -72,8 +72,8 @@ def net_cells(nets: Sequence[TrainedNet], test_scales: Sequence[Sequence[int]]) 
     """Returns a row's first three cells: nets, S and Q."""
     return [
         " + ".join(map(_net_name, nets)),
-        _join_different(format_train_scale(trained.train_scale) for trained in nets),
-        _join_different(", ".join(map(str, scales)) for scales in test_scales),
+        join_different(format_train_scale(trained.train_scale) for trained in nets),
+        join_different(", ".join(map(str, scales)) for scales in test_scales),
     ]
 
 

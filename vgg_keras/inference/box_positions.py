@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from vgg_keras.data import boxes
 from vgg_keras.inference import box_merging
-from vgg_keras.inference.protocol import CENTER_CROP, CROP_AND_SQUASH, DENSE
+from vgg_keras.inference.protocol import CENTER_CROP, DENSE
 from vgg_keras.models import fully_convolutional
 from vgg_keras.models.architectures import PCR, TOTAL_STRIDE
 from vgg_keras.models.preparation import SQUASH
@@ -129,4 +129,4 @@ def mean_boxes(predicted: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
 
 
 # How the boxes at all positions, scales and of all localizers become one box of each class, by the method of a test.
-JOIN = {DENSE: merge_boxes, CENTER_CROP: mean_boxes, SQUASH: mean_boxes, CROP_AND_SQUASH: mean_boxes}
+JOIN = {DENSE: merge_boxes, CENTER_CROP: mean_boxes, SQUASH: mean_boxes}
