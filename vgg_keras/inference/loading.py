@@ -100,6 +100,7 @@ def load_for_inference(
     *,
     posteriors: bool = True,
     scores_boxes: bool = False,
+    scaled: bool = True,
 ) -> EvaluatedModel:
     """Loads a model and checks that it can be tested as asked; call in the strategy's scope.
 
@@ -109,24 +110,12 @@ def load_for_inference(
         class_names: class names of the data set in the order of their indices; None skips the comparison.
         posteriors: whether the model's outputs are used, which then have to be posteriors.
         scores_boxes: whether it is the --classifier beside a localizer, for the message about one that is none.
+        scaled: whether the model gets the protocol's test scales; if not, `at_scales` is still to be called.
 
     Raises:
         UserError: the model is missing, has other classes, takes other input than RGB 0..255, gives no posteriors, or
             cannot be tested in this way.
     """
-    loaded = load_unscaled(path, protocol, class_names, posteriors=posteriors, scores_boxes=scores_boxes)
-    return loaded.at_scales(protocol)
-
-
-def load_unscaled(
-    path: Path,
-    protocol: TestProtocol,
-    class_names: Sequence[str] | None = None,
-    *,
-    posteriors: bool = True,
-    scores_boxes: bool = False,
-) -> EvaluatedModel:
-    """Loads a model that has no test scales yet; all else is as in `load_for_inference`."""
     path = run_record.find_model_file(path)
     net = saved = saving.load_model(path)
     if metadata.read(path, None).box_regression:
@@ -152,7 +141,8 @@ def load_unscaled(
     if class_names is not None:
         require_classes(path, num_classes, described.class_names, class_names)
     trained = TrainedNet(vgg.net_name(net) or net.name, described.train_scale, described.frozen_up_to)
-    return EvaluatedModel(path, net, trained, (), input_size, described)
+    loaded = EvaluatedModel(path, net, trained, (), input_size, described)
+    return loaded.at_scales(protocol) if scaled else loaded
 
 
 def _check_scales(path: Path, test_scales: Sequence[int], input_size: int) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from vgg_keras.data.pixel_boxes import to_pixels
-from vgg_keras.inference.loading import load_unscaled, own_method
+from vgg_keras.inference.loading import load_for_inference, own_method
 from vgg_keras.inference.localizer import LikelyClassesPredictor, Localizer
 from vgg_keras.inference.predictions import LocatedLabel
 from vgg_keras.inference.predictor import Predictor
@@ -30,7 +30,7 @@ class ObjectFinder:
         squashes = localizer.squashes
         method, scales = (own_method(classifier), ()) if squashes else (DENSE, localizer.test_scales)
         protocol = TestProtocol(method, ",".join(map(str, scales)), flip=False)
-        model = load_unscaled(classifier, protocol, scores_boxes=True)
+        model = load_for_inference(classifier, protocol, scores_boxes=True, scaled=False)
         # Before the localizer's scales are compared with the classifier's input size.
         localizer.require_scorer(model)
         self._find = LikelyClassesPredictor(localizer, Predictor(model.at_scales(protocol), protocol, batch_size))
