@@ -53,7 +53,7 @@ LEVELS = (
     },
     {
         "vgg_keras.evaluation": "box_evaluator box_figures box_highlights box_report box_results box_tables "
-        "calibration comparison error_interval evaluator figures findings highlights "
+        "calibration classifier_names comparison error_interval evaluator figures findings highlights "
         "image_sets layout linear_records linear_svm markdown_report mistakes other_results "
         "paired published published_boxes published_descriptors random_splits records "
         "reliability_diagram results saved_boxes saved_posteriors split_results tables "

@@ -1,5 +1,6 @@
 """Tests the rows of a miniature, and what is concluded from its differences."""
 
+import itertools
 import json
 import os
 
@@ -84,36 +85,107 @@ def test_localizers_of_other_boxes_or_classifiers_do_not_replace_each_other(tmp_
     assert [(len(one.others["localization"]), one.num_older) for one in found] == [(2, 1), (1, 0)]
 
 
+OTHERS = "### Other results of localizers"
+
+
+def rows_of(folder, capsys, title):
+    """Returns the rows of a table of the report, by column."""
+    call_verb(report.main, [f"--evaluations_dir={folder}"], ReportOptions)
+    lines = (folder / "tables.md").read_text().partition(title)[2].strip().splitlines()
+    table = [
+        line for line in itertools.takewhile(lambda line: not line.startswith("#"), lines) if line.startswith("| ")
+    ]
+    columns, _, *rows = [[cell.replace("\\", "") for cell in line[2:-2].split(" | ")] for line in table]
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def net(path, sha256="x", **how):
+    return [{"path": path, "sha256": sha256, "test_scales": [32], **how}]
+
+
+ONE, SQUASHED = net("one"), net("one", method="squash", flip=False)
+SAVED = [net("a.npz", methods=["dense"], flip=True, average=average) for average in ("scores", "posteriors")]
+SHOWN = "dense, with mirror images"
+
+
 @pytest.mark.parametrize(
-    ("classifiers", "expected"),
+    ("of_results", "expected"),
     [
-        (  # told apart by their paths
-            [{"path": "runs/one", "sha256": "x"}, {"path": "runs/two", "sha256": "y"}],
-            ["runs/one", "runs/two"],
-        ),
-        (  # trained again in its folder
-            [{"path": "runs/one", "sha256": "1234567890"}, {"path": "runs/one", "sha256": "abcdef0123"}],
-            ["runs/one [12345678]", "runs/one [abcdef01]"],
-        ),
-        (  # tested in another way
-            [{"path": "net", "sha256": "x", "method": how, "flip": how == "dense"} for how in ("squash", "dense")],
-            ["net (squash)", "net (dense, with mirror images)"],
-        ),
-        ([{"path": "runs/one", "sha256": "x"}] * 2, None),
+        ([ONE, net("two", "y")], ["one", "two"]),
+        # Trained again in its folder.
+        ([net("one", 20 * "1"), net("one", 20 * "2")], ["one [111111111111]", "one [222222222222]"]),
+        # One file that was moved, and another at its first place: the number of names does not tell them apart.
+        ([net("one"), net("one", "y"), net("two")], ["one", "two"]),
+        # As it was validated, beside localizers of squashed photos.
+        ([ONE, SQUASHED], [f"one ({SHOWN}, Q = 32)", "one (squash, Q = 32)"]),
+        ([ONE, [{**ONE[0], "test_scales": [32, 48]}]], [f"one ({SHOWN}, Q = 32)", f"one ({SHOWN}, Q = 32, 48)"]),
+        (SAVED, [f"a.npz ({SHOWN}, Q = 32)", f"a.npz ({SHOWN}, Q = 32, mean of posteriors)"]),
+        # Nothing but another field tells them apart.
+        ([[{"net": name}] for name in "AB"], [f"? [?] ({SHOWN}), no. 1", f"? [?] ({SHOWN}), no. 2"]),
+        # The same: in another order, at another place, as the settings of a dense test tell it.
+        ([[*ONE, *net("two", "y")], [*net("two", "y"), *ONE]], [None]),
+        ([ONE, net("moved")], [None]),
+        ([ONE, net("one", method="dense", flip=True)], [None]),
+        # The true class needs no classifier, and the method tells it.
+        ([ONE, []], [None, None]),
+        ([ONE, net("two", "y"), []], ["one", "two", ""]),
     ],
 )
-def test_rows_that_differ_in_the_classifier_name_it(tmp_path, capsys, classifiers, expected):
-    for name, classifier in zip("ab", classifiers, strict=True):
-        write_localization(tmp_path / name, result("D", "32", [48], 300), [classifier])
-    call_verb(report.main, [f"--evaluations_dir={tmp_path}"], ReportOptions)
-    text = (tmp_path / "tables.md").read_text().partition("### Other results of localizers\n")[2]
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    assert ("classifier" in rows[0]) == (expected is not None)
-    if expected:
-        column = rows[0].index("classifier")
-        assert [row[column].replace("\\", "") for row in rows[2:]] == expected
-    else:
-        assert len(rows) == 3
+def test_rows_that_differ_in_the_classifier_name_it(tmp_path, capsys, of_results, expected):
+    for index, classifiers in enumerate(of_results):
+        tested = result("D", "32", [48], 300, "dense" if classifiers else "center_crop")
+        write_localization(tmp_path / str(index), tested, classifiers)
+    assert [row.get("classifier") for row in rows_of(tmp_path, capsys, OTHERS)] == expected
+
+
+def test_the_papers_rows_name_the_classifier_too(tmp_path, capsys):
+    tested = {**result("D", "256", [256], 300), "flip": False, "box_regressions": ["pcr"]}
+    for index, path in enumerate(("one", "two")):
+        write_localization(tmp_path / path, tested, net(path, path))
+        os.utime(tmp_path / path / "evaluation.json", (index, index))
+    (papers, *rest), (other,) = rows_of(tmp_path, capsys, "### Table 9"), rows_of(tmp_path, capsys, OTHERS)
+    assert (papers["localization err. %"], papers["classifier"], other["classifier"]) == ("0.0", "two", "one")
+    assert {row["classifier"] for row in rest} == {""}
+
+
+def test_mirror_images_for_the_choice_of_the_classes_make_another_result(tmp_path, capsys):
+    for flip in (False, True):
+        folder = tmp_path / f"flip_{flip}"
+        # The boxes are those of the photo as it is.
+        write_localization(folder, {**result("D", "32", [48], 300), "flip": False}, net("one"))
+        path = folder / "evaluation.json"
+        record = json.loads(path.read_text())
+        record["settings"]["flip"] = flip
+        path.write_text(json.dumps(record))
+    named = {row["classifier"] for row in rows_of(tmp_path, capsys, OTHERS)}
+    assert named == {"one (dense, Q = 32)", "one (dense, with mirror images, Q = 32)"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"classifiers": [{"methods": [1]}]}, "classifiers[0].methods[0]"),
+        ({"classifiers": [{"sha256": None}]}, "classifiers[0].sha256"),
+        ({"classifiers": [{"flip": "no"}]}, "classifiers[0].flip"),
+        ({"method": "multi_crop"}, "none of localization"),
+        ({"methods": ["squash"]}, "none of localization"),
+        ({"methods": ["squash", "center_crop"]}, "none of localization"),
+        ({"settings": {"task": "classification"}, "method": "center_crop+squash"}, "none of classification"),
+    ],
+)
+def test_damaged_descriptions_are_named_and_the_others_shown(tmp_path, capsys, changed, named):
+    write_localization(tmp_path / "good", result("D", "32", [48], 300), net("one"))
+    write_localization(tmp_path / "bad", result("D", "32", [48], 300), net("one"))
+    path = tmp_path / "bad/evaluation.json"
+    record = json.loads(path.read_text())
+    record |= {key: changed[key] for key in changed.keys() & {"classifiers", "settings"}}
+    record["results"][0] |= {key: changed[key] for key in changed.keys() & {"method", "methods"}}
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match="1 of 2 evaluations cannot be read"):
+        rows_of(tmp_path, capsys, OTHERS)
+    shown = " ".join("".join(capsys.readouterr()).split())
+    assert named in shown
+    assert "| D SCR |" in (tmp_path / "tables.md").read_text()
 
 
 def test_merges_of_the_same_nets_by_swapped_methods_are_two_results(tmp_path, capsys):

@@ -110,7 +110,7 @@ def test_results_of_another_protocol_do_not_displace_the_papers(tmp_path, capsys
         "| E | 256 | 256 | dense, no mirror | 99.00 | 99.00 |",
         "| X | 256 | 256 | dense, no mirror | 99.00 | 99.00 |",
     ]
-    note = "Of several results of the same nets, scales and method the newest is shown; left out: 1 older."
+    note = "Of several results of the same nets, tested in the same way, the newest is shown; left out: 1 older."
     assert note in text
     assert note in " ".join(capsys.readouterr().out.split())
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from vgg_keras.evaluation import box_figures, box_tables, figures, layout, tables
 from vgg_keras.evaluation.box_highlights import BoxHighlights, BoxTest
+from vgg_keras.evaluation.classifier_names import how_tested
 from vgg_keras.utils.escaping import csv_text, markdown, markdown_code
 from vgg_keras.utils.files import write_text
 
@@ -28,7 +29,7 @@ def boxes_csv(test: BoxTest) -> str:
 
 
 def _shown(model: Mapping[str, Any]) -> str:
-    how = box_tables.how_tested(model)
+    how = how_tested(model)
     return f"{how}; " if how else ""
 
 

@@ -1,11 +1,11 @@
 """Turns the results of localizers into tables like the paper's (arXiv:1409.1556, app. A, Tables 8 to 10)."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vgg_keras.evaluation import tables
+from vgg_keras.evaluation.classifier_names import Classifiers, classifiers_of
 from vgg_keras.evaluation.mistakes import MarkedResult
 from vgg_keras.evaluation.published import PAPER_LADDER
 from vgg_keras.evaluation.published_boxes import (
@@ -15,7 +15,6 @@ from vgg_keras.evaluation.published_boxes import (
     box_key,
     find_published_boxes,
 )
-from vgg_keras.evaluation.records import known_classifiers
 from vgg_keras.inference.protocol import CENTER_CROP, CROP_AND_SQUASH, DENSE, TrainedNet
 from vgg_keras.models.preparation import SQUASH
 from vgg_keras.utils.display import ShownTable
@@ -29,13 +28,13 @@ TITLES = {
     9: "Table 9: localization, five classes densely",
     10: "Table 10: localization, against others",
 }
-_METHOD, _CLASSIFIER = "method", "classifier"
+_CLASSIFIER, _ERROR = "classifier", "localization err. %"
 _COLUMNS = (
-    *("net", "train S", "test Q", _METHOD, tables.TOP1, tables.TOP5),
+    *("net", "train S", "test Q", "method", tables.TOP1, tables.TOP5),
     *("mean IoU", tables.PAPER, tables.RATE),
 )
 _PAPERS_TEST = "paper's on the test set"
-_PAPERS_COLUMNS = ("net", "train S", "test Q", "localization err. %", "paper's", _PAPERS_TEST)
+_PAPERS_COLUMNS = ("net", "train S", "test Q", _ERROR, "paper's", _PAPERS_TEST)
 
 
 def _net_cells(nets: Sequence[TrainedNet], kinds: Sequence[str], test_scales: Sequence[Sequence[int]]) -> list[str]:
@@ -61,28 +60,6 @@ def method_name(record: Mapping[str, Any]) -> str:
     return f"{name.format(f'{count} ' if count else '')}, {views}{', with its mirror image' * bool(record['flip'])}"
 
 
-def how_tested(model: Mapping[str, Any]) -> str:
-    """Returns how a localizer or a classifier was tested, if the settings of the evaluation do not tell it."""
-    methods = " and ".join(model.get("methods") or filter(None, [model.get("method")]))
-    return f"{methods}{', with mirror images' if model.get('flip') else ''}" if methods else ""
-
-
-def _classifier_cells(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns what chose the classes of each result: paths, and the content of files that lay at the same path."""
-    choosers = [record.get("classifiers", []) for record in records]
-    named = [" + ".join(_named(one) for one in classifiers) for classifiers in choosers]
-    if len(set(named)) == len(set(map(json.dumps, map(known_classifiers, choosers)))):
-        return named
-    return [
-        " + ".join(f"{_named(one)} [{one.get('sha256', '?')[:8]}]" for one in classifiers) for classifiers in choosers
-    ]
-
-
-def _named(classifier: Mapping[str, Any]) -> str:
-    how = how_tested(classifier)
-    return f"{classifier.get('path', '?')}{f' ({how})' if how else ''}"
-
-
 def table_row(record: dict) -> list[str]:
     """Returns the cells of a result, described by `BoxResult.record`, those of the other task first."""
     nets, rate = tables.trained_nets(record), record.get("images_per_second")
@@ -100,19 +77,29 @@ def table_row(record: dict) -> list[str]:
     ]
 
 
-def columns_and_rows(records: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
-    """Returns the columns and the rows of some results.
+def columns_and_rows(
+    records: Sequence[dict], names: Mapping[Classifiers, str] | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """Returns the columns and the rows of some results; without the top-5 error if none has several boxes an image.
 
-    The top-5 error is left out if none has several boxes an image; the classifiers are named if they differ.
+    Args:
+        records: the results.
+        names: names of the classifiers, which have a column if there are any.
     """
-    several, classifiers = any(map(has_several_boxes, records)), _classifier_cells(records)
+    several = any(map(has_several_boxes, records))
     columns, rows = tables.without_column(_COLUMNS, map(table_row, records), "" if several else tables.TOP5)
-    if len(set(classifiers)) > 1:
-        place = columns.index(_METHOD) + 1
-        columns.insert(place, _CLASSIFIER)
-        for row, classifier in zip(rows, classifiers, strict=True):
-            row.insert(place, classifier)
-    return columns, rows
+    return _with_classifiers(columns, rows, [(names or {}).get(classifiers_of(record), "") for record in records])
+
+
+def _with_classifiers(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], named: Sequence[str]
+) -> tuple[list[str], list[list[str]]]:
+    """Adds a column of classifiers before the first one of errors, unless no row has a classifier."""
+    if not any(named):
+        return list(columns), list(map(list, rows))
+    place = next(index for index, column in enumerate(columns) if column in (tables.TOP1, _ERROR))
+    added = [[*row[:place], name, *row[place:]] for row, name in zip(rows, named, strict=True)]
+    return [*columns[:place], _CLASSIFIER, *columns[place:]], added
 
 
 def results_table(record: dict) -> ShownTable:
@@ -130,7 +117,11 @@ def results_table(record: dict) -> ShownTable:
 
 
 def paper_table(
-    number: int, measured: Mapping[BoxKey, MarkedResult], *, papers_own: bool = True
+    number: int,
+    measured: Mapping[BoxKey, MarkedResult],
+    names: Mapping[Classifiers, str],
+    *,
+    papers_own: bool = True,
 ) -> tuple[list[str], list[list[str]]]:
     """Returns the columns and the rows of one of the paper's tables of localization.
 
@@ -139,12 +130,16 @@ def paper_table(
     Args:
         number: number of the table, 8..10.
         measured: results by what they are of.
+        names: names of the classifiers, which have a column if there are any.
         papers_own: whether the nets are of the paper's own scales: then rows without a result are kept, with blank
             cells; else they are left out, and the others show their own scales.
     """
     rows = [row for row in PUBLISHED_BOXES if row.table == number and (papers_own or row.key in measured)]
-    cells = [_table_row(row, measured.get(row.key) if row.key else None, papers_own=papers_own) for row in rows]
-    return tables.without_column(_PAPERS_COLUMNS, cells, "" if any(row[-1] for row in cells) else _PAPERS_TEST)
+    results = [measured.get(row.key) if row.key else None for row in rows]
+    cells = [_table_row(row, result, papers_own=papers_own) for row, result in zip(rows, results, strict=True)]
+    named = [names.get(classifiers_of(result.record), "") if result else "" for result in results]
+    left_out = "" if any(row[-1] for row in cells) else _PAPERS_TEST
+    return tables.without_column(*_with_classifiers(_PAPERS_COLUMNS, cells, named), left_out)
 
 
 def _table_row(row: PublishedBoxes, result: MarkedResult | None, *, papers_own: bool) -> list[str]:

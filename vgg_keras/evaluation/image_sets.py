@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vgg_keras.evaluation import published, tables
+from vgg_keras.evaluation.classifier_names import classifiers_of, name_classifiers
 from vgg_keras.evaluation.mistakes import FinishedResults, MarkedResult
 from vgg_keras.evaluation.published import RowKey, ScaleLadder
 from vgg_keras.evaluation.published_boxes import PUBLISHED_BOXES, BoxKey, box_key
-from vgg_keras.evaluation.records import SAME_BOXES, SAME_IMAGES, known_classifiers
+from vgg_keras.evaluation.records import SAME_BOXES, SAME_IMAGES
 from vgg_keras.models.architectures import LOCALIZATION
 from vgg_keras.utils.words import counted
 
@@ -34,6 +35,7 @@ class ImageSet:
         results: newest result of each net, or of each fusion, by each way of testing, tested as in the paper.
         located: the same of localizers.
         others: results that are in no row of the paper's, of each of the tasks, the oldest first.
+        classifiers: names of the classifiers that chose the classes for localizers, if these had different ones.
         num_older: number of results that were not kept.
     """
 
@@ -46,6 +48,7 @@ class ImageSet:
         self.ladder = ScaleLadder.of(scale for _, result in found for scale in result.record["train_scales"])
         kept = _newest(found)
         self.num_older = len(found) - len(kept)
+        self.classifiers = name_classifiers(result.record for task, result in kept if task == LOCALIZATION)
         self.results: dict[RowKey, MarkedResult] = {}
         self.located: dict[BoxKey, MarkedResult] = {}
         for task, result in kept:
@@ -84,7 +87,7 @@ class ImageSet:
         )
         scales = "" if self.ladder.exact or not roles else f"In the place of the paper's training scales: {roles}."
         left_out = (
-            "Of several results of the same nets, scales and method the newest is shown; "
+            "Of several results of the same nets, tested in the same way, the newest is shown; "
             f"left out: {self.num_older:,} older."
         )
         papers = (self.data_note, scales) if self._shows_papers else ()
@@ -112,7 +115,7 @@ def _tested(record: Mapping[str, Any]) -> tuple:
     methods = record.get("methods") or [record["method"]] * len(nets)
     of_nets = zip(map(dataclasses.astuple, nets), kinds, methods, map(sorted, record["test_scales"]), strict=True)
     key = tuple(sorted((*described, tuple(scales)) for *described, scales in of_nets))
-    return key, record["method"], record["flip"], record["average"], *known_classifiers(record["classifiers"])
+    return key, record["method"], record["flip"], record["average"], classifiers_of(record)
 
 
 def group(evaluations: Iterable[FinishedResults]) -> list[ImageSet]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_keras.evaluation import calibration
-from vgg_keras.inference.protocol import AVERAGES, CROP_AND_SQUASH, LOCALIZERS_METHODS, METHODS, SCORES
+from vgg_keras.inference.protocol import AVERAGES, CROP_AND_SQUASH, DENSE, LOCALIZERS_METHODS, METHODS, SCORES
 from vgg_keras.models import run_record
 from vgg_keras.models.architectures import BOX_REGRESSIONS, CLASSIFICATION, LOCALIZATION, TASKS
 from vgg_keras.utils import side_files
@@ -66,13 +66,25 @@ _RESULT = {
     "classes_per_image": Maybe(whole(1)),
 }
 _MODELS = [MapOf(ANYTHING)]
-_DESCRIPTION = {"settings": MapOf(SCALAR), "images": _IMAGES, "models": _MODELS, "classifiers": Maybe(_MODELS)}
-_SETTINGS = {"average": Maybe(one_of(*AVERAGES)), "task": Maybe(one_of(*TASKS))}
+# Those that chose the classes for localizers.
+_CLASSIFIERS = [
+    {
+        "path": Maybe(TEXT),
+        "sha256": Maybe(TEXT),
+        "test_scales": Maybe([whole(1)]),
+        "method": Maybe(TEXT),
+        "methods": Maybe([TEXT]),
+        "flip": Maybe(TRUTH),
+        "average": Maybe(one_of(*AVERAGES)),
+    }
+]
+_DESCRIPTION = {"settings": MapOf(SCALAR), "images": _IMAGES, "models": _MODELS, "classifiers": Maybe(_CLASSIFIERS)}
+_SETTINGS = {"average": Maybe(one_of(*AVERAGES)), "flip": Maybe(TRUTH), "task": Maybe(one_of(*TASKS))}
 _RESULTS = {
     "images": _IMAGES,
     "results": [_RESULT],
     "settings": Maybe(_SETTINGS),
-    "classifiers": Maybe(_MODELS),
+    "classifiers": Maybe(_CLASSIFIERS),
     "calibration": Maybe(calibration.STRUCTURE),
 }
 # What a description leaves out: earlier versions had one task alone.
@@ -181,14 +193,22 @@ def _without(content: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def read_results(path: Path) -> dict[str, Any]:
     """Reads the task, the images and the results of a finished evaluation.
 
-    Each result also has "classifiers", the descriptions of those that chose the classes for localizers.
+    Each result also has "classifiers", the descriptions of those that chose the classes for localizers, and how.
 
     Raises:
         UserError: the file is missing or damaged.
     """
     record = _read_results(path, _RESULTS)
-    results = [{**result, "classifiers": record.get("classifiers", [])} for result in record["results"]]
+    results = [{**result, "classifiers": _classifiers(record, result)} for result in record["results"]]
     return {"task": _task(record), "images": record["images"], "results": results}
+
+
+def _classifiers(record: Mapping[str, Any], result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the classifiers of a result, with how they were tested where only the settings tell it."""
+    told = {"average": result["average"]}
+    if result["method"] == DENSE:  # the flip of the settings is that of the choice of the classes
+        told |= {"method": DENSE, "flip": record.get("settings", {}).get("flip", result["flip"])}
+    return [one if "methods" in one else {**told, **one} for one in record.get("classifiers", [])]
 
 
 def known_classifiers(described: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -214,6 +234,7 @@ def _read_results(path: Path, structure: dict) -> dict[str, Any]:
     for index, result in enumerate(record["results"]):
         if _task(record) == LOCALIZATION and not {"box_regressions", "mean_iou"} <= result.keys():
             raise side_files.damaged(path, f"results[{index}] is none of localizers", way_out)
+        _require_method_of(record, index, path, way_out)
         result.setdefault("frozen_up_to", [""] * len(result["nets"]))  # earlier versions did not record it
         if len({len(result[key]) for key in _OF_EACH_NET if key in result}) > 1 or not result["nets"]:
             raise side_files.damaged(path, f"results[{index}] does not have the scales of each net", way_out)
@@ -221,3 +242,17 @@ def _read_results(path: Path, structure: dict) -> dict[str, Any]:
         result.setdefault("num_images", record["images"]["num_images"])
         result.setdefault("average", record.get("settings", {}).get("average", SCORES))
     return record
+
+
+def _require_method_of(record: Mapping[str, Any], index: int, path: Path, way_out: str) -> None:
+    """Checks that the method of a result is one of its task, and that of all its localizers.
+
+    Raises:
+        UserError: it is not.
+    """
+    task, result = _task(record), record["results"][index]
+    method, methods = result["method"], result.get("methods")
+    possible = (*LOCALIZERS_METHODS, CROP_AND_SQUASH) if task == LOCALIZATION else METHODS
+    if method not in possible or (methods and "+".join(sorted(set(methods))) != method):
+        told = f"{method!r}, its localizers' {methods}" if methods else repr(method)
+        raise side_files.damaged(path, f"the method of results[{index}] is {told}: none of {task}", way_out)

@@ -174,7 +174,7 @@ def shown_tables(images: ImageSet | None) -> Iterator[ShownTable]:
         images: the results; None: the tables show which results could be measured.
     """
     measured, num_classes = (images.results, images.num_classes) if images else ({}, 0)
-    located, tasks = (images.located, images.tasks) if images else ({}, TASKS)
+    located, tasks, classifiers = (images.located, images.tasks, images.classifiers) if images else ({}, TASKS, {})
     papers_own = not images or images.ladder.exact
     found = []
     if CLASSIFICATION in tasks:
@@ -184,7 +184,7 @@ def shown_tables(images: ImageSet | None) -> Iterator[ShownTable]:
         ]
     if LOCALIZATION in tasks:
         found += [
-            (title, box_tables.paper_table(number, located, papers_own=papers_own))
+            (title, box_tables.paper_table(number, located, classifiers, papers_own=papers_own))
             for number, title in box_tables.TITLES.items()
         ]
     yield from (ShownTable(title, columns, rows) for title, (columns, rows) in found if rows)
